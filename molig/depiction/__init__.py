@@ -1,0 +1,19 @@
+"""Molecule drawings: atoms and bonds coloured by a signed score.
+
+The room knows molecules and numbers, and nothing about where the numbers come from. Red raises, blue lowers,
+white is nought.
+
+Examples
+--------
+>>> from rdkit import Chem
+>>> panel = Panel(Chem.MolFromSmiles("CCO"), [0.1, -0.2, 0.4], title="ethanol")
+>>> draw_svg(panel).startswith("<svg")
+True
+"""
+
+from molig.depiction.colors import diverging_color
+from molig.depiction.panel import Panel, PanelError, symmetric_scale
+from molig.depiction.png import draw_png
+from molig.depiction.svg import draw_svg
+
+__all__ = ["Panel", "PanelError", "diverging_color", "draw_png", "draw_svg", "symmetric_scale"]

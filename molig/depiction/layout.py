@@ -1,0 +1,167 @@
+"""Where things go on the sheet: one plan, painted by the SVG and the PNG writer alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from molig.depiction.panel import Panel, PanelError, as_panels, symmetric_scale
+from molig.depiction.text import legible, number, shorten, wrap
+
+MARGIN = 10
+TITLE_SIZE, LEGEND_SIZE, BAR_SIZE = 15, 13, 12
+TITLE_COLOR, LEGEND_COLOR, BAR_COLOR = "#111111", "#333333", "#555555"
+_TITLE_LINE, _LEGEND_LINE, _BAR_LINE = 24, 18, 20
+_BAR_WIDTH, _BAR_HEIGHT = 110, 10
+_SMALLEST = 80
+_LARGEST = 20_000
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels, from its upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Words:
+    """One line of text; ``x, y`` is the middle, the start or the end (``anchor``) of its base line."""
+
+    content: str
+    x: float
+    y: float
+    size: int
+    color: str
+    anchor: str = "middle"
+    heavy: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One panel with its place on the sheet: the structure's box, the colour bar and the words around."""
+
+    panel: Panel
+    scale: float
+    label: str
+    structure: Box
+    bar: Box
+    words: tuple[Words, ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """All cells of a drawing, and the size they need."""
+
+    width: int
+    height: int
+    title: str
+    noise: float
+    cells: tuple[Cell, ...]
+
+
+def plan(
+    panels: Panel | Sequence[Panel], size: tuple[int, int], columns: int, scale: float | None, noise: float
+) -> Sheet:
+    """Place panels on a grid, row by row.
+
+    Parameters
+    ----------
+    panels : Panel or sequence of Panel
+        What to draw.
+    size : (int, int)
+        Width and height of a panel; the height grows if words would take more than half of it.
+    columns : int
+        Panels in a row, at most.
+    scale : float, optional
+        The |score| of the full colour; by default each panel has its own.
+    noise : float
+        Scores below this part of the scale are grey.
+
+    Returns
+    -------
+    Sheet
+        The plan, in pixels.
+
+    Raises
+    ------
+    PanelError
+        When there is nothing to draw, or an option is out of range.
+    """
+    found = as_panels(panels)
+    _check(found, size, columns, scale, noise)
+    across, room = size[0], size[0] - 2 * MARGIN
+    top = _TITLE_LINE if any(panel.title for panel in found) else 0
+    legends = [[line for text in p.legend for line in wrap(legible(text), LEGEND_SIZE, room)] for p in found]
+    bottom = _BAR_LINE + _LEGEND_LINE * max(map(len, legends))
+    down = max(size[1], top + bottom + size[1] // 2 + MARGIN)
+    columns = min(columns, len(found))
+    rows = -(-len(found) // columns)
+    if max(columns * across, rows * down) > _LARGEST:
+        raise PanelError(
+            f"panels: {len(found)} of {across} x {down} pixels in {columns} columns exceed {_LARGEST} pixels;"
+            " draw fewer at a time"
+        )
+    cells = []
+    for index, (panel, legend) in enumerate(zip(found, legends, strict=True)):
+        row, column = divmod(index, columns)
+        place = Box(column * across, row * down, across, down)
+        own = symmetric_scale(panel) if scale is None else scale
+        cells.append(_cell(panel, own, legend, place, (top, bottom)))
+    return Sheet(columns * across, rows * down, _sheet_title(found), noise, tuple(cells))
+
+
+def _cell(panel: Panel, scale: float, legend: list[str], place: Box, around: tuple[int, int]) -> Cell:
+    top, bottom = around
+    middle = place.x + place.width / 2
+    words = []
+    if panel.title:
+        title = shorten(legible(panel.title), TITLE_SIZE, place.width - 2 * MARGIN)
+        words.append(Words(title, middle, place.y + 20, TITLE_SIZE, TITLE_COLOR, heavy=True))
+    structure = Box(place.x, place.y + top, place.width, place.height - top - bottom - MARGIN / 2)
+    under = structure.y + structure.height
+    bar_width = min(_BAR_WIDTH, place.width / 3)
+    bar = Box(middle - bar_width / 2, under + 4, bar_width, _BAR_HEIGHT)
+    base = bar.y + _BAR_HEIGHT - 1
+    words += [
+        Words(number(-scale), bar.x - 6, base, BAR_SIZE, BAR_COLOR, anchor="end"),
+        Words("0", middle, base, BAR_SIZE - 1, BAR_COLOR),
+        Words(number(scale), bar.x + bar_width + 6, base, BAR_SIZE, BAR_COLOR, anchor="start"),
+    ]
+    base = under + _BAR_LINE - 4
+    for line in legend:
+        base += _LEGEND_LINE
+        words.append(Words(line, middle, base, LEGEND_SIZE, LEGEND_COLOR))
+    return Cell(panel, scale, _label(panel, scale), structure, bar, tuple(words))
+
+
+def _label(panel: Panel, scale: float) -> str:
+    """Tell a panel in words, for those who listen to it."""
+    name = legible(panel.title) or "molecule"
+    facts = [legible(line) for line in panel.legend]
+    return "; ".join([name, *facts, f"red raises, blue lowers, full colour at {scale:.3g}"])
+
+
+def _sheet_title(panels: tuple[Panel, ...]) -> str:
+    if len(panels) == 1:
+        return legible(panels[0].title) or "Molecule coloured by score"
+    return f"{len(panels)} molecules coloured by score"
+
+
+def _check(
+    panels: tuple[Panel, ...], size: tuple[int, int], columns: int, scale: float | None, noise: float
+) -> None:
+    if not panels:
+        raise PanelError("panels: expected at least one Panel (got none)")
+    if len(size) != 2 or not all(isinstance(n, int) and _SMALLEST <= n <= _LARGEST for n in size):
+        raise PanelError(f"size: expected two whole numbers from {_SMALLEST} to {_LARGEST} (got {size!r})")
+    if columns < 1:
+        raise PanelError(f"columns: expected at least 1 (got {columns})")
+    if scale is not None and not (math.isfinite(scale) and scale > 0):
+        raise PanelError(f"scale: expected a finite number above 0, or None (got {scale})")
+    if not 0 <= noise < 1:
+        raise PanelError(f"noise: expected a part of the scale, from 0 to below 1 (got {noise})")

@@ -1,0 +1,157 @@
+"""What is drawn: a molecule and the scores of its atoms and bonds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from rdkit import Chem
+
+from molig.errors import UsageError
+
+
+class PanelError(UsageError, ValueError):
+    """A drawing was asked for that cannot be made; the message names the argument and what was expected."""
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One molecule with a score for each atom and, if wished, for each bond.
+
+    The scores are copied and checked when the panel is made, so that a mistake shows where it was made and
+    not in the drawing.
+
+    Parameters
+    ----------
+    mol : rdkit.Chem.Mol
+        The molecule. It is never changed. Its own 2D coordinates are used if it has any, otherwise new ones
+        are computed on a copy.
+    atom_scores : array-like, shape (n_atoms,)
+        Signed scores in the order of ``mol.GetAtoms()``.
+    bond_scores : array-like, shape (n_bonds,), optional
+        Signed scores in the order of ``mol.GetBonds()``. Without them only atoms are coloured.
+    legend : sequence of str, optional
+        Lines of text under the picture.
+    title : str, optional
+        One line above the picture; shortened with an ellipsis if it is too long.
+
+    Raises
+    ------
+    PanelError
+        When scores are missing, superfluous or not finite, or the molecule has no atoms.
+
+    Examples
+    --------
+    >>> from rdkit import Chem
+    >>> mol = Chem.MolFromSmiles("CCO")
+    >>> Panel(mol, [0.1, 0.2, -0.3], legend=("p = 0.91",)).atom_scores
+    array([ 0.1,  0.2, -0.3])
+    >>> Panel(mol, [0.1, 0.2])
+    Traceback (most recent call last):
+        ...
+    molig.depiction.panel.PanelError: atom_scores: expected 3 numbers, one per atom (got 2)
+    """
+
+    mol: Chem.Mol
+    atom_scores: npt.NDArray[np.float64]
+    bond_scores: npt.NDArray[np.float64] | None = None
+    legend: tuple[str, ...] = ()
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.mol, Chem.Mol):
+            raise PanelError(f"mol: expected an RDKit molecule (got {type(self.mol).__name__})")
+        if self.mol.GetNumAtoms() == 0:
+            raise PanelError("mol: a molecule without atoms cannot be drawn")
+        legend = (self.legend,) if isinstance(self.legend, str) else tuple(map(str, self.legend))
+        object.__setattr__(self, "legend", legend)
+        atoms = _checked_scores("atom", self.atom_scores, self.mol.GetNumAtoms())
+        object.__setattr__(self, "atom_scores", atoms)
+        if self.bond_scores is not None:
+            bonds = _checked_scores("bond", self.bond_scores, self.mol.GetNumBonds())
+            object.__setattr__(self, "bond_scores", bonds)
+
+    def _repr_svg_(self) -> str:
+        # Imported late: the drawing modules are built on this one.
+        from molig.depiction.svg import draw_svg  # noqa: PLC0415
+
+        return draw_svg(self)
+
+
+def symmetric_scale(panels: Panel | Sequence[Panel]) -> float:
+    """Largest |score| over the atoms and bonds of all panels.
+
+    Parameters
+    ----------
+    panels : Panel or sequence of Panel
+        What shall share one colour scale.
+
+    Returns
+    -------
+    float
+        At least 0; 0 when there is no panel or every score is 0.
+
+    Examples
+    --------
+    >>> from rdkit import Chem
+    >>> mol = Chem.MolFromSmiles("CO")
+    >>> symmetric_scale([Panel(mol, [0.1, -0.2]), Panel(mol, [0.0, 0.1], bond_scores=[-0.5])])
+    0.5
+    """
+    scores = [
+        part
+        for panel in as_panels(panels)
+        for part in (panel.atom_scores, panel.bond_scores)
+        if part is not None and part.size
+    ]
+    return max((float(np.abs(part).max()) for part in scores), default=0.0)
+
+
+def as_panels(panels: Panel | Sequence[Panel]) -> tuple[Panel, ...]:
+    """Take one panel for a sequence of one.
+
+    Parameters
+    ----------
+    panels : Panel or sequence of Panel
+        What a caller gave.
+
+    Returns
+    -------
+    tuple of Panel
+        The panels, in order.
+
+    Raises
+    ------
+    PanelError
+        When something else than a panel is among them.
+    """
+    found = (panels,) if isinstance(panels, Panel) else tuple(panels)
+    for index, panel in enumerate(found):
+        if not isinstance(panel, Panel):
+            raise PanelError(f"panels[{index}]: expected a Panel (got {type(panel).__name__})")
+    return found
+
+
+def _checked_scores(kind: str, scores: npt.ArrayLike, expected: int) -> npt.NDArray[np.float64]:
+    """Copy scores into a read-only vector of the expected length, or say what is wrong with them."""
+    name = f"{kind}_scores"
+    try:
+        vector = np.array(scores, dtype=np.float64)
+    except (TypeError, ValueError):
+        shown = repr(scores)[:60]
+        raise PanelError(f"{name}: expected {expected} numbers, one per {kind} (got {shown})") from None
+    if vector.ndim != 1:
+        raise PanelError(f"{name}: expected a vector of {expected} numbers (got shape {vector.shape})")
+    if vector.size != expected:
+        raise PanelError(f"{name}: expected {expected} numbers, one per {kind} (got {vector.size})")
+    wrong = np.flatnonzero(~np.isfinite(vector))
+    if wrong.size:
+        first = int(wrong[0])
+        raise PanelError(
+            f"{name}: expected finite numbers"
+            f" (got {vector[first]} at {kind} {first}; {wrong.size} of {expected} are not finite)"
+        )
+    vector.setflags(write=False)
+    return vector

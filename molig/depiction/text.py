@@ -1,0 +1,204 @@
+"""Words around a drawing: made legible, measured, wrapped and shortened."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import ImageFont
+from rdkit import RDConfig
+
+# XML 1.0 has no way to write most control characters, and no encoding has one for half a surrogate pair. The
+# direction overrides are legal, but could turn around the text that follows them.
+_ILLEGIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+# RDKit brings this typeface along, so measures and PNGs are the same on every machine.
+_TYPEFACE = Path(RDConfig.RDDataDir, "Fonts", "Telex-Regular.ttf")
+# Asked only for characters that the first one lacks (Greek, Cyrillic, Chinese), in this order.
+_SYSTEM_TYPEFACES = (
+    "DejaVuSans.ttf",
+    "NotoSans-Regular.ttf",
+    "NotoSansCJK-Regular.ttc",
+    "Arial Unicode.ttf",
+    "msyh.ttc",
+    "arial.ttf",
+)
+# The reader's sans-serif is unknown when an SVG is made; the widest in use (DejaVu, Verdana) run over Telex
+# by this.
+_READERS_FONT = 1.14
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def legible(text: object) -> str:
+    r"""Text on one line, with the characters replaced that XML cannot hold or that would turn text around.
+
+    Parameters
+    ----------
+    text : object
+        Anything that can be made a string.
+
+    Returns
+    -------
+    str
+        The text, not yet escaped.
+
+    Examples
+    --------
+    >>> legible("a\x00b\nc")
+    'a�b c'
+    """
+    return re.sub(r"[\t\r\n]+", " ", _ILLEGIBLE.sub("\ufffd", str(text)))
+
+
+def number(value: float) -> str:
+    """Write a score with its sign and three digits.
+
+    Parameters
+    ----------
+    value : float
+        The score.
+
+    Returns
+    -------
+    str
+        With the minus sign of typographers, as wide as the plus.
+
+    Examples
+    --------
+    >>> number(0.12345), number(-2.0), number(0.0)
+    ('+0.123', '−2', '0')
+    """
+    return "0" if value == 0 else f"{value:+.3g}".replace("-", "−")
+
+
+def width(text: str, size: float) -> float:
+    """Estimate how wide a text can become in the sans-serif of any reader.
+
+    Parameters
+    ----------
+    text : str
+        One line.
+    size : float
+        Height of the type, in pixels.
+
+    Returns
+    -------
+    float
+        Pixels, rather too many than too few.
+    """
+    return _READERS_FONT * size * sum(_advance(character) for character in text)
+
+
+def shorten(text: str, size: float, room: float) -> str:
+    """Cut a text to a width, with an ellipsis in the middle: identifiers differ in their last characters.
+
+    Parameters
+    ----------
+    text : str
+        One line.
+    size, room : float
+        Height of the type and width to keep, in pixels.
+
+    Returns
+    -------
+    str
+        The text itself if it fits.
+    """
+    if width(text, size) <= room:
+        return text
+    kept = len(text) - 1
+    while kept > 1 and width(_without_middle(text, kept), size) > room:
+        kept -= 1
+    return _without_middle(text, kept)
+
+
+def wrap(text: str, size: float, room: float) -> list[str]:
+    """Break a text into lines of a width, at spaces where there are any.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    size, room : float
+        Height of the type and width to keep, in pixels.
+
+    Returns
+    -------
+    list of str
+        The lines; none for an empty text.
+    """
+    lines: list[str] = []
+    line = ""
+    for word in text.split():
+        for piece in _pieces(word, size, room):
+            longer = f"{line} {piece}" if line else piece
+            if line and width(longer, size) > room:
+                lines.append(line)
+                longer = piece
+            line = longer
+    return [*lines, line] if line else lines
+
+
+def font_for(text: str, size: int) -> tuple[Font, str]:
+    """Typeface that can write a text, and the text as it can be written.
+
+    Parameters
+    ----------
+    text : str
+        One line.
+    size : int
+        Height of the type, in pixels.
+
+    Returns
+    -------
+    (font, str)
+        A Pillow font, and the text with a question mark for every character that no typeface at hand has.
+    """
+    best = _typeface(str(_TYPEFACE), size) or ImageFont.load_default(size)
+    fonts = (font for name in _SYSTEM_TYPEFACES if (font := _typeface(name, size)) is not None)
+    while missing := sum(not _has(best, c) for c in text):
+        better = next((f for f in fonts if sum(not _has(f, c) for c in text) < missing), None)
+        if better is None:
+            break
+        best = better
+    return best, "".join(c if _has(best, c) else "?" for c in text)
+
+
+def _without_middle(text: str, kept: int) -> str:
+    return text[: (kept + 1) // 2] + "…" + text[len(text) - kept // 2 :]
+
+
+def _pieces(word: str, size: float, room: float) -> list[str]:
+    """Cut a word that is wider than a whole line (a SMILES, a hash)."""
+    pieces = [""]
+    for character in word:
+        if pieces[-1] and width(pieces[-1] + character, size) > room:
+            pieces.append("")
+        pieces[-1] += character
+    return pieces
+
+
+@lru_cache(maxsize=4096)
+def _advance(character: str) -> float:
+    """Width of a character, in units of the type's height."""
+    if unicodedata.east_asian_width(character) in "WF":
+        return 1.0
+    font = _typeface(str(_TYPEFACE), 100) or ImageFont.load_default(100)
+    return font.getlength(character) / 100 if _has(font, character) else 0.7
+
+
+@lru_cache(maxsize=64)
+def _typeface(name: str, size: int) -> ImageFont.FreeTypeFont | None:
+    try:
+        # The basic layout gives the same positions whether or not the optional Raqm library is there.
+        return ImageFont.truetype(name, size, layout_engine=ImageFont.Layout.BASIC)
+    except OSError:
+        return None
+
+
+def _has(font: Font, character: str) -> bool:
+    """Whether a typeface has a character; fonts draw the same box, or nothing, for all they lack."""
+    return character.isspace() or bytes(font.getmask(character)) != bytes(font.getmask("\uffff"))

@@ -1,0 +1,57 @@
+"""Errors a user can cause and mend; every message says what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MoligError(Exception):
+    """Base of all errors that molig raises on purpose; the command line ends with ``exit_code``."""
+
+    exit_code = 1
+
+
+class UsageError(MoligError):
+    """The request itself cannot be met: an unknown name, a wrong column, an impossible option."""
+
+    exit_code = 2
+
+
+class InputError(MoligError):
+    """A file that was asked for cannot be read, or holds nothing to work on."""
+
+
+class OutputError(MoligError):
+    """A result cannot be written (disk full, no permission)."""
+
+
+class ModelFormatError(MoligError):
+    """A model directory is damaged, foreign, or written by a newer molig."""
+
+
+class UnknownNameError(UsageError):
+    """A name that is not among the valid ones; suggests the nearest.
+
+    Parameters
+    ----------
+    kind : str
+        What was named, as the user would call it ("task", "model", "column").
+    name : str
+        The name that was given.
+    valid : iterable of str
+        The names that would have been accepted.
+
+    Examples
+    --------
+    >>> print(UnknownNameError("task", "SR-AER", ["SR-ARE", "SR-HSE"]))
+    unknown task 'SR-AER'; did you mean 'SR-ARE'? Valid: SR-ARE, SR-HSE
+    """
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+        self.kind, self.name, self.valid = kind, name, list(valid)
+        folded = {v.casefold(): v for v in self.valid}
+        near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+        hint = f"; did you mean {folded[near[0]]!r}?" if near else "."
+        shown = ", ".join(self.valid[:40]) + (", ..." if len(self.valid) > 40 else "")
+        super().__init__(f"unknown {kind} {name!r}{hint} Valid: {shown or '(none)'}")

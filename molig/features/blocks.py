@@ -1,0 +1,250 @@
+"""The blocks: one function each, from molecules to the block's codes or values.
+
+An atom function takes the molecules and their `Topology` and returns, for all atoms end to end,
+either integer codes of shape (n_atoms,) for a categorical block (-1: none of the columns) or values
+of shape (n_atoms, width) for a numeric one. Pair functions do the same for pairs. The set of
+features is that of Kearnes et al. 2016 (arXiv:1603.00856), tables 1 and 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from rdkit import Chem
+from rdkit.Chem import Lipinski, rdPartialCharges
+
+from molig.errors import UnknownNameError
+from molig.features.schema import Block, BlockKind
+from molig.features.topology import Topology
+
+Array = npt.NDArray[np.generic]
+BlockFunction = Callable[[Sequence[Chem.Mol], Topology, Block], Array]
+
+ATOM_FUNCTIONS: dict[str, BlockFunction] = {}
+PAIR_FUNCTIONS: dict[str, BlockFunction] = {}
+
+ELEMENTS = ("H", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I")
+RING_SIZES = (3, 4, 5, 6, 7, 8)
+CUMULATIVE_DISTANCES = (1, 2, 3, 4, 5, 6, 7)
+_FARTHEST_NAMED = CUMULATIVE_DISTANCES[-1]
+
+_HYBRIDIZATION = {
+    Chem.HybridizationType.SP: 0,
+    Chem.HybridizationType.SP2: 1,
+    Chem.HybridizationType.SP3: 2,
+}
+_CIP_CODE = {"R": 0, "S": 1}
+_BOND_CODE = {1.0: 0, 2.0: 1, 3.0: 2, 1.5: 3}
+
+
+def _owner(table: dict[str, BlockFunction]) -> Callable[[BlockFunction], BlockFunction]:
+    def register(function: BlockFunction) -> BlockFunction:
+        table[function.__name__] = function
+        return function
+
+    return register
+
+
+# --- atoms -----------------------------------------------------------------------------------
+
+
+def _element_codes() -> npt.NDArray[np.int64]:
+    table = Chem.GetPeriodicTable()
+    codes = np.full(128, len(ELEMENTS), dtype=np.int64)
+    for code, symbol in enumerate(ELEMENTS):
+        codes[table.GetAtomicNumber(symbol)] = code
+    return codes
+
+
+_ELEMENT_CODE = _element_codes()
+
+
+@_owner(ATOM_FUNCTIONS)
+def type(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:  # noqa: A001
+    """Element, with one slot for metals and all other elements."""
+    return _ELEMENT_CODE[topology.atomic_numbers]
+
+
+@_owner(ATOM_FUNCTIONS)
+def chirality(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
+    """CIP label R or S of a tetrahedral stereocentre; none elsewhere."""
+    codes = np.full(len(topology.atomic_numbers), -1, dtype=np.int64)
+    start = 0
+    for mol in mols:
+        centers = Chem.FindMolChiralCenters(mol, useLegacyImplementation=False)  # type: ignore[no-untyped-call]
+        for atom, label in centers:
+            codes[start + atom] = _CIP_CODE.get(label, -1)
+        start += mol.GetNumAtoms()
+    return codes
+
+
+@_owner(ATOM_FUNCTIONS)
+def formal_charge(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
+    """Formal charge in units of e."""
+    return _per_atom(mols, Chem.Atom.GetFormalCharge)
+
+
+@_owner(ATOM_FUNCTIONS)
+def partial_charge(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
+    """Gasteiger partial charge in units of e; 0 where the method has no parameters."""
+    values: list[float] = []
+    for mol in mols:
+        rdPartialCharges.ComputeGasteigerCharges(mol, throwOnParamFailure=False)
+        values.extend(atom.GetDoubleProp("_GasteigerCharge") for atom in mol.GetAtoms())
+    return np.nan_to_num(np.array(values), nan=0.0, posinf=0.0, neginf=0.0).reshape(-1, 1)
+
+
+@_owner(ATOM_FUNCTIONS)
+def ring_sizes(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
+    """Number of smallest rings of each size that the atom lies in."""
+    counts = np.zeros((len(topology.atomic_numbers), len(RING_SIZES)))
+    start = 0
+    for mol in mols:
+        for ring in mol.GetRingInfo().AtomRings():
+            if len(ring) in RING_SIZES:
+                counts[start + np.array(ring), RING_SIZES.index(len(ring))] += 1
+        start += mol.GetNumAtoms()
+    return counts
+
+
+@_owner(ATOM_FUNCTIONS)
+def hybridization(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
+    """Hybridisation sp, sp2 or sp3; none for any other."""
+    return np.array(
+        [_HYBRIDIZATION.get(atom.GetHybridization(), -1) for mol in mols for atom in mol.GetAtoms()],
+        dtype=np.int64,
+    )
+
+
+@_owner(ATOM_FUNCTIONS)
+def hydrogen_bonding(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
+    """Whether the atom is a hydrogen-bond donor, an acceptor, or both (RDKit's Lipinski definitions)."""
+    flags = np.zeros((len(topology.atomic_numbers), 2))
+    start = 0
+    for mol in mols:
+        for column, query in enumerate((Lipinski.HDonorSmarts, Lipinski.HAcceptorSmarts)):
+            hits = [match[0] for match in mol.GetSubstructMatches(query, maxMatches=mol.GetNumAtoms())]
+            flags[start + np.array(hits, dtype=np.int64), column] = 1
+        start += mol.GetNumAtoms()
+    return flags
+
+
+@_owner(ATOM_FUNCTIONS)
+def aromatic(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
+    """Whether the atom is aromatic."""
+    return _per_atom(mols, Chem.Atom.GetIsAromatic)
+
+
+def _per_atom(mols: Sequence[Chem.Mol], read: Callable[[Chem.Atom], float]) -> Array:
+    return np.array([read(atom) for mol in mols for atom in mol.GetAtoms()], dtype=np.float64).reshape(-1, 1)
+
+
+# --- pairs -----------------------------------------------------------------------------------
+
+
+@_owner(PAIR_FUNCTIONS)
+def bond(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
+    """Bond order of bonded atoms; none for pairs without a bond and for bonds of any other order."""
+    codes = np.full(len(topology.bond_orders), -1, dtype=np.int64)
+    for order, code in _BOND_CODE.items():
+        codes[topology.bond_orders == order] = code
+    return codes
+
+
+@_owner(PAIR_FUNCTIONS)
+def distance(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
+    """Graph distance, one category each; larger distances share the last one."""
+    return np.minimum(topology.distances, block.width) - 1
+
+
+@_owner(PAIR_FUNCTIONS)
+def distance_within(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
+    """Cumulative distance bits of the paper: bit d is 1 where the distance is at most d."""
+    return (topology.distances[:, None] <= np.array(CUMULATIVE_DISTANCES)).astype(np.float64)
+
+
+@_owner(PAIR_FUNCTIONS)
+def same_ring(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
+    """Whether both atoms lie in one of the smallest rings."""
+    flags = np.zeros((len(topology.pair_atoms), 1))
+    start = 0
+    for mol, n_pairs in zip(mols, topology.pair_counts, strict=True):
+        together = np.zeros((mol.GetNumAtoms(),) * 2, dtype=bool)
+        for ring in mol.GetRingInfo().AtomRings():
+            together[np.ix_(ring, ring)] = True
+        i, j = topology.pair_atoms[start : start + n_pairs].T
+        flags[start : start + n_pairs, 0] = together[i, j]
+        start += n_pairs
+    return flags
+
+
+# --- the blocks themselves -------------------------------------------------------------------
+
+
+def atom_block(name: str) -> Block:
+    """Block of atom columns by name.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such block.
+    """
+    return _lookup(_ATOM_BLOCKS, "atom block", name)
+
+
+def pair_block(name: str, max_pair_distance: int | None = None) -> Block:
+    """Block of pair columns by name.
+
+    Parameters
+    ----------
+    name : str
+        Name of the block.
+    max_pair_distance : int, optional
+        The block ``distance`` gets one column per distance up to it; without a limit, or past 7, it
+        gets 1 to 7 and a last column for everything beyond.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such block.
+    """
+    if name == "distance":
+        return _distance_block(max_pair_distance)
+    return _lookup(_PAIR_BLOCKS, "pair block", name)
+
+
+def _distance_block(limit: int | None) -> Block:
+    named = tuple(str(d) for d in range(1, min(limit or _FARTHEST_NAMED, _FARTHEST_NAMED) + 1))
+    if limit is not None and limit <= _FARTHEST_NAMED:
+        return Block("distance", BlockKind.CATEGORICAL, named)
+    beyond = f">{_FARTHEST_NAMED}"
+    return Block("distance", BlockKind.CATEGORICAL, (*named, beyond), other=beyond)
+
+
+def _lookup(table: dict[str, Block], kind: str, name: str) -> Block:
+    if name not in table:
+        raise UnknownNameError(kind, name, table)
+    return table[name]
+
+
+def _by_name(*blocks: Block) -> dict[str, Block]:
+    return {block.name: block for block in blocks}
+
+
+_ATOM_BLOCKS = _by_name(
+    Block("type", BlockKind.CATEGORICAL, (*ELEMENTS, "other"), other="other"),
+    Block("chirality", BlockKind.CATEGORICAL, ("R", "S")),
+    Block("formal_charge", BlockKind.NUMERIC, ("charge",)),
+    Block("partial_charge", BlockKind.NUMERIC, ("gasteiger",)),
+    Block("ring_sizes", BlockKind.NUMERIC, tuple(str(size) for size in RING_SIZES)),
+    Block("hybridization", BlockKind.CATEGORICAL, ("sp", "sp2", "sp3")),
+    Block("hydrogen_bonding", BlockKind.NUMERIC, ("donor", "acceptor")),
+    Block("aromatic", BlockKind.NUMERIC, ("aromatic",)),
+)
+_PAIR_BLOCKS = _by_name(
+    Block("bond", BlockKind.CATEGORICAL, ("single", "double", "triple", "aromatic")),
+    Block("distance_within", BlockKind.NUMERIC, tuple(f"<={d}" for d in CUMULATIVE_DISTANCES)),
+    Block("same_ring", BlockKind.NUMERIC, ("same ring",)),
+)

@@ -1,0 +1,96 @@
+"""Molecules to packed graphs, by a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from rdkit import Chem
+
+from molig.errors import ModelFormatError
+from molig.features.blocks import ATOM_FUNCTIONS, PAIR_FUNCTIONS, BlockFunction
+from molig.features.graphs import MolGraph, PackedGraphs, build_packed
+from molig.features.schema import Block, BlockKind, FeatureSchema
+from molig.features.topology import Topology, extract_topology
+
+
+class Featurizer:
+    """Compute the blocks of a schema for molecules.
+
+    Parameters
+    ----------
+    schema : FeatureSchema
+        Which blocks, and which pairs.
+
+    Raises
+    ------
+    ModelFormatError
+        If the schema names a block that this version of molig cannot compute.
+
+    Examples
+    --------
+    >>> from rdkit import Chem
+    >>> from molig.features import Featurizer, preset
+    >>> graph = Featurizer(preset("simple", max_pair_distance=2))(Chem.MolFromSmiles("CCO"))
+    >>> graph.pair_atoms.tolist(), graph.pair_codes.tolist()
+    ([[0, 1], [0, 2], [1, 2]], [[0, 0], [-1, 1], [0, 0]])
+    """
+
+    def __init__(self, schema: FeatureSchema) -> None:
+        self.schema = schema
+        self._atom = [(_owner(ATOM_FUNCTIONS, b), b) for b in schema.atom_blocks]
+        self._pair = [(_owner(PAIR_FUNCTIONS, b), b) for b in schema.pair_blocks]
+
+    def __call__(self, mol: Chem.Mol) -> MolGraph:
+        """Featurize one molecule."""
+        return self.featurize([mol])[0]
+
+    def featurize(self, mols: Sequence[Chem.Mol]) -> PackedGraphs:
+        """Featurize many molecules at once, which is several times faster than one by one.
+
+        Parameters
+        ----------
+        mols : sequence of Mol
+            Sanitized molecules, each with at least one atom.
+
+        Returns
+        -------
+        PackedGraphs
+        """
+        topology = extract_topology(mols, self.schema.max_pair_distance)
+        n_atoms, n_pairs = len(topology.atomic_numbers), len(topology.pair_atoms)
+        atom_codes, atom_values = _fill(self._atom, mols, topology, n_atoms)
+        pair_codes, pair_values = _fill(self._pair, mols, topology, n_pairs)
+        return build_packed(
+            atom_codes=atom_codes,
+            atom_values=atom_values,
+            pair_codes=pair_codes,
+            pair_values=pair_values,
+            pair_atoms=topology.pair_atoms,
+            atom_counts=topology.atom_counts,
+            pair_counts=topology.pair_counts,
+        )
+
+
+def _owner(functions: dict[str, BlockFunction], block: Block) -> BlockFunction:
+    if block.name not in functions:
+        raise ModelFormatError(
+            f"this version of molig cannot compute the feature block {block.name!r} "
+            f"(it knows {', '.join(functions)}); the model needs a newer version"
+        )
+    return functions[block.name]
+
+
+def _fill(
+    owners: list[tuple[BlockFunction, Block]], mols: Sequence[Chem.Mol], topology: Topology, n_rows: int
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    codes = [np.zeros((n_rows, 0), dtype=np.int8)]
+    values = [np.zeros((n_rows, 0), dtype=np.float32)]
+    for function, block in owners:
+        column = function(mols, topology, block)
+        if block.kind is BlockKind.CATEGORICAL:
+            codes.append(column.astype(np.int8).reshape(n_rows, 1))
+        else:
+            values.append(column.astype(np.float32).reshape(n_rows, block.width))
+    return np.concatenate(codes, axis=1), np.concatenate(values, axis=1)

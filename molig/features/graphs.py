@@ -1,0 +1,179 @@
+"""Featurized molecules: one (`MolGraph`), or many packed end to end (`PackedGraphs`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from molig.errors import UsageError
+
+Codes = npt.NDArray[np.int8]
+Values = npt.NDArray[np.float32]
+Index = npt.NDArray[np.int64]
+
+_ATOM_FIELDS = ("atom_codes", "atom_values", "degrees")
+_PAIR_FIELDS = ("pair_codes", "pair_values", "pair_atoms")
+
+
+@dataclass(frozen=True, eq=False)
+class PackedGraphs:
+    """Categorical codes and numeric values of ``n_mols`` molecules, end to end.
+
+    Parameters
+    ----------
+    atom_codes : array of int8, shape (n_atoms, n categorical atom blocks)
+        Column of each block that is 1; -1 for none.
+    atom_values : array of float32, shape (n_atoms, n numeric atom columns)
+        Values of the numeric blocks.
+    pair_codes, pair_values : array
+        The same for unordered pairs.
+    pair_atoms : array of int64, shape (n_pairs, 2)
+        Atoms i < j of each pair, numbered within their molecule.
+    degrees : array of int64, shape (n_atoms,)
+        Number of pairs that each atom takes part in.
+    incident : array of int64, shape (2 n_pairs,)
+        For each atom in turn, its pairs, numbered within their molecule.
+    atom_counts, pair_counts : array of int64, shape (n_mols,)
+        Atoms and pairs per molecule.
+    """
+
+    atom_codes: Codes
+    atom_values: Values
+    pair_codes: Codes
+    pair_values: Values
+    pair_atoms: Index
+    degrees: Index
+    incident: Index
+    atom_counts: Index
+    pair_counts: Index
+
+    def __len__(self) -> int:
+        """Return the number of molecules."""
+        return len(self.atom_counts)
+
+    def __getitem__(self, index: int) -> MolGraph:
+        """Return one molecule."""
+        one = self.select(np.array([range(len(self))[index]]))
+        return MolGraph(one.atom_codes, one.atom_values, one.pair_codes, one.pair_values, one.pair_atoms)
+
+    def __iter__(self) -> Iterator[MolGraph]:
+        """Go through the molecules."""
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def n_atoms(self) -> int:
+        """Total number of atoms."""
+        return len(self.atom_codes)
+
+    @property
+    def n_pairs(self) -> int:
+        """Total number of unordered pairs."""
+        return len(self.pair_codes)
+
+    def select(self, molecules: npt.ArrayLike) -> Self:
+        """Return the molecules of the given indices, in that order; indices may repeat."""
+        molecules = np.asarray(molecules, dtype=np.int64)
+        atoms = _ragged(self.atom_counts, molecules)
+        pairs = _ragged(self.pair_counts, molecules)
+        parts: dict[str, Any] = {name: getattr(self, name)[atoms] for name in _ATOM_FIELDS}
+        parts |= {name: getattr(self, name)[pairs] for name in _PAIR_FIELDS}
+        return type(self)(
+            **parts,
+            incident=self.incident[_ragged(2 * self.pair_counts, molecules)],
+            atom_counts=self.atom_counts[molecules],
+            pair_counts=self.pair_counts[molecules],
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Put several packs end to end."""
+        if not parts:
+            raise UsageError("cannot concatenate an empty list of graphs")
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
+
+@dataclass(frozen=True, eq=False)
+class MolGraph:
+    """One featurized molecule; see `PackedGraphs` for the fields.
+
+    Parameters
+    ----------
+    atom_codes : array of int8, shape (n_atoms, n categorical atom blocks)
+    atom_values : array of float32, shape (n_atoms, n numeric atom columns)
+    pair_codes : array of int8, shape (n_pairs, n categorical pair blocks)
+    pair_values : array of float32, shape (n_pairs, n numeric pair columns)
+    pair_atoms : array of int64, shape (n_pairs, 2)
+    """
+
+    atom_codes: Codes
+    atom_values: Values
+    pair_codes: Codes
+    pair_values: Values
+    pair_atoms: Index
+
+
+def pack(graphs: Iterable[MolGraph]) -> PackedGraphs:
+    """Pack molecules end to end.
+
+    Parameters
+    ----------
+    graphs : iterable of MolGraph
+        At least one molecule, all of one schema.
+
+    Returns
+    -------
+    PackedGraphs
+    """
+    listed = list(graphs)
+    if not listed:
+        raise UsageError("cannot pack an empty list of molecules")
+    return build_packed(
+        atom_codes=np.concatenate([g.atom_codes for g in listed]),
+        atom_values=np.concatenate([g.atom_values for g in listed]),
+        pair_codes=np.concatenate([g.pair_codes for g in listed]),
+        pair_values=np.concatenate([g.pair_values for g in listed]),
+        pair_atoms=np.concatenate([g.pair_atoms for g in listed]),
+        atom_counts=np.array([len(g.atom_codes) for g in listed]),
+        pair_counts=np.array([len(g.pair_codes) for g in listed]),
+    )
+
+
+def build_packed(
+    *,
+    atom_codes: Codes,
+    atom_values: Values,
+    pair_codes: Codes,
+    pair_values: Values,
+    pair_atoms: Index,
+    atom_counts: Index,
+    pair_counts: Index,
+) -> PackedGraphs:
+    """Complete packed arrays with the pairs of every atom; see `PackedGraphs` for the parameters."""
+    n_pairs = len(pair_atoms)
+    atom_start = np.repeat(np.cumsum(atom_counts) - atom_counts, pair_counts)
+    ends = (pair_atoms + atom_start[:, None]).T.ravel()
+    local_pair = np.arange(n_pairs) - np.repeat(np.cumsum(pair_counts) - pair_counts, pair_counts)
+    by_atom = np.argsort(ends, kind="stable")
+    return PackedGraphs(
+        atom_codes=np.ascontiguousarray(atom_codes, dtype=np.int8),
+        atom_values=np.ascontiguousarray(atom_values, dtype=np.float32),
+        pair_codes=np.ascontiguousarray(pair_codes, dtype=np.int8),
+        pair_values=np.ascontiguousarray(pair_values, dtype=np.float32),
+        pair_atoms=pair_atoms,
+        degrees=np.bincount(ends, minlength=len(atom_codes)).astype(np.int64),
+        incident=np.concatenate([local_pair, local_pair])[by_atom],
+        atom_counts=atom_counts.astype(np.int64),
+        pair_counts=pair_counts.astype(np.int64),
+    )
+
+
+def _ragged(counts: Index, molecules: Index) -> Index:
+    """Row numbers of the given molecules in an array that holds ``counts[m]`` rows of molecule m."""
+    taken = counts[molecules]
+    starts = (np.cumsum(counts) - counts)[molecules]
+    shift = np.repeat(starts - (np.cumsum(taken) - taken), taken)
+    return shift + np.arange(int(taken.sum()))

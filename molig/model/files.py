@@ -1,0 +1,189 @@
+"""Model directories: ``weights.safetensors`` and ``model.json``, written whole and checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from importlib import resources
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from molig.errors import ModelFormatError, OutputError, UnknownNameError, UsageError
+from molig.features import FeatureSchema
+from molig.model.info import FORMAT, FORMAT_VERSION, ModelInfo
+from molig.model.screening_model import ScreeningModel
+from molig.network import WeaveNet
+
+INFO_FILE = "model.json"
+WEIGHTS_FILE = "weights.safetensors"
+
+_DTYPES = {"float16": torch.float16, "float32": torch.float32}
+
+
+def build_network(info: ModelInfo) -> WeaveNet:
+    """Network of the architecture that the model states, with fresh weights."""
+    schema = FeatureSchema.from_dict(info.feature_schema)
+    return WeaveNet(info.network, schema.n_atom_columns, schema.n_pair_columns, len(info.tasks))
+
+
+def save_model(model: ScreeningModel, directory: str | Path) -> ScreeningModel:
+    """Write a model's weights and description.
+
+    Parameters
+    ----------
+    model : ScreeningModel
+        The model. Its weights are stored in ``info.weights_dtype``.
+    directory : str or Path
+        Directory to write to; created if need be. Each file is replaced as a whole.
+
+    Returns
+    -------
+    ScreeningModel
+        The model as it reads back from the files, with rounded weights if stored in half precision.
+
+    Raises
+    ------
+    OutputError
+        If the directory cannot be written.
+    """
+    directory = Path(directory)
+    dtype = _DTYPES[model.info.weights_dtype]
+    state = {
+        name: (t.to(dtype) if t.is_floating_point() else t).contiguous().cpu()
+        for name, t in model.network.state_dict().items()
+    }
+    weights = save(state)
+    info = model.info.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
+    text = json.dumps(info.model_dump(mode="json"), indent=1) + "\n"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _replace(directory / WEIGHTS_FILE, weights)
+        _replace(directory / INFO_FILE, text.encode())
+    except OSError as err:
+        raise OutputError(f"cannot write the model to {directory}: {err.strerror or err}") from err
+    return load_model(directory, device=model.device)
+
+
+def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> ScreeningModel:
+    """Read a model from a directory, or a bundled one by name.
+
+    Parameters
+    ----------
+    path_or_name : str or Path
+        A model directory, or the name of a bundled model such as ``"tox21-w2n2-simple"``.
+    device : str or torch.device
+        ``"cpu"``, ``"cuda"`` or ``"auto"``.
+
+    Returns
+    -------
+    ScreeningModel
+
+    Raises
+    ------
+    UnknownNameError
+        If there is neither such a directory nor such a bundled model.
+    ModelFormatError
+        If the files are damaged, foreign or of a newer version.
+
+    Examples
+    --------
+    >>> load_model("tox21-w2n2-simple").tasks[0]
+    'NR-AR'
+    """
+    directory = find_model(path_or_name)
+    info = _read_info(directory / INFO_FILE)
+    network = build_network(info)
+    _load_weights(network, directory / WEIGHTS_FILE, info)
+    return ScreeningModel(info, network, device)
+
+
+def find_model(path_or_name: str | Path) -> Path:
+    """Directory of a model given by path or by the name of a bundled one."""
+    path = Path(path_or_name)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise UsageError(f"{path} is a file; a model is the directory that holds {INFO_FILE}")
+    bundled = bundled_models()
+    if str(path_or_name) in bundled:
+        return bundled[str(path_or_name)]
+    if len(path.parts) > 1:
+        raise UsageError(f"no model directory at {path}")
+    raise UnknownNameError("model", str(path_or_name), bundled)
+
+
+def bundled_models() -> dict[str, Path]:
+    """Names and directories of the models that come with molig."""
+    package = Path(str(resources.files("molig")))
+    # An installed wheel carries them inside the package; a checkout has them beside it.
+    for root in (package / "bundled", package.parent / "models"):
+        if root.is_dir():
+            return {p.parent.name: p.parent for p in sorted(root.glob(f"*/{INFO_FILE}"))}
+    return {}
+
+
+def _read_info(path: Path) -> ModelInfo:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as err:
+        raise ModelFormatError(f"{path.parent} is not a model: it has no {INFO_FILE}") from err
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as err:
+        raise ModelFormatError(f"{path} is damaged and cannot be read: {err}") from err
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ModelFormatError(f"{path} does not describe a molig model (its format is not {FORMAT!r})")
+    version = data.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ModelFormatError(
+            f"{path} has format version {version}, written by molig {data.get('molig_version', '?')}; "
+            f"this molig reads up to version {FORMAT_VERSION}: upgrade molig to use it"
+        )
+    try:
+        info = ModelInfo.model_validate(data)
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ModelFormatError(f"{path} is damaged: {where}: {first['msg']}") from err
+    if FeatureSchema.from_dict(info.feature_schema).hash != info.schema_hash:
+        raise ModelFormatError(f"{path} is damaged: the feature schema does not match its hash")
+    return info
+
+
+def _load_weights(network: WeaveNet, path: Path, info: ModelInfo) -> None:
+    try:
+        content = path.read_bytes()
+    except OSError as err:
+        raise ModelFormatError(f"the weights of model {info.name!r} cannot be read: {err}") from err
+    if hashlib.sha256(content).hexdigest() != info.weights_sha256:
+        raise ModelFormatError(
+            f"{path} is damaged or belongs to another model: its SHA-256 is not the one in {INFO_FILE}; "
+            "fetch the model again"
+        )
+    try:
+        state = load(content)
+        network.load_state_dict(
+            {k: v.to(torch.float32) if v.is_floating_point() else v for k, v in state.items()}
+        )
+    except (SafetensorError, RuntimeError) as err:
+        raise ModelFormatError(
+            f"{path} does not fit the network in {INFO_FILE}: {str(err).splitlines()[0]}"
+        ) from err
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file beside its place and move it there, so that no half-written file bears its name."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        shutil.copymode(path, name) if path.exists() else os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,237 @@
+"""A trained network together with everything needed to score SMILES with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from rdkit import Chem
+
+from molig.errors import UnknownNameError, UsageError
+from molig.features import FeatureSchema, Featurizer, PackedGraphs
+from molig.model.info import ModelInfo
+from molig.molecules import Molecule, MoleculeParser, Record, Rejection, batched
+from molig.network import WeaveNet, collate
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Scores of a list of SMILES, with the reasons of those that got none.
+
+    Parameters
+    ----------
+    proba : array of float, shape (n, n_tasks)
+        Probability of being active; a row of NaN for every rejected SMILES.
+    tasks : tuple of str
+        Names of the columns.
+    rejections : list of Rejection
+        Why a row has no score; ``row`` counts from 1.
+    """
+
+    proba: FloatArray
+    tasks: tuple[str, ...]
+    rejections: list[Rejection]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Scores as a table with one column per task."""
+        return pd.DataFrame(self.proba, columns=list(self.tasks))
+
+
+class ScreeningModel:
+    """Ligand-screening model: schema, network, tasks and standardisation.
+
+    Parameters
+    ----------
+    info : ModelInfo
+        What the model says about itself.
+    network : WeaveNet
+        The network, with its weights.
+    device : str or torch.device
+        Where to compute; ``"auto"`` takes a CUDA GPU if there is one.
+
+    Attributes
+    ----------
+    rejections_ : list of Rejection
+        The reasons for the NaN rows of the last `predict_proba`.
+
+    Examples
+    --------
+    >>> import molig
+    >>> model = molig.load_model("tox21-w2n2-simple")
+    >>> model.predict_proba(["CCO", "not a molecule"]).shape
+    (2, 12)
+    >>> model.rejections_[0].row
+    2
+    """
+
+    def __init__(self, info: ModelInfo, network: WeaveNet, device: str | torch.device = "cpu") -> None:
+        self.info = info
+        self.schema = FeatureSchema.from_dict(info.feature_schema)
+        self.featurizer = Featurizer(self.schema)
+        self.parser = MoleculeParser(info.molecules.standardization, info.molecules.max_heavy_atoms)
+        self.device = resolve_device(device)
+        self.network = network.to(self.device).eval().requires_grad_(False)
+        self.rejections_: list[Rejection] = []
+
+    def __repr__(self) -> str:
+        """Name, tasks and place."""
+        return f"ScreeningModel({self.name!r}, {len(self.tasks)} tasks, {self.device})"
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.info.name
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return self.info.tasks
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights."""
+        return next(self.network.parameters()).dtype
+
+    def to(self, device: str | torch.device) -> Self:
+        """Return the same model on another device."""
+        return type(self)(self.info, self.network, device)
+
+    def task_index(self, task: str) -> int:
+        """Column of a task.
+
+        Raises
+        ------
+        UnknownNameError
+            Naming the nearest task, if there is none of that name.
+        """
+        if task not in self.tasks:
+            raise UnknownNameError("task", task, self.tasks)
+        return self.tasks.index(task)
+
+    def featurize(self, mols: Sequence[Chem.Mol]) -> PackedGraphs:
+        """Featurize molecules that the model's parser has accepted."""
+        return self.featurizer.featurize(mols)
+
+    def logits(
+        self, graphs: PackedGraphs, scales: npt.ArrayLike | None = None, *, batch_size: int = 256
+    ) -> FloatArray:
+        """Logits of featurized molecules, at any point of the path from the zero baseline.
+
+        Parameters
+        ----------
+        graphs : PackedGraphs
+            Molecules featurized with the model's schema.
+        scales : array-like, shape (n_mols,), optional
+            Factor on each molecule's features; default 1, the molecule itself.
+        batch_size : int
+            Molecules per forward pass.
+
+        Returns
+        -------
+        array of float, shape (n_mols, n_tasks)
+        """
+        steps = np.ones(len(graphs), dtype=np.float32) if scales is None else np.asarray(scales)
+        out = np.empty((len(graphs), len(self.tasks)))
+        with torch.inference_mode():
+            for start in range(0, len(graphs), batch_size):
+                part = np.arange(start, min(start + batch_size, len(graphs)))
+                batch = collate(graphs.select(part), self.schema, steps[part]).to(self.device, self.dtype)
+                out[part] = self.network(batch).double().cpu().numpy()
+        return out
+
+    def score_molecules(self, molecules: Sequence[Molecule]) -> FloatArray:
+        """Probabilities of parsed molecules, shape (n, n_tasks)."""
+        if not molecules:
+            return np.empty((0, len(self.tasks)))
+        return _sigmoid(self.logits(self.featurize([m.mol for m in molecules])))
+
+    def predict(self, smiles: str | Iterable[str], *, batch_size: int = 256) -> Predictions:
+        """Score SMILES, keeping the reasons for those that cannot be scored.
+
+        Parameters
+        ----------
+        smiles : str or iterable of str
+            The molecules.
+        batch_size : int
+            Molecules worked on at a time.
+
+        Returns
+        -------
+        Predictions
+        """
+        if batch_size < 1:
+            raise UsageError(f"batch_size must be at least 1 (got {batch_size})")
+        blocks: list[FloatArray] = [np.empty((0, len(self.tasks)))]
+        rejections: list[Rejection] = []
+        for records in batched(_records(smiles), batch_size):
+            molecules, rejected = self.parser.parse_many(records)
+            block = np.full((len(records), len(self.tasks)), np.nan)
+            block[[m.row - records[0].row for m in molecules]] = self.score_molecules(molecules)
+            blocks.append(block)
+            rejections.extend(rejected)
+        return Predictions(np.concatenate(blocks), self.tasks, rejections)
+
+    def predict_proba(self, smiles: str | Iterable[str], *, batch_size: int = 256) -> FloatArray:
+        """Probability of being active, for every molecule and task.
+
+        Parameters
+        ----------
+        smiles : str or iterable of str
+            The molecules.
+        batch_size : int
+            Molecules worked on at a time.
+
+        Returns
+        -------
+        array of float, shape (n, n_tasks)
+            NaN rows where a SMILES was rejected; the reasons are in ``rejections_``.
+        """
+        predictions = self.predict(smiles, batch_size=batch_size)
+        self.rejections_ = predictions.rejections
+        return predictions.proba
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Turn ``"auto"``, ``"cpu"`` or ``"cuda[:i]"`` into a torch device that is there.
+
+    Raises
+    ------
+    UsageError
+        If the device is unknown or absent.
+    """
+    if isinstance(device, torch.device):
+        return device
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as err:
+        raise UsageError(f"unknown device {device!r}; use auto, cpu or cuda") from err
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("no CUDA GPU is available to torch; use --device cpu or auto")
+    return found
+
+
+def _records(smiles: str | Iterable[str]) -> Iterator[Record]:
+    rows = [smiles] if isinstance(smiles, str) else smiles
+    for row, text in enumerate(rows, start=1):
+        yield Record(row, str(row), _text(text), {})
+
+
+def _text(smiles: Any) -> str:
+    """A SMILES as text; whatever is missing (None, NaN) is an empty one and will be rejected as such."""
+    if smiles is None or (isinstance(smiles, float) and np.isnan(smiles)):
+        return ""
+    return str(smiles)
+
+
+def _sigmoid(logits: FloatArray) -> FloatArray:
+    return np.asarray(torch.from_numpy(logits).sigmoid().numpy(), dtype=np.float64)

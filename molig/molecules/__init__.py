@@ -1,0 +1,36 @@
+"""Molecule files -> sanitised, standardised RDKit molecules, or rejections with a reason.
+
+Two steps, both streaming: `read_records` turns a file into one `Record` per row, `MoleculeParser` turns a
+record into a `Molecule` or a `Rejection`. No row is lost: molecules and rejections together are the rows of
+the file.
+"""
+
+from molig.molecules.parser import MoleculeParser
+from molig.molecules.readers import FORMATS, SUFFIXES, read_records, resolve_format
+from molig.molecules.reasons import Reason
+from molig.molecules.records import Molecule, Record, Rejection, batched
+from molig.molecules.standardize import (
+    StandardizationPolicy,
+    input_atom_indices,
+    is_standard,
+    standardize,
+    to_parent,
+)
+
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "Molecule",
+    "MoleculeParser",
+    "Reason",
+    "Record",
+    "Rejection",
+    "StandardizationPolicy",
+    "batched",
+    "input_atom_indices",
+    "is_standard",
+    "read_records",
+    "resolve_format",
+    "standardize",
+    "to_parent",
+]

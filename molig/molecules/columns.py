@@ -1,0 +1,175 @@
+"""Finding the SMILES and the identifier among the columns of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from molig.errors import UnknownNameError, UsageError
+
+SMILES_NAMES = (
+    "smiles",
+    "canonical_smiles",
+    "isomeric_smiles",
+    "canonicalsmiles",
+    "isomericsmiles",
+    "smi",
+    "smile",
+    "cxsmiles",
+    "rdkit_smiles",
+    "standardized_smiles",
+    "compound_smiles",
+    "molecule_smiles",
+    "smiles_string",
+    "structure",
+    "structures",
+)
+"""Column names taken for the SMILES, best first; compared without case, blanks and hyphens as underscores."""
+
+ID_NAMES = (
+    "id",
+    "mol_id",
+    "molid",
+    "molecule_id",
+    "compound_id",
+    "cmpd_id",
+    "chembl_id",
+    "molecule_chembl_id",
+    "pubchem_cid",
+    "cid",
+    "zinc_id",
+    "catalog_id",
+    "idnumber",
+    "name",
+    "mol_name",
+    "molecule_name",
+    "compound_name",
+    "compound",
+    "molecule",
+    "title",
+)
+"""Column names taken for the identifier, best first."""
+
+
+def folded(name: str) -> str:
+    """Return a column name without case and with underscores for blanks and hyphens.
+
+    Parameters
+    ----------
+    name : str
+        A column name as written.
+
+    Returns
+    -------
+    str
+        The form in which names are compared.
+
+    Examples
+    --------
+    >>> folded(" Canonical SMILES")
+    'canonical_smiles'
+    """
+    return name.strip().casefold().replace(" ", "_").replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which columns the caller asked for.
+
+    Parameters
+    ----------
+    smiles_column, id_column : str, optional
+        Exact names; None to find the column by `SMILES_NAMES` and `ID_NAMES`.
+    columns : tuple of str
+        Further columns, returned as `Record.fields`.
+    """
+
+    smiles_column: str | None = None
+    id_column: str | None = None
+    columns: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """All columns that were asked for by name."""
+        return tuple(name for name in (self.smiles_column, self.id_column) if name) + self.columns
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the columns of a table stand.
+
+    Parameters
+    ----------
+    smiles : int
+        Position of the SMILES.
+    id : int, optional
+        Position of the identifier, if there is one.
+    fields : dict of str to int
+        Positions of the further columns.
+    names : tuple of str
+        The whole header.
+    """
+
+    smiles: int
+    id: int | None
+    fields: dict[str, int]
+    names: tuple[str, ...]
+
+
+def find_layout(header: Sequence[str], request: Request, where: str) -> Layout:
+    """Locate the requested columns in a header.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Column names.
+    request : Request
+        What is wanted.
+    where : str
+        Name of the file, for messages.
+
+    Returns
+    -------
+    Layout
+        Positions of SMILES, identifier and further columns.
+
+    Raises
+    ------
+    UnknownNameError
+        If a column that was named does not exist.
+    UsageError
+        If no column was named for the SMILES and none looks like one.
+
+    Examples
+    --------
+    >>> find_layout(["CID", "Canonical SMILES"], Request(), "library.csv").smiles
+    1
+    """
+    names = tuple(name.strip() for name in header)
+    for name in request.named:
+        if name not in names:
+            raise UnknownNameError("column", name, names)
+    smiles = _position(names, request.smiles_column, SMILES_NAMES)
+    if smiles is None:
+        smiles = _only_one_containing(names, "smiles")
+    if smiles is None:
+        raise UsageError(
+            f"{where}: no column looks like SMILES among {', '.join(map(repr, names[:20]))}; "
+            "name the column (smiles_column), or add a header line if the file has none"
+        )
+    identifier = _position(names, request.id_column, ID_NAMES, taken=smiles)
+    return Layout(smiles, identifier, {name: names.index(name) for name in request.columns}, names)
+
+
+def _position(
+    names: tuple[str, ...], wanted: str | None, known: Sequence[str], taken: int | None = None
+) -> int | None:
+    if wanted is not None:
+        return names.index(wanted)
+    places = {folded(name): i for i, name in reversed(list(enumerate(names))) if i != taken}
+    return next((places[name] for name in known if name in places), None)
+
+
+def _only_one_containing(names: tuple[str, ...], word: str) -> int | None:
+    places = [i for i, name in enumerate(names) if word in folded(name)]
+    return places[0] if len(places) == 1 else None

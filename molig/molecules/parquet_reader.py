@@ -1,0 +1,105 @@
+"""Parquet files: read in batches of rows, only the columns that are needed."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from molig.errors import InputError
+from molig.molecules.columns import Layout, Request, find_layout
+from molig.molecules.diagnosis import one_line
+from molig.molecules.records import Record
+from molig.molecules.sources import READ_ERRORS, STDIN, open_bytes
+
+ROWS_PER_BATCH = 8192
+
+
+def read_parquet(source: str | Path, request: Request) -> Iterator[Record]:
+    """Read a Parquet file in batches.
+
+    Parameters
+    ----------
+    source : str or Path
+        File name, or ``"-"`` for standard input.
+    request : Request
+        Columns asked for; SMILES and identifier are found by their usual names otherwise.
+
+    Yields
+    ------
+    Record
+        One per row; a missing SMILES is ``""``.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or no Parquet file.
+    UsageError
+        If it has no SMILES column or not the columns asked for.
+    """
+    row = 0
+    with ExitStack() as stack:
+        try:
+            file = pq.ParquetFile(_seekable(source, stack))
+            layout = find_layout(file.schema_arrow.names, request, str(source))
+            wanted = {layout.smiles, *layout.fields.values(), *(() if layout.id is None else (layout.id,))}
+            names = [file.schema_arrow.names[i] for i in sorted(wanted)]
+            for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=names):
+                for record in _records(batch, file.schema_arrow.names, layout, row):
+                    row = record.row
+                    yield record
+        except (pa.ArrowException, *READ_ERRORS) as error:
+            detail = one_line(error)
+            reached = f"damaged after row {row}" if row else "not a readable Parquet file"
+            raise InputError(f"{source}: {reached} ({detail}); write the file again") from error
+
+
+def _seekable(source: str | Path, stack: ExitStack) -> BinaryIO:
+    """Open the file. Parquet is read from its end, so packed and piped ones go through a temporary file."""
+    stream = stack.enter_context(open_bytes(source))
+    if str(source) != STDIN and not isinstance(stream, gzip.GzipFile):
+        return stream
+    copy = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile()))  # noqa: SIM115 - the stack closes it
+    shutil.copyfileobj(stream, copy)
+    copy.seek(0)
+    return copy
+
+
+def _records(batch: pa.RecordBatch, names: list[str], layout: Layout, row: int) -> Iterator[Record]:
+    def values(i: int) -> list[Any]:
+        return _to_list(batch.column(batch.schema.names.index(names[i])))
+
+    smiles = values(layout.smiles)
+    ids = [None] * len(smiles) if layout.id is None else values(layout.id)
+    fields = {name: values(i) for name, i in layout.fields.items()}
+    for k, text in enumerate(smiles):
+        number = row + k + 1
+        extra = {name: column[k] for name, column in fields.items()}
+        yield Record(number, _text(ids[k]) or str(number), _text(text), extra)
+
+
+def _to_list(column: pa.Array) -> list[Any]:
+    try:
+        return cast("list[Any]", column.to_pylist())
+    except UnicodeDecodeError:  # text that is not UTF-8: one bad cell must not cost the rest
+        return [
+            None if v is None else v.decode("utf-8", "replace") for v in column.cast(pa.binary()).to_pylist()
+        ]
+
+
+def _text(value: object) -> str:
+    """Write a cell as text: missing ones as ``""``, whole numbers without a decimal point."""
+    if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace").strip()
+    return str(value).strip()

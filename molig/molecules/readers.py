@@ -1,0 +1,157 @@
+"""Reading molecule files of any supported format as one stream of records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from molig.errors import InputError, UnknownNameError, UsageError
+from molig.molecules.columns import Request
+from molig.molecules.csv_reader import read_csv
+from molig.molecules.parquet_reader import read_parquet
+from molig.molecules.records import Record
+from molig.molecules.sdf_reader import read_sdf
+from molig.molecules.smi_reader import read_smi
+from molig.molecules.sources import READ_ERRORS, STDIN, bounded_lines, check_source, open_text
+
+FORMATS = ("smi", "csv", "tsv", "sdf", "parquet")
+"""Values of ``file_format``."""
+
+SUFFIXES = {
+    ".smi": "smi",
+    ".smiles": "smi",
+    ".txt": "smi",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".sdf": "sdf",
+    ".parquet": "parquet",
+}
+"""Format per file name suffix; every one may have ``.gz`` behind it."""
+
+
+def read_records(
+    source: str | Path,
+    *,
+    smiles_column: str | None = None,
+    id_column: str | None = None,
+    columns: Sequence[str] = (),
+    file_format: str | None = None,
+) -> Iterator[Record]:
+    r"""Read a molecule file as a stream: constant memory, one record per row, in order, none left out.
+
+    Parameters
+    ----------
+    source : str or Path
+        ``.smi``, ``.smiles``, ``.txt``, ``.csv``, ``.tsv``, ``.sdf`` or ``.parquet``, each also with ``.gz``;
+        ``"-"`` reads standard input.
+    smiles_column, id_column : str, optional
+        Names of the columns; found by their usual names otherwise. In an SD file ``id_column`` is a tag.
+    columns : sequence of str, optional
+        Further columns (SD tags) to return in `Record.fields`: text from text formats, typed from Parquet.
+    file_format : {"smi", "csv", "tsv", "sdf", "parquet"}, optional
+        Overrules the suffix; "smi" by default for standard input.
+
+    Returns
+    -------
+    iterator of Record
+        A row that cannot be read is a record with its ``problem``.
+
+    Raises
+    ------
+    UsageError
+        If the file does not exist, has an unknown suffix, or has no SMILES column.
+    UnknownNameError
+        If a named column or format does not exist.
+    InputError
+        If the file cannot be opened, is damaged, or holds no molecules. All of these are raised by the call
+        itself, except damage behind the first record.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "two.smi"
+    ...     _ = path.write_text("CCO ethanol\nC\n")
+    ...     [(record.row, record.id, record.smiles) for record in read_records(path)]
+    [(1, 'ethanol', 'CCO'), (2, '2', 'C')]
+    """
+    kind = resolve_format(source, file_format)
+    check_source(source)
+    request = Request(smiles_column, id_column, tuple(columns))
+    records = read_parquet(source, request) if kind == "parquet" else _read_text(source, kind, request)
+    # The first record is read at once, so that a wrong column or an empty file is reported by this call.
+    first = next(records, None)
+    if first is None:
+        name = "standard input" if str(source) == STDIN else source
+        raise InputError(f"{name}: holds no molecules; expected one per row (format {kind})")
+    return _continued(first, records)
+
+
+def resolve_format(source: str | Path, file_format: str | None = None) -> str:
+    """Tell the format of a file from its name, unless it is given.
+
+    Parameters
+    ----------
+    source : str or Path
+        File name or ``"-"``.
+    file_format : str, optional
+        One of `FORMATS`.
+
+    Returns
+    -------
+    str
+        One of `FORMATS`.
+
+    Raises
+    ------
+    UnknownNameError
+        If ``file_format`` is none of `FORMATS`.
+    UsageError
+        If the suffix is unknown.
+
+    Examples
+    --------
+    >>> resolve_format("library.CSV.gz")
+    'csv'
+    """
+    if file_format is not None:
+        if file_format.lower() not in FORMATS:
+            raise UnknownNameError("file format", file_format, FORMATS)
+        return file_format.lower()
+    if str(source) == STDIN:
+        return "smi"
+    suffixes = [suffix.lower() for suffix in Path(source).suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    kind = SUFFIXES.get(suffixes[-1]) if suffixes else None
+    if kind is None:
+        raise UsageError(
+            f"{source}: unknown file type; supported are {', '.join(SUFFIXES)}, each also with .gz "
+            "(or say which it is with file_format)"
+        )
+    return kind
+
+
+def _continued(first: Record, rest: Iterator[Record]) -> Iterator[Record]:
+    yield first
+    yield from rest
+
+
+def _read_text(source: str | Path, kind: str, request: Request) -> Iterator[Record]:
+    row = 0
+    where = "standard input" if str(source) == STDIN else str(source)
+    try:
+        with open_text(source) as text:
+            lines = bounded_lines(text)
+            if kind == "smi":
+                records = read_smi(lines, request, where)
+            elif kind == "sdf":
+                records = read_sdf(lines, request, where)
+            else:
+                records = read_csv(lines, request, where, delimiter="\t" if kind == "tsv" else ",")
+            for record in records:
+                row = record.row
+                yield record
+    except READ_ERRORS as error:
+        reached = f"damaged after row {row}" if row else "cannot be read"
+        raise InputError(f"{where}: {reached} ({error}); get or write the file again") from error

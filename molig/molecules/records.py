@@ -1,0 +1,139 @@
+"""The three things a row can be: read (`Record`), accepted (`Molecule`) or refused (`Rejection`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeVar
+
+from rdkit import Chem
+
+from molig.errors import UsageError
+
+MAX_SHOWN_SMILES = 200
+"""A `Rejection` keeps this many characters of its SMILES, so that a report of rejections stays readable."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row as it was read, before any chemistry.
+
+    Parameters
+    ----------
+    row : int
+        1-based number of the record in its file; a header is not counted.
+    id : str
+        Identifier from the file; the row number where the file has none.
+    smiles : str
+        SMILES as written, ``""`` where the row has none. For an SDF record the SMILES of its block.
+    fields : mapping of str to object
+        Values of the extra columns that were asked for: text from text formats, typed from Parquet.
+    mol : rdkit.Chem.Mol, optional
+        SDF only: the sanitised molecule of the block.
+    problem : str, optional
+        Why the reader could not make sense of the row; the parser turns it into a `Rejection`.
+
+    Examples
+    --------
+    >>> Record(1, "aspirin", "CC(=O)Oc1ccccc1C(=O)O").id
+    'aspirin'
+    """
+
+    row: int
+    id: str
+    smiles: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    mol: Chem.Mol | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A row that is not scored, and why.
+
+    Parameters
+    ----------
+    row : int
+        1-based number of the record in its file.
+    id : str
+        Identifier of the record.
+    smiles : str
+        SMILES as written; beyond 200 characters it is cut and ends in ``"..."``.
+    reason : str
+        A text that begins with one of `molig.molecules.Reason`.
+
+    Examples
+    --------
+    >>> Rejection(3, "3", "C" * 1000, "too large").smiles[-5:]
+    'CC...'
+    """
+
+    row: int
+    id: str
+    smiles: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        if len(self.smiles) > MAX_SHOWN_SMILES:
+            object.__setattr__(self, "smiles", self.smiles[: MAX_SHOWN_SMILES - 3] + "...")
+
+
+@dataclass(frozen=True, slots=True)
+class Molecule:
+    """A row that became a molecule.
+
+    Parameters
+    ----------
+    row : int
+        1-based number of the record in its file.
+    id : str
+        Identifier of the record.
+    smiles : str
+        SMILES as given, not the standardised one.
+    mol : rdkit.Chem.Mol
+        Sanitised, standardised molecule.
+    origin : tuple of int, optional
+        For every atom of ``mol`` its index among the atoms of ``smiles`` (hydrogens merged, all fragments
+        there). None where standardisation had nothing to do: the indices are the same. Kept here because
+        RDKit forgets atom properties when a molecule is pickled, and molecules travel between processes.
+    """
+
+    row: int
+    id: str
+    smiles: str
+    mol: Chem.Mol
+    origin: tuple[int, ...] | None = None
+
+
+def batched(iterable: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Cut a stream into lists of at most ``size`` items, in order.
+
+    Parameters
+    ----------
+    iterable : iterable
+        Any stream; it is consumed one batch ahead at most.
+    size : int
+        Length of every list but the last.
+
+    Returns
+    -------
+    iterator of list
+        Never yields an empty list.
+
+    Raises
+    ------
+    UsageError
+        If ``size`` is not positive.
+
+    Examples
+    --------
+    >>> list(batched("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    if size < 1:
+        raise UsageError(f"a batch holds at least 1 item (got size {size})")
+    stream = iter(iterable)
+    return iter(lambda: list(islice(stream, size)), [])

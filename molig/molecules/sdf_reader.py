@@ -1,0 +1,184 @@
+"""SD files: cut into records here, so that a damaged record is one rejection and the next one is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from rdkit import Chem, rdBase
+
+from molig.errors import UnknownNameError, UsageError
+from molig.molecules.columns import Request
+from molig.molecules.diagnosis import CHEMISTRY_ERRORS, describe_failure, one_line
+from molig.molecules.reasons import MAX_SDF_RECORD_CHARACTERS, Reason
+from molig.molecules.records import Record
+from molig.molecules.smi_reader import line_problem
+from molig.molecules.sources import Line
+
+RECORD_END = "$$$$"
+_BLOCK_END = "M  END"
+RECORDS_SEARCHED_FOR_TAGS = 100
+_TAG = re.compile(r">.*?<([^>]*)>")
+
+
+def read_sdf(lines: Iterator[Line], request: Request, where: str) -> Iterator[Record]:
+    """Read an SD file record by record.
+
+    Parameters
+    ----------
+    lines : iterator of Line
+        The lines of the file.
+    request : Request
+        ``id_column`` and ``columns`` are SD tags; without ``id_column`` the title line is the identifier.
+    where : str
+        Name of the file, for messages.
+
+    Yields
+    ------
+    Record
+        One per record, with the sanitised molecule of its block, or with the problem.
+
+    Raises
+    ------
+    UsageError
+        If a SMILES column was asked for: the structure comes from the block.
+    UnknownNameError
+        If a tag was asked for that none of the first 100 records has.
+
+    Notes
+    -----
+    Records need not have all tags: a tag that one record lacks is an empty field, as an empty cell of a table
+    is.
+    """
+    if request.smiles_column:
+        raise UsageError(f"{where}: an SD file has structures, no SMILES column ({request.smiles_column!r})")
+    records = split_sdf(lines)
+    if request.named:
+        head = list(islice(records, RECORDS_SEARCHED_FOR_TAGS))
+        _check_tags(head, request)
+        records = chain(head, records)
+    for row, (record, problem) in enumerate(records, start=1):
+        if problem:
+            yield Record(row, record[0].strip() or str(row), "", problem=problem)
+        else:
+            yield _record(row, record, request)
+
+
+def split_sdf(lines: Iterator[Line]) -> Iterator[tuple[list[str], str]]:
+    """Cut an SD file into records of bounded size.
+
+    Parameters
+    ----------
+    lines : iterator of Line
+        The lines of the file.
+
+    Yields
+    ------
+    record : list of str
+        The lines of a record, without its end mark; only the first line if there is a problem.
+    problem : str
+        Why the record cannot be read; ``""`` if it can.
+    """
+    record: list[str] = []
+    size, problem, pending = 0, "", False
+    for line in lines:
+        if line.text.startswith(RECORD_END):
+            yield record or [""], problem
+            record, size, problem, pending = [], 0, "", False
+            continue
+        pending = pending or bool(line.text.strip())
+        size += len(line.text) + 1
+        too_large = Reason.RECORD_TOO_LONG.text() if size > MAX_SDF_RECORD_CHARACTERS else ""
+        problem = problem or line_problem(line) or too_large
+        if not problem:
+            record.append(line.text)
+        elif len(record) != 1:
+            record = record[:1] or [line.text[:80].replace("\0", "\ufffd")]
+    if pending:
+        yield record or [""], problem
+
+
+def _record(row: int, lines: list[str], request: Request) -> Record:
+    title = lines[0].strip()
+    end = _block_end(lines)
+    tags, stray = parse_tags(lines[end:])
+    damage = "" if end else f"no {_BLOCK_END!r} line"
+    if any(line.startswith(_BLOCK_END) for line in stray):
+        damage = f"a second structure before {RECORD_END}"
+    if damage:
+        return Record(row, title or str(row), "", problem=Reason.SDF_BLOCK.text(damage))
+    name = (tags.get(request.id_column, "") if request.id_column else title).strip() or str(row)
+    block = "\n".join(lines[:end]) + "\n"
+    with rdBase.BlockLogs():
+        mol, problem = _molecule(block)
+        smiles = Chem.MolToSmiles(mol) if mol is not None else ""
+    return Record(
+        row, name, smiles, {tag: tags.get(tag, "") for tag in request.columns}, mol, problem or None
+    )
+
+
+def _molecule(block: str) -> tuple[Chem.Mol | None, str]:
+    try:
+        mol = Chem.MolFromMolBlock(block)
+    except CHEMISTRY_ERRORS as error:
+        return None, Reason.SDF_BLOCK.text(one_line(error))
+    if mol is not None:
+        return mol, ""
+    try:
+        raw = Chem.MolFromMolBlock(block, sanitize=False)
+    except CHEMISTRY_ERRORS:
+        raw = None
+    detail = "the mol block is not valid" if raw is None else describe_failure(raw)
+    return None, Reason.SDF_BLOCK.text(detail)
+
+
+def _block_end(lines: list[str]) -> int:
+    """Return the number of lines up to the end of the mol block; 0 if it does not end."""
+    return next((i for i, line in enumerate(lines, start=1) if line.startswith(_BLOCK_END)), 0)
+
+
+def _check_tags(records: list[tuple[list[str], str]], request: Request) -> None:
+    tags: dict[str, str] = {}
+    for lines, _ in records:
+        tags |= parse_tags(lines[_block_end(lines) :])[0]
+    for name in request.named if records else ():
+        if name not in tags:
+            raise UnknownNameError("SD tag", name, tags)
+
+
+def parse_tags(lines: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Read the data items behind a mol block.
+
+    Parameters
+    ----------
+    lines : list of str
+        The lines between ``M  END`` and the end mark.
+
+    Returns
+    -------
+    tags : dict of str to str
+        Value per tag, its lines joined; of two items with one tag the last counts.
+    stray : list of str
+        Lines that belong to no item.
+
+    Examples
+    --------
+    >>> parse_tags(["> <IC50>  (1)", "3.2", "", ">  <Name>", "aspirin", "", "lost"])
+    ({'IC50': '3.2', 'Name': 'aspirin'}, ['lost'])
+    """
+    tags: dict[str, str] = {}
+    stray: list[str] = []
+    tag: str | None = None
+    for line in lines:
+        header = _TAG.match(line)
+        if header:
+            tag = header.group(1)
+            tags[tag] = ""
+        elif not line.strip():
+            tag = None
+        elif tag is not None:
+            tags[tag] = f"{tags[tag]}\n{line}" if tags[tag] else line
+        else:
+            stray.append(line)
+    return tags, stray

@@ -1,0 +1,57 @@
+"""Architecture of a WxNy network."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Readout(StrEnum):
+    """How the atoms of a molecule become one vector."""
+
+    SUM = "sum"
+    RMS = "rms"
+    GAUSSIAN = "gaussian"
+
+
+class Activation(StrEnum):
+    """Nonlinearity f of all layers."""
+
+    RELU = "relu"
+    SILU = "silu"
+
+
+class NetworkConfig(BaseModel):
+    """Shape of a Weave network; the defaults are those of Kearnes et al. 2016.
+
+    Parameters
+    ----------
+    n_modules : int
+        Number of Weave modules, the x of WxNy. (The y belongs to the feature schema.)
+    depth : int
+        Width of the four operations of a module.
+    atom_depth : int
+        Width of the last atom layer, before the readout.
+    readout : {"gaussian", "sum", "rms"}
+        Reduction over the atoms of a molecule.
+    hidden : tuple of int
+        Widths of the fully connected layers after the readout.
+    activation : {"relu", "silu"}
+        Nonlinearity.
+    batch_norm : bool
+        Batch normalisation of the last atom layer and of the fully connected layers.
+    dropout : float
+        Dropout after each fully connected layer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n_modules: int = Field(default=2, ge=1)
+    depth: int = Field(default=50, ge=1)
+    atom_depth: int = Field(default=128, ge=1)
+    readout: Readout = Readout.GAUSSIAN
+    hidden: tuple[int, ...] = (2000, 100)
+    activation: Activation = Activation.RELU
+    batch_norm: bool = True
+    dropout: float = Field(default=0.3, ge=0, lt=1)

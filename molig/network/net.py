@@ -1,0 +1,107 @@
+"""WxNy: Weave modules, a last atom layer, a readout and fully connected layers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from molig.network.batch import GraphBatch, Triples
+from molig.network.config import NetworkConfig
+from molig.network.readout import MoleculeReadout
+from molig.network.weave import ACTIVATIONS, Rows, WeaveModule
+
+
+class WeaveNet(nn.Module):
+    """Ligand-screening network WxNy of Kearnes et al. 2016 (arXiv:1603.00856).
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        Architecture.
+    n_atom_columns, n_pair_columns : int
+        Input columns of atoms and pairs.
+    n_tasks : int
+        Number of outputs.
+    """
+
+    def __init__(self, config: NetworkConfig, n_atom_columns: int, n_pair_columns: int, n_tasks: int) -> None:
+        super().__init__()
+        self.config = config
+        widths = [(n_atom_columns, n_pair_columns)] + [(config.depth, config.depth)] * (config.n_modules - 1)
+        self.modules_ = nn.ModuleList(
+            WeaveModule(atom, pair, config.depth, config.activation, update_pairs=i + 1 < config.n_modules)
+            for i, (atom, pair) in enumerate(widths)
+        )
+        self.last_atom_layer = nn.Linear(config.depth, config.atom_depth)
+        self.atom_norm = nn.BatchNorm1d(config.atom_depth) if config.batch_norm else nn.Identity()
+        self.readout = MoleculeReadout(config.readout, config.atom_depth)
+        self.head = Head(config, self.readout.out_features, n_tasks)
+
+    def forward(self, batch: GraphBatch) -> Tensor:
+        """Score molecules.
+
+        Parameters
+        ----------
+        batch : GraphBatch
+            Molecules, possibly scaled towards the zero baseline.
+
+        Returns
+        -------
+        Tensor, shape (n_mols, n_tasks)
+            One logit (or regression value) per task.
+        """
+        logits: Tensor = self.head(self.readout(self.atom_states(batch), batch.atom_counts))
+        return logits
+
+    def atom_states(self, batch: GraphBatch) -> Tensor:
+        """States of the atoms before the readout, shape (n_atoms, atom_depth)."""
+        atoms, pairs = Rows(batch.atom_inputs, batch.atom_kind), Rows(batch.pair_inputs, batch.pair_kind)
+        triples = batch.triples
+        for module in self.modules_:
+            new_atoms, new_pairs = module(atoms, pairs, triples, batch)
+            atoms = Rows(new_atoms, torch.arange(batch.n_atoms, device=new_atoms.device))
+            if new_pairs is not None:
+                pairs = Rows(new_pairs, triples.of_pair)
+                triples = _pairs_as_triples(batch, triples)
+        states: Tensor = self.atom_norm(torch.tanh(self.last_atom_layer(atoms.values)))
+        return states
+
+
+class Head(nn.Sequential):
+    """Fully connected layers after the readout.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        Widths, normalisation, dropout and nonlinearity.
+    in_features : int
+        Width of the readout.
+    n_tasks : int
+        Number of outputs.
+    """
+
+    def __init__(self, config: NetworkConfig, in_features: int, n_tasks: int) -> None:
+        layers: list[nn.Module] = []
+        for width in config.hidden:
+            layers.append(nn.Linear(in_features, width))
+            if config.batch_norm:
+                layers.append(nn.BatchNorm1d(width))
+            layers += [_Activation(config), nn.Dropout(config.dropout)]
+            in_features = width
+        super().__init__(*layers, nn.Linear(in_features, n_tasks))
+
+
+class _Activation(nn.Module):
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.act = ACTIVATIONS[config.activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(x)
+
+
+def _pairs_as_triples(batch: GraphBatch, triples: Triples) -> Triples:
+    """After the first module atoms differ, so every pair is a combination of its own."""
+    first, second = batch.pair_atoms
+    every_pair = torch.arange(len(first), device=first.device)
+    return Triples(first, second, triples.of_pair, every_pair)

@@ -1,0 +1,14 @@
+"""Training: from a table of molecules and labels to a model directory."""
+
+from molig.training.recipe import Recipe, parse_recipe, read_recipe, write_recipe
+from molig.training.run import Progress, TrainingRequest, train_model
+
+__all__ = [
+    "Progress",
+    "Recipe",
+    "TrainingRequest",
+    "parse_recipe",
+    "read_recipe",
+    "train_model",
+    "write_recipe",
+]

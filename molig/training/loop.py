@@ -1,0 +1,228 @@
+"""The training loop: masked multi-task loss, neutral baseline, early stopping, resume."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from molig.errors import MoligError
+from molig.features import FeatureSchema, PackedGraphs
+from molig.network import WeaveNet, collate
+from molig.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from molig.training.metrics import all_task_metrics, median_auc
+from molig.training.recipe import Recipe
+
+FloatArray = npt.NDArray[np.float64]
+OnEpoch = Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Molecules of one part of the split, with labels of shape (n_mols, n_tasks)."""
+
+    graphs: PackedGraphs
+    labels: FloatArray
+
+
+class Trainer:
+    """Fit a network to labelled molecules.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Network, optimization and neutral term.
+    schema : FeatureSchema
+        Schema of the graphs.
+    tasks : tuple of str
+        Names of the tasks.
+    train, validation : Part
+        Molecules to learn from, and to choose the best epoch by.
+    device : torch.device
+        Where to compute.
+    fingerprint : str
+        Digest of data and recipe, for checkpoints.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        schema: FeatureSchema,
+        tasks: tuple[str, ...],
+        *,
+        train: Part,
+        validation: Part,
+        device: torch.device,
+        fingerprint: str,
+    ) -> None:
+        self.recipe, self.schema, self.tasks, self.device = recipe, schema, tasks, device
+        self.train, self.validation = train, validation
+        options = recipe.optimization
+        torch.manual_seed(options.seed)
+        self.network = WeaveNet(recipe.network, schema.n_atom_columns, schema.n_pair_columns, len(tasks)).to(
+            device
+        )
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+        )
+        self.steps_per_epoch = max(1, len(train.graphs) // options.batch_size)
+        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, options.learning_rate, total_steps=options.epochs * self.steps_per_epoch + 1
+        )
+        self.positive_weight = class_weights(train.labels).to(device)
+        self.progress = Progress(fingerprint=fingerprint)
+        self.best = self._snapshot()
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint; see `molig.training.checkpoint.load_checkpoint` for the errors."""
+        self.progress, self.best = load_checkpoint(
+            path, self.progress.fingerprint, self.network, self.optimizer, self.scheduler
+        )
+
+    def fit(self, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> WeaveNet:
+        """Train until the last epoch, or until validation has stopped getting better.
+
+        Parameters
+        ----------
+        checkpoint : Path, optional
+            File to write after every epoch.
+        on_epoch : callable, optional
+            Called with the history entry of every epoch.
+
+        Returns
+        -------
+        WeaveNet
+            With the weights of the best epoch.
+        """
+        while not self._finished():
+            loss, neutral = self._run_epoch()
+            self._judge(loss, neutral)
+            if checkpoint:
+                self._save(checkpoint)
+            if on_epoch:
+                on_epoch(self.progress.history[-1])
+        self.network.load_state_dict(self.best)
+        return self.network.eval()
+
+    def _save(self, path: Path) -> None:
+        save_checkpoint(
+            path,
+            self.progress,
+            network=self.network,
+            best=self.best,
+            optimizer=self.optimizer,
+            scheduler=self.scheduler,
+        )
+
+    def _finished(self) -> bool:
+        done, options = self.progress, self.recipe.optimization
+        return done.epoch >= options.epochs or done.epoch - done.best_epoch >= options.patience
+
+    def _judge(self, loss: float, neutral: float) -> None:
+        """Score the validation part and remember the weights if they are the best so far."""
+        done = self.progress
+        done.epoch += 1
+        scores = self.scores(self.validation.graphs)
+        auc = median_auc(all_task_metrics(self.validation.labels, scores, self.tasks))
+        # Without a task that has both classes in validation there is nothing to choose by: keep the last.
+        if math.isnan(auc) or auc > done.best_score:
+            done.best_score = auc if not math.isnan(auc) else done.best_score
+            done.best_epoch = done.epoch
+            self.best = self._snapshot()
+        entry = {"epoch": done.epoch, "loss": loss, "neutral": neutral, "validation_auc": auc}
+        done.history.append(entry)
+
+    def _snapshot(self) -> dict[str, Tensor]:
+        return {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+
+    def _run_epoch(self) -> tuple[float, float]:
+        # A seed per epoch makes a resumed run identical to one that was never interrupted.
+        seed = [self.recipe.optimization.seed, self.progress.epoch]
+        rng = np.random.default_rng(seed)
+        torch.manual_seed(int(rng.integers(2**31)))
+        self.network.train()
+        order = rng.permutation(len(self.train.graphs))
+        size = self.recipe.optimization.batch_size
+        totals = np.zeros(2)
+        for step in range(self.steps_per_epoch):
+            # The last, incomplete batch is left out: its molecules come in another order next time.
+            totals += self._step(order[step * size : (step + 1) * size], rng)
+        loss, neutral = totals / self.steps_per_epoch
+        if not math.isfinite(loss):
+            raise MoligError(
+                f"the loss became {loss} in epoch {self.progress.epoch + 1}; "
+                "lower optimization.learning_rate in the recipe"
+            )
+        return float(loss), float(neutral)
+
+    def _step(self, molecules: npt.NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
+        labels = torch.from_numpy(self.train.labels[molecules]).to(self.device, torch.float32)
+        logits = self.network(collate(self.train.graphs.select(molecules), self.schema).to(self.device))
+        loss = masked_loss(logits, labels, self.positive_weight)
+        neutral = self._neutral_term(rng.choice(molecules, min(self.recipe.neutral.copies, len(molecules))))
+        self.optimizer.zero_grad()
+        (loss + neutral).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimization.gradient_clip)
+        self.optimizer.step()
+        self.scheduler.step()
+        return np.array([loss.item(), neutral.item()])
+
+    def _neutral_term(self, molecules: npt.NDArray[np.int64]) -> Tensor:
+        """Draw the logits of zero-feature copies to the target, as the network will see them when trained."""
+        options = self.recipe.neutral
+        if not len(molecules) or not options.weight:
+            return torch.zeros((), device=self.device)
+        graphs = self.train.graphs.select(molecules)
+        batch = collate(graphs, self.schema, np.zeros(len(molecules), dtype=np.float32)).to(self.device)
+        self.network.eval()
+        distance = (self.network(batch) - options.logit).square().mean()
+        self.network.train()
+        term: Tensor = options.weight * distance
+        return term
+
+    def scores(self, graphs: PackedGraphs, batch_size: int = 256) -> FloatArray:
+        """Logits of molecules with the current weights, shape (n_mols, n_tasks)."""
+        self.network.eval()
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(graphs), batch_size):
+                chosen = np.arange(start, min(start + batch_size, len(graphs)))
+                batch = collate(graphs.select(chosen), self.schema).to(self.device)
+                parts.append(self.network(batch).double().cpu().numpy())
+        return np.concatenate(parts)
+
+
+def class_weights(labels: FloatArray) -> Tensor:
+    """Weight of an active so that actives and inactives of a task weigh the same, shape (n_tasks,)."""
+    actives = np.maximum((labels == 1).sum(axis=0), 1)
+    inactives = np.maximum((labels == 0).sum(axis=0), 1)
+    return torch.from_numpy(inactives / actives).to(torch.float32)
+
+
+def masked_loss(logits: Tensor, labels: Tensor, positive_weight: Tensor) -> Tensor:
+    """Weighted cross-entropy, averaged over the labels that were measured.
+
+    Parameters
+    ----------
+    logits, labels : Tensor, shape (n_mols, n_tasks)
+        Labels are 0, 1 or NaN (not measured).
+    positive_weight : Tensor, shape (n_tasks,)
+        Weight of the actives.
+
+    Returns
+    -------
+    Tensor, scalar
+        0 if nothing was measured.
+    """
+    known = ~labels.isnan()
+    losses = functional.binary_cross_entropy_with_logits(
+        logits, labels.nan_to_num(), pos_weight=positive_weight, reduction="none"
+    )
+    return (losses * known).sum() / known.sum().clamp_min(1)

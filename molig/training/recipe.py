@@ -1,0 +1,191 @@
+"""Recipes: every choice of a training run, in one TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from molig.errors import UnknownNameError, UsageError
+from molig.features import FeatureSchema, preset
+from molig.model import MoleculePolicy
+from molig.network import NetworkConfig
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FeatureRecipe(_Section):
+    """Which features.
+
+    Parameters
+    ----------
+    preset : {"simple", "full"}
+        Feature set of the paper.
+    max_pair_distance : int or "unlimited"
+        The y of WxNy.
+    distance : {"one-hot", "cumulative"}
+        Coding of the graph distance.
+    """
+
+    preset: Literal["simple", "full"] = "simple"
+    max_pair_distance: int | Literal["unlimited"] = 2
+    distance: Literal["one-hot", "cumulative"] = "one-hot"
+
+    def schema_(self) -> FeatureSchema:
+        """The schema that these choices make."""
+        limit = None if self.max_pair_distance == "unlimited" else self.max_pair_distance
+        return preset(self.preset, max_pair_distance=limit, distance=self.distance)
+
+
+class SplitKind(StrEnum):
+    """How molecules are dealt to training, validation and test."""
+
+    RANDOM = "random"
+    STRATIFIED = "stratified"
+    SCAFFOLD = "scaffold"
+
+
+class SplitRecipe(_Section):
+    """How the table is divided; copies of a molecule always stay together.
+
+    Parameters
+    ----------
+    kind : {"stratified", "random", "scaffold"}
+        ``stratified`` deals the actives of the rare tasks evenly, ``scaffold`` keeps Murcko
+        scaffolds together, the rare ones in validation and test.
+    validation, test : float
+        Shares of the molecules.
+    seed : int
+        Seed of the random choice.
+    """
+
+    kind: SplitKind = SplitKind.STRATIFIED
+    validation: float = Field(default=0.1, gt=0, lt=1)
+    test: float = Field(default=0.1, ge=0, lt=1)
+    seed: int = 0
+
+
+class NeutralRecipe(_Section):
+    """The term that keeps the zero baseline neutral.
+
+    Parameters
+    ----------
+    copies : int
+        Zero-feature copies of batch molecules per step; 0 turns the term off.
+    weight : float
+        Weight of the squared distance of their logits from the target.
+    logit : float
+        Logit that the zero baseline is drawn to; -4.6 is a probability of 0.01.
+    """
+
+    copies: int = Field(default=16, ge=0)
+    weight: float = Field(default=0.05, ge=0)
+    logit: float = -4.6
+
+
+class OptimizationRecipe(_Section):
+    """How the weights are found.
+
+    Parameters
+    ----------
+    epochs : int
+        Passes over the training molecules; also the length of the learning-rate cycle.
+    batch_size : int
+        Molecules per step.
+    learning_rate : float
+        Peak of the one-cycle schedule of AdamW.
+    weight_decay : float
+        Decoupled weight decay.
+    gradient_clip : float
+        Largest gradient norm.
+    patience : int
+        Epochs without a better validation score after which training stops.
+    seed : int
+        Seed of weights, order and dropout.
+    """
+
+    epochs: int = Field(default=40, ge=1)
+    batch_size: int = Field(default=96, ge=2)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    gradient_clip: float = Field(default=5.0, gt=0)
+    patience: int = Field(default=20, ge=1)
+    seed: int = 0
+
+
+class Recipe(_Section):
+    """All choices of a training run.
+
+    Parameters
+    ----------
+    molecules, features, network, split, optimization, neutral : section
+        See the classes of the sections.
+    weights_dtype : {"float16", "float32"}
+        Precision in which the weights are stored.
+
+    Examples
+    --------
+    >>> Recipe().network.n_modules
+    2
+    """
+
+    molecules: MoleculePolicy = MoleculePolicy()
+    features: FeatureRecipe = FeatureRecipe()
+    network: NetworkConfig = NetworkConfig()
+    split: SplitRecipe = SplitRecipe()
+    optimization: OptimizationRecipe = OptimizationRecipe()
+    neutral: NeutralRecipe = NeutralRecipe()
+    weights_dtype: Literal["float16", "float32"] = "float32"
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a TOML recipe; what it leaves out takes its default.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, is not TOML, or has an unknown key or an impossible value (named).
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as err:
+        raise UsageError(f"cannot read the recipe {path}: {err}") from err
+    except tomllib.TOMLDecodeError as err:
+        raise UsageError(f"the recipe {path} is not valid TOML: {err}") from err
+    return parse_recipe(data, str(path))
+
+
+def parse_recipe(data: dict[str, Any], source: str = "recipe") -> Recipe:
+    """Check plain data and make a `Recipe` of it; see `read_recipe` for the errors."""
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = [str(part) for part in first["loc"]]
+        if first["type"] == "extra_forbidden":
+            unknown = UnknownNameError("key", ".".join(where), _valid_keys(where[:-1]))
+            raise UsageError(f"{source}: {unknown}") from err
+        raise UsageError(f"{source}: {'.'.join(where)}: {first['msg']} (got {first['input']!r})") from err
+
+
+def write_recipe(recipe: Recipe, path: str | Path) -> None:
+    """Write a recipe as TOML, with every value spelled out."""
+    Path(path).write_text(tomli_w.dumps(recipe.model_dump(mode="json")), encoding="utf-8")
+
+
+def _valid_keys(section: list[str]) -> list[str]:
+    fields = Recipe.model_fields
+    prefix = ""
+    for name in section:
+        annotation = fields[name].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        fields, prefix = annotation.model_fields, f"{prefix}{name}."
+    return [prefix + name for name in fields]

@@ -1,0 +1,260 @@
+"""A training run: from a table to a model directory."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import rdkit
+import torch
+
+import molig
+from molig.errors import OutputError, UsageError
+from molig.features import Featurizer
+from molig.model import (
+    BaselineScore,
+    ModelInfo,
+    Provenance,
+    ScreeningModel,
+    TaskMetrics,
+    build_network,
+    model_card,
+    resolve_device,
+    save_model,
+)
+from molig.molecules import MoleculeParser
+from molig.training.checkpoint import CHECKPOINT_FILE
+from molig.training.dataset import TrainingData, file_digest, read_training_data
+from molig.training.loop import Part, Trainer
+from molig.training.metrics import all_task_metrics
+from molig.training.recipe import Recipe, write_recipe
+from molig.training.splits import PARTS, split
+
+NEUTRAL_PROBABILITY = 0.02
+_RESERVED = {"row", "id", "smiles", "rank", "best_task"}
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What to train on, and where to put the result.
+
+    Parameters
+    ----------
+    source : Path
+        Table with SMILES and label columns.
+    output : Path
+        Model directory to write.
+    targets : tuple of str
+        Label columns, which become the tasks.
+    recipe : Recipe
+        All other choices.
+    smiles_column : str, optional
+        Where to find the SMILES, if not under a usual name.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    resume : bool
+        Go on from the checkpoint in ``output``, if there is one.
+    command : str
+        Command line to note in the model's provenance.
+    """
+
+    source: Path
+    output: Path
+    targets: tuple[str, ...]
+    recipe: Recipe = field(default_factory=Recipe)
+    smiles_column: str | None = None
+    device: str = "auto"
+    resume: bool = False
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Callbacks of a run: rows read so far, and one history entry per epoch."""
+
+    rows: Callable[[int], None] | None = None
+    epoch: Callable[[dict[str, float]], None] | None = None
+
+
+def train_model(request: TrainingRequest, progress: Progress | None = None) -> ScreeningModel:
+    """Train a model and write its directory.
+
+    The directory then holds ``weights.safetensors``, ``model.json``, ``recipe.toml``, ``CARD.md``,
+    ``split.csv`` (the part of every row), ``rejected.csv`` and ``history.json``.
+
+    Parameters
+    ----------
+    request : TrainingRequest
+        What to train.
+    progress : Progress, optional
+        Callbacks.
+
+    Returns
+    -------
+    ScreeningModel
+        The model as it reads back from its files; its figures are measured with these weights.
+
+    Raises
+    ------
+    UsageError, InputError, OutputError
+        Saying what is wrong with the request, the table or the output directory.
+    """
+    progress = progress or Progress()
+    recipe, device = request.recipe, resolve_device(request.device)
+    _check_request(request)
+    schema = recipe.features.schema_()
+    parser = MoleculeParser(recipe.molecules.standardization, recipe.molecules.max_heavy_atoms)
+    data = read_training_data(
+        request.source,
+        request.targets,
+        parser,
+        Featurizer(schema),
+        smiles_column=request.smiles_column,
+        progress=progress.rows,
+    )
+    digest = file_digest(request.source)
+    parts = split(data.smiles, data.labels, recipe.split)
+    _write_tables(request.output, data, parts)
+    trainer = Trainer(
+        recipe,
+        schema,
+        data.tasks,
+        train=_part(data, parts, "train"),
+        validation=_part(data, parts, "validation"),
+        device=device,
+        fingerprint=_fingerprint(request, digest),
+    )
+    checkpoint = request.output / CHECKPOINT_FILE
+    if request.resume and checkpoint.exists():
+        trainer.resume(checkpoint)
+    trainer.fit(checkpoint, progress.epoch)
+    model = _finish(request, data, parts, trainer, digest)
+    checkpoint.unlink(missing_ok=True)
+    return model
+
+
+def _check_request(request: TrainingRequest) -> None:
+    reserved = sorted(_RESERVED & {t.casefold() for t in request.targets})
+    if reserved:
+        raise UsageError(f"target columns cannot be called {', '.join(reserved)}: hit tables use these names")
+    if len(set(request.targets)) < len(request.targets):
+        raise UsageError("a target column is named twice")
+    try:
+        request.output.mkdir(parents=True, exist_ok=True)
+        write_recipe(request.recipe, request.output / "recipe.toml")
+    except OSError as err:
+        raise OutputError(f"cannot write to {request.output}: {err.strerror or err}") from err
+
+
+def _finish(
+    request: TrainingRequest,
+    data: TrainingData,
+    parts: npt.NDArray[np.str_],
+    trainer: Trainer,
+    digest: str,
+) -> ScreeningModel:
+    """Store the weights, measure the stored model, and write down what was measured."""
+    schema = trainer.schema
+    info = ModelInfo(
+        molig_version=molig.__version__,
+        name=request.output.resolve().name,
+        tasks=data.tasks,
+        feature_schema=schema.to_dict(),
+        schema_hash=schema.hash,
+        network=request.recipe.network,
+        molecules=request.recipe.molecules,
+        training=_provenance(request, data, parts, trainer, digest),
+        weights_dtype=request.recipe.weights_dtype,
+    )
+    stored = save_model(ScreeningModel(info, trainer.network, trainer.device), request.output)
+    held_out = _part(data, parts, "test" if (parts == "test").any() else "validation")
+    info = stored.info.model_copy(
+        update={
+            "metrics": {
+                name: _metrics(stored, _part(data, parts, name))
+                for name in PARTS[1:]
+                if (parts == name).any()
+            },
+            "baseline": _baseline(stored, held_out),
+        }
+    )
+    network = build_network(info)
+    network.load_state_dict(stored.network.state_dict())
+    model = save_model(ScreeningModel(info, network, trainer.device), request.output)
+    (request.output / "CARD.md").write_text(model_card(model.info), encoding="utf-8")
+    (request.output / "history.json").write_text(json.dumps(trainer.progress.history, indent=1) + "\n")
+    return model
+
+
+def _metrics(model: ScreeningModel, part: Part) -> dict[str, TaskMetrics]:
+    return all_task_metrics(part.labels, model.logits(part.graphs), model.tasks)
+
+
+def _baseline(model: ScreeningModel, part: Part) -> dict[str, BaselineScore]:
+    """Scores of zero features on the graphs of the molecules."""
+    logits = model.logits(part.graphs, np.zeros(len(part.graphs), dtype=np.float32))
+    scores = 1 / (1 + np.exp(-logits))
+    return {
+        task: BaselineScore(
+            median=float(np.median(scores[:, i])),
+            max=float(scores[:, i].max()),
+            share_neutral=float((scores[:, i] <= NEUTRAL_PROBABILITY).mean()),
+        )
+        for i, task in enumerate(model.tasks)
+    }
+
+
+def _provenance(
+    request: TrainingRequest,
+    data: TrainingData,
+    parts: npt.NDArray[np.str_],
+    trainer: Trainer,
+    digest: str,
+) -> Provenance:
+    return Provenance(
+        data_file=request.source.name,
+        data_sha256=digest,
+        n_rows=len(data) + len(data.rejections),
+        n_rejected=len(data.rejections),
+        n_train=int((parts == "train").sum()),
+        n_validation=int((parts == "validation").sum()),
+        n_test=int((parts == "test").sum()),
+        split=request.recipe.split.model_dump(mode="json"),
+        seed=request.recipe.optimization.seed,
+        epochs_run=trainer.progress.epoch,
+        best_epoch=trainer.progress.best_epoch,
+        command=request.command,
+        versions={
+            "molig": molig.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "rdkit": rdkit.__version__,
+            "numpy": np.__version__,
+        },
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+    )
+
+
+def _fingerprint(request: TrainingRequest, digest: str) -> str:
+    text = json.dumps([digest, list(request.targets), request.recipe.model_dump(mode="json")])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _part(data: TrainingData, parts: npt.NDArray[np.str_], name: str) -> Part:
+    chosen = np.flatnonzero(parts == name)
+    return Part(data.graphs.select(chosen), data.labels[chosen])
+
+
+def _write_tables(output: Path, data: TrainingData, parts: Sequence[str] | npt.NDArray[np.str_]) -> None:
+    pd.DataFrame({"row": data.rows, "part": parts}).to_csv(output / "split.csv", index=False)
+    rejected = [(r.row, r.id, r.smiles, r.reason) for r in data.rejections]
+    columns = ["row", "id", "smiles", "reason"]
+    pd.DataFrame(rejected, columns=columns).to_csv(output / "rejected.csv", index=False)

@@ -1,0 +1,118 @@
+"""Dealing molecules to training, validation and test."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from rdkit import Chem
+from rdkit.Chem.Scaffolds import MurckoScaffold
+from sklearn.model_selection import train_test_split
+
+from molig.errors import InputError, UsageError
+from molig.training.recipe import SplitKind, SplitRecipe
+
+PARTS = ("train", "validation", "test")
+
+Parts = npt.NDArray[np.str_]
+FloatArray = npt.NDArray[np.float64]
+
+
+def split(smiles: Sequence[str], labels: FloatArray, recipe: SplitRecipe) -> Parts:
+    """Assign every molecule to a part; molecules with the same SMILES go to the same part.
+
+    Parameters
+    ----------
+    smiles : sequence of str
+        Canonical SMILES.
+    labels : array of float, shape (n_mols, n_tasks)
+        1 active, 0 inactive, NaN not measured.
+    recipe : SplitRecipe
+        Kind, shares and seed.
+
+    Returns
+    -------
+    array of str, shape (n_mols,)
+        ``"train"``, ``"validation"`` or ``"test"``.
+
+    Raises
+    ------
+    InputError
+        If there are too few molecules for the shares.
+
+    Examples
+    --------
+    >>> labels = np.array([[0.0], [1.0]] * 10)
+    >>> parts = split([f"{'C' * i}O" for i in range(20)], labels, SplitRecipe(kind="random", test=0.2))
+    >>> int((parts == "test").sum())
+    4
+    """
+    if recipe.validation + recipe.test >= 1:
+        raise UsageError("split: validation and test together must leave molecules for training")
+    unique, first, copy_of = np.unique(np.array(smiles, dtype=object), return_index=True, return_inverse=True)
+    if recipe.kind is SplitKind.SCAFFOLD:
+        parts = _by_scaffold(unique.tolist(), recipe)
+    else:
+        strata = None
+        if recipe.kind is SplitKind.STRATIFIED:
+            strata = _rarest_active_task(labels)[first]
+        parts = _at_random(len(unique), strata, recipe)
+    result: Parts = parts[copy_of]
+    if not (result == "train").any() or not (result == "validation").any():
+        raise InputError(f"{len(unique)} different molecules are too few for a {recipe.kind.value} split")
+    return result
+
+
+def murcko_scaffold(smiles: str) -> str:
+    """Canonical SMILES of the Murcko scaffold; empty for a molecule without rings."""
+    scaffold = MurckoScaffold.MurckoScaffoldSmiles(mol=Chem.MolFromSmiles(smiles))  # type: ignore[no-untyped-call]
+    return str(scaffold)
+
+
+def _at_random(n: int, strata: npt.NDArray[np.int64] | None, recipe: SplitRecipe) -> Parts:
+    parts = np.full(n, "train", dtype="<U10")
+    rest = np.arange(n)
+    for name, share in (("test", recipe.test), ("validation", recipe.validation)):
+        size = round(share * n)
+        if size:
+            labels = None if strata is None else _frequent(strata[rest], size, len(rest))
+            rest, taken = train_test_split(rest, test_size=size, random_state=recipe.seed, stratify=labels)
+            parts[taken] = name
+    return parts
+
+
+def _rarest_active_task(labels: FloatArray) -> npt.NDArray[np.int64]:
+    """Stratum of a molecule: the rarest task it is active in, or -1."""
+    active = labels == 1
+    counts = active.sum(axis=0)
+    rarity = np.where(active, counts, np.iinfo(np.int64).max)
+    return np.where(active.any(axis=1), rarity.argmin(axis=1), -1)
+
+
+def _frequent(strata: npt.NDArray[np.int64], size: int, total: int) -> npt.NDArray[np.int64] | None:
+    """Strata large enough to be dealt to both sides; the others join the inactives."""
+    values, counts = np.unique(strata, return_counts=True)
+    small = values[counts < 2]
+    strata = np.where(np.isin(strata, small), -1, strata)
+    values, counts = np.unique(strata, return_counts=True)
+    return None if counts.min() < 2 or len(values) > min(size, total - size) else strata
+
+
+def _by_scaffold(smiles: Sequence[str], recipe: SplitRecipe) -> Parts:
+    """Fill training with the largest scaffolds, then validation, then test (MoleculeNet's way)."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, text in enumerate(smiles):
+        groups[murcko_scaffold(text)].append(i)
+    n = len(smiles)
+    limits = {"train": n * (1 - recipe.validation - recipe.test), "validation": n * (1 - recipe.test)}
+    parts = np.full(n, "test", dtype="<U10")
+    filled = 0
+    for _, members in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
+        for name, limit in limits.items():
+            if filled + len(members) <= limit:
+                parts[members] = name
+                break
+        filled += len(members)
+    return parts

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from molig.errors import UnknownNameError, UsageError
+from molig.molecules import Molecule, MoleculeParser, Reason, Record, Rejection, StandardizationPolicy
+
+PARSER = MoleculeParser()
+
+
+def reason(smiles: str, parser: MoleculeParser = PARSER) -> str:
+    result = parser.parse_smiles(smiles)
+    assert isinstance(result, Rejection), f"{smiles} was accepted"
+    return result.reason
+
+
+def standard(smiles: str, parser: MoleculeParser = PARSER) -> str:
+    result = parser.parse_smiles(smiles)
+    assert isinstance(result, Molecule), f"{smiles} was refused: {result}"
+    return str(Chem.MolToSmiles(result.mol))
+
+
+@pytest.mark.parametrize(
+    ("smiles", "expected"),
+    [
+        ("", Reason.EMPTY),
+        ("  \t", Reason.EMPTY),
+        ("CC>>CO", Reason.REACTION),
+        ("CC>O>CO", Reason.REACTION),
+        ("C1CC", Reason.UNPARSABLE),
+        ("not a smiles", Reason.UNPARSABLE),
+        ("C(C)(C)(C)(C)C", Reason.UNPARSABLE),
+        ("c1cccc1", Reason.UNPARSABLE),
+        ("CC\ufffdN", Reason.NOT_ASCII),
+        ("CC\udc80", Reason.NOT_ASCII),
+        ("CC\0N", Reason.NULL_BYTES),
+        ("[H][H]", Reason.NO_ATOMS),
+        ("[H+]", Reason.NO_ATOMS),
+        ("C" * 1000, Reason.TOO_LARGE),
+        ("C" * 5000, Reason.TOO_LARGE),
+        ("[Fe]", Reason.METAL_ONLY),
+        ("[Na+]", Reason.METAL_ONLY),
+        ("[Na].[K]", Reason.METAL_ONLY),
+        ("[*]", Reason.DUMMY_ATOM),
+        ("[*]CC", Reason.DUMMY_ATOM),
+        ("[1*]c1ccccc1", Reason.DUMMY_ATOM),
+        ("*.CCO", Reason.DUMMY_ATOM),
+    ],
+)
+@pytest.mark.parametrize("policy", list(StandardizationPolicy))
+def test_every_bad_smiles_has_its_reason(smiles: str, expected: Reason, policy: StandardizationPolicy) -> None:
+    assert reason(smiles, MoleculeParser(policy)).startswith(expected.value)
+
+
+def test_reasons_can_be_told_apart_by_their_beginning() -> None:
+    texts = [r.value for r in Reason]
+    assert not [(a, b) for a in texts for b in texts if a is not b and a.startswith(b)]
+
+
+def test_reason_names_the_atom_and_its_valence() -> None:
+    assert reason("CC(C)(C)(C)C") == "not parsable: Explicit valence for atom # 1 C, 5, is greater than permitted"
+
+
+def test_reason_names_the_size_and_the_limit() -> None:
+    assert reason("C" * 1000) == "too large: 1000 heavy atoms, more than the limit of 200"
+
+
+def test_size_limit_is_inclusive() -> None:
+    parser = MoleculeParser(max_heavy_atoms=5)
+    assert standard("CCCCC", parser) == "CCCCC"
+    assert reason("CCCCCC", parser).startswith("too large: 6")
+
+
+def test_size_is_counted_after_standardisation() -> None:
+    smiles = "CC[NH3+].[O-]S(=O)(=O)C"
+    assert standard(smiles, MoleculeParser("parent", max_heavy_atoms=5)) == "CS(=O)(=O)O"
+    assert reason(smiles, MoleculeParser("none", max_heavy_atoms=5)).startswith("too large: 8")
+
+
+def test_explicit_hydrogens_do_not_count_as_size() -> None:
+    smiles = "C([H])([H])([H])C([H])([H])[H]"
+    assert standard(smiles, MoleculeParser(max_heavy_atoms=2)) == "CC"
+
+
+@pytest.mark.parametrize(
+    ("smiles", "expected"),
+    [
+        ("CC(=O)[O-].[Na+]", "CC(=O)O"),
+        ("C[NH+](C)C.[Cl-]", "CN(C)C"),
+        ("[Na+].[Cl-]", "Cl"),
+        ("CS(C)=O", "C[S+](C)[O-]"),
+        ("CN(=O)=O", "C[N+](=O)[O-]"),
+        ("C[N+](C)(C)C.[Br-]", "C[N+](C)(C)C"),
+        ("[NH3]->[Pt]", "N"),
+        ("  CCO  ", "CCO"),
+        ("CCO ethanol", "CCO"),
+        ("CCO né", "CCO"),
+    ],
+)
+def test_parent_of_a_compound(smiles: str, expected: str) -> None:
+    assert standard(smiles) == expected
+
+
+def test_policy_none_leaves_salts_alone() -> None:
+    assert standard("CC(=O)[O-].[Na+]", MoleculeParser("none")) == "CC(=O)[O-].[Na+]"
+
+
+def test_molecule_carries_what_the_record_said() -> None:
+    result = PARSER.parse(Record(7, "seven", "OCC"))
+    assert isinstance(result, Molecule)
+    assert (result.row, result.id, result.smiles, result.origin) == (7, "seven", "OCC", None)
+
+
+def test_origin_points_into_the_smiles_as_given() -> None:
+    given_smiles = "Cl.OC(=O)CN"
+    result = PARSER.parse_smiles(given_smiles)
+    assert isinstance(result, Molecule)
+    assert result.origin == (1, 2, 3, 4, 5)
+    source = Chem.MolFromSmiles(given_smiles)
+    symbols = [source.GetAtomWithIdx(i).GetSymbol() for i in result.origin]
+    assert symbols == [atom.GetSymbol() for atom in result.mol.GetAtoms()]
+
+
+def test_origin_survives_pickling() -> None:
+    result = pickle.loads(pickle.dumps(PARSER.parse_smiles("Cl.CN")))
+    assert result.origin == (1, 2)
+
+
+def test_problem_of_the_reader_becomes_the_reason() -> None:
+    result = PARSER.parse(Record(3, "c", "CCO", problem="line longer than anyone can read"))
+    assert result == Rejection(3, "c", "CCO", "line longer than anyone can read")
+
+
+def test_molecule_of_the_reader_is_used() -> None:
+    result = PARSER.parse(Record(1, "salt", "", mol=Chem.MolFromSmiles("CN.Cl")))
+    assert isinstance(result, Molecule)
+    assert Chem.MolToSmiles(result.mol) == "CN"
+
+
+def test_empty_molecule_of_the_reader_is_refused() -> None:
+    result = PARSER.parse(Record(1, "nothing", "", mol=Chem.Mol()))
+    assert isinstance(result, Rejection)
+    assert result.reason == "no heavy atoms"
+
+
+def test_failing_standardisation_is_a_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(mol: Chem.Mol) -> Chem.Mol:
+        raise RuntimeError("Invariant Violation\n\nlost")
+
+    monkeypatch.setattr("molig.molecules.parser.to_parent", fail)
+    assert reason("CC(=O)[O-]") == "standardisation failed: RuntimeError: Invariant Violation lost"
+
+
+def test_parse_many_accounts_for_every_record_in_order() -> None:
+    records = [Record(i, str(i), smiles) for i, smiles in enumerate(["C", "", "CC", "C1", "CCC"], start=1)]
+    molecules, rejections = PARSER.parse_many(records)
+    assert [m.row for m in molecules] == [1, 3, 5]
+    assert [r.row for r in rejections] == [2, 4]
+
+
+def test_parse_many_agrees_with_parse(nci_smiles: list[str]) -> None:
+    records = [Record(i, str(i), smiles) for i, smiles in enumerate(nci_smiles[:300])]
+    molecules, rejections = PARSER.parse_many(records)
+    for result in [*molecules, *rejections]:
+        single = PARSER.parse(records[result.row])
+        assert type(single) is type(result)
+        assert single.id == result.id
+
+
+def test_rdkit_says_nothing_while_parsing(capfd: pytest.CaptureFixture[str]) -> None:
+    PARSER.parse_smiles("C1CC")
+    PARSER.parse_smiles("[Na+].CC(=O)[O-]")
+    assert capfd.readouterr().err == ""
+
+
+def test_rdkit_speaks_again_afterwards(capfd: pytest.CaptureFixture[str]) -> None:
+    PARSER.parse_smiles("C1CC")
+    Chem.MolFromSmiles("C1CC")
+    assert "SMILES Parse Error" in capfd.readouterr().err
+
+
+def test_parser_can_be_pickled() -> None:
+    parser = MoleculeParser("none", max_heavy_atoms=17)
+    copy = pickle.loads(pickle.dumps(parser))
+    assert copy == parser
+    assert (copy.policy, copy.max_heavy_atoms) == (StandardizationPolicy.NONE, 17)
+
+
+def test_unknown_policy_is_named() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'parent'"):
+        MoleculeParser("parents")
+
+
+def test_size_limit_must_be_positive() -> None:
+    with pytest.raises(UsageError, match="got 0"):
+        MoleculeParser(max_heavy_atoms=0)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=60) | st.text(alphabet="CNOcnos()[]=#+-123.%@H*>/\\ ", max_size=40))
+def test_any_text_is_a_molecule_or_a_rejection(text: str) -> None:
+    result = PARSER.parse_smiles(text, row=5, id="x")
+    assert (result.row, result.id) == (5, "x")
+    if isinstance(result, Molecule):
+        assert 0 < result.mol.GetNumHeavyAtoms() <= PARSER.max_heavy_atoms
+    else:
+        assert any(result.reason.startswith(r.value) for r in Reason)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from molig.errors import UsageError
+from molig.molecules import Record, Rejection, batched
+
+
+def test_rejection_shows_the_beginning_of_a_long_smiles() -> None:
+    rejection = Rejection(1, "a", "C" * 100_000, "too large")
+    assert rejection.smiles == "C" * 197 + "..."
+
+
+def test_rejection_keeps_a_short_smiles() -> None:
+    assert Rejection(1, "a", "C" * 200, "x").smiles == "C" * 200
+
+
+def test_record_travels_between_processes() -> None:
+    record = Record(2, "b", "CCO", {"label": "1"})
+    assert pickle.loads(pickle.dumps(record)) == record
+
+
+@given(st.lists(st.integers()), st.integers(1, 7))
+def test_batches_put_together_are_the_stream(items: list[int], size: int) -> None:
+    batches = list(batched(iter(items), size))
+    assert [item for batch in batches for item in batch] == items
+    assert all(len(batch) == size for batch in batches[:-1])
+    assert all(batches)
+
+
+def test_batches_of_nothing_are_refused() -> None:
+    with pytest.raises(UsageError, match="at least 1"):
+        batched([1], 0)
