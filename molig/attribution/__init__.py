@@ -1,0 +1,8 @@
+"""Integrated gradients: why a model gives a molecule its score."""
+
+from molig.attribution.explanation import Explanation
+from molig.attribution.integrated import Explainer, explain
+from molig.attribution.quadrature import AdaptivePath
+from molig.attribution.relaxed import RelaxedMolecules, Target
+
+__all__ = ["AdaptivePath", "Explainer", "Explanation", "RelaxedMolecules", "Target", "explain"]

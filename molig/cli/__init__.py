@@ -1,0 +1,5 @@
+"""Command line: parse arguments, call the library, print."""
+
+from molig.cli.app import main
+
+__all__ = ["main"]

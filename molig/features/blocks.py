@@ -64,7 +64,8 @@ _ELEMENT_CODE = _element_codes()
 @_owner(ATOM_FUNCTIONS)
 def type(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:  # noqa: A001
     """Element, with one slot for metals and all other elements."""
-    return _ELEMENT_CODE[topology.atomic_numbers]
+    codes: Array = np.asarray(_ELEMENT_CODE[topology.atomic_numbers])
+    return codes
 
 
 @_owner(ATOM_FUNCTIONS)
@@ -93,7 +94,7 @@ def partial_charge(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -
     for mol in mols:
         rdPartialCharges.ComputeGasteigerCharges(mol, throwOnParamFailure=False)
         values.extend(atom.GetDoubleProp("_GasteigerCharge") for atom in mol.GetAtoms())
-    return np.nan_to_num(np.array(values), nan=0.0, posinf=0.0, neginf=0.0).reshape(-1, 1)
+    return np.asarray(np.nan_to_num(np.array(values), nan=0.0, posinf=0.0, neginf=0.0).reshape(-1, 1))
 
 
 @_owner(ATOM_FUNCTIONS)

@@ -66,8 +66,8 @@ class MoleculeParser:
         try:
             policy = StandardizationPolicy(self.policy)
         except ValueError:
-            name = str(self.policy)
-            raise UnknownNameError("standardisation policy", name, StandardizationPolicy) from None
+            valid = [policy.value for policy in StandardizationPolicy]
+            raise UnknownNameError("standardisation policy", str(self.policy), valid) from None
         if self.max_heavy_atoms < 1:
             raise UsageError(f"max_heavy_atoms must be at least 1 (got {self.max_heavy_atoms})")
         object.__setattr__(self, "policy", policy)

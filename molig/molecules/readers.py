@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from molig.errors import InputError, UnknownNameError, UsageError
@@ -42,8 +43,7 @@ def read_records(
     Parameters
     ----------
     source : str or Path
-        ``.smi``, ``.smiles``, ``.txt``, ``.csv``, ``.tsv``, ``.sdf`` or ``.parquet``, each also with ``.gz``;
-        ``"-"`` reads standard input.
+        A file with one of `SUFFIXES`, perhaps with ``.gz`` behind it; ``"-"`` reads standard input.
     smiles_column, id_column : str, optional
         Names of the columns; found by their usual names otherwise. In an SD file ``id_column`` is a tag.
     columns : sequence of str, optional
@@ -63,13 +63,12 @@ def read_records(
     UnknownNameError
         If a named column or format does not exist.
     InputError
-        If the file cannot be opened, is damaged, or holds no molecules. All of these are raised by the call
-        itself, except damage behind the first record.
+        If the file cannot be opened, is damaged, or holds no molecules; only later damage is raised later.
 
     Examples
     --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "two.smi"
     ...     _ = path.write_text("CCO ethanol\nC\n")
     ...     [(record.row, record.id, record.smiles) for record in read_records(path)]
@@ -79,12 +78,7 @@ def read_records(
     check_source(source)
     request = Request(smiles_column, id_column, tuple(columns))
     records = read_parquet(source, request) if kind == "parquet" else _read_text(source, kind, request)
-    # The first record is read at once, so that a wrong column or an empty file is reported by this call.
-    first = next(records, None)
-    if first is None:
-        name = "standard input" if str(source) == STDIN else source
-        raise InputError(f"{name}: holds no molecules; expected one per row (format {kind})")
-    return _continued(first, records)
+    return _started(records, f"{_shown(source)}: holds no molecules; expected one per row (format {kind})")
 
 
 def resolve_format(source: str | Path, file_format: str | None = None) -> str:
@@ -132,14 +126,21 @@ def resolve_format(source: str | Path, file_format: str | None = None) -> str:
     return kind
 
 
-def _continued(first: Record, rest: Iterator[Record]) -> Iterator[Record]:
-    yield first
-    yield from rest
+def _shown(source: str | Path) -> str:
+    return "standard input" if str(source) == STDIN else str(source)
+
+
+def _started(records: Iterator[Record], if_none: str) -> Iterator[Record]:
+    """Read the first record at once, so that a wrong column or an empty file shows before any work."""
+    first = next(records, None)
+    if first is None:
+        raise InputError(if_none)
+    return chain([first], records)
 
 
 def _read_text(source: str | Path, kind: str, request: Request) -> Iterator[Record]:
     row = 0
-    where = "standard input" if str(source) == STDIN else str(source)
+    where = _shown(source)
     try:
         with open_text(source) as text:
             lines = bounded_lines(text)

@@ -111,7 +111,7 @@ def without_trailing_blanks(lines: Iterator[Line]) -> Iterator[Line]:
     Yields
     ------
     Line
-        All lines up to the last that is not blank.
+        All lines up to the last that is not blank; lines of blanks as empty ones.
     """
     held = 0
     for line in lines:

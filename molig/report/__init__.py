@@ -8,6 +8,19 @@ True
 """
 
 from molig.report.contents import Card, Report
+from molig.report.explanations import explanation_card, sentence
+from molig.report.outputs import Counts, check_explanation_output, write_explanations, write_whole
 from molig.report.render import render_card, render_report
 
-__all__ = ["Card", "Report", "render_card", "render_report"]
+__all__ = [
+    "Card",
+    "Counts",
+    "Report",
+    "check_explanation_output",
+    "explanation_card",
+    "render_card",
+    "render_report",
+    "sentence",
+    "write_explanations",
+    "write_whole",
+]

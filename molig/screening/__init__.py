@@ -1,0 +1,6 @@
+"""Screening of libraries: streaming in, ranked hit tables out."""
+
+from molig.screening.pipeline import ScreeningOptions, ScreeningResult, screen
+from molig.screening.writers import OutputTable, check_writable
+
+__all__ = ["OutputTable", "ScreeningOptions", "ScreeningResult", "check_writable", "screen"]

@@ -53,7 +53,9 @@ def standard(smiles: str, parser: MoleculeParser = PARSER) -> str:
     ],
 )
 @pytest.mark.parametrize("policy", list(StandardizationPolicy))
-def test_every_bad_smiles_has_its_reason(smiles: str, expected: Reason, policy: StandardizationPolicy) -> None:
+def test_every_bad_smiles_has_its_reason(
+    smiles: str, expected: Reason, policy: StandardizationPolicy
+) -> None:
     assert reason(smiles, MoleculeParser(policy)).startswith(expected.value)
 
 
@@ -63,7 +65,10 @@ def test_reasons_can_be_told_apart_by_their_beginning() -> None:
 
 
 def test_reason_names_the_atom_and_its_valence() -> None:
-    assert reason("CC(C)(C)(C)C") == "not parsable: Explicit valence for atom # 1 C, 5, is greater than permitted"
+    assert (
+        reason("CC(C)(C)(C)C")
+        == "not parsable: Explicit valence for atom # 1 C, 5, is greater than permitted"
+    )
 
 
 def test_reason_names_the_size_and_the_limit() -> None:
@@ -78,7 +83,7 @@ def test_size_limit_is_inclusive() -> None:
 
 def test_size_is_counted_after_standardisation() -> None:
     smiles = "CC[NH3+].[O-]S(=O)(=O)C"
-    assert standard(smiles, MoleculeParser("parent", max_heavy_atoms=5)) == "CS(=O)(=O)O"
+    assert standard(smiles, MoleculeParser("parent", max_heavy_atoms=3)) == "CCN"
     assert reason(smiles, MoleculeParser("none", max_heavy_atoms=5)).startswith("too large: 8")
 
 

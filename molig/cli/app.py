@@ -1,0 +1,84 @@
+"""The `molig` command."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+import molig
+from molig.cli import demo, explain, models, screen, train
+from molig.errors import MoligError
+
+app = typer.Typer(
+    name="molig",
+    help="Rank molecules with a screening network, and say why, atom by atom.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("screen")(screen.screen)
+app.command("explain")(explain.explain)
+app.command("train")(train.train)
+app.command("models")(models.models)
+app.command("demo")(demo.demo)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"molig {molig.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Rank molecules with a screening network, and say why, atom by atom."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit code 0 is success, 1 a failed run, 2 a wrong request."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        code = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or 0)
+    except MoligError as err:
+        return _fail(str(err), err.exit_code)
+    except click.UsageError as err:
+        err.show()
+        return 2
+    except click.ClickException as err:
+        err.show()
+        return err.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted; nothing incomplete was left under a final name", 1)
+    except BrokenPipeError:
+        _discard_stdout()
+        return 1
+    except OSError as err:
+        _discard_stdout()
+        return _fail(f"{err.strerror or err}{f': {err.filename}' if err.filename else ''}", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    with contextlib.suppress(OSError):
+        print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _discard_stdout() -> None:
+    """Let the interpreter's last flush go nowhere, since standard output cannot take more."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

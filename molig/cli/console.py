@@ -1,0 +1,109 @@
+"""What the commands share: messages to stderr, tables to stdout, progress bars."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+_COUNTABLE_BYTES = 2_000_000_000
+
+
+class Reporter:
+    """Messages and progress of one command.
+
+    Parameters
+    ----------
+    quiet : bool
+        Show warnings and errors only.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.console = Console(stderr=True, highlight=False)
+
+    def info(self, message: str) -> None:
+        """Say something unless quiet."""
+        if not self.quiet:
+            self.console.print(Text(message))
+
+    def warning(self, message: str) -> None:
+        """Say something even if quiet."""
+        self.console.print(Text(f"warning: {message}", style="yellow"))
+
+    @contextlib.contextmanager
+    def progress(
+        self, what: str, total: int | None, unit: str = "molecules"
+    ) -> Iterator[Callable[[int], None]]:
+        """Show a bar with speed and time left; yields a function that advances it."""
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}"),
+            _Speed(unit),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        ]
+        with Progress(*columns, console=self.console, disable=self.quiet, transient=False) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda n: bar.advance(task, n)
+
+
+class _Speed(ProgressColumn):
+    """Items per second since the start."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Speed over the whole run: it does not flicker."""
+        speed = task.completed / task.elapsed if task.elapsed else 0.0
+        return Text(f"{speed:,.0f} {self._unit}/s" if speed >= 10 else f"{speed:.1f} {self._unit}/s")
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
+    """Print a table to stdout."""
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # A pipe has no width; do not fold what a program may read.
+        console = Console(highlight=False, width=max(console.width, 200))
+    console.print(table)
+
+
+def count_rows(path: Path) -> int | None:
+    """Rows of a library, roughly, for the time left; None if counting would take long or is impossible."""
+    try:
+        name = path.name.lower()
+        if name.endswith(".parquet"):
+            import pyarrow.parquet as pq
+
+            return int(pq.read_metadata(path).num_rows)
+        if str(path) == "-" or path.stat().st_size > _COUNTABLE_BYTES:
+            return None
+        separator = b"$$$$" if ".sdf" in name else b"\n"
+        opener = gzip.open if name.endswith(".gz") else open
+        with opener(path, "rb") as file:
+            return sum(block.count(separator) for block in iter(lambda: file.read(1 << 20), b""))
+    except (OSError, EOFError, ValueError):
+        # The reader will say what is wrong with the file.
+        return None

@@ -1,0 +1,94 @@
+"""`molig demo`: real molecules, ranked and explained, in a minute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molig.cli.console import Reporter, count_rows, print_table
+from molig.cli.options import DeviceOption, QuietOption
+
+if TYPE_CHECKING:
+    from molig.attribution import Explanation
+    from molig.model import ScreeningModel
+    from molig.screening import ScreeningResult
+
+MODEL = "tox21-w2n2-simple"
+TASK = "SR-MMP"
+TASK_MEANING = "loss of the mitochondrial membrane potential"
+TOP = 10
+
+
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Page to write.")] = Path("demo/report.html"),
+    task: Annotated[str, typer.Option("--task", help="Tox21 assay to rank by.")] = TASK,
+    device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+) -> None:
+    """Screen the NCI library that comes with RDKit, and explain the ten best molecules."""
+    from molig.attribution import Explainer
+    from molig.errors import OutputError
+    from molig.model import load_model
+    from molig.molecules import Record
+    from molig.report import check_explanation_output, sentence, write_whole
+    from molig.screening import ScreeningOptions, screen
+
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise OutputError(f"cannot make {output.parent}: {err.strerror or err}") from err
+    check_explanation_output(output)
+    reporter = Reporter(quiet)
+    model, library = load_model(MODEL, device), _library()
+    with reporter.progress("screening", count_rows(library)) as advance:
+        result = screen(library, model, options=ScreeningOptions(task=task, top_k=TOP, progress=advance))
+    rows = list(result.hits.itertuples())
+    records = [Record(row.rank, f"NCI line {row.row}", row.smiles) for row in rows]
+    why = [e for e in Explainer(model, task=task).explain_records(records) if hasattr(e, "ledger")]
+    print_table(
+        ["rank", "molecule", "SMILES", task, "why"],
+        [
+            [str(row.rank), e.id, row.smiles, f"{e.score:.4f}", sentence(e)]
+            for row, e in zip(rows, why, strict=True)
+        ],
+        title=f"Best {TOP} of {result.n_scored:,} NCI molecules by {task} ({model.name})",
+    )
+    write_whole(output, _page(model, task, result, why).encode())
+    reporter.info(
+        f"{result.n_rows:,} rows: {result.n_scored:,} scored, {result.n_rejected} rejected, "
+        f"{result.n_rows / result.seconds:,.0f} molecules/s"
+    )
+    typer.echo(f"report: {output}")
+
+
+def _library() -> Path:
+    from rdkit import RDConfig
+
+    return Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
+
+
+def _page(model: ScreeningModel, task: str, result: ScreeningResult, why: list[Explanation]) -> str:
+    import molig
+    from molig.report import Report, explanation_card, render_report, sentence
+
+    meaning = f" ({TASK_MEANING})" if task == TASK else ""
+    rejected = [f"Rejected: row {r.row}, {r.smiles}: {r.reason}" for r in result.rejections.itertuples()]
+    return render_report(
+        Report(
+            title=f"NCI molecules by {task}",
+            subtitle=f"The {len(why)} highest-scoring molecules for Tox21 assay {task}{meaning}, and why.",
+            facts=(
+                ("model", model.name),
+                ("library", "first_5K.smi, NCI, as distributed with RDKit"),
+                ("screened", f"{result.n_scored:,}"),
+                ("rejected", str(result.n_rejected)),
+                ("molig", molig.__version__),
+            ),
+            table_header=("rank", "molecule", task, "why"),
+            table_rows=[(str(i), e.id, f"{e.score:.4f}", sentence(e)) for i, e in enumerate(why, start=1)],
+            cards=[explanation_card(e) for e in why],
+            footnotes=rejected,
+        )
+    )

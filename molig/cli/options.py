@@ -1,0 +1,26 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelOption = Annotated[
+    str,
+    typer.Option("-m", "--model", help="Model directory, or the name of a bundled model (`molig models`)."),
+]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", help="Task of the model; default: the highest-scoring one.")
+]
+SmilesColumnOption = Annotated[
+    str | None, typer.Option("--smiles-column", help="Column with the SMILES, if not under a usual name.")
+]
+IdColumnOption = Annotated[str | None, typer.Option("--id-column", help="Column with the identifiers.")]
+FormatOption = Annotated[
+    str | None, typer.Option("--format", help="Format of standard input: smi, csv, tsv or sdf.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")]
+OutputPath = Path

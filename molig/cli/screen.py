@@ -1,0 +1,70 @@
+"""`molig screen`: rank a library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from molig.cli.console import Reporter, count_rows
+from molig.cli.options import (
+    DeviceOption,
+    FormatOption,
+    IdColumnOption,
+    ModelOption,
+    QuietOption,
+    SmilesColumnOption,
+    TaskOption,
+)
+
+
+def screen(
+    library: Annotated[
+        str, typer.Argument(help=".smi, .csv, .tsv, .sdf or .parquet, also gzipped; - for stdin.")
+    ],
+    model: ModelOption,
+    output: Annotated[
+        str, typer.Option("-o", "--output", help="hits.parquet, hits.csv, or - for stdout.")
+    ] = "-",
+    task: TaskOption = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", min=1, help="Only the best K, best first.")] = None,
+    rejects: Annotated[
+        Path | None, typer.Option("--rejects", help="Rejected rows with reasons; default NAME.rejected.csv.")
+    ] = None,
+    smiles_column: SmilesColumnOption = None,
+    id_column: IdColumnOption = None,
+    file_format: FormatOption = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Molecules at a time.")] = 512,
+    device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+) -> None:
+    """Score every molecule of LIBRARY and rank them."""
+    from molig.model import load_model
+    from molig.screening import ScreeningOptions
+    from molig.screening import screen as run
+
+    reporter = Reporter(quiet)
+    loaded = load_model(model, device)
+    if task is None and len(loaded.tasks) > 1:
+        reporter.info(f"no --task: ranking by the highest of {len(loaded.tasks)} task scores")
+    with reporter.progress("screening", count_rows(Path(library))) as advance:
+        options = ScreeningOptions(
+            task=task,
+            top_k=top_k,
+            smiles_column=smiles_column,
+            id_column=id_column,
+            file_format=file_format,
+            batch_size=batch_size,
+            progress=advance,
+        )
+        result = run(library, loaded, output=output, rejects=rejects, options=options)
+    reporter.info(
+        f"{result.n_rows:,} rows: {result.n_scored:,} scored, {result.n_rejected:,} rejected, "
+        f"{result.n_rows / result.seconds:,.0f} molecules/s"
+    )
+    if output != "-":
+        reporter.info(f"hits: {output}\nrejected rows: {result.rejects}")
+    elif result.n_rejected and result.rejects is None:
+        for row in result.rejections.itertuples():
+            reporter.warning(f"row {row.row} ({row.id}) {row.smiles!r}: {row.reason}")

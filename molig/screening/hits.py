@@ -1,0 +1,100 @@
+"""The hit table: columns, and the choice of the best k rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from molig.molecules import Molecule, Rejection
+
+FloatArray = npt.NDArray[np.float32]
+
+REJECTION_SCHEMA = pa.schema(
+    [("row", pa.int64()), ("id", pa.string()), ("smiles", pa.string()), ("reason", pa.string())]
+)
+
+
+@dataclass(frozen=True)
+class HitColumns:
+    """Which columns a hit table has.
+
+    Parameters
+    ----------
+    tasks : tuple of str
+        Tasks whose scores are shown, in order. With several of them a molecule is ranked by its highest
+        score, and ``best_task`` names the task of it.
+    """
+
+    tasks: tuple[str, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns: row, id, smiles, one per task, best_task if there are several, rank."""
+        several = [("best_task", pa.string())] if len(self.tasks) > 1 else []
+        return pa.schema(
+            [("row", pa.int64()), ("id", pa.string()), ("smiles", pa.string())]
+            + [(task, pa.float32()) for task in self.tasks]
+            + [*several, ("rank", pa.int64())]
+        )
+
+    def table(self, molecules: Sequence[Molecule], scores: FloatArray) -> pa.Table:
+        """Rows of scored molecules, without ranks (0); scores of shape (n, n_tasks)."""
+        columns: list[pa.Array] = [
+            pa.array([m.row for m in molecules], pa.int64()),
+            pa.array([m.id for m in molecules], pa.string()),
+            pa.array([m.smiles for m in molecules], pa.string()),
+            *(pa.array(scores[:, i], pa.float32()) for i in range(len(self.tasks))),
+        ]
+        if len(self.tasks) > 1:
+            best = np.array(self.tasks, dtype=object)[scores.argmax(axis=1)]
+            columns.append(pa.array(best, pa.string()))
+        columns.append(pa.array(np.zeros(len(molecules)), pa.int64()))
+        return pa.table(columns, schema=self.schema)
+
+    def key(self, table: pa.Table) -> FloatArray:
+        """Score that a row is ranked by, shape (n,)."""
+        scores = [table.column(task).to_numpy() for task in self.tasks]
+        return np.asarray(np.max(scores, axis=0), dtype=np.float32)
+
+
+def with_ranks(table: pa.Table, ranks: npt.NDArray[np.int64]) -> pa.Table:
+    """The table with its ranks filled in."""
+    return table.set_column(table.schema.get_field_index("rank"), "rank", pa.array(ranks, pa.int64()))
+
+
+class TopK:
+    """The k best rows of a stream, best first; of equal scores the earlier row.
+
+    Parameters
+    ----------
+    columns : HitColumns
+        What the tables look like.
+    k : int
+        Rows to keep.
+    """
+
+    def __init__(self, columns: HitColumns, k: int) -> None:
+        self._columns, self._k = columns, k
+        self._kept = columns.schema.empty_table()
+
+    def add(self, table: pa.Table) -> None:
+        """Take more rows."""
+        both = pa.concat_tables([self._kept, table])
+        order = np.argsort(-self._columns.key(both), kind="stable")[: self._k]
+        self._kept = both.take(order)
+
+    def table(self) -> pa.Table:
+        """The best rows with their ranks."""
+        keys = self._columns.key(self._kept)
+        ranks = 1 + np.searchsorted(-keys, -keys, side="left")
+        return with_ranks(self._kept, ranks)
+
+
+def rejection_table(rejections: Sequence[Rejection]) -> pa.Table:
+    """Rejected rows as a table."""
+    columns = [[getattr(r, name) for r in rejections] for name in REJECTION_SCHEMA.names]
+    return pa.table(columns, schema=REJECTION_SCHEMA)

@@ -1,0 +1,300 @@
+"""Screening: a stream of records in, a ranked hit table and a table of rejections out."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from molig.errors import InputError, OutputError, UsageError
+from molig.model import ScreeningModel, load_model
+from molig.molecules import Record, Rejection, batched, read_records
+from molig.screening.hits import REJECTION_SCHEMA, HitColumns, TopK, rejection_table, with_ranks
+from molig.screening.ranks import RankRuns
+from molig.screening.writers import STDOUT, OutputTable, check_output
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class ScreeningOptions:
+    """How to screen.
+
+    Parameters
+    ----------
+    task : str, optional
+        Score and rank by this task only; by default all tasks, ranked by the highest score.
+    top_k : int, optional
+        Keep the k best, best first; by default every row, in the order of the input.
+    smiles_column, id_column : str, optional
+        Columns of the library, if not under usual names.
+    file_format : str, optional
+        Format of standard input ("smi", "csv", ...).
+    batch_size : int
+        Molecules worked on at a time.
+    progress : callable, optional
+        Called with the number of rows done since the last call.
+    """
+
+    task: str | None = None
+    top_k: int | None = None
+    smiles_column: str | None = None
+    id_column: str | None = None
+    file_format: str | None = None
+    batch_size: int = 512
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class ScreeningResult:
+    """What came of a screening run.
+
+    Parameters
+    ----------
+    n_rows, n_scored, n_rejected : int
+        Rows of the library; each is scored or rejected.
+    reasons : Counter
+        Rejections by kind of reason.
+    seconds : float
+        Duration.
+    output, rejects : str or Path, optional
+        Where the tables are; None if they are held in memory.
+    """
+
+    n_rows: int
+    n_scored: int
+    n_rejected: int
+    reasons: Counter[str]
+    seconds: float
+    output: str | Path | None = None
+    rejects: Path | None = None
+    _hits: pa.Table | None = field(default=None, repr=False)
+    _rejections: pa.Table | None = field(default=None, repr=False)
+
+    @cached_property
+    def hits(self) -> pd.DataFrame:
+        """Hit table: row, id, smiles, score per task, rank."""
+        return _frame(self._hits, self.output)
+
+    @cached_property
+    def rejections(self) -> pd.DataFrame:
+        """Rejected rows: row, id, smiles, reason."""
+        return _frame(self._rejections, self.rejects)
+
+    def _repr_html_(self) -> str:
+        return str(self.hits.head(20).to_html())
+
+
+def screen(
+    library: str | Path | Iterable[str],
+    model: ScreeningModel | str | Path,
+    *,
+    output: str | Path | None = None,
+    rejects: str | Path | None = None,
+    options: ScreeningOptions | None = None,
+    task: str | None = None,
+    top_k: int | None = None,
+) -> ScreeningResult:
+    """Score and rank a library.
+
+    Parameters
+    ----------
+    library : str, Path or iterable of str
+        A file that `molig.molecules.read_records` can read, ``"-"`` for standard input, or SMILES.
+    model : ScreeningModel, str or Path
+        A model, its directory, or the name of a bundled one.
+    output : str or Path, optional
+        Hit table to write, .parquet or .csv, or ``"-"``; by default it is kept in memory.
+    rejects : str or Path, optional
+        Table of rejections to write, .csv or .parquet; default beside ``output``, as
+        ``NAME.rejected.csv``.
+    options : ScreeningOptions, optional
+        Everything else.
+    task, top_k : optional
+        Shorthands for these two options.
+
+    Returns
+    -------
+    ScreeningResult
+
+    Raises
+    ------
+    UsageError
+        For an unknown task, column or format, or a path that cannot be written.
+    InputError
+        If the library cannot be read or no row could be scored.
+    OutputError
+        If a table cannot be written; no half-written table stays under its final name.
+
+    Examples
+    --------
+    >>> import molig
+    >>> result = molig.screen(["CCO", "Oc1ccccc1", "nonsense"], "tox21-w2n2-simple", task="SR-ARE")
+    >>> result.n_scored, result.n_rejected, list(result.hits.columns)
+    (2, 1, ['row', 'id', 'smiles', 'SR-ARE', 'rank'])
+    """
+    if not isinstance(model, ScreeningModel):
+        model = load_model(model)
+    chosen = options or ScreeningOptions(task=task, top_k=top_k)
+    if options is not None and (task is not None or top_k is not None):
+        raise UsageError("give task and top_k either directly or in options")
+    if chosen.top_k is not None and chosen.top_k < 1:
+        raise UsageError(f"top_k must be at least 1 (got {chosen.top_k})")
+    if chosen.task is not None:
+        model.task_index(chosen.task)
+    columns = HitColumns((chosen.task,) if chosen.task else model.tasks)
+    rejects = _rejects_path(output, rejects)
+    for path in (output, rejects):
+        if path is not None:
+            check_output(path)
+    return _Run(model, columns, chosen, output, rejects).execute(_records(library, chosen))
+
+
+class _Run:
+    """One screening run: score everything to a spool, then write what was asked for."""
+
+    def __init__(
+        self,
+        model: ScreeningModel,
+        columns: HitColumns,
+        options: ScreeningOptions,
+        output: str | Path | None,
+        rejects: Path | None,
+    ) -> None:
+        self.model, self.columns, self.options = model, columns, options
+        self.output, self.rejects = output, rejects
+        self._task_columns = [model.task_index(task) for task in columns.tasks]
+        self._reasons: Counter[str] = Counter()
+        self._n_rows = self._n_scored = 0
+        self._rejected: list[pa.Table] = []
+
+    def execute(self, records: Iterable[Record]) -> ScreeningResult:
+        started = time.perf_counter()
+        beside = None if self.output in (None, STDOUT) else Path(str(self.output)).resolve().parent
+        with _scratch(beside) as scratch, contextlib.ExitStack() as stack:
+            rejects = None
+            if self.rejects is not None:
+                rejects = stack.enter_context(OutputTable(self.rejects, REJECTION_SCHEMA))
+            tables = self._score(records, rejects)
+            if self.options.top_k is None:
+                ranked = self._rank_all(tables, scratch)
+            else:
+                ranked = self._rank_best(tables, self.options.top_k)
+            hits = self._deliver(ranked)
+        return ScreeningResult(
+            n_rows=self._n_rows,
+            n_scored=self._n_scored,
+            n_rejected=self._n_rows - self._n_scored,
+            reasons=self._reasons,
+            seconds=time.perf_counter() - started,
+            output=self.output,
+            rejects=self.rejects,
+            _hits=hits,
+            _rejections=None if self.rejects else pa.concat_tables([*self._rejected, rejection_table([])]),
+        )
+
+    def _score(self, records: Iterable[Record], rejects: OutputTable | None) -> Iterator[pa.Table]:
+        """Score batch by batch; the rejections go their own way."""
+        for batch in batched(records, self.options.batch_size):
+            molecules, rejections = self.model.parser.parse_many(batch)
+            self._n_rows += len(batch)
+            self._n_scored += len(molecules)
+            if rejections:
+                self._reject(rejections, rejects)
+            if molecules:
+                scores = self.model.score_molecules(molecules)[:, self._task_columns]
+                yield self.columns.table(molecules, scores.astype(np.float32))
+            if self.options.progress:
+                self.options.progress(len(batch))
+        if not self._n_scored:
+            reasons = "; ".join(f"{count} x {reason}" for reason, count in self._reasons.most_common(3))
+            raise InputError(f"none of the {self._n_rows} rows of the library could be scored: {reasons}")
+
+    def _reject(self, rejections: list[Rejection], rejects: OutputTable | None) -> None:
+        self._reasons.update(r.reason.split(":")[0] for r in rejections)
+        table = rejection_table(rejections)
+        if rejects is not None:
+            rejects.write(table)
+        else:
+            self._rejected.append(table)
+
+    def _rank_all(self, tables: Iterator[pa.Table], scratch: Path) -> Iterator[pa.Table]:
+        """Every row, in the order of the input: ranks are known only when all scores are."""
+        runs, spool = RankRuns(scratch), scratch / "spool.parquet"
+        try:
+            with pq.ParquetWriter(spool, self.columns.schema) as writer:
+                for table in tables:
+                    runs.add(self.columns.key(table).tolist())
+                    writer.write_table(table)
+            for batch in pq.ParquetFile(spool).iter_batches():
+                table = pa.Table.from_batches([batch])
+                yield with_ranks(table, runs.ranks(self.columns.key(table)))
+        except OSError as err:
+            raise OutputError(f"cannot write scratch files in {scratch}: {err.strerror or err}") from err
+
+    def _rank_best(self, tables: Iterator[pa.Table], k: int) -> Iterator[pa.Table]:
+        best = TopK(self.columns, k)
+        for table in tables:
+            best.add(table)
+        yield best.table()
+
+    def _deliver(self, ranked: Iterator[pa.Table]) -> pa.Table | None:
+        if self.output is None:
+            return pa.concat_tables([self.columns.schema.empty_table(), *ranked])
+        # The first table comes when all rows are scored: only then is standard output touched.
+        first = next(ranked)
+        with OutputTable(self.output, self.columns.schema) as out:
+            out.write(first)
+            for table in ranked:
+                out.write(table)
+        return None
+
+
+@contextlib.contextmanager
+def _scratch(beside: Path | None) -> Iterator[Path]:
+    try:
+        directory = tempfile.TemporaryDirectory(prefix=".molig-", dir=beside, ignore_cleanup_errors=True)
+    except OSError as err:
+        raise OutputError(f"cannot make a scratch directory: {err.strerror or err}") from err
+    with directory as name:
+        yield Path(name)
+
+
+def _records(library: str | Path | Iterable[str], options: ScreeningOptions) -> Iterator[Record]:
+    if isinstance(library, str | Path):
+        return read_records(
+            library,
+            smiles_column=options.smiles_column,
+            id_column=options.id_column,
+            file_format=options.file_format,
+        )
+    return (Record(row, str(row), "" if s is None else str(s)) for row, s in enumerate(library, start=1))
+
+
+def _rejects_path(output: str | Path | None, rejects: str | Path | None) -> Path | None:
+    if rejects is not None:
+        return Path(rejects)
+    if output is None or str(output) == STDOUT:
+        return None
+    return Path(output).with_suffix(".rejected.csv")
+
+
+def _frame(table: pa.Table | None, path: str | Path | None) -> pd.DataFrame:
+    if table is not None:
+        frame: pd.DataFrame = table.to_pandas()
+        return frame
+    if path is None or str(path) == STDOUT:
+        raise UsageError("the table went to standard output; it was not kept")
+    if Path(path).suffix.lower() == ".csv":
+        return pd.read_csv(path, dtype={"id": str}, keep_default_na=False)
+    return pd.read_parquet(path)

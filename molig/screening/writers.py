@@ -1,0 +1,162 @@
+"""Tables that appear under their final name only when they are complete."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from molig.errors import OutputError, UsageError
+
+STDOUT = "-"
+FORMATS = (".parquet", ".csv")
+
+
+class TableWriter(Protocol):
+    """Something that takes tables of one schema, one after the other."""
+
+    def write(self, table: pa.Table) -> None:
+        """Append rows."""
+
+    def close(self) -> None:
+        """Finish what was written."""
+
+
+class OutputTable:
+    """A table file written beside its place and moved there at the end, or a table on standard output.
+
+    Used as a context manager; if the block ends by an exception (also Ctrl-C), nothing is left behind and a
+    former file of that name stays as it was.
+
+    Parameters
+    ----------
+    target : str or Path
+        A path ending in .parquet or .csv, or ``"-"`` for CSV on standard output.
+    schema : pyarrow.Schema
+        Columns.
+
+    Raises
+    ------
+    OutputError
+        If the table cannot be written, for instance because the disk is full.
+    """
+
+    def __init__(self, target: str | Path, schema: pa.Schema) -> None:
+        self._to_stdout = str(target) == STDOUT
+        self._path = Path(target)
+        self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
+        self._schema = schema
+        self._writer: TableWriter | None = None
+
+    def __enter__(self) -> Self:
+        """Open the temporary file."""
+        try:
+            self._writer = self._open()
+        except OSError as err:
+            raise self._error(err) from err
+        return self
+
+    def write(self, table: pa.Table) -> None:
+        """Append rows."""
+        if self._writer is None:
+            raise OutputError("the table is not open; use it in a with block")
+        try:
+            self._writer.write(table)
+        except OSError as err:
+            raise self._error(err) from err
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Move the finished file to its place, or remove what there is of it."""
+        try:
+            if self._writer is not None:
+                self._writer.close()
+            if kind is None and not self._to_stdout:
+                os.replace(self._temporary, self._path)
+        except OSError as err:
+            if kind is None:
+                raise self._error(err) from err
+        finally:
+            if not self._to_stdout:
+                self._temporary.unlink(missing_ok=True)
+
+    def _open(self) -> TableWriter:
+        if self._to_stdout:
+            return _CsvWriter(sys.stdout, self._schema, close=False)
+        if self._path.suffix.lower() == ".csv":
+            file = open(self._temporary, "w", encoding="utf-8", newline="")  # noqa: SIM115
+            return _CsvWriter(file, self._schema, close=True)
+        return _ParquetWriter(self._temporary, self._schema)
+
+    def _error(self, err: OSError) -> OutputError:
+        place = "standard output" if self._to_stdout else str(self._path)
+        return OutputError(f"cannot write {place}: {err.strerror or err}; no incomplete file was left there")
+
+
+def check_output(target: str | Path) -> None:
+    """Refuse a table that could not be written at the end of a run, before the run.
+
+    Raises
+    ------
+    UsageError
+        For an unknown format, a missing directory or missing permission.
+    """
+    if str(target) == STDOUT:
+        return
+    path = Path(target)
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(
+            f"cannot tell the format of {path}; use a name ending in {' or '.join(FORMATS)}, or -"
+        )
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path that is a directory, or whose directory is missing or closed to us."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory; give the name of a file")
+    parent = path.parent
+    if not parent.is_dir():
+        raise UsageError(f"cannot write {path}: the directory {parent} does not exist")
+    if not os.access(parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise UsageError(f"cannot write {path}: permission denied")
+
+
+class _ParquetWriter:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+
+    def write(self, table: pa.Table) -> None:
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _CsvWriter:
+    def __init__(self, file: TextIO, schema: pa.Schema, *, close: bool) -> None:
+        self._file, self._close = file, close
+        self._writer = csv.writer(file, lineterminator="\n")
+        self._writer.writerow(schema.names)
+
+    def write(self, table: pa.Table) -> None:
+        self._writer.writerows(zip(*(_texts(column) for column in table.columns), strict=True))
+
+    def close(self) -> None:
+        self._file.flush()
+        if self._close:
+            self._file.close()
+
+
+def _texts(column: pa.ChunkedArray) -> list[Any]:
+    values: list[Any] = column.to_pylist()
+    if pa.types.is_floating(column.type):
+        return [f"{value:.6g}" for value in values]
+    return values

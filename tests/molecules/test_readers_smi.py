@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+
+from molig.errors import UnknownNameError
+from molig.molecules import Reason, Record, read_records
+
+from .conftest import WriteFile
+
+
+def read(write: WriteFile, content: str | bytes, **options: str | list[str]) -> list[Record]:
+    return list(read_records(write("a.smi", content), **options))  # type: ignore[arg-type]
+
+
+def rows(records: list[Record]) -> list[tuple[str, str]]:
+    return [(record.id, record.smiles) for record in records]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("CCO", ("1", "CCO")),
+        ("CCO ethanol", ("ethanol", "CCO")),
+        ("CCO\tethyl alcohol", ("ethyl alcohol", "CCO")),
+        ("CCO    ethyl  alcohol  ", ("ethyl  alcohol", "CCO")),
+        ("  CCO \t ethanol", ("ethanol", "CCO")),
+        ("\tethanol", ("ethanol", "")),
+        ("CCO |f:1,$;;$| ethanol", ("ethanol", "CCO")),
+        ("CCO |broken", ("|broken", "CCO")),
+        ("C smiles", ("smiles", "C")),
+    ],
+)
+def test_line_without_header(write: WriteFile, line: str, expected: tuple[str, str]) -> None:
+    assert rows(read(write, line)) == [expected]
+
+
+@pytest.mark.parametrize(
+    "first", ["CCO", "CCO smiles", "N name", "garbage", "smile", "C1CC( smiles_of_a_ring"]
+)
+def test_first_row_is_never_lost(write: WriteFile, first: str) -> None:
+    assert len(read(write, f"{first}\nC methane\n")) == (1 if first == "smile" else 2)
+
+
+@pytest.mark.parametrize("header", ["SMILES Name", "smiles\tname", "Canonical_Smiles id", "SMILES"])
+def test_header_is_recognised(write: WriteFile, header: str) -> None:
+    assert rows(read(write, f"{header}\nCCO\tethanol\n")) == [
+        ("1" if header == "SMILES" else "ethanol", "CCO" if header != "SMILES" else "CCO\tethanol")
+    ]
+
+
+def test_header_tells_the_order(write: WriteFile) -> None:
+    assert rows(read(write, "name smiles\nethanol CCO\n")) == [("ethanol", "CCO")]
+
+
+def test_last_column_may_contain_blanks(write: WriteFile) -> None:
+    assert rows(read(write, "smiles name\nCCO ethyl alcohol\n")) == [("ethyl alcohol", "CCO")]
+
+
+def test_row_without_smiles_under_a_header(write: WriteFile) -> None:
+    assert rows(read(write, "smiles name\n\tCO\nC m\n")) == [("CO", ""), ("m", "C")]
+
+
+def test_named_columns(write: WriteFile) -> None:
+    content = "structure\tcode\tactive\tname\nC\tX1\t1\tmethane\nCC\tX2\n"
+    records = read(write, content, smiles_column="structure", id_column="code", columns=["active"])
+    assert [(r.id, dict(r.fields)) for r in records] == [("X1", {"active": "1"}), ("X2", {})]
+    assert records[0].problem is None
+    assert records[1].problem == "wrong number of columns: no value for active"
+
+
+def test_named_column_needs_a_header(write: WriteFile) -> None:
+    with pytest.raises(UnknownNameError, match="unknown column 'smiles'"):
+        read(write, "CCO ethanol\n", smiles_column="smiles")
+
+
+def test_blank_lines_inside_count_and_at_the_end_do_not(write: WriteFile) -> None:
+    assert rows(read(write, "C a\n\n  \nCC b\n\n\n \n")) == [("a", "C"), ("2", ""), ("3", ""), ("b", "CC")]
+
+
+def test_overlong_line_is_one_problem(write: WriteFile) -> None:
+    records = read(write, "C a\n" + "C" * 2_000_000 + " b\nCC c\n")
+    assert [(r.row, r.id) for r in records] == [(1, "a"), (2, "2"), (3, "c")]
+    assert records[1].problem == "line longer than 100,000 characters"
+    assert len(records[1].smiles) < 300
+
+
+def test_longest_line_that_is_read(write: WriteFile) -> None:
+    assert [r.problem for r in read(write, "C" * 100_000 + "\n" + "C" * 100_001 + "\n")] == [
+        None,
+        Reason.LINE_TOO_LONG.text(),
+    ]
+
+
+def test_null_bytes_are_a_problem(write: WriteFile) -> None:
+    records = read(write, b"C a\nC\0C b\nCC c\n")
+    assert [r.problem for r in records] == [None, "null bytes in the line", None]
+    assert records[1].smiles == "C\ufffdC b"
+
+
+def test_byte_order_mark_and_windows_line_ends(write: WriteFile) -> None:
+    assert rows(read(write, b"\xef\xbb\xbfCCO e\r\nC m\r\n")) == [("e", "CCO"), ("m", "C")]
+
+
+def test_other_line_separators_do_not_end_a_row(write: WriteFile) -> None:
+    assert rows(read(write, "C a\x0bb\u2028c\nCC d\n")) == [("a\x0bb\u2028c", "C"), ("d", "CC")]
