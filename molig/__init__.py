@@ -14,14 +14,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from molig.version import __version__
+
 if TYPE_CHECKING:
     from molig.attribution import Explanation, explain
     from molig.errors import MoligError
     from molig.model import ScreeningModel, load_model
     from molig.molecules import Rejection
     from molig.screening import ScreeningOptions, ScreeningResult, screen
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Explanation",

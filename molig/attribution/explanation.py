@@ -181,9 +181,9 @@ class Explanation:
         )
         symbol = "p" if self.target == "probability" else "logit"
         lines = (
-            f"{self.task}  {symbol} = {self.score:.3f}",
-            f"baseline {self.baseline_score:.3f}   residual {self.residual:+.1e}"
-            + ("" if self.converged else "   NOT CONVERGED"),
+            f"{self.task} · {symbol} = {self.score:.3f}",
+            f"baseline {self.baseline_score:.3f} · residual {self.residual:+.1e}"
+            + ("" if self.converged else " · NOT CONVERGED"),
         )
         return Panel(self.mol, own, self.bond_scores, legend=lines, title=self.id)
 

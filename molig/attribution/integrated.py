@@ -9,14 +9,16 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
+from molig.attribution.engine import Tolerance, integrate
 from molig.attribution.explanation import Explanation
 from molig.attribution.quadrature import AdaptivePath
 from molig.attribution.relaxed import RelaxedMolecules, Target
-from molig.errors import InputError, UnknownNameError, UsageError
+from molig.errors import InputError, UnknownNameError
 from molig.features import PackedGraphs
 from molig.model import ScreeningModel, load_model
 from molig.molecules import Molecule, Record, Rejection, batched
 
+FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 # Molecules whose path points share batches.
@@ -127,13 +129,10 @@ class Explainer:
     ) -> None:
         if target not in list(Target):
             raise UnknownNameError("target", target, [t.value for t in Target])
-        for name, value in (("tol", tol), ("floor", floor), ("max_evaluations", max_evaluations)):
-            if not value > 0:
-                raise UsageError(f"{name} must be greater than 0 (got {value})")
         self.model = model
         self.target = Target(target)
         self.task = None if task is None else model.task_index(task)
-        self._options = {"tol": tol, "floor": floor, "max_evaluations": max_evaluations}
+        self._tolerance = Tolerance(tol, floor, max_evaluations)
 
     def explain_records(self, records: Iterable[Record]) -> Iterator[Explanation | Rejection]:
         """Explain a stream of records, in order, with bounded memory."""
@@ -161,21 +160,14 @@ class Explainer:
         return np.asarray(self.model.logits(graphs).argmax(axis=1))
 
     def _integrate(self, graphs: PackedGraphs, tasks: Index) -> list[AdaptivePath]:
-        """Refine all paths together; a molecule leaves the batch when it has converged."""
         relaxed = RelaxedMolecules(self.model, graphs, tasks, self.target)
-        paths = [AdaptivePath(**self._options) for _ in range(len(graphs))]  # type: ignore[arg-type]
-        while any(len(path.pending) for path in paths):
-            counts = [len(path.pending) for path in paths]
-            owners = np.repeat(np.arange(len(paths)), counts)
-            found = relaxed.densities(owners, np.concatenate([path.pending for path in paths]))
-            start = 0
-            for path, count in zip(paths, counts, strict=True):
-                points = range(start, start + count)
-                if count:
-                    flat = [np.concatenate([found.atoms[k].ravel(), found.pairs[k].ravel()]) for k in points]
-                    path.add(found.values[start : start + count], np.stack(flat))
-                start += count
-        return paths
+
+        def evaluate(owners: Index, points: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
+            found = relaxed.densities(owners, points)
+            both = zip(found.atoms, found.pairs, strict=True)
+            return found.values, [np.concatenate([a.ravel(), p.ravel()]) for a, p in both]
+
+        return integrate(len(graphs), evaluate, self._tolerance)
 
     def _result(
         self, molecule: Molecule, graphs: PackedGraphs, index: int, task: int, path: AdaptivePath

@@ -56,20 +56,16 @@ def _run(arguments: list[str] | None) -> int:
         return int(code or 0)
     except MoligError as err:
         return _fail(str(err), err.exit_code)
-    except click.UsageError as err:
-        err.show()
-        return 2
     except click.ClickException as err:
         err.show()
         return err.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted; nothing incomplete was left under a final name", 1)
-    except BrokenPipeError:
-        _discard_stdout()
-        return 1
     except OSError as err:
         _discard_stdout()
-        return _fail(f"{err.strerror or err}{f': {err.filename}' if err.filename else ''}", 1)
+        where = f": {err.filename}" if err.filename else ""
+        # The reader of a pipe has gone: nobody is there to be told.
+        return 1 if isinstance(err, BrokenPipeError) else _fail(f"{err.strerror or err}{where}", 1)
 
 
 def _fail(message: str, code: int) -> int:

@@ -39,11 +39,11 @@ class Reporter:
     def info(self, message: str) -> None:
         """Say something unless quiet."""
         if not self.quiet:
-            self.console.print(Text(message))
+            self.console.print(Text(message), soft_wrap=True)
 
     def warning(self, message: str) -> None:
         """Say something even if quiet."""
-        self.console.print(Text(f"warning: {message}", style="yellow"))
+        self.console.print(Text(f"warning: {message}", style="yellow"), soft_wrap=True)
 
     @contextlib.contextmanager
     def progress(
@@ -72,7 +72,8 @@ class _Speed(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Speed over the whole run: it does not flicker."""
-        speed = task.completed / task.elapsed if task.elapsed else 0.0
+        seconds = task.finished_time or task.elapsed
+        speed = task.completed / seconds if seconds else 0.0
         return Text(f"{speed:,.0f} {self._unit}/s" if speed >= 10 else f"{speed:.1f} {self._unit}/s")
 
 

@@ -44,14 +44,16 @@ def demo(
     model, library = load_model(MODEL, device), _library()
     with reporter.progress("screening", count_rows(library)) as advance:
         result = screen(library, model, options=ScreeningOptions(task=task, top_k=TOP, progress=advance))
-    rows = list(result.hits.itertuples())
-    records = [Record(row.rank, f"NCI line {row.row}", row.smiles) for row in rows]
-    why = [e for e in Explainer(model, task=task).explain_records(records) if hasattr(e, "ledger")]
+    records = [
+        Record(hit["rank"], f"NCI {hit['id']}", hit["smiles"]) for hit in result.hits.to_dict("records")
+    ]
+    molecules, _ = model.parser.parse_many(records)
+    why = Explainer(model, task=task).explain_molecules(molecules)
     print_table(
         ["rank", "molecule", "SMILES", task, "why"],
         [
-            [str(row.rank), e.id, row.smiles, f"{e.score:.4f}", sentence(e)]
-            for row, e in zip(rows, why, strict=True)
+            [str(m.row), m.id, m.smiles, f"{e.score:.4f}", sentence(e)]
+            for m, e in zip(molecules, why, strict=True)
         ],
         title=f"Best {TOP} of {result.n_scored:,} NCI molecules by {task} ({model.name})",
     )
@@ -74,7 +76,8 @@ def _page(model: ScreeningModel, task: str, result: ScreeningResult, why: list[E
     from molig.report import Report, explanation_card, render_report, sentence
 
     meaning = f" ({TASK_MEANING})" if task == TASK else ""
-    rejected = [f"Rejected: row {r.row}, {r.smiles}: {r.reason}" for r in result.rejections.itertuples()]
+    rejections = result.rejections.to_dict("records")
+    rejected = [f"Rejected: row {r['row']}, {r['smiles']}: {r['reason']}" for r in rejections]
     return render_report(
         Report(
             title=f"NCI molecules by {task}",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +50,6 @@ def train(
             smiles_column=smiles_column,
             device=device,
             resume=resume,
-            command=shlex.join(["molig", *sys.argv[1:]]),
         )
         model = train_model(request, Progress(rows=advance_rows, epoch=report))
     part = "test" if "test" in model.info.metrics else "validation"

@@ -21,14 +21,14 @@ def model_card(info: ModelInfo) -> str:
     """
     schema = FeatureSchema.from_dict(info.feature_schema)
     reach = (
-        "any distance"
+        "at any distance"
         if schema.max_pair_distance is None
         else f"up to {schema.max_pair_distance} bonds apart"
     )
     network = info.network
     sections = [
         f"# {info.name}",
-        f"Weave network of {network.n_modules} modules on atom pairs {reach} apart "
+        f"Weave network of {network.n_modules} modules on atom pairs {reach} "
         f"(features `{schema.name}`: {schema.n_atom_columns} columns per atom, "
         f"{schema.n_pair_columns} per pair; "
         f"{network.readout.value} readout, {network.activation.value}). For each task it gives the "
@@ -70,8 +70,8 @@ def _baseline(info: ModelInfo) -> list[str]:
     text = [
         "## Baseline",
         "",
-        "Probability when all atom and pair features are zero and the graph stays; attributions add up to the "
-        "score minus this.",
+        "Probability when all atom and pair features are zero and the graph stays; attributions add up to "
+        "the score minus this.",
         "",
         "| task | median | largest | molecules at most 0.02 |",
         "|---|---|---|---|",

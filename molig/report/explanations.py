@@ -11,7 +11,7 @@ from molig.attribution import Explanation
 from molig.report.contents import Card
 
 # Atoms with at least this share of the largest atom score belong to the part that is named.
-_PROMINENT = 0.25
+_PROMINENT = 0.5
 
 
 def main_part(explanation: Explanation) -> tuple[str, float, list[int]]:

@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 import platform
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,6 @@ import pandas as pd
 import rdkit
 import torch
 
-import molig
 from molig.errors import OutputError, UsageError
 from molig.features import Featurizer
 from molig.model import (
@@ -37,6 +37,7 @@ from molig.training.loop import Part, Trainer
 from molig.training.metrics import all_task_metrics
 from molig.training.recipe import Recipe, write_recipe
 from molig.training.splits import PARTS, split
+from molig.version import __version__
 
 NEUTRAL_PROBABILITY = 0.02
 _RESERVED = {"row", "id", "smiles", "rank", "best_task"}
@@ -62,8 +63,6 @@ class TrainingRequest:
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     resume : bool
         Go on from the checkpoint in ``output``, if there is one.
-    command : str
-        Command line to note in the model's provenance.
     """
 
     source: Path
@@ -73,7 +72,6 @@ class TrainingRequest:
     smiles_column: str | None = None
     device: str = "auto"
     resume: bool = False
-    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def _finish(
     """Store the weights, measure the stored model, and write down what was measured."""
     schema = trainer.schema
     info = ModelInfo(
-        molig_version=molig.__version__,
+        molig_version=__version__,
         name=request.output.resolve().name,
         tasks=data.tasks,
         feature_schema=schema.to_dict(),
@@ -231,9 +229,9 @@ def _provenance(
         seed=request.recipe.optimization.seed,
         epochs_run=trainer.progress.epoch,
         best_epoch=trainer.progress.best_epoch,
-        command=request.command,
+        command=_command(request),
         versions={
-            "molig": molig.__version__,
+            "molig": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "rdkit": rdkit.__version__,
@@ -241,6 +239,15 @@ def _provenance(
         },
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
     )
+
+
+def _command(request: TrainingRequest) -> str:
+    """The command that repeats the run in a directory with the data and the recipe."""
+    words = ["molig", "train", "-i", request.source.name, "-o", request.output.resolve().name]
+    words += ["--recipe", "recipe.toml"]
+    for target in request.targets:
+        words += ["--target", target]
+    return shlex.join(words)
 
 
 def _fingerprint(request: TrainingRequest, digest: str) -> str:

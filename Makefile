@@ -1,0 +1,45 @@
+# Everything works from nothing: a checkout, Python >= 3.11, and the package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MOLIG := $(BIN)/molig
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint benchmark wheel clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.installed  ## screen real molecules and explain the best
+	$(MOLIG) demo
+
+test: $(VENV)/.installed-dev  ## lint, types, import order, tests
+	$(MAKE) lint
+	$(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+benchmark: $(VENV)/.installed-dev  ## speed, as ratios within one run
+	$(BIN)/python tests/benchmarks/screening_speed.py
+	$(BIN)/python tests/benchmarks/screening_memory.py
+
+wheel: $(VENV)/.installed-dev
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first: a bare requirement would fetch the newest build with all of CUDA.
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) torch
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) -e '.[dev]'
+	touch $@

@@ -1,0 +1,45 @@
+"""Fixtures of all rooms: a small trained model, real compounds, and the shared data sets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from support.small_model import NCI_FILE, train_small_model
+
+from molig.model import ScreeningModel, load_model
+
+torch.set_num_threads(1)  # the tests share their machine; tiny tensors gain nothing from more
+
+
+@pytest.fixture(scope="session")
+def small_model_dir(tmp_path_factory: pytest.TempPathFactory, nci_file: Path) -> Path:
+    """Directory of a tiny model, really trained: tasks "nitrogen" and "carbonyl". Do not write to it."""
+    directory = tmp_path_factory.mktemp("small-model")
+    train_small_model(directory)
+    return directory / "small"
+
+
+@pytest.fixture(scope="session")
+def small_model(small_model_dir: Path) -> ScreeningModel:
+    """The small model, loaded on the CPU."""
+    return load_model(small_model_dir)
+
+
+@pytest.fixture(scope="session")
+def nci_file() -> Path:
+    """About 5,000 real, untidy compounds that come with RDKit."""
+    if not NCI_FILE.exists():
+        pytest.skip(f"RDKit was installed without its data ({NCI_FILE.name})")
+    return NCI_FILE
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Directory of the shared data sets."""
+    folder = os.environ.get("MOLIG_DATA_DIR")
+    if not folder:
+        pytest.skip("MOLIG_DATA_DIR is not set")
+    return Path(folder)

@@ -1,0 +1,99 @@
+"""A model that is really trained, in seconds, on a rule of chemistry that a tiny network can learn."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from rdkit import Chem, RDConfig, rdBase
+
+from molig.model import ScreeningModel
+from molig.training import Recipe, TrainingRequest, parse_recipe, train_model
+
+NCI_FILE = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
+"""About 5,000 real, untidy compounds that come with RDKit: SMILES and number, separated by a tab."""
+
+RULES = {"nitrogen": "[#7]", "carbonyl": "[#6]=[#8]"}
+"""Tasks of the small model: a molecule is active where it contains this pattern (SMARTS)."""
+
+TASKS = tuple(RULES)
+
+
+def nci_smiles(n: int, start: int = 0) -> list[str]:
+    """SMILES of ``n`` NCI compounds that RDKit can read, from the ``start``-th on."""
+    found: list[str] = []
+    with rdBase.BlockLogs():
+        for line in NCI_FILE.read_text().splitlines():
+            smiles = line.split()[0]
+            if Chem.MolFromSmiles(smiles) is not None:
+                found.append(smiles)
+            if len(found) == start + n:
+                break
+    return found[start:]
+
+
+def label(smiles: str) -> dict[str, int]:
+    """True classes of a molecule, by `RULES`."""
+    mol = Chem.MolFromSmiles(smiles)
+    return {task: int(mol.HasSubstructMatch(Chem.MolFromSmarts(rule))) for task, rule in RULES.items()}
+
+
+def write_labelled(path: Path, n: int = 300) -> Path:
+    """Write a CSV of the first ``n`` NCI compounds with their classes."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["smiles", *TASKS])
+        writer.writeheader()
+        writer.writerows({"smiles": smiles, **label(smiles)} for smiles in nci_smiles(n))
+    return path
+
+
+def small_recipe(**optimization: Any) -> Recipe:
+    """Recipe of a network that learns the rules in a few seconds (test ROC-AUC about 0.9).
+
+    Parameters
+    ----------
+    **optimization
+        Overrules single values of the ``[optimization]`` section.
+    """
+    return parse_recipe(
+        {
+            "network": {
+                "n_modules": 2,
+                "depth": 8,
+                "atom_depth": 8,
+                "hidden": [16],
+                "batch_norm": True,
+                "dropout": 0.1,
+            },
+            "optimization": {"epochs": 8, "batch_size": 16, "learning_rate": 1e-2, "seed": 1} | optimization,
+            "neutral": {"copies": 8},
+        }
+    )
+
+
+def train_small_model(directory: Path, n: int = 300, **optimization: Any) -> ScreeningModel:
+    """Train a small model on NCI compounds.
+
+    Parameters
+    ----------
+    directory : Path
+        An existing directory. The model goes to ``directory/small``, its table to ``directory/labelled.csv``.
+    n : int
+        Molecules in the table.
+    **optimization
+        Overrules single values of the recipe's ``[optimization]`` section.
+
+    Returns
+    -------
+    ScreeningModel
+        The model as it reads back from its files.
+    """
+    request = TrainingRequest(
+        source=write_labelled(directory / "labelled.csv", n),
+        output=directory / "small",
+        targets=TASKS,
+        recipe=small_recipe(**optimization),
+        device="cpu",
+    )
+    return train_model(request)
