@@ -23,7 +23,7 @@ class Activation(StrEnum):
 
 
 class NetworkConfig(BaseModel):
-    """Shape of a Weave network; the defaults are those of Kearnes et al. 2016.
+    """Shape of a Weave network; the widths are those of Kearnes et al. 2016.
 
     Parameters
     ----------
@@ -40,7 +40,10 @@ class NetworkConfig(BaseModel):
     activation : {"relu", "silu"}
         Nonlinearity.
     batch_norm : bool
-        Batch normalisation of the last atom layer and of the fully connected layers.
+        Batch normalisation of the fully connected layers.
+    atom_batch_norm : bool
+        Batch normalisation of the last atom layer, after its tanh, as in the paper. Off by default: held-out
+        AUC is the same without it, and the zero baseline strays less.
     dropout : float
         Dropout after each fully connected layer.
     """
@@ -54,4 +57,5 @@ class NetworkConfig(BaseModel):
     hidden: tuple[int, ...] = (2000, 100)
     activation: Activation = Activation.RELU
     batch_norm: bool = True
+    atom_batch_norm: bool = False
     dropout: float = Field(default=0.3, ge=0, lt=1)

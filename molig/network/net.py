@@ -33,7 +33,7 @@ class WeaveNet(nn.Module):
             for i, (atom, pair) in enumerate(widths)
         )
         self.last_atom_layer = nn.Linear(config.depth, config.atom_depth)
-        self.atom_norm = nn.BatchNorm1d(config.atom_depth) if config.batch_norm else nn.Identity()
+        self.atom_norm = nn.BatchNorm1d(config.atom_depth) if config.atom_batch_norm else nn.Identity()
         self.readout = MoleculeReadout(config.readout, config.atom_depth)
         self.head = Head(config, self.readout.out_features, n_tasks)
 

@@ -106,13 +106,13 @@ def _by_scaffold(smiles: Sequence[str], recipe: SplitRecipe) -> Parts:
     for i, text in enumerate(smiles):
         groups[murcko_scaffold(text)].append(i)
     n = len(smiles)
-    limits = {"train": n * (1 - recipe.validation - recipe.test), "validation": n * (1 - recipe.test)}
     parts = np.full(n, "test", dtype="<U10")
-    filled = 0
-    for _, members in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
-        for name, limit in limits.items():
-            if filled + len(members) <= limit:
-                parts[members] = name
-                break
-        filled += len(members)
+    room = {"train": n * (1 - recipe.validation - recipe.test), "validation": n * recipe.validation}
+    by_size = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    for rank, (_, members) in enumerate(by_size):
+        # The commonest scaffold is for training even where it alone is more than the share.
+        name = next((p for p, left in room.items() if rank == 0 or len(members) <= left), "test")
+        parts[members] = name
+        if name in room:
+            room[name] -= len(members)
     return parts

@@ -41,7 +41,9 @@ def test_gradient_of_the_saturated_function_is_zero_where_its_attribution_is_not
 
 def random_network(seed: int, n: int = 4) -> torch.nn.Module:
     torch.manual_seed(seed)
-    layers = torch.nn.Sequential(torch.nn.Linear(n, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1), torch.nn.Flatten(0))
+    layers = torch.nn.Sequential(
+        torch.nn.Linear(n, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1), torch.nn.Flatten(0)
+    )
     return layers.double().requires_grad_(False)
 
 
@@ -112,7 +114,9 @@ def test_implementation_invariance(seed, x):
         hidden = relu(torch.cat([network[0](x)] * 2, dim=1))
         return hidden @ torch.cat([network[2].weight[0] / 2] * 2) + network[2].bias
 
-    np.testing.assert_allclose(attributions(doubled, x, floor=1.0), attributions(network, x, floor=1.0), atol=1e-6)
+    np.testing.assert_allclose(
+        attributions(doubled, x, floor=1.0), attributions(network, x, floor=1.0), atol=1e-6
+    )
 
 
 def test_several_tensors_and_rows_of_any_shape():
@@ -141,7 +145,9 @@ def test_input_equal_to_its_baseline():
 
 
 def test_a_discontinuity_is_reported_and_not_hidden():
-    found = integrated_gradients(lambda x: (x[:, 0] > 0.3).double() + 0 * x[:, 0], row(1.0), max_evaluations=200)
+    found = integrated_gradients(
+        lambda x: (x[:, 0] > 0.3).double() + 0 * x[:, 0], row(1.0), max_evaluations=200
+    )
     assert not found.converged.any()
     assert found.residual[0] == pytest.approx(1)
 

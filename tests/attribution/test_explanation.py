@@ -1,0 +1,170 @@
+"""Explanations of a real, small model."""
+
+import math
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from rdkit import Chem
+
+import molig
+from molig.attribution import Explainer, Explanation
+from molig.errors import InputError, UnknownNameError, UsageError
+from molig.molecules import Record, Rejection
+
+ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
+MOLECULES = [
+    ASPIRIN,
+    "C",
+    "CN1C=NC2=C1C(=O)N(C(=O)N2C)C",
+    "[Na+].CC(=O)[O-]",
+    "O=[N+]([O-])c1ccccc1",
+    "N#CC#N",
+]
+
+
+@pytest.fixture(scope="module", params=["probability", "logit"])
+def explanations(request, small_model):
+    return molig.explain(small_model, MOLECULES, task="carbonyl", target=request.param)
+
+
+def test_everything_adds_up(explanations):
+    for why in explanations:
+        change = why.score - why.baseline_score
+        total = why.features["score"].sum() + why.pairs["score"].sum()
+        assert total + why.residual == pytest.approx(change, abs=1e-9)
+        assert why.atom_scores.sum() == pytest.approx(total, abs=1e-12)
+        assert why.own_atom_scores.sum() + why.pair_scores.sum() == pytest.approx(total, abs=1e-12)
+        if change:
+            assert sum(why.ledger.values()) == pytest.approx(100 * total / change, abs=1e-6)
+
+
+def test_residual_is_within_the_tolerance(explanations):
+    for why in explanations:
+        assert why.converged
+        assert abs(why.residual) <= 0.01 * max(abs(why.score - why.baseline_score), 0.01)
+
+
+def test_what_is_drawn_adds_up(explanations):
+    for why in explanations:
+        panel = why.panel()
+        shown = panel.atom_scores.sum() + panel.bond_scores.sum()
+        assert shown + why.residual == pytest.approx(why.score - why.baseline_score, abs=1e-9)
+
+
+def test_score_is_the_models(explanations, small_model):
+    expected = small_model.predict_proba(MOLECULES)[:, small_model.task_index("carbonyl")]
+    for why, score in zip(explanations, expected, strict=True):
+        found = why.score if why.target == "probability" else 1 / (1 + math.exp(-why.score))
+        assert found == pytest.approx(score, abs=1e-6)
+
+
+def test_tables_name_what_is_there(small_model):
+    why = molig.explain(small_model, ASPIRIN, task="carbonyl")
+    mol = Chem.MolFromSmiles(ASPIRIN)
+    assert why.features["symbol"].tolist() == [a.GetSymbol() for a in mol.GetAtoms()]
+    assert (why.features["category"] == why.features["symbol"]).all()
+    bonds = why.pairs[why.pairs["block"] == "bond"]
+    expected = {tuple(sorted((b.GetBeginAtomIdx(), b.GetEndAtomIdx()))) for b in mol.GetBonds()}
+    assert set(zip(bonds["atom_i"], bonds["atom_j"], strict=True)) == expected
+    assert bonds["bonded"].all()
+    distances = Chem.GetDistanceMatrix(mol)
+    for pair in why.pairs[why.pairs["block"] == "distance"].itertuples():
+        assert int(pair.category) == distances[pair.atom_i, pair.atom_j]
+        assert pair.bonded == (pair.category == "1")
+    assert why.bond_scores.shape == (mol.GetNumBonds(),)
+    assert why.bond_scores.sum() == pytest.approx(why.pairs.loc[why.pairs["bonded"], "score"].sum())
+
+
+def test_equivalent_atoms_get_equal_scores(small_model):
+    why = molig.explain(small_model, "Cc1ccccc1", task="carbonyl")
+    np.testing.assert_allclose(why.atom_scores[[2, 3]], why.atom_scores[[6, 5]], atol=1e-7)
+
+
+def test_atom_order_does_not_matter(small_model):
+    mol = Chem.MolFromSmiles(ASPIRIN)
+    order = np.random.default_rng(0).permutation(mol.GetNumAtoms()).tolist()
+    shuffled = Chem.MolToSmiles(Chem.RenumberAtoms(mol, order), canonical=False)
+    one, other = molig.explain(small_model, [ASPIRIN, shuffled], task="carbonyl")
+    match = other.mol.GetSubstructMatch(one.mol)
+    np.testing.assert_allclose(other.atom_scores[list(match)], one.atom_scores, atol=1e-5)
+
+
+def test_company_in_the_batch_does_not_matter(small_model):
+    alone = molig.explain(small_model, ASPIRIN, task="carbonyl")
+    (*_, among) = molig.explain(small_model, [*MOLECULES[1:], ASPIRIN], task="carbonyl")
+    np.testing.assert_allclose(among.atom_scores, alone.atom_scores, atol=1e-6)
+
+
+def test_a_tighter_tolerance_costs_more_and_agrees(small_model):
+    loose = molig.explain(small_model, ASPIRIN, task="carbonyl", tol=0.01)
+    tight = molig.explain(small_model, ASPIRIN, task="carbonyl", tol=1e-4)
+    assert abs(tight.residual) <= 1e-4 * abs(tight.score - tight.baseline_score)
+    assert tight.n_evaluations > loose.n_evaluations
+    largest = np.abs(tight.atom_scores).max()
+    np.testing.assert_allclose(loose.atom_scores, tight.atom_scores, atol=0.02 * largest)
+
+
+def test_single_atoms_agree_with_a_fine_sum(small_model):
+    """The same integral by 4,000 midpoints, without the adaptive rule."""
+    from molig.attribution import RelaxedMolecules, Target
+
+    why = molig.explain(small_model, ASPIRIN, task="carbonyl", tol=1e-4)
+    graphs = small_model.featurize([why.mol])
+    relaxed = RelaxedMolecules(small_model, graphs, np.array([1]), Target.PROBABILITY)
+    points = (np.arange(4000) + 0.5) / 4000
+    atoms = np.mean(relaxed.densities(np.zeros(4000, dtype=int), points).atoms, axis=0)
+    np.testing.assert_allclose(why.atom_attributions, atoms, atol=1e-4 * abs(why.score))
+
+
+def test_default_task_is_the_highest_scoring(small_model):
+    why = molig.explain(small_model, "N")
+    assert why.task == small_model.tasks[int(small_model.predict_proba("N")[0].argmax())]
+
+
+def test_a_list_keeps_its_length_and_order(small_model):
+    found = molig.explain(small_model, ["CCO", "not a molecule", "CCN", ""])
+    assert [type(f) for f in found] == [Explanation, Rejection, Explanation, Rejection]
+    assert found[1].row == 2
+    assert found[2].smiles == "CCN"
+
+
+def test_a_single_bad_smiles_is_an_error(small_model):
+    with pytest.raises(InputError, match="'C1CC' cannot be explained: not parsable"):
+        molig.explain(small_model, "C1CC")
+
+
+def test_not_converged_is_said(small_model):
+    (why,) = Explainer(
+        small_model, task="carbonyl", tol=1e-12, floor=1e-12, max_evaluations=9
+    ).explain_records([Record(1, "x", ASPIRIN)])
+    assert not why.converged
+    assert "not converged" in repr(why)
+    assert "NOT CONVERGED" in why.to_svg()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"task": "carbonil"}, UnknownNameError, "did you mean 'carbonyl'"),
+        ({"target": "odds"}, UnknownNameError, "unknown target 'odds'"),
+        ({"tol": 0}, UsageError, "tol must be greater than 0"),
+        ({"tol": -1}, UsageError, "tol must be greater than 0"),
+        ({"max_evaluations": 0}, UsageError, "max_evaluations"),
+    ],
+)
+def test_impossible_requests(small_model, options, error, message):
+    with pytest.raises(error, match=message):
+        molig.explain(small_model, "CCO", **options)
+
+
+def test_pictures(small_model):
+    why = molig.explain(small_model, ASPIRIN, task="carbonyl")
+    assert ET.fromstring(why.to_svg()).tag.endswith("svg")
+    assert why.to_png().startswith(b"\x89PNG")
+    assert "<svg" in why._repr_html_()
+
+
+def test_atoms_of_a_salt_point_back_to_the_input(small_model):
+    why = molig.explain(small_model, "[Na+].CC(=O)[O-]", task="carbonyl")
+    assert sorted(why.features["input_atom"]) == [1, 2, 3, 4]

@@ -1,0 +1,135 @@
+"""Model directories: what is written reads back, and damage is named."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from molig.errors import ModelFormatError, UnknownNameError, UsageError
+from molig.model import ScreeningModel, bundled_models, load_model, model_card, save_model
+
+SMILES = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"]
+
+
+@pytest.fixture
+def copy(small_model_dir, tmp_path):
+    return shutil.copytree(small_model_dir, tmp_path / "copy")
+
+
+def edit(directory, **changes):
+    path = directory / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_round_trip(small_model, tmp_path):
+    again = save_model(small_model, tmp_path / "again")
+    assert again.info.model_dump(exclude={"weights_sha256"}) == small_model.info.model_dump(
+        exclude={"weights_sha256"}
+    )
+    np.testing.assert_array_equal(again.predict_proba(SMILES), small_model.predict_proba(SMILES))
+
+
+def test_half_precision_keeps_scores_to_a_thousandth(small_model, tmp_path):
+    info = small_model.info.model_copy(update={"weights_dtype": "float16"})
+    half = save_model(ScreeningModel(info, small_model.network), tmp_path / "half")
+    save_model(small_model, tmp_path / "whole")
+    size = {name: (tmp_path / name / "weights.safetensors").stat().st_size for name in ("half", "whole")}
+    assert size["half"] < 0.8 * size["whole"]
+    np.testing.assert_allclose(half.predict_proba(SMILES), small_model.predict_proba(SMILES), atol=1e-3)
+    assert half.dtype is torch.float32
+
+
+def test_directory_holds_what_the_readme_says(small_model_dir):
+    names = {p.name for p in small_model_dir.iterdir()}
+    assert {"weights.safetensors", "model.json", "recipe.toml", "CARD.md"} <= names
+    assert "checkpoint.safetensors" not in names
+
+
+def test_card_states_the_figures(small_model, small_model_dir):
+    card = (small_model_dir / "CARD.md").read_text()
+    assert card == model_card(small_model.info)
+    for task, metrics in small_model.info.metrics["test"].items():
+        assert f"| {task} | {metrics.roc_auc:.3f} |" in card
+    assert small_model.info.training.data_sha256 in card
+    assert "| nitrogen | " in card.split("## Baseline")[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "onnx"}, "does not describe a molig model"),
+        ({"format_version": 99, "molig_version": "9.1"}, "written by molig 9.1.*upgrade molig"),
+        ({"schema_hash": "0" * 64}, "does not match its hash"),
+        ({"tasks": []}, "damaged: tasks"),
+        ({"surprise": 1}, "damaged: surprise"),
+        ({"network": {"depth": 9}}, "does not fit the network"),
+    ],
+)
+def test_a_description_that_cannot_be_right(copy, changes, message):
+    edit(copy, **changes)
+    with pytest.raises(ModelFormatError, match=message):
+        load_model(copy)
+
+
+def test_a_block_from_a_newer_molig(copy):
+    from molig.features import FeatureSchema
+
+    data = json.loads((copy / "model.json").read_text())
+    data["feature_schema"]["atom_blocks"][0]["name"] = "isotope"
+    schema = FeatureSchema.from_dict(data["feature_schema"])
+    edit(copy, feature_schema=schema.to_dict(), schema_hash=schema.hash)
+    with pytest.raises(ModelFormatError, match="cannot compute the feature block 'isotope'"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"molig-model"'])
+def test_a_description_that_is_none(copy, text):
+    (copy / "model.json").write_text(text)
+    with pytest.raises(ModelFormatError, match=r"model\.json"):
+        load_model(copy)
+
+
+def test_one_flipped_byte_in_the_weights(copy):
+    path = copy / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelFormatError, match="SHA-256 is not the one"):
+        load_model(copy)
+
+
+def test_weights_of_another_kind_are_refused_before_they_are_read(copy):
+    (copy / "weights.safetensors").write_bytes(b"\x80\x04\x95pickle")
+    with pytest.raises(ModelFormatError, match="damaged"):
+        load_model(copy)
+
+
+def test_missing_pieces(copy):
+    (copy / "weights.safetensors").unlink()
+    with pytest.raises(ModelFormatError, match="cannot be read"):
+        load_model(copy)
+    (copy / "model.json").unlink()
+    with pytest.raises(ModelFormatError, match=r"it has no model\.json"):
+        load_model(copy)
+
+
+def test_unknown_names(small_model_dir):
+    with pytest.raises(UnknownNameError, match="unknown model 'tox21'"):
+        load_model("tox21")
+    with pytest.raises(UsageError, match="no model directory at some"):
+        load_model("some/where")
+    with pytest.raises(UsageError, match="is a file; a model is the directory"):
+        load_model(small_model_dir / "model.json")
+
+
+def test_every_bundled_model_loads_and_is_small():
+    assert "tox21-w2n2-simple" in bundled_models()
+    for name, directory in bundled_models().items():
+        model = load_model(name)
+        assert model.name == name
+        assert (directory / "weights.safetensors").stat().st_size <= 8_000_000
+        assert model_card(model.info) == (directory / "CARD.md").read_text()
+        assert model.info.training.data_file
+        assert (directory / "recipe.toml").exists()

@@ -1,0 +1,165 @@
+"""Loss, class weights, neutral baseline, determinism and resume."""
+
+import hashlib
+import math
+
+import numpy as np
+import pytest
+import torch
+from support.small_model import small_recipe
+
+from molig.errors import InputError, MoligError, UsageError
+from molig.features import Featurizer, preset
+from molig.molecules import MoleculeParser
+from molig.training import parse_recipe
+from molig.training.checkpoint import CHECKPOINT_FILE
+from molig.training.loop import Part, Trainer, class_weights, masked_loss
+
+SMILES = [
+    "CCO",
+    "CCN",
+    "c1ccccc1",
+    "CC(=O)O",
+    "CC(=O)N",
+    "CCCl",
+    "C1CCCCC1",
+    "CC#N",
+    "OCCO",
+    "CCS",
+    "NCCN",
+    "CC=O",
+]
+
+
+def part() -> Part:
+    parser = MoleculeParser()
+    mols = [parser.parse_smiles(s).mol for s in SMILES]
+    labels = np.array([[float("N" in s), float("=O" in s)] for s in SMILES])
+    labels[3, 0] = np.nan
+    return Part(Featurizer(preset("simple", max_pair_distance=2)).featurize(mols), labels)
+
+
+def trainer(fingerprint="same", **optimization) -> Trainer:
+    recipe = small_recipe(**({"batch_size": 4, "epochs": 6, "patience": 50} | optimization))
+    return Trainer(
+        recipe,
+        preset("simple", max_pair_distance=2),
+        ("N", "CO"),
+        train=part(),
+        validation=part(),
+        device=torch.device("cpu"),
+        fingerprint=fingerprint,
+    )
+
+
+def digest(network) -> str:
+    return hashlib.sha256(b"".join(t.numpy().tobytes() for t in network.state_dict().values())).hexdigest()
+
+
+def test_masked_loss_by_hand():
+    logits = torch.tensor([[0.0, 2.0], [-1.0, 5.0]])
+    labels = torch.tensor([[1.0, 0.0], [0.0, math.nan]])
+    weight = torch.tensor([3.0, 7.0])
+    terms = [3 * math.log(2), math.log(1 + math.exp(2)), math.log(1 + math.exp(-1))]
+    assert masked_loss(logits, labels, weight).item() == pytest.approx(sum(terms) / 3, rel=1e-6)
+
+
+def test_masked_loss_of_nothing_is_zero():
+    logits = torch.zeros(2, 1, requires_grad=True)
+    loss = masked_loss(logits, torch.full((2, 1), math.nan), torch.ones(1))
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()
+
+
+def test_unmeasured_labels_do_not_teach():
+    logits = torch.zeros(2, 1, requires_grad=True)
+    masked_loss(logits, torch.tensor([[1.0], [math.nan]]), torch.ones(1)).backward()
+    assert logits.grad[0, 0] != 0
+    assert logits.grad[1, 0] == 0
+
+
+def test_classes_weigh_the_same():
+    labels = np.array([[1, 0, 0, 0, np.nan], [1, 1, 1, 0, np.nan]]).T
+    actives, inactives = (labels == 1).sum(0), (labels == 0).sum(0)
+    np.testing.assert_allclose(class_weights(labels).numpy() * actives, inactives)
+
+
+def test_same_seed_same_weights_and_another_seed_others():
+    first, again, other = trainer(), trainer(), trainer(seed=7)
+    assert digest(first.fit()) == digest(again.fit())
+    assert digest(other.fit()) != digest(first.network)
+
+
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    class StopError(Exception):
+        pass
+
+    def interrupt(entry):
+        if entry["epoch"] == 3:
+            raise StopError
+
+    whole, broken, resumed = trainer(), trainer(), trainer()
+    with pytest.raises(StopError):
+        broken.fit(tmp_path / CHECKPOINT_FILE, interrupt)
+    resumed.resume(tmp_path / CHECKPOINT_FILE)
+    assert resumed.progress.epoch == 3
+    assert digest(resumed.fit()) == digest(whole.fit())
+    assert resumed.progress.history == whole.progress.history
+
+
+def test_checkpoint_of_another_run_is_refused(tmp_path):
+    trainer(epochs=1).fit(tmp_path / CHECKPOINT_FILE)
+    with pytest.raises(UsageError, match="other data or another recipe"):
+        trainer(fingerprint="other", epochs=1).resume(tmp_path / CHECKPOINT_FILE)
+
+
+def test_damaged_checkpoint(tmp_path):
+    path = tmp_path / CHECKPOINT_FILE
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match="is damaged"):
+        trainer().resume(path)
+
+
+def test_stops_when_validation_no_longer_gets_better():
+    patient = trainer(epochs=400, patience=3, learning_rate=1e-9)
+    patient.fit()
+    assert patient.progress.epoch < 20
+    assert patient.progress.epoch == patient.progress.best_epoch + 3
+
+
+def test_best_weights_win_over_the_last():
+    run = trainer(epochs=8)
+    run.fit()
+    best = max(entry["validation_auc"] for entry in run.progress.history)
+    assert run.progress.best_score == best
+    assert run.progress.history[run.progress.best_epoch - 1]["validation_auc"] == best
+
+
+def test_overfits_a_few_molecules():
+    run = trainer(epochs=80, batch_size=12)
+    run.fit()
+    assert run.progress.best_score == 1.0
+
+
+def test_baseline_is_drawn_to_its_target():
+    run = trainer(epochs=150, batch_size=12, patience=150)
+    run.fit()
+    run.network.load_state_dict(run.network.state_dict())
+    logits = run._neutral_term(np.arange(len(SMILES))) / run.recipe.neutral.weight
+    assert logits.item() ** 0.5 < 1.5  # root mean square distance from the target logit
+
+
+def test_without_the_neutral_term_nothing_is_added():
+    recipe = parse_recipe(small_recipe().model_dump() | {"neutral": {"copies": 0}})
+    run = trainer()
+    run.recipe = recipe
+    assert run._neutral_term(np.array([], dtype=int)).item() == 0
+
+
+def test_a_diverging_run_says_what_to_do():
+    run = trainer()
+    with torch.no_grad():
+        run.network.head[-1].weight.fill_(float("inf"))
+    with pytest.raises(MoligError, match=r"lower optimization\.learning_rate"):
+        run.fit()
