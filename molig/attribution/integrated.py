@@ -16,7 +16,7 @@ from molig.attribution.relaxed import RelaxedMolecules, Target
 from molig.errors import InputError, UnknownNameError
 from molig.features import PackedGraphs
 from molig.model import ScreeningModel, load_model
-from molig.molecules import Molecule, Record, Rejection, batched
+from molig.molecules import Molecule, Record, Rejection, batched, smiles_records
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -111,7 +111,7 @@ def explain(
         if isinstance(only, Rejection):
             raise InputError(f"{only.smiles!r} cannot be explained: {only.reason}")
         return only
-    return list(explainer.explain_records(Record(i, str(i), text) for i, text in enumerate(smiles, start=1)))
+    return list(explainer.explain_records(smiles_records(smiles)))
 
 
 class Explainer:

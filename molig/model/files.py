@@ -28,7 +28,17 @@ _DTYPES = {"float16": torch.float16, "float32": torch.float32}
 
 
 def build_network(info: ModelInfo) -> WeaveNet:
-    """Network of the architecture that the model states, with fresh weights."""
+    """Make the network that a model states, with fresh weights.
+
+    Parameters
+    ----------
+    info : ModelInfo
+        The model's description.
+
+    Returns
+    -------
+    WeaveNet
+    """
     schema = FeatureSchema.from_dict(info.feature_schema)
     return WeaveNet(info.network, schema.n_atom_columns, schema.n_pair_columns, len(info.tasks))
 
@@ -105,7 +115,22 @@ def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> 
 
 
 def find_model(path_or_name: str | Path) -> Path:
-    """Directory of a model given by path or by the name of a bundled one."""
+    """Find the directory of a model.
+
+    Parameters
+    ----------
+    path_or_name : str or Path
+        A model directory, or the name of a bundled model.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    UsageError
+        If there is no such directory or bundled model.
+    """
     path = Path(path_or_name)
     if path.is_dir():
         return path

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from rdkit import Chem
 from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, Featurizer, PackedGraphs
 from molig.model.info import ModelInfo
-from molig.molecules import Molecule, MoleculeParser, Record, Rejection, batched
+from molig.molecules import Molecule, MoleculeParser, Rejection, batched, smiles_records
 from molig.network import WeaveNet, collate
 
 FloatArray = npt.NDArray[np.float64]
@@ -171,7 +171,8 @@ class ScreeningModel:
             raise UsageError(f"batch_size must be at least 1 (got {batch_size})")
         blocks: list[FloatArray] = [np.empty((0, len(self.tasks)))]
         rejections: list[Rejection] = []
-        for records in batched(_records(smiles), batch_size):
+        rows = [smiles] if isinstance(smiles, str) else smiles
+        for records in batched(smiles_records(rows), batch_size):
             molecules, rejected = self.parser.parse_many(records)
             block = np.full((len(records), len(self.tasks)), np.nan)
             block[[m.row - records[0].row for m in molecules]] = self.score_molecules(molecules)
@@ -218,19 +219,6 @@ def resolve_device(device: str | torch.device) -> torch.device:
     if found.type == "cuda" and not torch.cuda.is_available():
         raise UsageError("no CUDA GPU is available to torch; use --device cpu or auto")
     return found
-
-
-def _records(smiles: str | Iterable[str]) -> Iterator[Record]:
-    rows = [smiles] if isinstance(smiles, str) else smiles
-    for row, text in enumerate(rows, start=1):
-        yield Record(row, str(row), _text(text), {})
-
-
-def _text(smiles: Any) -> str:
-    """A SMILES as text; whatever is missing (None, NaN) is an empty one and will be rejected as such."""
-    if smiles is None or (isinstance(smiles, float) and np.isnan(smiles)):
-        return ""
-    return str(smiles)
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:

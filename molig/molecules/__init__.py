@@ -8,7 +8,7 @@ the file.
 from molig.molecules.parser import MoleculeParser
 from molig.molecules.readers import FORMATS, SUFFIXES, read_records, resolve_format
 from molig.molecules.reasons import Reason
-from molig.molecules.records import Molecule, Record, Rejection, batched
+from molig.molecules.records import Molecule, Record, Rejection, batched, smiles_records
 from molig.molecules.standardize import (
     StandardizationPolicy,
     input_atom_indices,
@@ -31,6 +31,7 @@ __all__ = [
     "is_standard",
     "read_records",
     "resolve_format",
+    "smiles_records",
     "standardize",
     "to_parent",
 ]

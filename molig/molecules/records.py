@@ -108,6 +108,28 @@ class Molecule:
     origin: tuple[int, ...] | None = None
 
 
+def smiles_records(smiles: Iterable[Any]) -> Iterator[Record]:
+    """Make records of plain SMILES, numbered from 1, which is also their id.
+
+    Parameters
+    ----------
+    smiles : iterable of str
+        Any stream of SMILES, such as a pandas column; None and NaN count as empty.
+
+    Returns
+    -------
+    iterator of Record
+
+    Examples
+    --------
+    >>> [record.id for record in smiles_records(["CCO", "CCN"])]
+    ['1', '2']
+    """
+    for row, text in enumerate(smiles, start=1):
+        missing = text is None or text != text  # NaN alone differs from itself  # noqa: PLR0124
+        yield Record(row, str(row), "" if missing else str(text))
+
+
 def batched(iterable: Iterable[T], size: int) -> Iterator[list[T]]:
     """Cut a stream into lists of at most ``size`` items, in order.
 

@@ -47,7 +47,15 @@ TABLE_SCHEMA = pa.schema(
 
 @dataclass
 class Counts:
-    """How many rows were explained, rejected, and explained without convergence."""
+    """What became of the rows.
+
+    Parameters
+    ----------
+    explained, rejected : int
+        Rows with an explanation, and rows without.
+    unconverged : int
+        Explanations whose residual is above the tolerance.
+    """
 
     explained: int = 0
     rejected: int = 0
@@ -56,6 +64,11 @@ class Counts:
 
 def check_explanation_output(path: Path) -> None:
     """Refuse an output of unknown format, or one that could not be written.
+
+    Parameters
+    ----------
+    path : Path
+        The file to be written.
 
     Raises
     ------
@@ -114,6 +127,13 @@ def write_explanations(
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it is there as a whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    content : bytes
+        What it shall hold.
 
     Raises
     ------

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from molig.errors import InputError, OutputError, UsageError
 from molig.model import ScreeningModel, load_model
-from molig.molecules import Record, Rejection, batched, read_records
+from molig.molecules import Record, Rejection, batched, read_records, smiles_records
 from molig.screening.hits import REJECTION_SCHEMA, HitColumns, TopK, rejection_table, with_ranks
 from molig.screening.ranks import RankRuns
 from molig.screening.writers import STDOUT, OutputTable, check_output
@@ -278,7 +278,7 @@ def _records(library: str | Path | Iterable[str], options: ScreeningOptions) -> 
             id_column=options.id_column,
             file_format=options.file_format,
         )
-    return (Record(row, str(row), "" if s is None else str(s)) for row, s in enumerate(library, start=1))
+    return smiles_records(library)
 
 
 def _rejects_path(output: str | Path | None, rejects: str | Path | None) -> Path | None:

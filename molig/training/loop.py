@@ -77,6 +77,7 @@ class Trainer:
             self.optimizer, options.learning_rate, total_steps=options.epochs * self.steps_per_epoch + 1
         )
         self.positive_weight = class_weights(train.labels).to(device)
+        self.copy_weights = size_weights(train.graphs.atom_counts)
         self.progress = Progress(fingerprint=fingerprint)
         self.best = self._snapshot()
 
@@ -166,7 +167,8 @@ class Trainer:
         labels = torch.from_numpy(self.train.labels[molecules]).to(self.device, torch.float32)
         logits = self.network(collate(self.train.graphs.select(molecules), self.schema).to(self.device))
         loss = masked_loss(logits, labels, self.positive_weight)
-        neutral = self._neutral_term(rng.choice(molecules, min(self.recipe.neutral.copies, len(molecules))))
+        n_copies = min(self.recipe.neutral.copies, len(self.copy_weights))
+        neutral = self._neutral_term(rng.choice(len(self.copy_weights), n_copies, p=self.copy_weights))
         self.optimizer.zero_grad()
         (loss + neutral).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimization.gradient_clip)
@@ -204,6 +206,18 @@ def class_weights(labels: FloatArray) -> Tensor:
     actives = np.maximum((labels == 1).sum(axis=0), 1)
     inactives = np.maximum((labels == 0).sum(axis=0), 1)
     return torch.from_numpy(inactives / actives).to(torch.float32)
+
+
+def size_weights(atom_counts: npt.NDArray[np.int64]) -> FloatArray:
+    """Probability of each molecule to be drawn as a zero-feature copy, shape (n_mols,).
+
+    Without features a graph is little more than its size, and drawn evenly the few very small and very
+    large ones would not be heard: a size comes in proportion to the square root of its frequency.
+    """
+    _, size, frequency = np.unique(atom_counts, return_inverse=True, return_counts=True)
+    weights = 1 / np.sqrt(frequency[size])
+    result: FloatArray = weights / weights.sum()
+    return result
 
 
 def masked_loss(logits: Tensor, labels: Tensor, positive_weight: Tensor) -> Tensor:

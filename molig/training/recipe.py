@@ -77,15 +77,15 @@ class NeutralRecipe(_Section):
     Parameters
     ----------
     copies : int
-        Zero-feature copies of batch molecules per step; 0 turns the term off.
+        Zero-feature copies of training molecules per step; 0 turns the term off.
     weight : float
         Weight of the squared distance of their logits from the target.
     logit : float
         Logit that the zero baseline is drawn to; -4.6 is a probability of 0.01.
     """
 
-    copies: int = Field(default=16, ge=0)
-    weight: float = Field(default=0.05, ge=0)
+    copies: int = Field(default=32, ge=0)
+    weight: float = Field(default=0.1, ge=0)
     logit: float = -4.6
 
 
@@ -147,6 +147,15 @@ class Recipe(_Section):
 def read_recipe(path: str | Path) -> Recipe:
     """Read a TOML recipe; what it leaves out takes its default.
 
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    Recipe
+
     Raises
     ------
     UsageError
@@ -176,7 +185,15 @@ def parse_recipe(data: dict[str, Any], source: str = "recipe") -> Recipe:
 
 
 def write_recipe(recipe: Recipe, path: str | Path) -> None:
-    """Write a recipe as TOML, with every value spelled out."""
+    """Write a recipe as TOML, with every value spelled out.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The choices.
+    path : str or Path
+        The file to write.
+    """
     Path(path).write_text(tomli_w.dumps(recipe.model_dump(mode="json")), encoding="utf-8")
 
 

@@ -1,0 +1,155 @@
+"""Models that are missing, damaged, foreign or from the future."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import molig as package
+
+COMMANDS = ["screen", "explain"]
+
+
+@pytest.fixture
+def used(molig, write, tmp_path):
+    """Run a command with a model, on one molecule."""
+
+    def run(command: str, model: Path | str):
+        if command == "explain":
+            return molig("explain", "-m", model, "--smiles", "CCO", "-o", tmp_path / "why.svg")
+        return molig("screen", write("library.smi", "CCO\n"), "-m", model)
+
+    return run
+
+
+@pytest.fixture
+def copied(small_model_dir, tmp_path) -> Path:
+    """A copy of the small model, to be spoiled."""
+    return Path(shutil.copytree(small_model_dir, tmp_path / "copy"))
+
+
+def edited(**values: Any) -> Callable[[Path], None]:
+    """Overwrite keys of model.json; None removes one."""
+
+    def spoil(model: Path) -> None:
+        path = model / "model.json"
+        content = json.loads(path.read_text()) | values
+        path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+
+    return spoil
+
+
+def flipped(name: str, position: float) -> Callable[[Path], None]:
+    """Flip one bit of a file, at a share of its length."""
+
+    def spoil(model: Path) -> None:
+        content = bytearray((model / name).read_bytes())
+        content[int(position * (len(content) - 1))] ^= 0x80
+        (model / name).write_bytes(content)
+
+    return spoil
+
+
+def replaced(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda model: (model / name).write_bytes(content) and None
+
+
+def removed(name: str) -> Callable[[Path], None]:
+    return lambda model: (model / name).unlink()
+
+
+DAMAGE = {
+    "no model.json": (removed("model.json"), "is not a model: it has no model.json"),
+    "model.json cut": (replaced("model.json", b'{"format": '), "model.json is damaged and cannot be read"),
+    "model.json binary": (replaced("model.json", b"\x80\x81"), "model.json is damaged and cannot be read"),
+    "model.json flipped": (flipped("model.json", 0.3), "model.json is damaged"),
+    "foreign json": (replaced("model.json", b'{"a": 1}'), "does not describe a molig model"),
+    "json list": (replaced("model.json", b"[1, 2]"), "does not describe a molig model"),
+    "newer": (edited(format_version=99, molig_version="9.9"), "has format version 99, written by molig 9.9"),
+    "unknown key": (edited(extra=1), "model.json is damaged: extra"),
+    "no tasks": (edited(tasks=[]), "model.json is damaged: tasks"),
+    "other schema": (edited(schema_hash="0" * 64), "the feature schema does not match its hash"),
+    "no schema": (edited(feature_schema={}), "model.json"),
+    "other network": (edited(network={"depth": 9}), "weights.safetensors"),
+    "impossible network": (edited(network={"hidden": [-1]}), "model.json"),
+    "no weights": (removed("weights.safetensors"), "the weights of model 'small' cannot be read"),
+    "weights empty": (replaced("weights.safetensors", b""), "weights.safetensors is damaged"),
+    **{
+        f"weights flipped at {position:.0%}": (
+            flipped("weights.safetensors", position),
+            "weights.safetensors is damaged or belongs to another model",
+        )
+        for position in (0, 0.5, 1)
+    },
+}
+
+
+class TestDamage:
+    @pytest.mark.parametrize(("spoil", "message"), DAMAGE.values(), ids=DAMAGE)
+    def test_a_damaged_model_is_refused_with_its_file_named(self, used, copied, spoil, message):
+        spoil(copied)
+        run = used("screen", copied)
+        assert run.code == 1
+        assert run.err.count("error: ") == 1
+        assert message in run.err
+        assert str(copied) in run.err or "'small'" in run.err
+        assert run.out == ""
+
+    def test_explain_refuses_it_as_well(self, used, copied, tmp_path):
+        flipped("weights.safetensors", 0.5)(copied)
+        run = used("explain", copied)
+        assert run.code == 1
+        assert "is damaged" in run.err
+        assert not (tmp_path / "why.svg").exists()
+
+
+class TestNames:
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_an_unknown_name_ends_with_2(self, used, command, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        run = used(command, "tox22-no-such")
+        assert run.code == 2
+        assert "error: unknown model 'tox22-no-such'" in run.err
+        assert "Valid: " in run.err
+
+    def test_a_missing_directory_ends_with_2(self, used, tmp_path):
+        run = used("screen", tmp_path / "no" / "model")
+        assert run.code == 2
+        assert f"no model directory at {tmp_path}" in run.err
+
+    def test_a_file_of_the_model_is_not_the_model(self, used, small_model_dir):
+        run = used("screen", small_model_dir / "model.json")
+        assert run.code == 2
+        assert "is a file; a model is the directory that holds model.json" in run.err
+
+
+class TestListing:
+    def test_models_are_listed_on_stdout(self, molig):
+        run = molig("models")
+        assert (run.code, run.err) == (0, "")
+        assert "median test ROC-AUC" in run.out
+        for name in package.bundled_models() if hasattr(package, "bundled_models") else ():
+            assert name in run.out
+
+    def test_version_is_on_stdout(self, molig):
+        run = molig("--version")
+        assert (run.code, run.out, run.err) == (0, f"molig {package.__version__}\n", "")
+
+    @pytest.mark.parametrize(
+        "arguments", [["--help"], *([c, "--help"] for c in ("screen", "explain", "train"))]
+    )
+    def test_help_is_on_stdout(self, molig, arguments):
+        run = molig(*arguments)
+        assert (run.code, run.err) == (0, "")
+        assert "Usage: " in run.out
+
+    @pytest.mark.parametrize("arguments", [[], ["scren", "x.smi"], ["--verbose"]])
+    def test_a_wrong_command_ends_with_2(self, molig, arguments):
+        run = molig(*arguments)
+        assert run.code == 2
+        assert "Usage: molig" in run.err + run.out

@@ -1,0 +1,262 @@
+"""`molig screen`: bad libraries, options, and where the results go."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support.libraries import GOOD, names_in
+from support.small_model import TASKS
+
+from molig.screening import screen
+
+SMI = "".join(f"{smiles} m{i}\n" for i, smiles in enumerate(GOOD))
+CSV = "name,smiles\n" + "".join(f"m{i},{smiles}\n" for i, smiles in enumerate(GOOD))
+N = len(GOOD)
+
+
+def table(text: str) -> pd.DataFrame:
+    """Read what a command printed."""
+    return pd.read_csv(io.StringIO(text), keep_default_na=False)
+
+
+@pytest.fixture
+def screened(molig, small_model_dir):
+    """Run `molig screen` with the small model."""
+
+    def run(library, *options):
+        return molig("screen", library, "-m", small_model_dir, "--device", "cpu", *options)
+
+    return run
+
+
+BROKEN = "".join(f"{smiles}\n" for smiles in [*GOOD, *GOOD, "C1CC", "CO(C)(C)C"] * 2)
+
+ROWS = {
+    "ten percent broken": ("l.smi", BROKEN, {17, 18, 35, 36}, "not parsable"),
+    "a line of 2 MB": ("l.smi", SMI + "C" * 2_000_000 + "\nCCN\n", {N + 1}, "line longer than 100,000"),
+    "null bytes": ("l.smi", SMI + "C\0C zero\n" + SMI, {N + 1}, "null bytes in the line"),
+    "null bytes in csv": ("l.csv", CSV + "m,C\0C\nlast,CCN\n", {N + 1}, "null bytes in the line"),
+    "1,000 atoms": ("l.smi", SMI + "C" * 1000 + " long\n", {N + 1}, "too large: 1000 heavy atoms"),
+    "an isolated metal": ("l.smi", "[Fe]\n" + SMI, {1}, "metal only"),
+    "metals only": ("l.smi", SMI + "[Na+].[Fe+2]\n", {N + 1}, "metal only"),
+    "dummy atoms": ("l.smi", SMI + "[*]CCO\n*c1ccccc1\n", {N + 1, N + 2}, "dummy atom"),
+    "a reaction": ("l.smi", "CCO>>CC=O\n" + SMI, {1}, "reaction SMILES"),
+    "an empty line": ("l.smi", SMI + "\n" + SMI, {N + 1}, "empty SMILES"),
+    "an empty cell": ("l.csv", CSV + "m,\n", {N + 1}, "empty SMILES"),
+    "a missing cell": ("l.csv", CSV + "m\n", {N + 1}, "wrong number of columns"),
+    "an open quote": ("l.csv", CSV + 'm,"CCO\nlast,CCN\n', {N + 1}, "broken quoting"),
+    "binary rubbish": ("l.smi", SMI.encode() + b"\xff\xfe\xfa\n", {N + 1}, "characters outside ASCII"),
+}
+"""Name, content, rows that cannot be scored, and how the reason begins."""
+
+
+class TestBadRows:
+    @pytest.mark.parametrize(("name", "content", "bad", "reason"), ROWS.values(), ids=ROWS)
+    def test_a_bad_row_is_reported_and_the_others_are_scored(
+        self, screened, write, *, name, content, bad, reason
+    ):
+        run = screened(write(name, content), "-o", "-")
+        hits = table(run.out)
+        assert run.code == 0
+        assert len(hits) >= N
+        everything = set(range(1, len(hits) + len(bad) + 1))
+        assert set(hits["row"]) == everything - bad
+        warnings = [line for line in run.err.splitlines() if line.startswith("warning: ")]
+        assert len(warnings) == len(bad)
+        assert all(f"row {row} " in text for row, text in zip(sorted(bad), warnings, strict=True))
+        assert reason in run.err
+        assert max(map(len, warnings)) < 500
+
+    def test_rejects_are_beside_the_hits(self, screened, write, tmp_path):
+        run = screened(write("l.smi", BROKEN), "-o", tmp_path / "hits.csv")
+        assert run.code == 0
+        assert "36 rows: 32 scored, 4 rejected" in run.err
+        rejected = pd.read_csv(tmp_path / "hits.rejected.csv")
+        assert rejected["row"].tolist() == [17, 18, 35, 36]
+        assert rejected["reason"].str.startswith("not parsable").all()
+        assert str(tmp_path / "hits.rejected.csv") in run.err
+
+
+class TestUnusualButGood:
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("crlf.smi", SMI.replace("\n", "\r\n")),
+            ("crlf.csv", CSV.replace("\n", "\r\n")),
+            ("mac.smi", SMI.replace("\n", "\r")),
+            ("bom.smi", "\ufeff" + SMI),
+            ("bom.csv", "\ufeff" + CSV),
+            ("utf16.csv", CSV.encode("utf-16")),
+            ("header.smi", "smiles\tname\n" + SMI.replace(" ", "\t")),
+            ("packed.smi.gz", gzip.compress(SMI.encode())),
+            ("no-last-line-end.smi", SMI.rstrip()),
+            ("UPPER.SMI", SMI),
+        ],
+        ids=lambda value: value if isinstance(value, str) and len(value) < 30 else "",
+    )
+    def test_the_scores_are_those_of_the_plain_file(self, screened, write, name, content):
+        plain, other = screened(write("plain.smi", SMI)), screened(write(name, content))
+        assert (other.code, other.out) == (0, plain.out)
+        assert "warning" not in other.err
+
+    def test_duplicated_ids_stay(self, screened, write):
+        run = screened(write("l.smi", "CCO same\nCCN same\nCCO same\n"))
+        assert run.code == 0
+        assert table(run.out)[["row", "id"]].values.tolist() == [[1, "same"], [2, "same"], [3, "same"]]
+
+    def test_a_salt_scores_as_its_parent_and_keeps_its_smiles(self, screened, write):
+        hits = table(screened(write("l.smi", "[Na+].CC(=O)[O-]\nCC(=O)O\n"), "--task", "carbonyl").out)
+        assert hits["smiles"].tolist() == ["[Na+].CC(=O)[O-]", "CC(=O)O"]
+        assert hits["carbonyl"].nunique() == 1
+
+
+class TestBadFiles:
+    @pytest.mark.parametrize(
+        ("name", "content", "code", "message"),
+        [
+            ("empty.smi", "", 1, "empty.smi: holds no molecules"),
+            ("empty.csv", "", 1, "empty.csv: holds no molecules"),
+            ("blank.smi", "\n\n\n", 1, "blank.smi: holds no molecules"),
+            ("header.csv", "smiles,id\n", 1, "header.csv: holds no molecules"),
+            ("header.smi", "SMILES name\n", 1, "header.smi: holds no molecules"),
+            ("wrong.csv", "text,number\nCCO,1\n", 2, "no column looks like SMILES among 'text', 'number'"),
+            ("unknown.xlsx", "CCO\n", 2, "unknown file type; supported are .smi"),
+            ("damaged.parquet", "CCO\n", 1, "damaged.parquet"),
+            ("damaged.smi.gz", gzip.compress(SMI.encode())[:-20], 1, "damaged.smi.gz"),
+            ("not-packed.smi.gz", "CCO\n", 1, "not-packed.smi.gz"),
+            (
+                "hopeless.smi",
+                "C1CC\n[*]\n[*]C\n",
+                1,
+                "none of the 3 rows of the library could be scored: 2 x",
+            ),
+        ],
+    )
+    def test_a_file_that_cannot_be_used(self, screened, write, tmp_path, *, name, content, code, message):
+        run = screened(write(name, content), "-o", tmp_path / "hits.csv")
+        assert run.code == code
+        assert f"error: {tmp_path}" in run.err or "error: none of the" in run.err
+        assert message in run.err
+        assert run.out == ""
+        assert names_in(tmp_path) == {name}
+
+    def test_a_gzip_file_with_flipped_bytes(self, screened, write):
+        packed = bytearray(gzip.compress("".join(f"{'C' * i}O\n" for i in range(1, 90)).encode()))
+        packed[20:40] = b"\xff" * 20
+        run = screened(write("library.smi.gz", bytes(packed)))
+        assert run.code == 1
+        assert "library.smi.gz" in run.err
+
+    def test_a_missing_file(self, screened, tmp_path):
+        run = screened(tmp_path / "nowhere.smi")
+        assert run.code == 2
+        assert f"error: {tmp_path / 'nowhere.smi'}: no such file" in run.err
+
+    def test_a_directory(self, screened, tmp_path):
+        directory = tmp_path / "library.smi"
+        directory.mkdir()
+        run = screened(directory)
+        assert run.code == 1
+        assert "is a directory; name the molecule file in it" in run.err
+
+    def test_a_file_that_cannot_be_read(self, screened, tmp_path):
+        # Reading this process's memory from address 0 is an input/output error, even for root.
+        memory = Path("/proc/self/mem")
+        if not memory.exists():
+            pytest.skip("needs the /proc of Linux")
+        (tmp_path / "library.smi").symlink_to(memory)
+        run = screened(tmp_path / "library.smi")
+        assert run.code == 1
+        assert "library.smi: cannot be read" in run.err
+
+    @pytest.mark.parametrize("option", ["--smiles-column", "--id-column"])
+    def test_a_wrong_column_suggests_the_nearest(self, screened, write, option):
+        run = screened(write("l.csv", "mol_smiles,reg_number\nCCO,1\n"), option, "reg_nunber")
+        assert run.code == 2
+        assert "unknown column 'reg_nunber'; did you mean 'reg_number'?" in run.err
+
+    def test_an_unknown_format_suggests_the_nearest(self, screened, write):
+        run = screened(write("l.smi", SMI), "--format", "smy")
+        assert run.code == 2
+        assert "unknown file format 'smy'; did you mean 'smi'?" in run.err
+
+
+class TestOptions:
+    @pytest.fixture
+    def library(self, write):
+        return write("library.smi", SMI)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--top-k", 0], "--top-k"),
+            (["--top-k", "many"], "--top-k"),
+            (["--batch-size", 0], "--batch-size"),
+            (["--task", "nitrogne"], "unknown task 'nitrogne'; did you mean 'nitrogen'?"),
+            (["--device", "nonsense"], "unknown device 'nonsense'; use auto, cpu or cuda"),
+            (["--device", "mps"], "device"),
+            (["--device", "meta"], "device"),
+            (
+                ["-o", "hits.xlsx"],
+                "cannot tell the format of hits.xlsx; use a name ending in .parquet or .csv",
+            ),
+            (["-o", "no/such/place/hits.csv"], "the directory no/such/place does not exist"),
+            (["-o", "/dev/null/hits.csv"], "the directory /dev/null does not exist"),
+            (["-o", "."], "."),
+            (["--rejects", "rejects.txt"], "cannot tell the format of rejects.txt"),
+            (["--rejects", "-"], "hits and rejected rows"),
+            (["--no-such-option"], "No such option: --no-such-option"),
+        ],
+        ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+    )
+    def test_a_wrong_request_ends_with_2_before_any_work(
+        self, screened, library, tmp_path, monkeypatch, *, options, message
+    ):
+        monkeypatch.chdir(tmp_path)
+        run = screened(library, *options)
+        assert run.code == 2
+        assert message in run.err
+        assert "Traceback" not in run.err
+        assert run.out == ""
+        assert names_in(tmp_path) == {"library.smi"}
+
+    def test_no_model_is_a_wrong_request(self, molig, library):
+        run = molig("screen", library)
+        assert run.code == 2
+        assert "--model" in run.err
+
+    @pytest.mark.parametrize("task", [None, *TASKS])
+    @pytest.mark.parametrize("name", ["hits.csv", "hits.parquet"])
+    def test_the_command_writes_what_the_library_function_returns(
+        self, screened, library, tmp_path, small_model, *, task, name
+    ):
+        options = [] if task is None else ["--task", task]
+        run = screened(library, "-o", tmp_path / name, "--top-k", 5, *options)
+        expected = screen(library, small_model, task=task, top_k=5).hits
+        found = (pd.read_csv if name.endswith("csv") else pd.read_parquet)(tmp_path / name)
+        assert run.code == 0
+        pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-5)
+
+    def test_without_a_task_it_is_said_how_rows_are_ranked(self, screened, library):
+        assert "no --task: ranking by the highest of 2 task scores" in screened(library).err
+        assert "no --task" not in screened(library, "--task", "nitrogen").err
+
+    def test_columns_named_by_hand(self, screened, write):
+        library = write("l.tsv", "a\tsmiles\tb\n1\tbad(\tCCO\n2\tbad(\tCCN\n")
+        hits = table(screened(library, "--smiles-column", "b", "--id-column", "a").out)
+        assert hits[["id", "smiles"]].values.tolist() == [[1, "CCO"], [2, "CCN"]]
+
+    def test_quiet_leaves_stderr_empty_and_the_table_on_stdout(self, screened, library):
+        loud, quiet = screened(library), screened(library, "--quiet")
+        assert (quiet.code, quiet.err) == (0, "")
+        assert quiet.out == loud.out
+        assert len(table(quiet.out)) == N
+
+    def test_quiet_still_warns_of_rejected_rows(self, screened, write):
+        run = screened(write("l.smi", "CCO\nbad(\n"), "-q")
+        assert run.code == 0
+        assert run.err.startswith("warning: row 2 (2) 'bad('")

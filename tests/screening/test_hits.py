@@ -1,0 +1,62 @@
+"""The columns of a hit table and the choice of the best rows, on hand-made scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from molig.molecules import Molecule
+from molig.screening.hits import HitColumns, TopK
+
+ONE, TWO = HitColumns(("a",)), HitColumns(("a", "b"))
+GRID = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
+
+
+def table(columns: HitColumns, scores: list[list[float]], first_row: int = 1) -> pa.Table:
+    rows = range(first_row, first_row + len(scores))
+    molecules = [Molecule(row, f"m{row}", "C", Chem.MolFromSmiles("C")) for row in rows]
+    return columns.table(molecules, np.array(scores, dtype=np.float32).reshape(len(rows), -1))
+
+
+def test_one_task_has_no_best_task():
+    assert ONE.schema.names == ["row", "id", "smiles", "a", "rank"]
+    assert TWO.schema.names == ["row", "id", "smiles", "a", "b", "best_task", "rank"]
+
+
+def test_scores_are_single_precision():
+    assert [TWO.schema.field(task).type for task in ("a", "b")] == [pa.float32(), pa.float32()]
+
+
+def test_best_task_is_that_of_the_highest_score_and_the_first_of_equals():
+    hits = table(TWO, [[0.1, 0.2], [0.9, 0.2], [0.5, 0.5]])
+    assert hits["best_task"].to_pylist() == ["b", "a", "a"]
+    assert TWO.key(hits).tolist() == pytest.approx([0.2, 0.9, 0.5])
+
+
+@given(st.lists(st.tuples(GRID, GRID), min_size=1, max_size=30), st.integers(1, 40), st.integers(1, 7))
+def test_the_best_are_the_head_of_the_sorted_table(scores, k, part):
+    best = TopK(TWO, k)
+    for start in range(0, len(scores), part):
+        best.add(table(TWO, [list(pair) for pair in scores[start : start + part]], start + 1))
+    everything = table(TWO, [list(pair) for pair in scores]).to_pandas()
+    everything["key"] = everything[["a", "b"]].max(axis=1)
+    everything["rank"] = everything["key"].rank(method="min", ascending=False).astype("int64")
+    expected = everything.sort_values(["rank", "row"]).head(k).drop(columns="key").reset_index(drop=True)
+    pd.testing.assert_frame_equal(best.table().to_pandas(), expected)
+
+
+def test_a_cut_through_ties_keeps_the_earlier_rows_and_their_rank():
+    best = TopK(ONE, 3)
+    for first_row in (1, 3, 5):
+        best.add(table(ONE, [[0.5], [0.5]], first_row))
+    assert best.table()["row"].to_pylist() == [1, 2, 3]
+    assert best.table()["rank"].to_pylist() == [1, 1, 1]
+
+
+def test_nothing_added_is_an_empty_table():
+    assert TopK(ONE, 3).table().num_rows == 0

@@ -1,0 +1,51 @@
+"""Every public name is documented, with every parameter."""
+
+import inspect
+import re
+from enum import Enum
+from importlib import import_module
+
+import pytest
+from pydantic import BaseModel
+
+ROOMS = [
+    "molig",
+    *(
+        f"molig.{room}"
+        for room in (
+            "molecules",
+            "features",
+            "network",
+            "model",
+            "training",
+            "depiction",
+            "attribution",
+            "screening",
+            "report",
+        )
+    ),
+]
+PUBLIC = [(room, name) for room in ROOMS for name in import_module(room).__all__ if not name.startswith("__")]
+
+
+def takes_parameters_of_its_own(thing) -> bool:
+    """Functions and ordinary classes; enums, errors and sections of a model file are made of fields."""
+    if inspect.isclass(thing):
+        return not issubclass(thing, Enum | BaseModel | BaseException)
+    return callable(thing)
+
+
+@pytest.mark.parametrize(("room", "name"), PUBLIC)
+def test_public_name_is_documented(room, name):
+    thing = getattr(import_module(room), name)
+    text = inspect.getdoc(thing) or ""
+    assert text or not callable(thing), f"{room}.{name} has no docstring"
+    if takes_parameters_of_its_own(thing) and "; see `" not in text:
+        parameters = [p for p in inspect.signature(thing).parameters if not p.startswith("_")]
+        missing = [p for p in parameters if not re.search(rf"\b{p}\b", text)]
+        assert not missing, f"{room}.{name} does not say what these are: {missing}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_room_says_what_it_is_for(room):
+    assert (import_module(room).__doc__ or "").strip()
