@@ -35,7 +35,7 @@ def main_part(explanation: Explanation) -> tuple[str, float, list[int]]:
     sign = 1.0 if explanation.score >= explanation.baseline_score else -1.0
     scores = explanation.atom_scores * sign
     prominent = {int(i) for i in np.flatnonzero(scores >= _PROMINENT * scores.max())}
-    groups = _connected(explanation.mol, prominent)
+    groups = _connected(explanation.mol, _with_whole_rings(explanation.mol, prominent))
     best = max(groups, key=lambda group: scores[group].sum())
     smiles = Chem.MolFragmentToSmiles(explanation.mol, atomsToUse=best, isomericSmiles=False)
     return smiles, float(explanation.atom_scores[best].sum()), best
@@ -98,6 +98,12 @@ def _facts(explanation: Explanation) -> Sequence[tuple[str, str]]:
         ("residual", f"{explanation.residual:+.1e}"),
         ("evaluations", str(explanation.n_evaluations)),
     )
+
+
+def _with_whole_rings(mol: Chem.Mol, atoms: set[int]) -> set[int]:
+    """Complete the rings that are half there: chemists name rings, not arcs of them."""
+    rings = (set(ring) for ring in mol.GetRingInfo().AtomRings())
+    return atoms.union(*(ring for ring in rings if 2 * len(ring & atoms) >= len(ring)))
 
 
 def _connected(mol: Chem.Mol, atoms: set[int]) -> list[list[int]]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import molig as package
+from molig.model import bundled_models
 
 COMMANDS = ["screen", "explain"]
 
@@ -133,7 +134,7 @@ class TestListing:
         run = molig("models")
         assert (run.code, run.err) == (0, "")
         assert "median test ROC-AUC" in run.out
-        for name in package.bundled_models() if hasattr(package, "bundled_models") else ():
+        for name in bundled_models():
             assert name in run.out
 
     def test_version_is_on_stdout(self, molig):

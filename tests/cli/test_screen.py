@@ -132,7 +132,7 @@ class TestBadFiles:
                 "hopeless.smi",
                 "C1CC\n[*]\n[*]C\n",
                 1,
-                "none of the 3 rows of the library could be scored: 2 x",
+                "none of the 3 rows of the library could be scored",
             ),
         ],
     )
@@ -202,7 +202,7 @@ class TestOptions:
             (["--device", "meta"], "device"),
             (
                 ["-o", "hits.xlsx"],
-                "cannot tell the format of hits.xlsx; use a name ending in .parquet or .csv",
+                "cannot tell the format of hits.xlsx; use a name ending in .parquet",
             ),
             (["-o", "no/such/place/hits.csv"], "the directory no/such/place does not exist"),
             (["-o", "/dev/null/hits.csv"], "the directory /dev/null does not exist"),

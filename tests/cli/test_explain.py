@@ -1,0 +1,215 @@
+"""`molig explain`: every output format, bad molecules, targets."""
+
+from __future__ import annotations
+
+import io
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from support.libraries import names_in
+
+SMILES = ["CC(=O)Oc1ccccc1C(=O)O", "CCN", "[Na+].CC(=O)[O-]"]
+LIBRARY = "".join(f"{smiles} m{i}\n" for i, smiles in enumerate(SMILES, start=1))
+FORMATS = ("svg", "png", "html", "parquet", "csv")
+
+
+@pytest.fixture
+def explained(molig, small_model_dir):
+    """Run `molig explain` with the small model."""
+
+    def run(*options):
+        return molig("explain", "-m", small_model_dir, "--device", "cpu", *options)
+
+    return run
+
+
+class Page(HTMLParser):
+    """Elements, attributes and text of an HTML page."""
+
+    VOID = frozenset({"meta", "br", "hr", "img", "link", "input", "col"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self._open, f"left open: {self._open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [
+            value for name, value in attrs if name in {"src", "href", "xlink:href", "data", "action"}
+        ]
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self._open.pop()
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+class TestPictures:
+    def test_svg_is_xml_with_the_score(self, explained, tmp_path):
+        path = tmp_path / "why.svg"
+        run = explained("--smiles", SMILES[0], "-o", path, "--task", "carbonyl")
+        assert run.code == 0
+        assert f"1 explained, 0 rejected: {path}" in run.err
+        root = ET.parse(path).getroot()
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert "carbonyl" in " ".join(root.itertext())
+
+    def test_png_is_a_picture_of_more_than_one_colour(self, explained, tmp_path):
+        path = tmp_path / "why.png"
+        assert explained("--smiles", SMILES[0], "-o", path).code == 0
+        with Image.open(path) as image:
+            image.load()
+            assert image.format == "PNG"
+            assert min(image.size) > 100
+            assert len(image.convert("RGB").getcolors(1 << 24)) > 2
+
+    def test_html_is_whole_by_itself(self, explained, write, tmp_path):
+        path = tmp_path / "why.html"
+        run = explained("-i", write("library.smi", LIBRARY + "bad( <b>&odd\n"), "-o", path)
+        assert run.code == 0
+        source = path.read_text(encoding="utf-8")
+        page = Page(source)
+        assert not [link for link in page.links if re.match(r"(https?:)?//", link)]
+        assert not re.search(r"(@import|url\(\s*['\"]?(https?:)?//)", source)
+        assert page.tags.count("svg") >= len(SMILES)
+        assert "script" not in page.tags or not page.links
+        assert all(f"m{i}" in page.text for i in (1, 2, 3))
+        assert "<b>&odd" in page.text
+        assert "not parsable" in page.text
+
+
+class TestTables:
+    @pytest.mark.parametrize("target", ["probability", "logit"])
+    @pytest.mark.parametrize("suffix", ["parquet", "csv"])
+    def test_scores_add_up_with_the_residual(self, explained, write, tmp_path, *, target, suffix):
+        path = tmp_path / f"why.{suffix}"
+        run = explained("-i", write("library.smi", LIBRARY), "-o", path, "--target", target)
+        assert run.code == 0
+        frame = pd.read_parquet(path) if suffix == "parquet" else pd.read_csv(path)
+        assert frame["id"].unique().tolist() == ["m1", "m2", "m3"]
+        assert frame["target"].unique().tolist() == [target]
+        # CSV keeps six digits.
+        tolerance = 1e-9 if suffix == "parquet" else 1e-4
+        for _, rows in frame.groupby("id"):
+            first = rows.iloc[0]
+            change = first["molecule_score"] - first["baseline_score"]
+            assert rows["score"].sum() + first["residual"] == pytest.approx(change, abs=tolerance)
+
+    def test_scores_are_those_of_the_model(self, explained, small_model, tmp_path):
+        path = tmp_path / "why.parquet"
+        options = [word for smiles in SMILES for word in ("--smiles", smiles)]
+        assert explained(*options, "-o", path, "--task", "carbonyl").code == 0
+        scores = pd.read_parquet(path).drop_duplicates("smiles")["molecule_score"]
+        column = small_model.task_index("carbonyl")
+        np.testing.assert_allclose(scores, small_model.predict_proba(SMILES)[:, column], atol=1e-6)
+
+    def test_a_logit_is_the_logit_of_the_probability(self, explained, tmp_path):
+        scores = {}
+        for target in ("probability", "logit"):
+            path = tmp_path / f"{target}.parquet"
+            assert (
+                explained("--smiles", "CCN", "-o", path, "--target", target, "--task", "nitrogen").code == 0
+            )
+            scores[target] = pd.read_parquet(path).loc[0, ["molecule_score", "baseline_score"]].astype(float)
+        np.testing.assert_allclose(1 / (1 + np.exp(-scores["logit"])), scores["probability"], atol=1e-6)
+
+    def test_levels_and_atoms(self, explained, tmp_path):
+        assert explained("--smiles", "CCO", "-o", tmp_path / "why.parquet").code == 0
+        frame = pd.read_parquet(tmp_path / "why.parquet")
+        atoms, pairs = (frame[frame["level"] == level] for level in ("atom", "pair"))
+        assert atoms["symbol"].tolist() == ["C", "C", "O"]
+        assert atoms["atom_j"].isna().all()
+        ends = pairs[["atom_i", "atom_j"]].drop_duplicates().to_numpy().tolist()
+        assert sorted(map(sorted, ends)) == [[0, 1], [0, 2], [1, 2]]
+        assert set(pairs.loc[pairs["bonded"], "atom_j"] - pairs.loc[pairs["bonded"], "atom_i"]) == {1}
+
+
+class TestBadMolecules:
+    @pytest.mark.parametrize("suffix", FORMATS)
+    def test_a_bad_smiles_ends_with_1_and_leaves_no_file(self, explained, tmp_path, suffix):
+        run = explained("--smiles", "C1CC", "-o", tmp_path / f"why.{suffix}")
+        assert run.code == 1
+        assert "error: none of the molecules could be explained; row 1: not parsable" in run.err
+        assert names_in(tmp_path) == set()
+
+    @pytest.mark.parametrize("suffix", FORMATS)
+    def test_bad_rows_are_named_and_the_others_explained(self, explained, write, tmp_path, suffix):
+        library = write("library.smi", "CCO one\nC1CC two\nCCN three\n[*]C four\n")
+        run = explained("-i", library, "-o", tmp_path / f"why.{suffix}")
+        assert run.code == 0
+        assert "warning: row 2 (two) 'C1CC': not parsable" in run.err
+        assert "warning: row 4 (four) '[*]C': dummy atom" in run.err
+        assert "2 explained, 2 rejected" in run.err
+        assert (tmp_path / f"why.{suffix}").stat().st_size > 0
+        assert names_in(tmp_path) == {"library.smi", f"why.{suffix}"}
+
+    def test_an_old_file_survives_a_failed_run(self, explained, write, tmp_path):
+        old = write("why.csv", "old")
+        assert explained("--smiles", "", "-o", old).code == 1
+        assert old.read_text() == "old"
+
+    def test_an_argument_that_is_no_unicode(self, explained, tmp_path):
+        run = explained("--smiles", "CCO", "--smiles", "C\udcff", "-o", tmp_path / "why.html")
+        assert run.code == 0
+        assert "characters outside ASCII" in run.err
+
+
+class TestRequests:
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["-o", "why.svg"], "give molecules either by --smiles or by -i FILE"),
+            (["--smiles", "C", "-i", "x.smi", "-o", "why.svg"], "either by --smiles or by -i FILE"),
+            (["--smiles", "C", "-o", "why.pdf"], "use a name ending in .svg, .png, .html, .parquet, .csv"),
+            (["--smiles", "C", "-o", "why"], "use a name ending in"),
+            (["--smiles", "C", "-o", "no/such/place/why.svg"], "the directory no/such/place does not exist"),
+            (["--smiles", "C", "-o", "w.svg", "--task", "carbonil"], "did you mean 'carbonyl'?"),
+            (["--smiles", "C", "-o", "w.svg", "--target", "logits"], "did you mean 'logit'?"),
+            (["--smiles", "C", "-o", "w.svg", "--tol", "0"], "tol"),
+            (["--smiles", "C", "-o", "w.svg", "--noise", "2"], "--noise"),
+            (["-i", "no-such.smi", "-o", "w.svg"], "no-such.smi: no such file"),
+            (["--smiles", "C"], "--output"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_a_wrong_request_ends_with_2(self, explained, tmp_path, monkeypatch, options, message):
+        monkeypatch.chdir(tmp_path)
+        run = explained(*options)
+        assert run.code == 2
+        assert message in run.err
+        assert names_in(tmp_path) == set()
+
+    def test_quiet_prints_nothing(self, explained, tmp_path):
+        run = explained("--smiles", "CCO", "-o", tmp_path / "why.svg", "-q")
+        assert (run.code, run.out, run.err) == (0, "", "")
+
+    def test_standard_input(self, explained, tmp_path, monkeypatch):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"smiles,id\nCCO,x\n")))
+        run = explained("-i", "-", "--format", "csv", "-o", tmp_path / "why.csv")
+        assert run.code == 0
+        assert pd.read_csv(tmp_path / "why.csv")["id"].unique().tolist() == ["x"]
+
+    def test_a_loose_tolerance_is_reported_where_it_is_missed(self, explained, tmp_path):
+        run = explained("--smiles", SMILES[0], "-o", tmp_path / "why.csv", "--tol", "1e-12")
+        assert run.code == 0
+        converged = pd.read_csv(tmp_path / "why.csv")["converged"].all()
+        assert ("did not converge to tol = 1e-12" in run.err) != converged

@@ -1,0 +1,186 @@
+"""What only a process of its own shows: signals, pipes, full disks, exit codes as the shell sees them."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support.libraries import GOOD, names_in, sha256
+from support.small_model import TASKS, nci_smiles, write_labelled
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="needs POSIX signals and pipes")
+
+DEADLINE = 120
+"""Seconds after which a process that hangs is given up."""
+
+
+def command(*arguments: object) -> list[str]:
+    return (
+        [sys.executable, "-m", "molig.cli", *map(str, arguments)]
+        if MODULE
+        else ["molig", *map(str, arguments)]
+    )
+
+
+MODULE = shutil.which("molig") is None
+
+
+def start(*arguments: object, before: Callable[[], object] | None = None, **options) -> subprocess.Popen[str]:
+    """Start `molig`, able to be interrupted, on one core."""
+
+    def prepare() -> None:
+        # A shell without job control starts its background jobs deaf to Ctrl-C; the tests may be one.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if before:
+            before()
+
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command(*arguments), text=True, env=environment, preexec_fn=prepare, **pipes)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    try:
+        out, err = process.communicate(timeout=DEADLINE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return process.returncode, out or "", err or ""
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory, nci_file) -> Path:
+    """Enough rows to fill the buffer of a pipe."""
+    path = tmp_path_factory.mktemp("library") / "library.smi"
+    path.write_text("\n".join(nci_smiles(1500)) + "\nC1CC\n")
+    return path
+
+
+def test_a_run_as_in_the_shell(small_model_dir):
+    rows = "".join(f"{smiles}\n" for smiles in [*GOOD, "bad("])
+    process = start("screen", "-", "-m", small_model_dir, "--task", "carbonyl", stdin=subprocess.PIPE)
+    out, err = process.communicate(rows, timeout=DEADLINE)
+    assert process.returncode == 0
+    lines = out.splitlines()
+    assert lines[0] == "row,id,smiles,carbonyl,rank"
+    assert len(lines) == 1 + len(GOOD)
+    assert "9 rows: 8 scored, 1 rejected" in err
+    assert "warning: row 9" in err
+
+
+def test_a_named_pipe_is_read_once(small_model_dir, tmp_path):
+    pipe = tmp_path / "library.smi"
+    os.mkfifo(pipe)
+    process = start("screen", pipe, "-m", small_model_dir, "-q")
+    with pipe.open("w") as file:
+        file.write("CCO\nCCN\n")
+    code, out, err = finish(process)
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) == 3
+
+
+def test_a_reader_that_leaves_early_is_no_error_worth_a_word(small_model_dir, library):
+    process = start("screen", library, "-m", small_model_dir, "-q")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("row,id,smiles")
+    process.stdout.close()
+    process.stdout = None
+    code, _, err = finish(process)
+    assert code == 1
+    assert err == ""
+
+
+def test_a_full_device_as_stdout_is_reported(small_model_dir):
+    with open("/dev/full", "w") as full:
+        process = start("screen", "-", "-m", small_model_dir, "-q", stdin=subprocess.PIPE, stdout=full)
+        _, err = process.communicate("CCO\n", timeout=DEADLINE)
+    assert process.returncode == 1
+    assert err.startswith("error: cannot write standard output: No space left on device")
+    assert "Traceback" not in err
+    assert "Exception ignored" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "limit"),
+    [
+        (["screen", "LIBRARY", "-o", "OUT/hits.csv", "--top-k", "1000"], 8192),
+        (["screen", "LIBRARY", "-o", "OUT/hits.parquet"], 8192),
+        (["screen", "LIBRARY", "-o", "OUT/hits.parquet", "--top-k", "3"], 0),
+        (["explain", "--smiles", "CCO", "-o", "OUT/why.html"], 4096),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(
+    small_model_dir, library, tmp_path, arguments, limit
+):
+    words = [word.replace("LIBRARY", str(library)).replace("OUT", str(tmp_path)) for word in arguments]
+    output = Path(words[words.index("-o") + 1])
+    output.write_text("old")
+    code, out, err = finish(
+        start(
+            *words,
+            *("-m", small_model_dir, "-q"),
+            before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        )
+    )
+    assert (code, out) == (1, "")
+    assert err.startswith("error: cannot write ")
+    assert "File too large" in err
+    assert "Traceback" not in err
+    assert names_in(tmp_path) == {output.name}
+    assert output.read_text() == "old"
+
+
+def test_ctrl_c_while_screening_leaves_the_old_file_and_nothing_else(small_model_dir, tmp_path):
+    output = tmp_path / "hits.csv"
+    output.write_text("old")
+    process = start("screen", "-", "-m", small_model_dir, "-o", output, "-q", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    # It waits for the rest of a batch: the pipe stays open.
+    process.stdin.write("CCO\n" * 1000)
+    process.stdin.flush()
+    wait_for(lambda: any(tmp_path.glob(".molig-*/*")), process)
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert code in {1, 130}
+    assert err == "error: interrupted; nothing incomplete was left under a final name\n"
+    assert names_in(tmp_path) == {"hits.csv"}
+    assert output.read_text() == "old"
+
+
+def test_training_that_is_interrupted_and_resumed_gives_the_same_weights(small_model_dir, tmp_path, molig):
+    source, model = write_labelled(tmp_path / "labelled.csv"), tmp_path / "small"
+    options = ["train", "-i", source, "-o", model, "--recipe", small_model_dir / "recipe.toml"]
+    options += ["--device", "cpu", "--target", *TASKS]
+    process = start(*options)
+    wait_for((model / "checkpoint.safetensors").exists, process)
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert code in {1, 130}
+    assert "error: interrupted" in err
+    assert "model.json" not in names_in(model)
+
+    resumed = molig(*options, "--resume")
+    assert resumed.code == 0
+    assert "epoch 1/8" not in resumed.err
+    assert "epoch 8/8" in resumed.err
+    assert sha256(model / "weights.safetensors") == sha256(small_model_dir / "weights.safetensors")
+    assert len(pd.read_json(model / "history.json")) == 8
+    assert "checkpoint.safetensors" not in names_in(model)

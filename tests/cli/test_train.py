@@ -1,0 +1,252 @@
+"""`molig train`: bad tables, bad recipes, repeatable weights."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from support.libraries import names_in, sha256
+from support.small_model import TASKS, label, nci_smiles, small_recipe, write_labelled
+
+from molig.model import load_model
+from molig.training import read_recipe, write_recipe
+
+BOTH = ["--target", TASKS[0], "--target", TASKS[1]]
+
+
+@pytest.fixture(scope="module")
+def labelled(nci_file) -> pd.DataFrame:
+    """Sixty compounds with their classes, as text."""
+    rows = [{"smiles": smiles, **label(smiles)} for smiles in nci_smiles(60)]
+    return pd.DataFrame(rows).astype(str)
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A recipe of one epoch."""
+    path = tmp_path / "one-epoch.toml"
+    write_recipe(small_recipe(epochs=1), path)
+    return path
+
+
+@pytest.fixture
+def trained(molig, recipe, tmp_path):
+    """Train on a table for one epoch, into ``tmp_path / "model"``."""
+
+    def run(frame: pd.DataFrame, *options):
+        source = tmp_path / "table.csv"
+        frame.to_csv(source, index=False)
+        fixed = ["-i", source, "-o", tmp_path / "model", "--recipe", recipe, "--device", "cpu"]
+        return molig("train", *fixed, *options)
+
+    return run
+
+
+@pytest.fixture
+def rejected(tmp_path):
+    """Rows that the training left out, with their reasons."""
+    return lambda: (
+        pd.read_csv(tmp_path / "model" / "rejected.csv", keep_default_na=False)
+        .set_index("row")["reason"]
+        .to_dict()
+    )
+
+
+class TestLabels:
+    @pytest.mark.parametrize("missing", ["", "NaN", "nan", "NA", "null", "None"])
+    def test_a_missing_label_is_not_measured(self, trained, labelled, rejected, tmp_path, missing):
+        frame = labelled.copy()
+        frame.loc[:9, "nitrogen"] = missing
+        run = trained(frame, *BOTH)
+        assert run.code == 0
+        assert rejected() == {}
+        info = load_model(tmp_path / "model").info
+        assert (info.training.n_rows, info.training.n_rejected) == (60, 0)
+
+    @pytest.mark.parametrize("value", ["inf", "-inf", "2", "0.5", "-1", "active", "true"])
+    def test_a_label_that_is_no_class_costs_its_row(self, trained, labelled, rejected, value):
+        frame = labelled.copy()
+        frame.loc[4, "carbonyl"] = value
+        run = trained(frame, *BOTH)
+        assert run.code == 0
+        assert rejected() == {5: f"label carbonyl = {value!r} is neither 0, 1 nor empty"}
+
+    def test_a_row_without_any_label_is_left_out(self, trained, labelled, rejected):
+        frame = labelled.copy()
+        frame.loc[7, list(TASKS)] = ""
+        assert trained(frame, *BOTH).code == 0
+        assert rejected() == {8: "no label in any target column"}
+
+    def test_a_bad_molecule_is_left_out(self, trained, labelled, rejected, tmp_path):
+        frame = labelled.copy()
+        frame.loc[[0, 59], "smiles"] = ["C1CC", "[*]C"]
+        assert trained(frame, *BOTH).code == 0
+        assert {row: reason.split(":")[0] for row, reason in rejected().items()} == {
+            1: "not parsable",
+            60: "dummy atom",
+        }
+        parts = pd.read_csv(tmp_path / "model" / "split.csv")
+        assert parts["row"].tolist() == list(range(2, 60))
+
+    @pytest.mark.parametrize(("value", "counts"), [("1", "actives and 0 inactives"), ("0", "has 0 actives")])
+    def test_a_task_of_one_class_is_refused(self, trained, labelled, tmp_path, *, value, counts):
+        run = trained(labelled.assign(nitrogen=value), *BOTH)
+        assert run.code == 1
+        assert "target 'nitrogen'" in run.err
+        assert counts in run.err
+        assert "needs both classes" in run.err
+        assert not (tmp_path / "model" / "model.json").exists()
+
+    def test_no_usable_row_is_refused_with_the_first_reason(self, trained, labelled):
+        run = trained(labelled.assign(smiles="C1CC"), *BOTH)
+        assert run.code == 1
+        assert "no row can be used for training; first reason: row 1: not parsable" in run.err
+
+    @pytest.mark.parametrize("n", [1, 2, 3])
+    def test_too_few_molecules_are_refused(self, trained, labelled, n):
+        few = pd.concat(
+            [labelled[labelled["nitrogen"] == "1"][:n], labelled[labelled["nitrogen"] == "0"][:n]]
+        )
+        run = trained(few, "--target", "nitrogen")
+        assert run.code == 1
+        assert "too few" in run.err
+
+
+class TestRequests:
+    def test_an_unknown_target_suggests_the_nearest(self, trained, labelled):
+        run = trained(labelled, "--target", "nitrogn")
+        assert run.code == 2
+        assert "unknown column 'nitrogn'; did you mean 'nitrogen'?" in run.err
+
+    def test_no_target_is_a_wrong_request(self, trained, labelled):
+        run = trained(labelled)
+        assert run.code == 2
+        assert "--target" in run.err
+
+    def test_a_target_named_twice(self, trained, labelled):
+        run = trained(labelled, "--target", "nitrogen", "--target", "nitrogen")
+        assert run.code == 2
+        assert "a target column is named twice" in run.err
+
+    @pytest.mark.parametrize("name", ["rank", "ID", "best_task"])
+    def test_a_target_that_hit_tables_need(self, trained, labelled, name):
+        run = trained(labelled.rename(columns={"nitrogen": name}), "--target", name)
+        assert run.code == 2
+        assert f"target columns cannot be called {name.casefold()}" in run.err
+
+    def test_a_missing_table(self, molig, tmp_path):
+        run = molig("train", "-i", tmp_path / "no.csv", "-o", tmp_path / "model", *BOTH)
+        assert run.code == 2
+        assert "no.csv: no such file" in run.err
+
+    def test_an_output_that_is_a_file(self, molig, write):
+        table = write("table.csv", "smiles,a\nC,1\n")
+        run = molig("train", "-i", table, "-o", write("model", ""), "--target", "a")
+        assert run.code == 1
+        assert "error: cannot write to" in run.err
+
+    def test_a_failed_run_does_not_touch_the_model_that_is_there(self, trained, labelled, tmp_path, recipe):
+        assert trained(labelled, *BOTH).code == 0
+        before = {name: sha256(tmp_path / "model" / name) for name in names_in(tmp_path / "model")}
+        write_recipe(small_recipe(epochs=2), recipe)
+        assert trained(labelled, "--target", "nitrogn").code == 2
+        assert {name: sha256(tmp_path / "model" / name) for name in names_in(tmp_path / "model")} == before
+
+
+class TestRecipes:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("[network]\ndepht = 8\n", "unknown key 'network.depht'; did you mean 'network.depth'?"),
+            ("[netwrok]\ndepth = 8\n", "unknown key 'netwrok'; did you mean 'network'?"),
+            ("weight_dtype = 'float32'\n", "did you mean 'weights_dtype'?"),
+            ("[network]\ndepth = 0\n", "network.depth: Input should be greater than or equal to 1 (got 0)"),
+            ("[network]\ndepth = 'wide'\n", "network.depth: "),
+            ("[network]\nreadout = 'mean'\n", "network.readout: "),
+            ("[network]\nhidden = [0]\n", "network.hidden"),
+            ("[optimization]\nepochs = 0\n", "optimization.epochs: "),
+            ("[optimization]\nlearning_rate = nan\n", "optimization.learning_rate"),
+            ("[split]\ntest = 1.0\n", "split.test: "),
+            ("[split]\nvalidation = 0.6\ntest = 0.5\n", "validation and test together"),
+            ("[features]\nmax_pair_distance = -1\n", "max_pair_distance"),
+            ("[molecules]\nmax_heavy_atoms = 0\n", "molecules.max_heavy_atoms: "),
+            ("network = 3\n", "network: "),
+            ("depth: 8\n", "is not valid TOML"),
+            ("[network\n", "is not valid TOML"),
+        ],
+        ids=lambda text: " ".join(text.split())[:40] if "\n" in text else "",
+    )
+    def test_a_bad_recipe_ends_with_2_and_names_the_place(
+        self, trained, labelled, recipe, tmp_path, *, text, message
+    ):
+        recipe.write_text(text)
+        run = trained(labelled, *BOTH)
+        assert run.code == 2
+        assert message in run.err
+        assert run.err.count("\n") == 1 + run.err.count("━")  # one line, and no traceback
+        assert not (tmp_path / "model" / "model.json").exists()
+
+    @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"], ids=["missing", "binary"])
+    def test_a_recipe_that_cannot_be_read(self, trained, labelled, recipe, content):
+        recipe.unlink() if content is None else recipe.write_bytes(content)
+        run = trained(labelled, *BOTH)
+        assert run.code == 2
+        assert f"error: cannot read the recipe {recipe}" in run.err
+
+
+class TestResult:
+    def test_what_a_run_leaves(self, trained, labelled, recipe, tmp_path):
+        run = trained(labelled, *BOTH)
+        assert run.code == 0
+        assert "epoch 1/1  loss" in run.err
+        assert f"model: {tmp_path / 'model'}" in run.err
+        assert all(word in run.out for word in ("task", "ROC-AUC", *TASKS))
+        assert names_in(tmp_path / "model") == {
+            "CARD.md",
+            "history.json",
+            "model.json",
+            "recipe.toml",
+            "rejected.csv",
+            "split.csv",
+            "weights.safetensors",
+        }
+        assert read_recipe(tmp_path / "model" / "recipe.toml") == read_recipe(recipe)
+        assert len(json.loads((tmp_path / "model" / "history.json").read_text())) == 1
+
+    def test_quiet_prints_the_table_only(self, trained, labelled):
+        run = trained(labelled, *BOTH, "--quiet")
+        assert (run.code, run.err) == (0, "")
+        assert "ROC-AUC" in run.out
+
+    def test_targets_may_follow_one_option(self, trained, labelled, tmp_path):
+        weights = tmp_path / "model" / "weights.safetensors"
+        assert trained(labelled, *BOTH).code == 0
+        apart = sha256(weights)
+        assert trained(labelled, "--target", *TASKS).code == 0
+        assert sha256(weights) == apart
+        assert load_model(weights.parent).tasks == TASKS
+
+    def test_another_seed_gives_other_weights(self, trained, labelled, recipe, tmp_path):
+        weights = tmp_path / "model" / "weights.safetensors"
+        assert trained(labelled, *BOTH).code == 0
+        first = sha256(weights)
+        write_recipe(small_recipe(epochs=1, seed=2), recipe)
+        assert trained(labelled, *BOTH).code == 0
+        assert sha256(weights) != first
+
+    def test_the_same_seed_gives_the_same_weights(self, molig, small_model_dir, tmp_path):
+        source = write_labelled(tmp_path / "labelled.csv")
+        recipe = small_model_dir / "recipe.toml"
+        options = ["-i", source, "-o", tmp_path / "again", "--recipe", recipe, "--device", "cpu"]
+        assert molig("train", *options, *BOTH).code == 0
+        name = "weights.safetensors"
+        assert sha256(tmp_path / "again" / name) == sha256(small_model_dir / name)
+
+    def test_resume_refuses_the_checkpoint_of_another_run(self, trained, labelled, tmp_path):
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "checkpoint.safetensors").write_bytes(b"no checkpoint")
+        run = trained(labelled, *BOTH, "--resume")
+        assert run.code == 1
+        assert "checkpoint.safetensors is damaged" in run.err
+        assert "delete it to start again" in run.err
