@@ -89,7 +89,7 @@ def formal_charge(mols: Sequence[Chem.Mol], topology: Topology, block: Block) ->
 
 @_owner(ATOM_FUNCTIONS)
 def partial_charge(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
-    """Gasteiger partial charge in units of e; 0 where the method has no parameters."""
+    """Gasteiger partial charge in units of e; 0 all over a fragment with an element without parameters."""
     values: list[float] = []
     for mol in mols:
         rdPartialCharges.ComputeGasteigerCharges(mol, throwOnParamFailure=False)

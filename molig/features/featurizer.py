@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from rdkit import Chem
 
 from molig.errors import ModelFormatError
-from molig.features.blocks import ATOM_FUNCTIONS, PAIR_FUNCTIONS, BlockFunction
+from molig.features.blocks import ATOM_FUNCTIONS, PAIR_FUNCTIONS, BlockFunction, atom_block, pair_block
 from molig.features.graphs import MolGraph, PackedGraphs, build_packed
 from molig.features.schema import Block, BlockKind, FeatureSchema
 from molig.features.topology import Topology, extract_topology
@@ -26,7 +26,7 @@ class Featurizer:
     Raises
     ------
     ModelFormatError
-        If the schema names a block that this version of molig cannot compute.
+        If the schema has a block that this version of molig cannot compute, or one with other columns.
 
     Examples
     --------
@@ -39,8 +39,13 @@ class Featurizer:
 
     def __init__(self, schema: FeatureSchema) -> None:
         self.schema = schema
-        self._atom = [(_owner(ATOM_FUNCTIONS, b), b) for b in schema.atom_blocks]
-        self._pair = [(_owner(PAIR_FUNCTIONS, b), b) for b in schema.pair_blocks]
+        limit = schema.max_pair_distance
+        for block in schema.atom_blocks:
+            _check_columns(block, ATOM_FUNCTIONS, atom_block)
+        for block in schema.pair_blocks:
+            _check_columns(block, PAIR_FUNCTIONS, lambda name: pair_block(name, limit))
+        self._atom = [(ATOM_FUNCTIONS[b.name], b) for b in schema.atom_blocks]
+        self._pair = [(PAIR_FUNCTIONS[b.name], b) for b in schema.pair_blocks]
 
     def __call__(self, mol: Chem.Mol) -> MolGraph:
         """Featurize one molecule."""
@@ -73,13 +78,19 @@ class Featurizer:
         )
 
 
-def _owner(functions: dict[str, BlockFunction], block: Block) -> BlockFunction:
+def _check_columns(block: Block, functions: dict[str, BlockFunction], known: Callable[[str], Block]) -> None:
+    """Refuse a block that is unknown here, or that means other columns than the function fills."""
     if block.name not in functions:
         raise ModelFormatError(
             f"this version of molig cannot compute the feature block {block.name!r} "
             f"(it knows {', '.join(functions)}); the model needs a newer version"
         )
-    return functions[block.name]
+    expected = known(block.name)
+    if block != expected:
+        raise ModelFormatError(
+            f"the feature block {block.name!r} must have the columns {', '.join(expected.columns)} "
+            f"(got {', '.join(block.columns)})"
+        )
 
 
 def _fill(

@@ -111,7 +111,9 @@ class FeatureSchema:
         for level in ("atom", "pair"):
             names = [b.name for b in self.blocks(level)]
             if len(set(names)) < len(names):
-                raise UsageError(f"schema {self.name!r} names a {level} block twice: {names}")
+                raise UsageError(
+                    f"schema {self.name!r} names a block twice among its {level} blocks: {names}"
+                )
         if self.max_pair_distance is not None and self.max_pair_distance < 1:
             raise UsageError(f"max_pair_distance must be at least 1 (got {self.max_pair_distance})")
 
@@ -184,7 +186,7 @@ class FeatureSchema:
                 pair_blocks=tuple(_block_from_dict(b) for b in data["pair_blocks"]),
                 max_pair_distance=data["max_pair_distance"],
             )
-        except (KeyError, TypeError, ValueError) as err:
+        except (KeyError, TypeError, ValueError, UsageError) as err:
             raise ModelFormatError(f"not a feature schema: {type(err).__name__}: {err}") from err
 
     @cached_property

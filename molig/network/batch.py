@@ -115,9 +115,10 @@ def collate(
     Returns
     -------
     GraphBatch
-        On the CPU, in float32 unless ``scales`` is float64.
+        On the CPU, in float32 unless ``scales`` is an array of float64.
     """
-    scale = np.ones(len(graphs), dtype=np.float32) if scales is None else np.asarray(scales)
+    scale = np.ones(len(graphs), dtype=np.float32) if scales is None else scales
+    scale = np.asarray(scale, dtype=getattr(scale, "dtype", np.float32))
     if scale.shape != (len(graphs),):
         raise UsageError(f"expected one scale per molecule, shape ({len(graphs)},) (got {scale.shape})")
     dtype = np.float64 if scale.dtype == np.float64 else np.float32

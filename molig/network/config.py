@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 
 class Readout(StrEnum):
@@ -54,7 +54,7 @@ class NetworkConfig(BaseModel):
     depth: int = Field(default=50, ge=1)
     atom_depth: int = Field(default=128, ge=1)
     readout: Readout = Readout.GAUSSIAN
-    hidden: tuple[int, ...] = (2000, 100)
+    hidden: tuple[PositiveInt, ...] = (2000, 100)
     activation: Activation = Activation.RELU
     batch_norm: bool = True
     atom_batch_norm: bool = False

@@ -16,7 +16,7 @@ from torch import Tensor
 MEANS = (-1.645, -1.080, -0.739, -0.468, -0.228, 0.0, 0.228, 0.468, 0.739, 1.080, 1.645)
 DEVIATIONS = (0.283, 0.170, 0.134, 0.118, 0.114, 0.114, 0.114, 0.118, 0.134, 0.170, 0.283)
 
-# Beyond this value an atom lies in the outermost bin to double precision, and no Gaussian underflows yet.
+# Beyond this value an atom lies in the outermost bin to single precision, and no Gaussian underflows yet.
 _SATURATED = 4.0
 # Memberships below exp(-60) are nothing, but on the way to denormal numbers, which are ten times slower.
 _NEGLIGIBLE = -60.0
@@ -65,7 +65,7 @@ class _GaussianHistogram(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         atoms, counts = ctx.saved_tensors
-        grad = grads[0].view(len(counts), len(MEANS), -1)
+        grad = grads[0].view(len(counts), len(MEANS), atoms.shape[1])
         out = torch.empty_like(atoms)
         for chunk, indicator in _chunks(counts, atoms.dtype):
             spread = indicator.t() @ grad[chunk.mols].transpose(0, 1)

@@ -161,8 +161,8 @@ def test_impossible_tolerance(value):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda x: x, r"expected shape \(9,\) \(got \(9, 4\)\)"),
-        (lambda x: x.sum(), r"expected shape \(9,\) \(got \(\)\)"),
+        (lambda x: x, r"expected shape \(17,\) \(got \(17, 4\)\)"),
+        (lambda x: x.sum(), r"expected shape \(17,\) \(got \(\)\)"),
         (lambda x: x.sum(1) * float("nan"), "not finite"),
     ],
 )

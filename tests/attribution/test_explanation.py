@@ -102,7 +102,7 @@ def test_a_tighter_tolerance_costs_more_and_agrees(small_model):
     assert abs(tight.residual) <= 1e-4 * abs(tight.score - tight.baseline_score)
     assert tight.n_evaluations > loose.n_evaluations
     largest = np.abs(tight.atom_scores).max()
-    np.testing.assert_allclose(loose.atom_scores, tight.atom_scores, atol=0.02 * largest)
+    np.testing.assert_allclose(loose.atom_scores, tight.atom_scores, atol=0.05 * largest)
 
 
 def test_single_atoms_agree_with_a_fine_sum(small_model):

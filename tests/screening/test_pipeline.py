@@ -64,8 +64,8 @@ class TestRows:
         assert hits["smiles"].tolist() == ["CCO", "CCN", "CCO"]
 
     def test_missing_values_are_rejected_as_empty(self, small_model):
-        result = screen(["CCO", None, float("nan")], small_model)
-        assert result.rejections["reason"].tolist() == ["empty SMILES"] * 2
+        result = screen(["CCO", None, float("nan"), pd.NA], small_model)
+        assert result.rejections["reason"].tolist() == ["empty SMILES"] * 3
 
     def test_text_that_is_no_unicode_costs_one_row(self, small_model):
         result = screen(["CCO", "C\ud800", "CCO \udcff"], small_model)

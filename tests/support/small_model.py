@@ -66,7 +66,7 @@ def small_recipe(**optimization: Any) -> Recipe:
                 "batch_norm": True,
                 "dropout": 0.1,
             },
-            "optimization": {"epochs": 20, "batch_size": 16, "learning_rate": 1e-2, "seed": 1} | optimization,
+            "optimization": {"epochs": 30, "batch_size": 16, "learning_rate": 2e-2, "seed": 1} | optimization,
             "neutral": {"copies": 8},
         }
     )
