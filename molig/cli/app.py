@@ -7,12 +7,13 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 import molig
 from molig.cli import demo, explain, models, screen, train
 from molig.errors import MoligError
+
+_AFTER_CTRL_C = 130
 
 app = typer.Typer(
     name="molig",
@@ -51,21 +52,38 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        code = app(arguments, standalone_mode=False)
-        sys.stdout.flush()
-        return int(code or 0)
+        app(arguments)
+    except SystemExit as done:
+        # Typer has told about usage errors itself, and says 130 after Ctrl-C.
+        code = done.code if isinstance(done.code, int) else 0
+        return _interrupted() if code == _AFTER_CTRL_C else _flush(code)
     except MoligError as err:
         return _fail(str(err), err.exit_code)
-    except click.ClickException as err:
-        err.show()
-        return err.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted; nothing incomplete was left under a final name", 1)
+    except KeyboardInterrupt:
+        return _interrupted()
     except OSError as err:
-        _discard_stdout()
-        where = f": {err.filename}" if err.filename else ""
-        # The reader of a pipe has gone: nobody is there to be told.
-        return 1 if isinstance(err, BrokenPipeError) else _fail(f"{err.strerror or err}{where}", 1)
+        return _output_failed(err)
+    return _flush(0)
+
+
+def _flush(code: int) -> int:
+    """Write what is still in the buffer now, while a full disk can be told."""
+    try:
+        sys.stdout.flush()
+    except OSError as err:
+        return _output_failed(err)
+    return code
+
+
+def _output_failed(err: OSError) -> int:
+    _discard_stdout()
+    where = f": {err.filename}" if err.filename else ""
+    # The reader of a pipe has gone: nobody is there to be told.
+    return 1 if isinstance(err, BrokenPipeError) else _fail(f"{err.strerror or err}{where}", 1)
+
+
+def _interrupted() -> int:
+    return _fail("interrupted; nothing incomplete was left under a final name", 1)
 
 
 def _fail(message: str, code: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -23,7 +24,7 @@ DEADLINE = 60
 """Seconds after which a process that hangs is given up."""
 
 
-EPOCHS = 80
+EPOCHS = 40
 """Enough of them for the interruption to come in time."""
 
 
@@ -181,5 +182,6 @@ def test_training_that_is_interrupted_and_resumed_gives_the_same_weights(tmp_pat
     assert f"epoch {EPOCHS}/{EPOCHS} " in resumed.err
     assert molig(*words(whole)).code == 0
     assert sha256(parted / "weights.safetensors") == sha256(whole / "weights.safetensors")
-    assert (parted / "history.json").read_text() == (whole / "history.json").read_text()
+    histories = [json.loads((model / "history.json").read_text()) for model in (parted, whole)]
+    assert histories[0] == histories[1]
     assert "checkpoint.safetensors" not in names_in(parted)
