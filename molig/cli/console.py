@@ -91,6 +91,17 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
     console.print(table)
 
 
+def use_threads(n: int) -> None:
+    """Bound torch's CPU threads.
+
+    The default of the commands is one: the matrices are small, so a second thread gains a fifth in training
+    and nothing in screening, and on a busy machine waiting for it costs several times that.
+    """
+    import torch
+
+    torch.set_num_threads(n)
+
+
 def count_rows(path: Path) -> int | None:
     """Rows of a library, roughly, for the time left; None if counting would take long or is impossible."""
     try:

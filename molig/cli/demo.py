@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molig.cli.console import Reporter, count_rows, print_table
-from molig.cli.options import DeviceOption, QuietOption
+from molig.cli.console import Reporter, count_rows, print_table, use_threads
+from molig.cli.options import DeviceOption, QuietOption, ThreadsOption
 
 if TYPE_CHECKING:
     from molig.attribution import Explanation
@@ -25,6 +25,7 @@ def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="Page to write.")] = Path("demo/report.html"),
     task: Annotated[str, typer.Option("--task", help="Tox21 assay to rank by.")] = TASK,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
     quiet: QuietOption = False,
 ) -> None:
     """Screen the NCI library that comes with RDKit, and explain the ten best molecules."""
@@ -41,6 +42,7 @@ def demo(
         raise OutputError(f"cannot make {output.parent}: {err.strerror or err}") from err
     check_explanation_output(output)
     reporter = Reporter(quiet)
+    use_threads(threads)
     model, library = load_model(MODEL, device), _library()
     with reporter.progress("screening", count_rows(library)) as advance:
         result = screen(library, model, options=ScreeningOptions(task=task, top_k=TOP, progress=advance))

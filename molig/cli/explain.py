@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molig.cli.console import Reporter, count_rows
+from molig.cli.console import Reporter, count_rows, use_threads
 from molig.cli.options import (
     DeviceOption,
     FormatOption,
@@ -17,6 +17,7 @@ from molig.cli.options import (
     QuietOption,
     SmilesColumnOption,
     TaskOption,
+    ThreadsOption,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def explain(
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
     quiet: QuietOption = False,
 ) -> None:
     """Say why molecules get their scores, atom by atom."""
@@ -56,6 +58,7 @@ def explain(
         raise UsageError("give molecules either by --smiles or by -i FILE")
     check_explanation_output(output)
     reporter = Reporter(quiet)
+    use_threads(threads)
     explainer = Explainer(load_model(model, device), task=task, target=target, tol=tol)
     if source:
         total = count_rows(Path(source))

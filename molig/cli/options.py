@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,5 +21,7 @@ FormatOption = Annotated[
     str | None, typer.Option("--format", help="Format of standard input: smi, csv, tsv or sdf.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+ThreadsOption = Annotated[
+    int, typer.Option("--threads", min=1, help="CPU threads of torch; more than one rarely helps.")
+]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")]
-OutputPath = Path

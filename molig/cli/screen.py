@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from molig.cli.console import Reporter, count_rows
+from molig.cli.console import Reporter, count_rows, use_threads
 from molig.cli.options import (
     DeviceOption,
     FormatOption,
@@ -16,6 +16,7 @@ from molig.cli.options import (
     QuietOption,
     SmilesColumnOption,
     TaskOption,
+    ThreadsOption,
 )
 
 
@@ -37,6 +38,7 @@ def screen(
     file_format: FormatOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Molecules at a time.")] = 512,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
     quiet: QuietOption = False,
 ) -> None:
     """Score every molecule of LIBRARY and rank them."""
@@ -45,6 +47,7 @@ def screen(
     from molig.screening import screen as run
 
     reporter = Reporter(quiet)
+    use_threads(threads)
     loaded = load_model(model, device)
     if task is None and len(loaded.tasks) > 1:
         reporter.info(f"no --task: ranking by the highest of {len(loaded.tasks)} task scores")

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from molig.cli.console import Reporter, count_rows, print_table
-from molig.cli.options import DeviceOption, QuietOption, SmilesColumnOption
+from molig.cli.console import Reporter, count_rows, print_table, use_threads
+from molig.cli.options import DeviceOption, QuietOption, SmilesColumnOption, ThreadsOption
 
 
 def train(
@@ -22,12 +22,14 @@ def train(
         bool, typer.Option("--resume", help="Go on from the checkpoint in the output.")
     ] = False,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
     quiet: QuietOption = False,
 ) -> None:
     """Train a model on a table of molecules and labels."""
     from molig.training import Progress, Recipe, TrainingRequest, read_recipe, train_model
 
     reporter = Reporter(quiet)
+    use_threads(threads)
     chosen = read_recipe(recipe) if recipe else Recipe()
     epochs = chosen.optimization.epochs
 

@@ -17,6 +17,9 @@ from molig.attribution import Explainer
 from molig.molecules import Rejection, smiles_records
 
 
+FLOOR = 0.01
+
+
 def main() -> None:
     """Print the distribution of the residuals, the evaluations and the speed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -36,13 +39,13 @@ def main() -> None:
     seconds = time.process_time() - start
     change = np.array([abs(e.score - e.baseline_score) for e in found])
     residual = np.abs([e.residual for e in found])
-    relative = residual / change
+    relative = residual / np.maximum(change, FLOOR)
     evaluations = np.array([e.n_evaluations for e in found])
     print(
         f"{len(found)} of {len(smiles)} molecules explained, {len(found) / seconds:.1f} a second on one core"
     )
     print(f"not converged: {sum(not e.converged for e in found)}")
-    for name, values in (("residual / |F(x)-F(x')|", relative), ("residual", residual)):
+    for name, values in ((f"residual / max(|F(x)-F(x')|, {FLOOR})", relative), ("residual", residual)):
         quantiles = ", ".join(f"{q} % {np.percentile(values, q):.2e}" for q in (50, 95, 99, 100))
         print(f"{name}: {quantiles}")
     print(f"smallest |F(x)-F(x')| {change.min():.4f}; evaluations: median {np.median(evaluations):.0f}, "
