@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -47,12 +48,19 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit code 0 is success, 1 a failed run, 2 a wrong request."""
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _stop)
     sys.exit(_run(arguments))
+
+
+def _stop(number: int, frame: object) -> None:
+    """Clean up after a polite kill as after Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        app(arguments)
+        app(arguments, prog_name="molig")
     except SystemExit as done:
         # Typer has told about usage errors itself, and says 130 after Ctrl-C.
         code = done.code if isinstance(done.code, int) else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -110,12 +111,13 @@ def count_rows(path: Path) -> int | None:
             import pyarrow.parquet as pq
 
             return int(pq.read_metadata(path).num_rows)
-        if str(path) == "-" or path.stat().st_size > _COUNTABLE_BYTES:
+        # Counting would use up a pipe.
+        if not path.is_file() or path.stat().st_size > _COUNTABLE_BYTES:
             return None
         separator = b"$$$$" if ".sdf" in name else b"\n"
         opener = gzip.open if name.endswith(".gz") else open
         with opener(path, "rb") as file:
             return sum(block.count(separator) for block in iter(lambda: file.read(1 << 20), b""))
-    except (OSError, EOFError, ValueError):
+    except (OSError, EOFError, ValueError, zlib.error):
         # The reader will say what is wrong with the file.
         return None

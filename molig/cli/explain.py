@@ -80,9 +80,9 @@ def explain(
 
 
 def _records(smiles: list[str]) -> Iterator[Record]:
-    from molig.molecules import Record
+    from molig.molecules import Record, smiles_records
 
-    return (Record(i, text, text) for i, text in enumerate(smiles, start=1))
+    return (Record(r.row, r.smiles, r.smiles) for r in smiles_records(smiles))
 
 
 def _watched(

@@ -19,6 +19,8 @@ from molig.cli.options import (
     ThreadsOption,
 )
 
+_SHOWN = 20
+
 
 def screen(
     library: Annotated[
@@ -69,5 +71,9 @@ def screen(
     if output != "-":
         reporter.info(f"hits: {output}\nrejected rows: {result.rejects}")
     elif result.n_rejected and result.rejects is None:
-        for row in result.rejections.itertuples():
+        for row in result.rejections.head(_SHOWN).itertuples():
             reporter.warning(f"row {row.row} ({row.id}) {row.smiles!r}: {row.reason}")
+        if result.n_rejected > _SHOWN:
+            reporter.warning(
+                f"{result.n_rejected - _SHOWN:,} more rejected rows; --rejects FILE keeps them all"
+            )

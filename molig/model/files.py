@@ -175,7 +175,11 @@ def _read_info(path: Path) -> ModelInfo:
         first = err.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ModelFormatError(f"{path} is damaged: {where}: {first['msg']}") from err
-    if FeatureSchema.from_dict(info.feature_schema).hash != info.schema_hash:
+    try:
+        schema = FeatureSchema.from_dict(info.feature_schema)
+    except ModelFormatError as err:
+        raise ModelFormatError(f"{path} is damaged: {err}") from err
+    if schema.hash != info.schema_hash:
         raise ModelFormatError(f"{path} is damaged: the feature schema does not match its hash")
     return info
 

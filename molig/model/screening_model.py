@@ -216,6 +216,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
     except RuntimeError as err:
         raise UsageError(f"unknown device {device!r}; use auto, cpu or cuda") from err
+    if found.type not in ("cpu", "cuda"):
+        raise UsageError(f"unknown device {device!r}; use auto, cpu or cuda")
     if found.type == "cuda" and not torch.cuda.is_available():
         raise UsageError("no CUDA GPU is available to torch; use --device cpu or auto")
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
+import pandas as pd
 from rdkit import Chem
 
 from molig.errors import UsageError
@@ -126,8 +127,9 @@ def smiles_records(smiles: Iterable[Any]) -> Iterator[Record]:
     ['1', '2']
     """
     for row, text in enumerate(smiles, start=1):
-        missing = text is None or text != text  # NaN alone differs from itself  # noqa: PLR0124
-        yield Record(row, str(row), "" if missing else str(text))
+        known = isinstance(text, str) or not pd.isna(text)
+        # Half a surrogate pair is no character, and no table takes it.
+        yield Record(row, str(row), str(text).encode(errors="replace").decode() if known else "")
 
 
 def batched(iterable: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -25,6 +25,8 @@ from molig.screening.writers import STDOUT, OutputTable, check_output
 
 Progress = Callable[[int], None]
 
+_TEXT_COLUMNS = dict.fromkeys(("id", "smiles", "best_task", "reason"), str)
+
 
 @dataclass(frozen=True)
 class ScreeningOptions:
@@ -153,10 +155,12 @@ def screen(
     if chosen.task is not None:
         model.task_index(chosen.task)
     columns = HitColumns((chosen.task,) if chosen.task else model.tasks)
+    if output is not None:
+        check_output(output)
     rejects = _rejects_path(output, rejects)
-    for path in (output, rejects):
-        if path is not None:
-            check_output(path)
+    if rejects is not None:
+        check_output(rejects)
+    _check_distinct(library, output, rejects)
     return _Run(model, columns, chosen, output, rejects).execute(_records(library, chosen))
 
 
@@ -231,16 +235,15 @@ class _Run:
     def _rank_all(self, tables: Iterator[pa.Table], scratch: Path) -> Iterator[pa.Table]:
         """Every row, in the order of the input: ranks are known only when all scores are."""
         runs, spool = RankRuns(scratch), scratch / "spool.parquet"
-        try:
-            with pq.ParquetWriter(spool, self.columns.schema) as writer:
-                for table in tables:
+        with OutputTable(spool, self.columns.schema) as out:
+            for table in tables:
+                with _scratch_errors(scratch):
                     runs.add(self.columns.key(table).tolist())
-                    writer.write_table(table)
-            for batch in pq.ParquetFile(spool).iter_batches():
+                out.write(table)
+        with _scratch_errors(scratch), pq.ParquetFile(spool) as file:
+            for batch in file.iter_batches():
                 table = pa.Table.from_batches([batch])
                 yield with_ranks(table, runs.ranks(self.columns.key(table)))
-        except OSError as err:
-            raise OutputError(f"cannot write scratch files in {scratch}: {err.strerror or err}") from err
 
     def _rank_best(self, tables: Iterator[pa.Table], k: int) -> Iterator[pa.Table]:
         best = TopK(self.columns, k)
@@ -261,6 +264,14 @@ class _Run:
 
 
 @contextlib.contextmanager
+def _scratch_errors(scratch: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        raise OutputError(f"cannot write scratch files in {scratch}: {err.strerror or err}") from err
+
+
+@contextlib.contextmanager
 def _scratch(beside: Path | None) -> Iterator[Path]:
     try:
         directory = tempfile.TemporaryDirectory(prefix=".molig-", dir=beside, ignore_cleanup_errors=True)
@@ -268,6 +279,15 @@ def _scratch(beside: Path | None) -> Iterator[Path]:
         raise OutputError(f"cannot make a scratch directory: {err.strerror or err}") from err
     with directory as name:
         yield Path(name)
+
+
+def _check_distinct(library: object, output: str | Path | None, rejects: Path | None) -> None:
+    """Refuse to write two tables to one place, or a table over the library."""
+    places = [Path(p).resolve() for p in (output, rejects) if p is not None]
+    if len(set(places)) < len(places):
+        raise UsageError(f"hits and rejected rows cannot both go to {rejects}")
+    if isinstance(library, str | Path) and str(library) != STDOUT and Path(library).resolve() in places:
+        raise UsageError(f"{library} is the library; give the results another name")
 
 
 def _records(library: str | Path | Iterable[str], options: ScreeningOptions) -> Iterator[Record]:
@@ -296,5 +316,5 @@ def _frame(table: pa.Table | None, path: str | Path | None) -> pd.DataFrame:
     if path is None or str(path) == STDOUT:
         raise UsageError("the table went to standard output; it was not kept")
     if Path(path).suffix.lower() == ".csv":
-        return pd.read_csv(path, dtype={"id": str}, keep_default_na=False)
+        return pd.read_csv(path, dtype=_TEXT_COLUMNS, keep_default_na=False)
     return pd.read_parquet(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,11 +35,11 @@ class RankRuns:
 
     def __init__(self, directory: Path, run_length: int = _RUN) -> None:
         self._directory, self._length = directory, run_length
-        self._open: list[float] = []
+        self._open = array("f")
         self._runs: list[Path] = []
 
     def add(self, scores: Iterable[float]) -> None:
-        """Take more scores."""
+        """Take more scores; those in memory take four bytes each."""
         self._open.extend(scores)
         if len(self._open) >= self._length:
             self._close_run()
@@ -56,6 +57,6 @@ class RankRuns:
 
     def _close_run(self) -> None:
         path = self._directory / f"run{len(self._runs)}.npy"
-        np.save(path, np.sort(np.array(self._open, dtype=np.float32)), allow_pickle=False)
+        np.save(path, np.sort(np.frombuffer(self._open, dtype=np.float32)), allow_pickle=False)
         self._runs.append(path)
-        self._open = []
+        self._open = array("f")

@@ -17,6 +17,8 @@ from molig.errors import OutputError, UsageError
 STDOUT = "-"
 FORMATS = (".parquet", ".csv")
 
+_ROW_GROUP = 32_768
+
 
 class TableWriter(Protocol):
     """Something that takes tables of one schema, one after the other."""
@@ -59,6 +61,8 @@ class OutputTable:
         try:
             self._writer = self._open()
         except OSError as err:
+            if not self._to_stdout:
+                self._temporary.unlink(missing_ok=True)
             raise self._error(err) from err
         return self
 
@@ -95,7 +99,9 @@ class OutputTable:
             return _CsvWriter(file, self._schema, close=True)
         return _ParquetWriter(self._temporary, self._schema)
 
-    def _error(self, err: OSError) -> OutputError:
+    def _error(self, err: OSError) -> Exception:
+        if isinstance(err, BrokenPipeError):
+            return err  # the reader of standard output has seen enough
         place = "standard output" if self._to_stdout else str(self._path)
         return OutputError(f"cannot write {place}: {err.strerror or err}; no incomplete file was left there")
 
@@ -130,14 +136,29 @@ def check_writable(path: Path) -> None:
 
 
 class _ParquetWriter:
+    """Gathers rows into row groups: each group leaves a footer entry in memory until the end."""
+
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._waiting = [schema.empty_table()]
+        self._n_waiting = 0
 
     def write(self, table: pa.Table) -> None:
-        self._writer.write_table(table)
+        self._waiting.append(table)
+        self._n_waiting += len(table)
+        if self._n_waiting >= _ROW_GROUP:
+            self._write_group()
 
     def close(self) -> None:
-        self._writer.close()
+        try:
+            if self._n_waiting:
+                self._write_group()
+        finally:
+            self._writer.close()
+
+    def _write_group(self) -> None:
+        self._writer.write_table(pa.concat_tables(self._waiting))
+        self._waiting, self._n_waiting = self._waiting[:1], 0
 
 
 class _CsvWriter:
@@ -159,4 +180,7 @@ def _texts(column: pa.ChunkedArray) -> list[Any]:
     values: list[Any] = column.to_pylist()
     if pa.types.is_floating(column.type):
         return [f"{value:.6g}" for value in values]
+    if pa.types.is_string(column.type):
+        # Before Python 3.13 the csv module does not quote a carriage return, which ends a line elsewhere.
+        return [value and value.replace("\r", " ") for value in values]
     return values

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, preset
@@ -34,7 +34,7 @@ class FeatureRecipe(_Section):
     """
 
     preset: Literal["simple", "full"] = "simple"
-    max_pair_distance: int | Literal["unlimited"] = 2
+    max_pair_distance: PositiveInt | Literal["unlimited"] = 2
     distance: Literal["one-hot", "cumulative"] = "one-hot"
 
     def schema_(self) -> FeatureSchema:
@@ -69,6 +69,12 @@ class SplitRecipe(_Section):
     validation: float = Field(default=0.1, gt=0, lt=1)
     test: float = Field(default=0.1, ge=0, lt=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _leaves_molecules_to_train_on(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together must leave molecules for training")
+        return self
 
 
 class NeutralRecipe(_Section):

@@ -120,7 +120,7 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
     )
     digest = file_digest(request.source)
     parts = split(data.smiles, data.labels, recipe.split)
-    _write_tables(request.output, data, parts)
+    _write_inputs(request, data, parts)
     trainer = Trainer(
         recipe,
         schema,
@@ -145,9 +145,11 @@ def _check_request(request: TrainingRequest) -> None:
         raise UsageError(f"target columns cannot be called {', '.join(reserved)}: hit tables use these names")
     if len(set(request.targets)) < len(request.targets):
         raise UsageError("a target column is named twice")
+    has_checkpoint = (request.output / CHECKPOINT_FILE).exists()
+    if request.resume and not has_checkpoint and (request.output / "model.json").exists():
+        raise UsageError(f"nothing to resume: the run in {request.output} is finished")
     try:
         request.output.mkdir(parents=True, exist_ok=True)
-        write_recipe(request.recipe, request.output / "recipe.toml")
     except OSError as err:
         raise OutputError(f"cannot write to {request.output}: {err.strerror or err}") from err
 
@@ -260,7 +262,11 @@ def _part(data: TrainingData, parts: npt.NDArray[np.str_], name: str) -> Part:
     return Part(data.graphs.select(chosen), data.labels[chosen])
 
 
-def _write_tables(output: Path, data: TrainingData, parts: Sequence[str] | npt.NDArray[np.str_]) -> None:
+def _write_inputs(
+    request: TrainingRequest, data: TrainingData, parts: Sequence[str] | npt.NDArray[np.str_]
+) -> None:
+    output = request.output
+    write_recipe(request.recipe, output / "recipe.toml")
     pd.DataFrame({"row": data.rows, "part": parts}).to_csv(output / "split.csv", index=False)
     rejected = [(r.row, r.id, r.smiles, r.reason) for r in data.rejections]
     columns = ["row", "id", "smiles", "reason"]

@@ -11,7 +11,7 @@ from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 from sklearn.model_selection import train_test_split
 
-from molig.errors import InputError, UsageError
+from molig.errors import InputError
 from molig.training.recipe import SplitKind, SplitRecipe
 
 PARTS = ("train", "validation", "test")
@@ -49,8 +49,6 @@ def split(smiles: Sequence[str], labels: FloatArray, recipe: SplitRecipe) -> Par
     >>> int((parts == "test").sum())
     4
     """
-    if recipe.validation + recipe.test >= 1:
-        raise UsageError("split: validation and test together must leave molecules for training")
     unique, first, copy_of = np.unique(np.array(smiles, dtype=object), return_index=True, return_inverse=True)
     if recipe.kind is SplitKind.SCAFFOLD:
         parts = _by_scaffold(unique.tolist(), recipe)

@@ -16,8 +16,7 @@ import molig
 from molig.attribution import Explainer
 from molig.molecules import Rejection, smiles_records
 
-
-FLOOR = 0.01
+FLOOR = 0.01  # that of molig.explain
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.small_model import nci_smiles
 
 from molig.errors import InputError, UsageError
-from molig.training.recipe import SplitRecipe
+from molig.training.recipe import SplitRecipe, parse_recipe
 from molig.training.splits import murcko_scaffold, split
 
 KINDS = ["random", "stratified", "scaffold"]
@@ -71,5 +71,5 @@ def test_too_few_molecules():
 
 
 def test_shares_that_leave_nothing():
-    with pytest.raises(UsageError, match="must leave molecules"):
-        split(["C"], np.array([[0.0]]), SplitRecipe(validation=0.5, test=0.5))
+    with pytest.raises(UsageError, match=r"recipe: split: .*must leave molecules"):
+        parse_recipe({"split": {"validation": 0.5, "test": 0.5}})
