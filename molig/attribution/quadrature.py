@@ -137,6 +137,8 @@ class AdaptivePath:
         signed = self._panel_residuals()
         residuals = np.abs(signed)
         bound = _CANCELLATION * self.allowed
+        if not np.isfinite(signed).all():
+            return  # nothing to refine: the path is reported as not converged
         if abs(signed.sum()) <= self.allowed and residuals.sum() <= bound:
             return
         worst_first = np.argsort(-residuals, kind="stable")

@@ -62,6 +62,8 @@ class Reporter:
         with Progress(*columns, console=self.console, disable=self.quiet, transient=False) as bar:
             task = bar.add_task(what, total=total)
             yield lambda n: bar.advance(task, n)
+            # The count of rows was an estimate (headers, blank lines).
+            bar.update(task, total=bar.tasks[task].completed)
 
 
 class _Speed(ProgressColumn):

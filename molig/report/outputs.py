@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from molig.screening import OutputTable, check_writable
 PICTURES = (".svg", ".png")
 TABLES = (".parquet", ".csv")
 PAGES = (".html",)
+
+_GRID_COLUMNS = 3
 
 TABLE_SCHEMA = pa.schema(
     [
@@ -116,9 +119,10 @@ def write_explanations(
         return counts
     listed = list(explanations)
     _require(listed, rejections)
+    columns = max(_GRID_COLUMNS, math.isqrt(len(listed)))
     painters: dict[str, Callable[[], bytes]] = {
-        ".svg": lambda: draw_svg([e.panel() for e in listed], noise=noise).encode(),
-        ".png": lambda: draw_png([e.panel() for e in listed], noise=noise),
+        ".svg": lambda: draw_svg([e.panel() for e in listed], columns=columns, noise=noise).encode(),
+        ".png": lambda: draw_png([e.panel() for e in listed], columns=columns, noise=noise),
         ".html": lambda: _page(listed, rejections, title, noise).encode(),
     }
     write_whole(path, painters[suffix]())

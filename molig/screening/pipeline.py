@@ -25,6 +25,7 @@ from molig.screening.writers import STDOUT, OutputTable, check_output
 
 Progress = Callable[[int], None]
 
+_SPOOL_ROWS = 16_384
 _TEXT_COLUMNS = dict.fromkeys(("id", "smiles", "best_task", "reason"), str)
 
 
@@ -241,7 +242,7 @@ class _Run:
                     runs.add(self.columns.key(table).tolist())
                 out.write(table)
         with _scratch_errors(scratch), pq.ParquetFile(spool) as file:
-            for batch in file.iter_batches():
+            for batch in file.iter_batches(batch_size=_SPOOL_ROWS):
                 table = pa.Table.from_batches([batch])
                 yield with_ranks(table, runs.ranks(self.columns.key(table)))
 

@@ -17,7 +17,7 @@ from molig.errors import OutputError, UsageError
 STDOUT = "-"
 FORMATS = (".parquet", ".csv")
 
-_ROW_GROUP = 32_768
+_ROW_GROUP = 16_384
 
 
 class TableWriter(Protocol):

@@ -64,3 +64,9 @@ def test_gives_up_and_says_so():
 def test_the_first_grid_is_uniform_and_holds_both_ends(n_panels):
     pending = AdaptivePath(n_panels=n_panels).pending
     np.testing.assert_allclose(pending, np.linspace(0, 1, 2 * n_panels + 1))
+
+
+def test_values_that_are_not_numbers_end_at_once():
+    path = integrate(lambda a: np.full(len(a), np.nan), lambda a: np.zeros((len(a), 1)))
+    assert not path.converged
+    assert path.n_evaluations == 17

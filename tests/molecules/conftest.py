@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,14 +23,6 @@ def write(tmp_path: Path) -> WriteFile:
         return path
 
     return write_file
-
-
-@pytest.fixture(scope="session")
-def data_dir() -> Path:
-    folder = os.environ.get("MOLIG_DATA_DIR")
-    if not folder:
-        pytest.skip("MOLIG_DATA_DIR is not set")
-    return Path(folder)
 
 
 @pytest.fixture(scope="session")
