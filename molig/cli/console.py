@@ -61,13 +61,13 @@ class Reporter:
         ]
         with Progress(*columns, console=self.console, disable=self.quiet, transient=False) as bar:
             task = bar.add_task(what, total=total)
-            yield lambda n: bar.advance(task, n)
+            yield lambda n: bar.update(task, advance=n, seconds=bar.tasks[task].elapsed)
             # The count of rows was an estimate (headers, blank lines).
             bar.update(task, total=bar.tasks[task].completed)
 
 
 class _Speed(ProgressColumn):
-    """Items per second since the start."""
+    """Items per second from the start to the last of them."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class _Speed(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Speed over the whole run: it does not flicker."""
-        seconds = task.finished_time or task.elapsed
+        seconds = task.fields.get("seconds")
         speed = task.completed / seconds if seconds else 0.0
         return Text(f"{speed:,.0f} {self._unit}/s" if speed >= 10 else f"{speed:.1f} {self._unit}/s")
 

@@ -22,7 +22,7 @@ _SATURATED = 4.0
 _NEGLIGIBLE = -60.0
 # Atoms per chunk on the CPU: 11 memberships of 96 x 128 float32 are 540 kB, a part of the L2 cache.
 _CHUNK_ATOMS_CPU = 96
-_CHUNK_ATOMS_GPU = 65_536
+_CHUNK_ATOMS_GPU = 16_384
 
 
 def gaussian_histogram(atoms: Tensor, counts: Tensor) -> Tensor:
