@@ -145,8 +145,24 @@ def integrated_gradients(
     else:
         starts = (baselines,) if isinstance(baselines, Tensor) else tuple(baselines)
     _check_shapes(ends, starts)
+    evaluate = _on_straight_path(function, starts, ends)
+    paths = integrate(len(ends[0]), evaluate, Tolerance(tol, floor, max_evaluations))
+    flat = torch.from_numpy(np.stack([path.integral() for path in paths]))
+    sizes = [end[0].numel() for end in ends]
+    parts = torch.split(flat, sizes, dim=1)
+    return Attributions(
+        tuple(part.reshape(end.shape).to(end) for part, end in zip(parts, ends, strict=True)),
+        residual=np.array([path.residual for path in paths]),
+        converged=np.array([path.converged for path in paths]),
+        n_evaluations=np.array([path.n_evaluations for path in paths]),
+    )
+
+
+def _on_straight_path(
+    function: Callable[..., Tensor], starts: tuple[Tensor, ...], ends: tuple[Tensor, ...]
+) -> Evaluate:
+    """F and its densities (end - start) * dF/dx at points of the straight line from start to end."""
     steps = tuple(end - start for start, end in zip(starts, ends, strict=True))
-    n_rows = len(ends[0])
 
     def evaluate(rows: Index, points: FloatArray) -> tuple[FloatArray, Sequence[FloatArray]]:
         chosen = torch.from_numpy(rows).to(ends[0].device)
@@ -164,16 +180,7 @@ def integrated_gradients(
         flat = torch.cat([density.flatten(1) for density in densities], dim=1)
         return values.detach().double().cpu().numpy(), list(flat.double().cpu().numpy())
 
-    paths = integrate(n_rows, evaluate, Tolerance(tol, floor, max_evaluations))
-    flat = torch.from_numpy(np.stack([path.integral() for path in paths]))
-    sizes = [end[0].numel() for end in ends]
-    parts = torch.split(flat, sizes, dim=1)
-    return Attributions(
-        tuple(part.reshape(end.shape).to(end) for part, end in zip(parts, ends, strict=True)),
-        residual=np.array([path.residual for path in paths]),
-        converged=np.array([path.converged for path in paths]),
-        n_evaluations=np.array([path.n_evaluations for path in paths]),
-    )
+    return evaluate
 
 
 def _as_factor(points: Tensor, like: Tensor) -> Tensor:

@@ -97,8 +97,10 @@ class FeatureSchema:
     >>> schema = preset("simple", max_pair_distance=2)
     >>> schema.n_atom_columns, schema.n_pair_columns
     (11, 6)
-    >>> print(schema.describe("atom", 2))
+    >>> print(schema.describe(2))
     atom.type = N
+    >>> print(schema.describe(1, level="pair"))
+    pair.bond = double
     """
 
     name: str
@@ -141,24 +143,29 @@ class FeatureSchema:
             for name in block.columns
         ]
 
-    def describe(self, level: str, column: int) -> Column:
+    def describe(self, column: int, level: str | None = None) -> Column:
         """Say what one column means.
 
         Parameters
         ----------
-        level : {"atom", "pair"}
-            Whose columns.
         column : int
             Index of the column, 0-based.
+        level : {"atom", "pair"}, optional
+            Whose columns are counted; by default those of atoms and then those of pairs.
 
         Returns
         -------
         Column
             Its block, name and kind; ``str()`` gives a readable text.
+
+        Raises
+        ------
+        UsageError
+            If there is no such column.
         """
-        columns = self.columns(level)
+        columns = self.columns(level) if level else [*self.columns("atom"), *self.columns("pair")]
         if not 0 <= column < len(columns):
-            raise UsageError(f"{level} column must be 0..{len(columns) - 1} (got {column})")
+            raise UsageError(f"{level or 'the'} column must be 0..{len(columns) - 1} (got {column})")
         return columns[column]
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Screening of libraries: streaming in, ranked hit tables out."""
 
-from molig.screening.pipeline import ScreeningOptions, ScreeningResult, screen
+from molig.screening.pipeline import screen
+from molig.screening.results import ScreeningOptions, ScreeningResult
 from molig.screening.writers import OutputTable, check_writable
 
 __all__ = ["OutputTable", "ScreeningOptions", "ScreeningResult", "check_writable", "screen"]

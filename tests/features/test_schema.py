@@ -136,11 +136,11 @@ def test_missing_key_is_named(missing):
 def test_describe_refuses_columns_that_do_not_exist(level, column):
     schema = preset("simple", max_pair_distance=2)
     with pytest.raises(UsageError, match=rf"{level} column must be 0\.\.\d+ \(got {column}\)"):
-        schema.describe(level, column)
+        schema.describe(column, level)
 
 
 def test_describe_finds_the_column():
-    column = preset("full").describe("atom", 26)
+    column = preset("full").describe(26, "atom")
     assert (column.level, column.block, column.name) == ("atom", "aromatic", "aromatic")
     assert column.kind is BlockKind.NUMERIC
 
@@ -179,3 +179,11 @@ def test_blocks_of_a_newer_version_are_refused():
     schema = FeatureSchema("new", (Block("spin", BlockKind.NUMERIC, ("2S+1",)),), (pair_block("bond"),))
     with pytest.raises(ModelFormatError, match="'spin'"):
         Featurizer(schema)
+
+
+def test_without_a_level_pair_columns_are_counted_after_those_of_atoms():
+    schema = preset("full")
+    described = [schema.describe(column) for column in range(27 + 12)]
+    assert described == [*schema.columns("atom"), *schema.columns("pair")]
+    with pytest.raises(UsageError, match=r"must be 0\.\.38 .got 39"):
+        schema.describe(39)
