@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from support.small_model import NCI_FILE, train_small_model
 
 from molig.model import ScreeningModel, load_model
+
+# Property tests: a slow machine is no failure, and continuous integration tries the same examples every time.
+settings.register_profile("molig", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("molig")
 
 torch.set_num_threads(1)  # the tests share their machine; tiny tensors gain nothing from more
 

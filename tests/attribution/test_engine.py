@@ -55,7 +55,7 @@ seeds = st.integers(0, 10_000)
 points = st.lists(st.floats(-3, 3), min_size=4, max_size=4).map(lambda v: row(*v))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, points, points)
 def test_completeness(seed, x, baseline):
     network = random_network(seed)
@@ -66,7 +66,7 @@ def test_completeness(seed, x, baseline):
     np.testing.assert_allclose(found.residual[0], change - found.attributions[0].sum().item(), atol=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, points, st.integers(0, 3))
 def test_a_single_differing_feature_takes_all_of_the_difference(seed, x, feature):
     baseline = x.clone()
@@ -78,7 +78,7 @@ def test_a_single_differing_feature_takes_all_of_the_difference(seed, x, feature
     assert (np.delete(found.numpy(), feature) == 0).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, points, st.integers(0, 3))
 def test_an_ignored_feature_gets_exactly_zero(seed, x, feature):
     network = random_network(seed)
@@ -86,7 +86,7 @@ def test_an_ignored_feature_gets_exactly_zero(seed, x, feature):
     assert attributions(network, x)[0, feature].item() == 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seeds, points, st.floats(-2, 2), st.floats(-2, 2))
 def test_linearity(seed, x, a, b):
     first, second = random_network(seed), random_network(seed + 1)
@@ -95,7 +95,7 @@ def test_linearity(seed, x, a, b):
     np.testing.assert_allclose(combined, separate, atol=2e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seeds, st.floats(-3, 3))
 def test_symmetric_features_of_equal_value_get_equal_attribution(seed, value):
     network = random_network(seed)
@@ -104,7 +104,7 @@ def test_symmetric_features_of_equal_value_get_equal_attribution(seed, value):
     assert found[0].item() == pytest.approx(found[1].item(), abs=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seeds, points)
 def test_implementation_invariance(seed, x):
     """A network with its hidden units doubled and halved computes the same function."""

@@ -20,7 +20,7 @@ def labels_for(n: int, seed: int = 0) -> np.ndarray:
     return labels
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(KINDS), st.integers(60, 150), st.integers(0, 5), st.data())
 def test_copies_stay_together_and_every_molecule_has_a_part(kind, n, seed, data):
     known = nci_smiles(60)
