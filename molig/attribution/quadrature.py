@@ -55,6 +55,7 @@ class AdaptivePath:
     _points: list[float] = field(default_factory=list, init=False)
     _values: list[float] = field(default_factory=list, init=False)
     _densities: list[FloatArray] = field(default_factory=list, init=False)
+    _slopes: list[float] = field(default_factory=list, init=False)
     _panels: list[tuple[int, int, int]] = field(default_factory=list, init=False)
     _pending: list[float] = field(default_factory=list, init=False)
 
@@ -72,7 +73,9 @@ class AdaptivePath:
         """Take F, shape (n,), and the densities, shape (n, n_features), at the pending points."""
         self._points += self._pending
         self._values += np.asarray(values, dtype=np.float64).tolist()
-        self._densities += list(np.asarray(densities, dtype=np.float64))
+        rows = np.asarray(densities, dtype=np.float64)
+        self._densities += list(rows)
+        self._slopes += rows.sum(axis=1).tolist()
         self._pending = []
         if len(self._points) < self.max_evaluations:
             self._refine()
@@ -105,7 +108,7 @@ class AdaptivePath:
     @property
     def residual(self) -> float:
         """F(1) - F(0) minus the sum of the attributions."""
-        return self.change - float(self.integral().sum())
+        return float(self._panel_residuals().sum())
 
     @property
     def converged(self) -> bool:
@@ -124,7 +127,7 @@ class AdaptivePath:
         return self._points[panel[2]] - self._points[panel[0]]
 
     def _panel_residuals(self) -> FloatArray:
-        slopes = np.array([density.sum() for density in self._densities])
+        slopes = np.array(self._slopes)
         values, nodes = np.array(self._values), np.array(self._panels)
         widths = np.array([self._width(panel) for panel in self._panels])
         residuals: FloatArray = (

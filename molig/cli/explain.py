@@ -56,7 +56,7 @@ def explain(
 
     if bool(smiles) == bool(source):
         raise UsageError("give molecules either by --smiles or by -i FILE")
-    check_explanation_output(output)
+    check_explanation_output(output, source)
     reporter = Reporter(quiet)
     use_threads(threads)
     explainer = Explainer(load_model(model, device), task=task, target=target, tol=tol)

@@ -12,8 +12,8 @@ def models() -> None:
     rows = []
     for name, directory in bundled_models().items():
         info = load_model(directory).info
-        areas = sorted(m.roc_auc for m in info.metrics.get("test", {}).values() if m.roc_auc is not None)
-        median = f"{areas[len(areas) // 2]:.3f}" if areas else "n/a"
+        median = info.median_auc("test")
+        shown = "n/a" if median is None else f"{median:.3f}"
         date = info.training.date if info.training else "n/a"
-        rows.append([name, str(len(info.tasks)), ", ".join(info.tasks), median, date])
+        rows.append([name, str(len(info.tasks)), ", ".join(info.tasks), shown, date])
     print_table(["model", "tasks", "names", "median test ROC-AUC", "trained"], rows)

@@ -47,11 +47,11 @@ def model_card(info: ModelInfo) -> str:
 def _metrics(info: ModelInfo) -> list[str]:
     parts = []
     for part, tasks in info.metrics.items():
-        areas = sorted(m.roc_auc for m in tasks.values() if m.roc_auc is not None)
-        median = f"Median ROC-AUC {_median(areas):.3f}." if areas else "No task has both classes."
+        median = info.median_auc(part)
+        line = "No task has both classes." if median is None else f"Median ROC-AUC {median:.3f}."
         rows = [_metric_row(task, m) for task, m in tasks.items()]
         header = ["| task | ROC-AUC | PR-AUC | actives | inactives |", "|---|---|---|---|---|"]
-        parts.append("\n".join([f"## Quality on the {part} part", "", median, "", *header, *rows]))
+        parts.append("\n".join([f"## Quality on the {part} part", "", line, "", *header, *rows]))
     return parts
 
 
@@ -102,8 +102,3 @@ def _limits() -> str:
         "## Limits\n\nScores of molecules unlike those it was trained on mean little. Attributions say what "
         "the network uses, which need not be what binds."
     )
-
-
-def _median(values: list[float]) -> float:
-    middle = len(values) // 2
-    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2

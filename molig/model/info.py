@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -99,3 +100,8 @@ class ModelInfo(_Strict):
     baseline: dict[str, BaselineScore] = {}
     weights_dtype: Literal["float16", "float32"] = "float32"
     weights_sha256: str = ""
+
+    def median_auc(self, part: str) -> float | None:
+        """Median over the tasks of the ROC-AUC on a part of the split; None if there is none."""
+        areas = [m.roc_auc for m in self.metrics.get(part, {}).values() if m.roc_auc is not None]
+        return median(areas) if areas else None

@@ -17,7 +17,7 @@ from molig.molecules import Rejection
 from molig.report.contents import Report
 from molig.report.explanations import explanation_card
 from molig.report.render import render_report
-from molig.screening import OutputTable, check_writable
+from molig.screening import OutputTable, check_distinct, check_writable
 
 PICTURES = (".svg", ".png")
 TABLES = (".parquet", ".csv")
@@ -65,13 +65,15 @@ class Counts:
     unconverged: int = 0
 
 
-def check_explanation_output(path: Path) -> None:
+def check_explanation_output(path: Path, source: str | None = None) -> None:
     """Refuse an output of unknown format, or one that could not be written.
 
     Parameters
     ----------
     path : Path
         The file to be written.
+    source : str, optional
+        The file that is read, which must not be overwritten.
 
     Raises
     ------
@@ -82,6 +84,7 @@ def check_explanation_output(path: Path) -> None:
     if path.suffix.lower() not in known:
         raise UsageError(f"cannot tell the format of {path}; use a name ending in {', '.join(known)}")
     check_writable(path)
+    check_distinct(source, path)
 
 
 def write_explanations(

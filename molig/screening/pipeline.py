@@ -19,7 +19,7 @@ from molig.molecules import Record, Rejection, batched, read_records, smiles_rec
 from molig.screening.hits import REJECTION_SCHEMA, HitColumns, TopK, rejection_table, with_ranks
 from molig.screening.ranks import RankRuns
 from molig.screening.results import ScreeningOptions, ScreeningResult
-from molig.screening.writers import STDOUT, OutputTable, check_output
+from molig.screening.writers import STDOUT, OutputTable, check_distinct, check_output
 
 _SPOOL_ROWS = 16_384
 
@@ -87,7 +87,7 @@ def screen(
     rejects = _rejects_path(output, rejects)
     if rejects is not None:
         check_output(rejects)
-    _check_distinct(library, output, rejects)
+    check_distinct(library, output, rejects)
     return _Run(model, columns, chosen, output, rejects).execute(_records(library, chosen))
 
 
@@ -206,15 +206,6 @@ def _scratch(beside: Path | None) -> Iterator[Path]:
         raise OutputError(f"cannot make a scratch directory: {err.strerror or err}") from err
     with directory as name:
         yield Path(name)
-
-
-def _check_distinct(library: object, output: str | Path | None, rejects: Path | None) -> None:
-    """Refuse to write two tables to one place, or a table over the library."""
-    places = [Path(p).resolve() for p in (output, rejects) if p is not None]
-    if len(set(places)) < len(places):
-        raise UsageError(f"hits and rejected rows cannot both go to {rejects}")
-    if isinstance(library, str | Path) and str(library) != STDOUT and Path(library).resolve() in places:
-        raise UsageError(f"{library} is the library; give the results another name")
 
 
 def _records(library: str | Path | Iterable[str], options: ScreeningOptions) -> Iterator[Record]:

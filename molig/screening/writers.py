@@ -124,6 +124,28 @@ def check_output(target: str | Path) -> None:
     check_writable(path)
 
 
+def check_distinct(source: object, *outputs: str | Path | None) -> None:
+    """Refuse to write two tables to one place, or a table over the file that is read.
+
+    Parameters
+    ----------
+    source : object
+        The file that is read; anything but a path is ignored.
+    *outputs : str, Path or None
+        The files to be written.
+
+    Raises
+    ------
+    UsageError
+        Naming the file.
+    """
+    places = [Path(p).resolve() for p in outputs if p is not None]
+    if len(set(places)) < len(places):
+        raise UsageError(f"hits and rejected rows cannot both go to {outputs[-1]}")
+    if isinstance(source, str | Path) and str(source) != STDOUT and Path(source).resolve() in places:
+        raise UsageError(f"{source} is the library; give the results another name")
+
+
 def check_writable(path: Path) -> None:
     """Refuse a path that is a directory, or whose directory is missing or closed to us."""
     if path.is_dir():

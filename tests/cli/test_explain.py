@@ -209,3 +209,11 @@ class TestRequests:
         assert run.code == 0
         converged = pd.read_csv(tmp_path / "why.csv")["converged"].all()
         assert ("did not converge to tol = 1e-12" in run.err) != converged
+
+
+def test_the_input_is_never_overwritten(explained, write):
+    table = write("table.csv", "smiles\nCCO\n")
+    run = explained("-i", table, "-o", table)
+    assert run.code == 2
+    assert "is the library" in run.err
+    assert table.read_text() == "smiles\nCCO\n"

@@ -1,0 +1,38 @@
+"""A wheel built from the tree works by itself: it carries the bundled models and the templates."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CODE = """
+import molig
+from molig.cli import main
+assert molig.load_model("tox21-w2n2-simple").tasks
+print(molig.__file__)
+main(["explain", "-q", "-m", "tox21-w2n2-simple", "--smiles", "CCO", "-o", "why.html"])
+"""
+
+
+def test_wheel_in_an_empty_directory(tmp_path):
+    builder = pytest.importorskip("hatchling.builders.wheel", reason="hatchling is not installed")
+    (wheel,) = builder.WheelBuilder(str(ROOT)).build(directory=str(tmp_path / "dist"), versions=["standard"])
+    site, empty = tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    with ZipFile(wheel) as archive:
+        archive.extractall(site)
+    run = subprocess.run(
+        [sys.executable, "-c", CODE],
+        cwd=empty,
+        env=os.environ | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert Path(run.stdout.strip()).is_relative_to(site)
+    assert "<svg" in (empty / "why.html").read_text()
