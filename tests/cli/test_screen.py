@@ -92,7 +92,7 @@ class TestUnusualButGood:
             ("bom.csv", "\ufeff" + CSV),
             ("utf16.csv", CSV.encode("utf-16")),
             ("header.smi", "smiles\tname\n" + SMI.replace(" ", "\t")),
-            ("packed.smi.gz", gzip.compress(SMI.encode())),
+            ("packed.smi.gz", gzip.compress(SMI.encode(), mtime=0)),
             ("no-last-line-end.smi", SMI.rstrip()),
             ("UPPER.SMI", SMI),
         ],
@@ -126,7 +126,7 @@ class TestBadFiles:
             ("wrong.csv", "text,number\nCCO,1\n", 2, "no column looks like SMILES among 'text', 'number'"),
             ("unknown.xlsx", "CCO\n", 2, "unknown file type; supported are .smi"),
             ("damaged.parquet", "CCO\n", 1, "damaged.parquet"),
-            ("damaged.smi.gz", gzip.compress(SMI.encode())[:-20], 1, "damaged.smi.gz"),
+            ("damaged.smi.gz", gzip.compress(SMI.encode(), mtime=0)[:-20], 1, "damaged.smi.gz"),
             ("not-packed.smi.gz", "CCO\n", 1, "not-packed.smi.gz"),
             (
                 "hopeless.smi",
@@ -145,7 +145,7 @@ class TestBadFiles:
         assert names_in(tmp_path) == {name}
 
     def test_a_gzip_file_with_flipped_bytes(self, screened, write):
-        packed = bytearray(gzip.compress("".join(f"{'C' * i}O\n" for i in range(1, 90)).encode()))
+        packed = bytearray(gzip.compress("".join(f"{'C' * i}O\n" for i in range(1, 90)).encode(), mtime=0))
         packed[20:40] = b"\xff" * 20
         run = screened(write("library.smi.gz", bytes(packed)))
         assert run.code == 1

@@ -19,7 +19,7 @@ def write(tmp_path: Path) -> WriteFile:
     def write_file(name: str, content: str | bytes) -> Path:
         data = content.encode() if isinstance(content, str) else content
         path = tmp_path / name
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        path.write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
         return path
 
     return write_file

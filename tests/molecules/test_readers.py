@@ -59,7 +59,7 @@ def test_every_row_comes_back_once_in_order(
 ) -> None:
     content = as_bytes(rows, kind)
     path = tmp_path / (f"rows.{kind}" + (".gz" if packed else ""))
-    path.write_bytes(gzip.compress(content, 1) if packed else content)
+    path.write_bytes(gzip.compress(content, 1, mtime=0) if packed else content)
     records = list(read_records(path))
     assert [r.row for r in records] == list(range(1, len(rows) + 1))
     assert [r.id for r in records] == [name for _, name in rows]
@@ -179,7 +179,7 @@ def test_gzip_that_is_none(write: WriteFile, tmp_path: Path) -> None:
 def test_gzip_cut_in_the_middle_names_the_row(tmp_path: Path, kind: str) -> None:
     rng = random.Random(0)
     rows = [("C" * rng.randint(1, 30), str(rng.random())) for _ in range(20_000)]
-    whole = gzip.compress(as_bytes(rows, kind))
+    whole = gzip.compress(as_bytes(rows, kind), mtime=0)
     path = tmp_path / f"cut.{kind}.gz"
     path.write_bytes(whole[: len(whole) // 2])
     read: list[Record] = []
@@ -197,7 +197,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_standard_input_packed(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    data = gzip.compress(as_bytes([("C", "a")], kind))
+    data = gzip.compress(as_bytes([("C", "a")], kind), mtime=0)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     assert [r.id for r in read_records("-", file_format=kind)] == ["a"]
 

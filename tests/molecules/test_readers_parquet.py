@@ -93,7 +93,7 @@ def test_packed_parquet_leaves_no_temporary_file(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     plain = write(tmp_path / "a.parquet")
     packed = tmp_path / "a.parquet.gz"
-    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    packed.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
     assert [r.id for r in read_records(packed)] == ["a", "2", "c"]
     assert list(scratch.iterdir()) == []
 
@@ -101,6 +101,6 @@ def test_packed_parquet_leaves_no_temporary_file(tmp_path: Path, monkeypatch: py
 def test_packed_parquet_cut_in_the_middle(tmp_path: Path) -> None:
     plain = write(tmp_path / "a.parquet")
     packed = tmp_path / "b.parquet.gz"
-    packed.write_bytes(gzip.compress(plain.read_bytes())[:-200])
+    packed.write_bytes(gzip.compress(plain.read_bytes(), mtime=0)[:-200])
     with pytest.raises(InputError, match=r"b\.parquet\.gz"):
         read_records(packed)
