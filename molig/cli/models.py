@@ -7,13 +7,16 @@ from molig.cli.console import print_table
 
 def models() -> None:
     """List the bundled models."""
-    from molig.model import bundled_models, load_model
+    from molig.model import Objective, bundled_models, load_model
 
     rows = []
     for name, directory in bundled_models().items():
         info = load_model(directory).info
-        median = info.median_auc("test")
-        shown = "n/a" if median is None else f"{median:.3f}"
+        regression = info.objective is Objective.REGRESSION
+        median, name_of_it = (
+            (info.median_r2("test"), "R2") if regression else (info.median_auc("test"), "ROC-AUC")
+        )
+        shown = "n/a" if median is None else f"{name_of_it} {median:.3f}"
         date = info.training.date if info.training else "n/a"
         rows.append([name, str(len(info.tasks)), ", ".join(info.tasks), shown, date])
-    print_table(["model", "tasks", "names", "median test ROC-AUC", "trained"], rows)
+    print_table(["model", "tasks", "names", "median on test", "trained"], rows)

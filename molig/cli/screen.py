@@ -44,14 +44,14 @@ def screen(
     quiet: QuietOption = False,
 ) -> None:
     """Score every molecule of LIBRARY and rank them."""
-    from molig.model import load_model
+    from molig.model import Objective, load_model
     from molig.screening import ScreeningOptions
     from molig.screening import screen as run
 
     reporter = Reporter(quiet)
     use_threads(threads)
     loaded = load_model(model, device)
-    if task is None and len(loaded.tasks) > 1:
+    if task is None and len(loaded.tasks) > 1 and loaded.objective is Objective.CLASSIFICATION:
         reporter.info(f"no --task: ranking by the highest of {len(loaded.tasks)} task scores")
     with reporter.progress("screening", count_rows(Path(library))) as advance:
         options = ScreeningOptions(

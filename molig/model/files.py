@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 
 from molig.errors import ModelFormatError, OutputError, UnknownNameError, UsageError
 from molig.features import FeatureSchema
-from molig.model.info import FORMAT, FORMAT_VERSION, ModelInfo
+from molig.model.info import FORMAT, FORMAT_VERSION, ModelInfo, Objective
 from molig.model.screening_model import ScreeningModel
 from molig.network import WeaveNet
 
@@ -49,7 +49,8 @@ def save_model(model: ScreeningModel, directory: str | Path) -> ScreeningModel:
     Parameters
     ----------
     model : ScreeningModel
-        The model. Its weights are stored in ``info.weights_dtype``.
+        The model. Its weights are stored in ``info.weights_dtype``; the last layer of a regression, which
+        holds the unit of the labels, always in single precision.
     directory : str or Path
         Directory to write to; created if need be. Each file is replaced as a whole.
 
@@ -64,13 +65,9 @@ def save_model(model: ScreeningModel, directory: str | Path) -> ScreeningModel:
         If the directory cannot be written.
     """
     directory = Path(directory)
-    dtype = _DTYPES[model.info.weights_dtype]
-    state = {
-        name: (t.to(dtype) if t.is_floating_point() else t).contiguous().cpu()
-        for name, t in model.network.state_dict().items()
-    }
-    weights = save(state)
-    info = model.info.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
+    weights = save(_stored_state(model))
+    digest = hashlib.sha256(weights).hexdigest()
+    info = model.info.model_copy(update={"weights_sha256": digest, "format_version": FORMAT_VERSION})
     text = json.dumps(info.model_dump(mode="json"), indent=1) + "\n"
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -152,6 +149,19 @@ def bundled_models() -> dict[str, Path]:
         if root.is_dir():
             return {p.parent.name: p.parent for p in sorted(root.glob(f"*/{INFO_FILE}"))}
     return {}
+
+
+def _stored_state(model: ScreeningModel) -> dict[str, torch.Tensor]:
+    dtype = _DTYPES[model.info.weights_dtype]
+    # Half precision ends at 65,504 and has three digits: too little for labels of 70,000 or 300.00 +- 0.05.
+    regression = model.info.objective is Objective.REGRESSION
+    whole = f"head.{len(model.network.head) - 1}." if regression else None
+    return {
+        name: (t.to(dtype) if t.is_floating_point() and not (whole and name.startswith(whole)) else t)
+        .contiguous()
+        .cpu()
+        for name, t in model.network.state_dict().items()
+    }
 
 
 def _read_info(path: Path) -> ModelInfo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,9 +16,11 @@ from rdkit import Chem
 
 from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, Featurizer, PackedGraphs
-from molig.model.info import ModelInfo
-from molig.molecules import Molecule, MoleculeParser, Rejection, batched, smiles_records
+from molig.model.info import ModelInfo, Objective
+from molig.model.relaxed import FeatureRows, RelaxedMolecules
+from molig.molecules import Molecule, Rejection, batched, smiles_records
 from molig.network import WeaveNet, collate
+from molig.secant import SecantNetwork
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -28,21 +31,38 @@ class Predictions:
 
     Parameters
     ----------
-    proba : array of float, shape (n, n_tasks)
-        Probability of being active; a row of NaN for every rejected SMILES.
+    scores : array of float, shape (n, n_tasks)
+        Probability of being active, or for a regression the value in the unit of the labels; a row of NaN
+        for every rejected SMILES.
     tasks : tuple of str
         Names of the columns.
     rejections : list of Rejection
         Why a row has no score; ``row`` counts from 1.
+    objective : Objective
+        What the scores are.
     """
 
-    proba: FloatArray
+    scores: FloatArray
     tasks: tuple[str, ...]
     rejections: list[Rejection]
+    objective: Objective = Objective.CLASSIFICATION
+
+    @property
+    def proba(self) -> FloatArray:
+        """The scores of a classification, shape (n, n_tasks).
+
+        Raises
+        ------
+        UsageError
+            If the model predicts values: a regression has no probabilities.
+        """
+        if self.objective is not Objective.CLASSIFICATION:
+            raise UsageError("a regression model predicts values, not probabilities; use scores")
+        return self.scores
 
     def to_frame(self) -> pd.DataFrame:
         """Scores as a table with one column per task."""
-        return pd.DataFrame(self.proba, columns=list(self.tasks))
+        return pd.DataFrame(self.scores, columns=list(self.tasks))
 
 
 class ScreeningModel:
@@ -76,7 +96,7 @@ class ScreeningModel:
         self.info = info
         self.schema = FeatureSchema.from_dict(info.feature_schema)
         self.featurizer = Featurizer(self.schema)
-        self.parser = MoleculeParser(info.molecules.standardization, info.molecules.max_heavy_atoms)
+        self.parser = info.molecules.parser()
         self.device = resolve_device(device)
         self.network = network.to(self.device).eval().requires_grad_(False)
         self.rejections_: list[Rejection] = []
@@ -95,6 +115,11 @@ class ScreeningModel:
         """Names of the outputs, in order."""
         return self.info.tasks
 
+    @property
+    def objective(self) -> Objective:
+        """What the outputs are: logits of being active, or values in the unit of the labels."""
+        return self.info.objective
+
     @cached_property
     def dtype(self) -> torch.dtype:
         """Floating-point type of the weights."""
@@ -103,6 +128,31 @@ class ScreeningModel:
     def to(self, device: str | torch.device) -> Self:
         """Return the same model on another device."""
         return type(self)(self.info, self.network, device)
+
+    @cached_property
+    def secants(self) -> SecantNetwork:
+        """The network with its secant slopes."""
+        return SecantNetwork(self.network, self.schema)
+
+    def relax(self, graphs: PackedGraphs, base: FeatureRows | None = None) -> RelaxedMolecules:
+        """Let the features of molecules move between a baseline and their own values.
+
+        Parameters
+        ----------
+        graphs : PackedGraphs
+            Molecules featurized with the model's schema.
+        base : tuple of array, optional
+            Feature rows of the baseline, one for every atom and one for every pair. Default zero.
+
+        Returns
+        -------
+        RelaxedMolecules
+        """
+        return RelaxedMolecules(self, graphs, base)
+
+    def double(self) -> Self:
+        """Return the same model in double precision."""
+        return type(self)(self.info, copy.deepcopy(self.network).double(), self.device)
 
     def task_index(self, task: str) -> int:
         """Column of a task.
@@ -123,7 +173,9 @@ class ScreeningModel:
     def logits(
         self, graphs: PackedGraphs, scales: npt.ArrayLike | None = None, *, batch_size: int = 256
     ) -> FloatArray:
-        """Logits of featurized molecules, at any point of the path from the zero baseline.
+        """Outputs of the network at any point of the path from the zero baseline.
+
+        They are logits, or for a regression values in the unit of the labels.
 
         Parameters
         ----------
@@ -148,10 +200,11 @@ class ScreeningModel:
         return out
 
     def score_molecules(self, molecules: Sequence[Molecule]) -> FloatArray:
-        """Probabilities of parsed molecules, shape (n, n_tasks)."""
+        """Probabilities of parsed molecules, or values for a regression; shape (n, n_tasks)."""
         if not molecules:
             return np.empty((0, len(self.tasks)))
-        return _sigmoid(self.logits(self.featurize([m.mol for m in molecules])))
+        outputs = self.logits(self.featurize([m.mol for m in molecules]))
+        return outputs if self.objective is Objective.REGRESSION else _sigmoid(outputs)
 
     def predict(self, smiles: str | Iterable[str], *, batch_size: int = 256) -> Predictions:
         """Score SMILES, keeping the reasons for those that cannot be scored.
@@ -178,7 +231,7 @@ class ScreeningModel:
             block[[m.row - records[0].row for m in molecules]] = self.score_molecules(molecules)
             blocks.append(block)
             rejections.extend(rejected)
-        return Predictions(np.concatenate(blocks), self.tasks, rejections)
+        return Predictions(np.concatenate(blocks), self.tasks, rejections, self.objective)
 
     def predict_proba(self, smiles: str | Iterable[str], *, batch_size: int = 256) -> FloatArray:
         """Probability of being active, for every molecule and task.
@@ -194,7 +247,17 @@ class ScreeningModel:
         -------
         array of float, shape (n, n_tasks)
             NaN rows where a SMILES was rejected; the reasons are in ``rejections_``.
+
+        Raises
+        ------
+        UsageError
+            If the model is a regression: its values come from `predict`.
         """
+        if self.objective is not Objective.CLASSIFICATION:
+            raise UsageError(
+                f"model {self.name!r} is a regression: it predicts values, not probabilities; "
+                "use predict(smiles).scores"
+            )
         predictions = self.predict(smiles, batch_size=batch_size)
         self.rejections_ = predictions.rejections
         return predictions.proba

@@ -10,7 +10,9 @@ from molig.molecules.readers import FORMATS, SUFFIXES, read_records, resolve_for
 from molig.molecules.reasons import Reason
 from molig.molecules.records import Molecule, Record, Rejection, batched, smiles_records
 from molig.molecules.standardize import (
+    Hydrogens,
     StandardizationPolicy,
+    add_hydrogens,
     input_atom_indices,
     is_standard,
     standardize,
@@ -20,12 +22,14 @@ from molig.molecules.standardize import (
 __all__ = [
     "FORMATS",
     "SUFFIXES",
+    "Hydrogens",
     "Molecule",
     "MoleculeParser",
     "Reason",
     "Record",
     "Rejection",
     "StandardizationPolicy",
+    "add_hydrogens",
     "batched",
     "input_atom_indices",
     "is_standard",

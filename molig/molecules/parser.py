@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
 
 from rdkit import Chem, rdBase
 
@@ -11,10 +13,19 @@ from molig.errors import UnknownNameError, UsageError
 from molig.molecules.diagnosis import CHEMISTRY_ERRORS, describe_failure, one_line
 from molig.molecules.reasons import Reason
 from molig.molecules.records import Molecule, Record, Rejection
-from molig.molecules.standardize import StandardizationPolicy, input_atom_indices, is_standard, to_parent
+from molig.molecules.standardize import (
+    Hydrogens,
+    StandardizationPolicy,
+    add_hydrogens,
+    input_atom_indices,
+    is_standard,
+    to_parent,
+)
 
 ABSURD_SIZE_FACTOR = 10
 """An input of more than this many times the size limit is refused before any expensive step."""
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 _DUMMY = Chem.MolFromSmarts("[#0]")
 # Everything that is neither metal nor hydrogen: with one such atom a molecule is not "metal only".
@@ -38,11 +49,13 @@ class MoleculeParser:
     max_heavy_atoms : int, default 200
         Largest molecule accepted, in heavy atoms **after** standardisation, so that a large counter-ion does
         not count. An input with more than ten times as many altogether is refused before any expensive step.
+    hydrogens : Hydrogens or str, default "implicit"
+        Whether hydrogens become atoms after standardisation; see `Hydrogens`.
 
     Raises
     ------
     UnknownNameError
-        If the policy does not exist.
+        If the policy or the way with hydrogens does not exist.
     UsageError
         If ``max_heavy_atoms`` is not positive.
 
@@ -61,16 +74,15 @@ class MoleculeParser:
 
     policy: StandardizationPolicy | str = StandardizationPolicy.PARENT
     max_heavy_atoms: int = 200
+    hydrogens: Hydrogens | str = Hydrogens.IMPLICIT
 
     def __post_init__(self) -> None:
-        try:
-            policy = StandardizationPolicy(self.policy)
-        except ValueError:
-            valid = [policy.value for policy in StandardizationPolicy]
-            raise UnknownNameError("standardisation policy", str(self.policy), valid) from None
+        policy = _member(StandardizationPolicy, "standardisation policy", self.policy)
+        hydrogens = _member(Hydrogens, "treatment of hydrogens", self.hydrogens)
         if self.max_heavy_atoms < 1:
             raise UsageError(f"max_heavy_atoms must be at least 1 (got {self.max_heavy_atoms})")
         object.__setattr__(self, "policy", policy)
+        object.__setattr__(self, "hydrogens", hydrogens)
 
     def parse(self, record: Record) -> Molecule | Rejection:
         """Turn one record into a molecule.
@@ -150,6 +162,9 @@ class MoleculeParser:
         try:
             mol, one_fragment = self._sanitized(record)
             mol, origin = self._standardized(mol, one_fragment)
+            if self.hydrogens is Hydrogens.EXPLICIT:
+                mol = _changed(add_hydrogens, mol)
+                origin = tuple(input_atom_indices(mol))
         except _RefusedError as refused:
             return Rejection(record.row, record.id, record.smiles, str(refused))
         return Molecule(record.row, record.id, record.smiles, mol, origin)
@@ -205,7 +220,7 @@ class MoleculeParser:
                 raise _RefusedError(Reason.DUMMY_ATOM.text("an attachment point is not a compound"))
             self._check_size(mol, ABSURD_SIZE_FACTOR)
             if parent:
-                mol = _parent(mol)
+                mol = _changed(to_parent, mol)
                 origin = tuple(input_atom_indices(mol))
             if mol.GetNumHeavyAtoms() and not mol.HasSubstructMatch(_NON_METAL):
                 raise _RefusedError(Reason.METAL_ONLY.text(Chem.MolToSmiles(mol)))
@@ -215,9 +230,16 @@ class MoleculeParser:
         return mol, origin
 
 
-def _parent(mol: Chem.Mol) -> Chem.Mol:
+def _member(kind: type[Choice], name: str, value: str) -> Choice:
     try:
-        return to_parent(mol)
+        return kind(value)
+    except ValueError:
+        raise UnknownNameError(name, str(value), [member.value for member in kind]) from None
+
+
+def _changed(change: Callable[[Chem.Mol], Chem.Mol], mol: Chem.Mol) -> Chem.Mol:
+    try:
+        return change(mol)
     except CHEMISTRY_ERRORS as error:
         detail = f"{type(error).__name__}: {one_line(error)}"
         raise _RefusedError(Reason.STANDARDIZATION.text(detail)) from error

@@ -95,10 +95,10 @@ class Molecule:
     smiles : str
         SMILES as given, not the standardised one.
     mol : rdkit.Chem.Mol
-        Sanitised, standardised molecule.
+        Sanitised, standardised molecule, its hydrogens implicit or atoms as the parser was told.
     origin : tuple of int, optional
         For every atom of ``mol`` its index among the atoms of ``smiles`` (hydrogens merged, all fragments
-        there). None where standardisation had nothing to do: the indices are the same. Kept here because
+        there), -1 for an added hydrogen. None where nothing was done: the indices are the same. Kept because
         RDKit forgets atom properties when a molecule is pickled, and molecules travel between processes.
     """
 

@@ -34,6 +34,22 @@ class StandardizationPolicy(StrEnum):
     """Clean-up, largest fragment, charges neutralised."""
 
 
+class Hydrogens(StrEnum):
+    """Whether a molecule's hydrogens are atoms of their own.
+
+    Examples
+    --------
+    >>> Hydrogens("explicit")
+    <Hydrogens.EXPLICIT: 'explicit'>
+    """
+
+    IMPLICIT = "implicit"
+    """Hydrogens belong to their heavy atoms."""
+
+    EXPLICIT = "explicit"
+    """Every hydrogen is an atom, behind the atoms of the standardised molecule."""
+
+
 class _Tools(NamedTuple):
     disconnector: rdMolStandardize.MetalDisconnector
     normalizer: rdMolStandardize.Normalizer
@@ -146,20 +162,45 @@ def standardize(mol: Chem.Mol, policy: StandardizationPolicy, one_fragment: bool
     return to_parent(mol)
 
 
+def add_hydrogens(mol: Chem.Mol) -> Chem.Mol:
+    """Make every hydrogen an atom, behind the atoms that are there.
+
+    Parameters
+    ----------
+    mol : rdkit.Chem.Mol
+        Sanitised molecule, as it comes out of `standardize`; it is not changed.
+
+    Returns
+    -------
+    rdkit.Chem.Mol
+        New molecule in the order of ``Chem.AddHs(mol)``; `input_atom_indices` gives -1 for each added atom.
+
+    Examples
+    --------
+    >>> methylamine = add_hydrogens(to_parent(Chem.MolFromSmiles("Cl.CN")))
+    >>> input_atom_indices(methylamine)
+    [1, 2, -1, -1, -1, -1, -1]
+    """
+    result = Chem.AddHs(mol)
+    for index in range(mol.GetNumAtoms(), result.GetNumAtoms()):
+        result.GetAtomWithIdx(index).SetIntProp(INPUT_INDEX_PROPERTY, -1)
+    return result
+
+
 def input_atom_indices(mol: Chem.Mol) -> list[int]:
     """Tell from which atoms of the molecule as given the atoms of a standardised one come.
 
     Parameters
     ----------
     mol : rdkit.Chem.Mol
-        A molecule that came out of `standardize` or `to_parent` in this process: a pickled copy has lost the
-        memory, which is why `Molecule.origin` carries it.
+        A molecule that came out of `standardize`, `to_parent` or `add_hydrogens` in this process: a pickled
+        copy has lost the memory, which is why `Molecule.origin` carries it.
 
     Returns
     -------
     list of int
-        One index per atom, into the atoms of the sanitised input (hydrogens implicit, all fragments there).
-        The identity where standardisation had nothing to do.
+        One index per atom, into the atoms of the sanitised input (hydrogens implicit, all fragments there);
+        -1 for a hydrogen that `add_hydrogens` made an atom. The identity where nothing was done.
 
     Examples
     --------

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from molig.errors import InputError, OutputError, UsageError
-from molig.model import ScreeningModel, load_model
+from molig.model import Objective, ScreeningModel, load_model
 from molig.molecules import Record, Rejection, batched, read_records, smiles_records
 from molig.screening.hits import REJECTION_SCHEMA, HitColumns, TopK, rejection_table, with_ranks
 from molig.screening.ranks import RankRuns
 from molig.screening.results import ScreeningOptions, ScreeningResult
-from molig.screening.writers import STDOUT, OutputTable, check_distinct, check_output
+from molig.screening.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
 
 _SPOOL_ROWS = 16_384
 
@@ -59,7 +59,8 @@ def screen(
     Raises
     ------
     UsageError
-        For an unknown task, column or format, or a path that cannot be written.
+        For an unknown task, column or format, a path that cannot be written, or a regression of several
+        tasks of which none is chosen.
     InputError
         If the library cannot be read or no row could be scored.
     OutputError
@@ -81,10 +82,15 @@ def screen(
         raise UsageError(f"top_k must be at least 1 (got {chosen.top_k})")
     if chosen.task is not None:
         model.task_index(chosen.task)
+    elif model.objective is Objective.REGRESSION and len(model.tasks) > 1:
+        raise UsageError(
+            f"model {model.name!r} predicts values of {len(model.tasks)} tasks, which cannot be ranked "
+            f"together; choose one: task = {' or '.join(map(repr, model.tasks[:10]))}"
+        )
     columns = HitColumns((chosen.task,) if chosen.task else model.tasks)
     if output is not None:
         check_output(output)
-    rejects = _rejects_path(output, rejects)
+    rejects = rejects_path(output, rejects)
     if rejects is not None:
         check_output(rejects)
     check_distinct(library, output, rejects)
@@ -217,11 +223,3 @@ def _records(library: str | Path | Iterable[str], options: ScreeningOptions) -> 
             file_format=options.file_format,
         )
     return smiles_records(library)
-
-
-def _rejects_path(output: str | Path | None, rejects: str | Path | None) -> Path | None:
-    if rejects is not None:
-        return Path(rejects)
-    if output is None or str(output) == STDOUT:
-        return None
-    return Path(output).with_suffix(".rejected.csv")

@@ -26,7 +26,8 @@ class ScreeningOptions:
     Parameters
     ----------
     task : str, optional
-        Score and rank by this task only; by default all tasks, ranked by the highest score.
+        Score and rank by this task only; by default all tasks, ranked by the highest score. A regression
+        of several tasks needs it: their values have units of their own.
     top_k : int, optional
         Keep the k best, best first; by default every row, in the order of the input.
     smiles_column, id_column : str, optional

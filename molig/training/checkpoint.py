@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -30,10 +30,13 @@ class Progress(BaseModel):
     best_epoch : int
         Epoch of the best validation score.
     best_score : float
-        That score, the median ROC-AUC.
+        That score, the median ROC-AUC or R2.
     history : list of dict
         One entry per epoch.
     """
+
+    # Scores may be NaN or infinite; without this they would be written as null.
+    model_config = ConfigDict(ser_json_inf_nan="constants")
 
     fingerprint: str
     epoch: int = 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,33 +14,36 @@ from rdkit import Chem
 
 from molig.errors import InputError, UsageError
 from molig.features import Featurizer, PackedGraphs
-from molig.molecules import Molecule, MoleculeParser, Record, Rejection, batched, read_records
+from molig.model import Objective
+from molig.molecules import Hydrogens, Molecule, MoleculeParser, Record, Rejection, batched, read_records
+from molig.training.labels import LabelReader, check_variety
 
 FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[int], None]
 
-_MISSING = {"", "nan", "na", "null", "none"}
 _CHUNK = 512
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Featurized molecules with their labels.
+    """Featurized molecules with their labels and, if the table tells, their parts of the split.
 
     Parameters
     ----------
     graphs : PackedGraphs
         The molecules.
     labels : array of float, shape (n_mols, n_tasks)
-        1 active, 0 inactive, NaN not measured.
+        1 active, 0 inactive, or any finite value for a regression; NaN not measured.
     tasks : tuple of str
         Names of the label columns.
     rows : array of int, shape (n_mols,)
         Row of each molecule in its file, from 1.
     smiles : tuple of str
-        Canonical SMILES after standardisation; copies of a molecule share it.
+        Canonical SMILES after standardisation, hydrogens implicit; copies of a molecule share it.
     rejections : tuple of Rejection
         Rows that cannot be used, with reasons.
+    given_parts : tuple of str, optional
+        ``"train"``, ``"validation"`` or ``"test"`` of each molecule, as a column of the table gives it.
     """
 
     graphs: PackedGraphs
@@ -50,6 +52,7 @@ class TrainingData:
     rows: npt.NDArray[np.int64]
     smiles: tuple[str, ...]
     rejections: tuple[Rejection, ...]
+    given_parts: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         """Return the number of molecules."""
@@ -62,6 +65,8 @@ def read_training_data(
     parser: MoleculeParser,
     featurizer: Featurizer,
     *,
+    objective: Objective = Objective.CLASSIFICATION,
+    split_column: str | None = None,
     smiles_column: str | None = None,
     progress: Progress | None = None,
 ) -> TrainingData:
@@ -72,11 +77,15 @@ def read_training_data(
     source : str or Path
         File that `molig.molecules.read_records` can read.
     targets : sequence of str
-        Label columns: 1 active, 0 inactive, empty or NaN not measured.
+        Label columns: 1 active, 0 inactive, or values for a regression; empty or NaN not measured.
     parser : MoleculeParser
         Standardisation policy and size limit.
     featurizer : Featurizer
         Feature schema.
+    objective : Objective
+        Whether labels are classes or values.
+    split_column : str, optional
+        Column with the part of every row.
     smiles_column : str, optional
         Where to find the SMILES, if not under a usual name.
     progress : callable, optional
@@ -90,38 +99,41 @@ def read_training_data(
     Raises
     ------
     InputError
-        If no row can be used, or a target has one class only.
+        If no row can be used, a target has one class or one value only, class labels look like values, or a
+        row names no part of the split.
     """
     if not targets:
         raise UsageError("name at least one target column")
-    records = read_records(source, smiles_column=smiles_column, columns=targets)
-    parts: list[PackedGraphs] = []
-    labels: list[list[float]] = []
-    rows: list[int] = []
-    smiles: list[str] = []
+    if split_column in targets:
+        raise UsageError(f"column {split_column!r} cannot be a target and name the parts of the split")
+    reader = LabelReader(targets, objective, split_column)
+    columns = [*targets, *([split_column] if split_column else [])]
+    records = read_records(source, smiles_column=smiles_column, columns=columns)
+    graphs: list[PackedGraphs] = []
+    rows: list[_Row] = []
     rejections: list[Rejection] = []
     for chunk in batched(records, _CHUNK):
-        molecules, values, rejected = _usable(chunk, targets, parser)
+        molecules, found, rejected = _usable(chunk, reader, parser)
         rejections += rejected
         if molecules:
-            parts.append(featurizer.featurize([m.mol for m in molecules]))
-            labels += values
-            rows += [m.row for m in molecules]
-            smiles += [Chem.MolToSmiles(m.mol) for m in molecules]
+            graphs.append(featurizer.featurize([m.mol for m in molecules]))
+            rows += found
         if progress:
             progress(len(chunk))
+    reader.check_values(source)
     if not rows:
         raise InputError(f"{source}: no row can be used for training; first reason: {_first(rejections)}")
-    data = TrainingData(
-        graphs=PackedGraphs.concatenate(parts),
-        labels=np.array(labels),
+    labels = np.array([row.labels for row in rows])
+    check_variety(source, labels, targets, objective)
+    return TrainingData(
+        graphs=PackedGraphs.concatenate(graphs),
+        labels=labels,
         tasks=tuple(targets),
-        rows=np.array(rows),
-        smiles=tuple(smiles),
+        rows=np.array([row.number for row in rows]),
+        smiles=tuple(row.smiles for row in rows),
         rejections=tuple(rejections),
+        given_parts=tuple(row.part for row in rows) if split_column else None,
     )
-    _check_classes(source, data)
-    return data
 
 
 def file_digest(path: str | Path) -> str:
@@ -130,54 +142,37 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class _Row(NamedTuple):
+    """What is kept of a usable row beside its graph."""
+
+    number: int
+    smiles: str
+    labels: list[float]
+    part: str
+
+
 def _usable(
-    records: Sequence[Record], targets: Sequence[str], parser: MoleculeParser
-) -> tuple[list[Molecule], list[list[float]], list[Rejection]]:
-    molecules, values, rejections = [], [], []
+    records: Sequence[Record], reader: LabelReader, parser: MoleculeParser
+) -> tuple[list[Molecule], list[_Row], list[Rejection]]:
+    molecules, rows, rejections = [], [], []
     for record in records:
         parsed = parser.parse(record)
-        labels, problem = _labels(record, targets)
+        labels, problem = reader.labels(record)
+        part = reader.part(record)
         if isinstance(parsed, Rejection):
             rejections.append(parsed)
         elif problem:
             rejections.append(Rejection(record.row, record.id, record.smiles, problem))
         else:
             molecules.append(parsed)
-            values.append(labels)
-    return molecules, values, rejections
+            rows.append(_Row(record.row, _canonical(parsed.mol, parser), labels, part))
+    return molecules, rows, rejections
 
 
-def _labels(record: Record, targets: Sequence[str]) -> tuple[list[float], str | None]:
-    labels = []
-    for target in targets:
-        value = _number(record.fields.get(target))
-        if value is None or not (math.isnan(value) or value in (0.0, 1.0)):
-            return [], f"label {target} = {record.fields.get(target)!r} is neither 0, 1 nor empty"
-        labels.append(value)
-    if all(math.isnan(v) for v in labels):
-        return [], "no label in any target column"
-    return labels, None
-
-
-def _number(value: Any) -> float | None:
-    """Label as a number, NaN if missing, None if it is no number at all."""
-    if value is None or str(value).strip().lower() in _MISSING:
-        return math.nan
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _check_classes(source: str | Path, data: TrainingData) -> None:
-    for column, task in enumerate(data.tasks):
-        labels = data.labels[:, column]
-        actives, inactives = int((labels == 1).sum()), int((labels == 0).sum())
-        if not actives or not inactives:
-            raise InputError(
-                f"{source}: target {task!r} has {actives} actives and {inactives} inactives among the usable "
-                "rows; a task needs both classes: leave it out or add data"
-            )
+def _canonical(mol: Chem.Mol, parser: MoleculeParser) -> str:
+    # The same text whether hydrogens are atoms or not, so that the same seed deals the same split.
+    heavy = Chem.RemoveHs(mol) if parser.hydrogens is Hydrogens.EXPLICIT else mol
+    return str(Chem.MolToSmiles(heavy))
 
 
 def _first(rejections: Iterable[Rejection]) -> str:

@@ -11,13 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from molig.errors import MoligError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.network import WeaveNet, collate
 from molig.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from molig.training.metrics import all_task_metrics, median_auc
+from molig.training.objectives import make_criterion
 from molig.training.recipe import Recipe
 
 FloatArray = npt.NDArray[np.float64]
@@ -38,7 +37,7 @@ class Trainer:
     Parameters
     ----------
     recipe : Recipe
-        Network, optimization and neutral term.
+        Objective, network, optimization and neutral term.
     schema : FeatureSchema
         Schema of the graphs.
     tasks : tuple of str
@@ -76,7 +75,8 @@ class Trainer:
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, options.learning_rate, total_steps=options.epochs * self.steps_per_epoch + 1
         )
-        self.positive_weight = class_weights(train.labels).to(device)
+        self.criterion = make_criterion(recipe, train.labels, tasks, device)
+        self.encoded_labels = self.criterion.encode(train.labels)
         self.copy_weights = size_weights(train.graphs.atom_counts)
         self.progress = Progress(fingerprint=fingerprint)
         self.best = self._snapshot()
@@ -100,7 +100,7 @@ class Trainer:
         Returns
         -------
         WeaveNet
-            With the weights of the best epoch.
+            With the weights of the best epoch; `finished_network` gives it in the unit of the labels.
         """
         while not self._finished():
             loss, neutral = self._run_epoch()
@@ -111,6 +111,10 @@ class Trainer:
                 on_epoch(self.progress.history[-1])
         self.network.load_state_dict(self.best)
         return self.network.eval()
+
+    def finished_network(self) -> WeaveNet:
+        """The fitted network as a model states it: its outputs are logits, or values in the labels' unit."""
+        return self.criterion.finished(self.network).eval()
 
     def _save(self, path: Path) -> None:
         save_checkpoint(
@@ -131,14 +135,14 @@ class Trainer:
         done = self.progress
         done.epoch += 1
         scores = self.scores(self.validation.graphs)
-        auc = median_auc(all_task_metrics(self.validation.labels, scores, self.tasks))
-        # Without a task that has both classes in validation there is nothing to choose by: keep the last.
-        if math.isnan(auc) or auc > done.best_score:
-            done.best_score = auc if not math.isnan(auc) else done.best_score
+        quality = self.criterion.quality(self.validation.labels, scores, self.tasks)
+        # Without a task that has different labels in validation there is nothing to choose by: keep the last.
+        if math.isnan(quality) or quality > done.best_score:
+            done.best_score = quality if not math.isnan(quality) else done.best_score
             done.best_epoch = done.epoch
             self.best = self._snapshot()
-        entry = {"epoch": done.epoch, "loss": loss, "neutral": neutral, "validation_auc": auc}
-        done.history.append(entry)
+        entry = {"epoch": done.epoch, "loss": loss, "neutral": neutral}
+        done.history.append(entry | {f"validation_{self.criterion.name}": quality})
 
     def _snapshot(self) -> dict[str, Tensor]:
         return {k: v.detach().clone() for k, v in self.network.state_dict().items()}
@@ -164,9 +168,9 @@ class Trainer:
         return float(loss), float(neutral)
 
     def _step(self, molecules: npt.NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
-        labels = torch.from_numpy(self.train.labels[molecules]).to(self.device, torch.float32)
-        logits = self.network(collate(self.train.graphs.select(molecules), self.schema).to(self.device))
-        loss = masked_loss(logits, labels, self.positive_weight)
+        labels = torch.from_numpy(self.encoded_labels[molecules]).to(self.device, torch.float32)
+        outputs = self.network(collate(self.train.graphs.select(molecules), self.schema).to(self.device))
+        loss = self.criterion.loss(outputs, labels)
         n_copies = min(self.recipe.neutral.copies, len(self.copy_weights))
         neutral = self._neutral_term(rng.choice(len(self.copy_weights), n_copies, p=self.copy_weights))
         self.optimizer.zero_grad()
@@ -177,20 +181,20 @@ class Trainer:
         return np.array([loss.item(), neutral.item()])
 
     def _neutral_term(self, molecules: npt.NDArray[np.int64]) -> Tensor:
-        """Draw the logits of zero-feature copies to the target, as the network will see them when trained."""
+        """Draw the outputs of zero-feature copies to the target, as the trained network will see them."""
         options = self.recipe.neutral
         if not len(molecules) or not options.weight:
             return torch.zeros((), device=self.device)
         graphs = self.train.graphs.select(molecules)
         batch = collate(graphs, self.schema, np.zeros(len(molecules), dtype=np.float32)).to(self.device)
         self.network.eval()
-        distance = (self.network(batch) - options.logit).square().mean()
+        distance = (self.network(batch) - self.criterion.neutral).square().mean()
         self.network.train()
         term: Tensor = options.weight * distance
         return term
 
     def scores(self, graphs: PackedGraphs, batch_size: int = 256) -> FloatArray:
-        """Logits of molecules with the current weights, shape (n_mols, n_tasks)."""
+        """Outputs of the network for molecules with the current weights, shape (n_mols, n_tasks)."""
         self.network.eval()
         parts = []
         with torch.inference_mode():
@@ -199,13 +203,6 @@ class Trainer:
                 batch = collate(graphs.select(chosen), self.schema).to(self.device)
                 parts.append(self.network(batch).double().cpu().numpy())
         return np.concatenate(parts)
-
-
-def class_weights(labels: FloatArray) -> Tensor:
-    """Weight of an active so that actives and inactives of a task weigh the same, shape (n_tasks,)."""
-    actives = np.maximum((labels == 1).sum(axis=0), 1)
-    inactives = np.maximum((labels == 0).sum(axis=0), 1)
-    return torch.from_numpy(inactives / actives).to(torch.float32)
 
 
 def size_weights(atom_counts: npt.NDArray[np.int64]) -> FloatArray:
@@ -218,25 +215,3 @@ def size_weights(atom_counts: npt.NDArray[np.int64]) -> FloatArray:
     weights = 1 / np.sqrt(frequency[size])
     result: FloatArray = weights / weights.sum()
     return result
-
-
-def masked_loss(logits: Tensor, labels: Tensor, positive_weight: Tensor) -> Tensor:
-    """Weighted cross-entropy, averaged over the labels that were measured.
-
-    Parameters
-    ----------
-    logits, labels : Tensor, shape (n_mols, n_tasks)
-        Labels are 0, 1 or NaN (not measured).
-    positive_weight : Tensor, shape (n_tasks,)
-        Weight of the actives.
-
-    Returns
-    -------
-    Tensor, scalar
-        0 if nothing was measured.
-    """
-    known = ~labels.isnan()
-    losses = functional.binary_cross_entropy_with_logits(
-        logits, labels.nan_to_num(), pos_weight=positive_weight, reduction="none"
-    )
-    return (losses * known).sum() / known.sum().clamp_min(1)

@@ -1,14 +1,15 @@
-"""Quality of a ranking, per task, where labels may be missing."""
+"""Quality of predictions, per task, where labels may be missing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, roc_auc_score
+import pandas as pd
+from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 
-from molig.model import TaskMetrics
+from molig.model import RegressionMetrics, TaskMetrics
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -39,12 +40,67 @@ def task_metrics(labels: FloatArray, scores: FloatArray) -> TaskMetrics:
     )
 
 
+def regression_metrics(labels: FloatArray, values: FloatArray) -> RegressionMetrics:
+    """R2, root mean square error and rank correlation of one task.
+
+    Parameters
+    ----------
+    labels : array of float, shape (n,)
+        Measured values; NaN not measured.
+    values : array of float, shape (n,)
+        Predictions in the same unit.
+
+    Returns
+    -------
+    RegressionMetrics
+        With None for what cannot be told, such as R2 where all labels are equal.
+
+    Examples
+    --------
+    >>> found = regression_metrics(np.array([1.0, 2.0, 3.0, np.nan]), np.array([1.0, 2.0, 4.0, 9.0]))
+    >>> found.r2, found.spearman, found.n
+    (0.5, 1.0, 3)
+    """
+    known = ~np.isnan(labels)
+    labels, values = labels[known], values[known]
+    varied = len(labels) > 0 and labels.min() < labels.max()
+    ranked = varied and values.min() < values.max()
+    return RegressionMetrics(
+        r2=float(r2_score(labels, values)) if varied else None,
+        rmse=float(np.sqrt(np.mean((labels - values) ** 2))) if len(labels) else None,
+        spearman=_rank_correlation(labels, values) if ranked else None,
+        n=len(labels),
+    )
+
+
 def all_task_metrics(labels: FloatArray, scores: FloatArray, tasks: Sequence[str]) -> dict[str, TaskMetrics]:
     """`task_metrics` of every task; arrays of shape (n, n_tasks)."""
     return {task: task_metrics(labels[:, i], scores[:, i]) for i, task in enumerate(tasks)}
 
 
-def median_auc(metrics: dict[str, TaskMetrics]) -> float:
+def all_regression_metrics(
+    labels: FloatArray, values: FloatArray, tasks: Sequence[str]
+) -> dict[str, RegressionMetrics]:
+    """`regression_metrics` of every task; arrays of shape (n, n_tasks)."""
+    return {task: regression_metrics(labels[:, i], values[:, i]) for i, task in enumerate(tasks)}
+
+
+def median_auc(metrics: Mapping[str, TaskMetrics]) -> float:
     """Median over tasks of the ROC-AUC; NaN if no task has both classes."""
-    areas = [m.roc_auc for m in metrics.values() if m.roc_auc is not None]
-    return float(np.median(areas)) if areas else float("nan")
+    return _median([m.roc_auc for m in metrics.values()])
+
+
+def median_r2(metrics: Mapping[str, RegressionMetrics]) -> float:
+    """Median over tasks of the R2; NaN if no task has different values."""
+    return _median([m.r2 for m in metrics.values()])
+
+
+def _median(figures: Sequence[float | None]) -> float:
+    known = [figure for figure in figures if figure is not None]
+    return float(np.median(known)) if known else float("nan")
+
+
+def _rank_correlation(labels: FloatArray, values: FloatArray) -> float:
+    """Spearman's rho: Pearson's correlation of the ranks, equal values sharing their mean rank."""
+    ranks = [pd.Series(a).rank() for a in (labels, values)]
+    return float(ranks[0].corr(ranks[1]))

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
 from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, preset
-from molig.model import MoleculePolicy
+from molig.model import MoleculePolicy, Objective
 from molig.network import NetworkConfig
 
 
@@ -49,23 +49,29 @@ class SplitKind(StrEnum):
     RANDOM = "random"
     STRATIFIED = "stratified"
     SCAFFOLD = "scaffold"
+    GIVEN = "given"
 
 
 class SplitRecipe(_Section):
-    """How the table is divided; copies of a molecule always stay together.
+    """How the table is divided; copies of a molecule stay together unless the table itself parts them.
 
     Parameters
     ----------
-    kind : {"stratified", "random", "scaffold"}
-        ``stratified`` deals the actives of the rare tasks evenly, ``scaffold`` keeps Murcko
-        scaffolds together, the rare ones in validation and test.
+    kind : {"stratified", "random", "scaffold", "given"}
+        ``stratified`` deals the actives of the rare tasks evenly, or for a regression the tenths of the
+        rare tasks' values, ``scaffold`` keeps Murcko scaffolds together, the rare ones in validation and
+        test, ``given`` takes the parts that a column of the table names.
+    column : str
+        For ``given``: column with ``train``, ``validation`` or ``test`` in every row.
     validation, test : float
-        Shares of the molecules.
+        Shares of the molecules. For ``given`` only ``validation`` counts, and only where the column names
+        no validation rows: that share of the training molecules is then drawn for it.
     seed : int
         Seed of the random choice.
     """
 
     kind: SplitKind = SplitKind.STRATIFIED
+    column: str = Field(default="split", min_length=1)
     validation: float = Field(default=0.1, gt=0, lt=1)
     test: float = Field(default=0.1, ge=0, lt=1)
     seed: int = 0
@@ -85,14 +91,18 @@ class NeutralRecipe(_Section):
     copies : int
         Zero-feature copies of training molecules per step; 0 turns the term off.
     weight : float
-        Weight of the squared distance of their logits from the target.
+        Weight of the squared distance of their outputs from the target; for a regression in units of the
+        standard deviation of the training labels.
     logit : float
-        Logit that the zero baseline is drawn to; -4.6 is a probability of 0.01.
+        Logit that the zero baseline of a classification is drawn to; -4.6 is a probability of 0.01.
+    value : float
+        Value, in the unit of the labels, that the zero baseline of a regression is drawn to, for all tasks.
     """
 
     copies: int = Field(default=32, ge=0)
     weight: float = Field(default=0.1, ge=0)
     logit: float = -4.6
+    value: FiniteFloat = 0.0
 
 
 class OptimizationRecipe(_Section):
@@ -130,6 +140,8 @@ class Recipe(_Section):
 
     Parameters
     ----------
+    objective : {"classification", "regression"}
+        Whether labels are classes (1, 0) or values (any number).
     molecules, features, network, split, optimization, neutral : section
         See the classes of the sections.
     weights_dtype : {"float16", "float32"}
@@ -141,6 +153,7 @@ class Recipe(_Section):
     2
     """
 
+    objective: Objective = Objective.CLASSIFICATION
     molecules: MoleculePolicy = MoleculePolicy()
     features: FeatureRecipe = FeatureRecipe()
     network: NetworkConfig = NetworkConfig()

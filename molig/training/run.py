@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,25 +22,25 @@ from molig.errors import OutputError, UsageError
 from molig.features import Featurizer
 from molig.model import (
     BaselineScore,
+    BaselineValue,
     ModelInfo,
+    Objective,
     Provenance,
     ScreeningModel,
-    TaskMetrics,
     build_network,
     model_card,
     resolve_device,
     save_model,
 )
-from molig.molecules import MoleculeParser
 from molig.training.checkpoint import CHECKPOINT_FILE
 from molig.training.dataset import TrainingData, file_digest, read_training_data
+from molig.training.evaluation import baseline_scores, baseline_values, quality
+from molig.training.labels import PARTS
 from molig.training.loop import Part, Trainer
-from molig.training.metrics import all_task_metrics
-from molig.training.recipe import Recipe, write_recipe
-from molig.training.splits import PARTS, split
+from molig.training.recipe import Recipe, SplitKind, write_recipe
+from molig.training.splits import count_copies_in_train, split
 from molig.version import __version__
 
-NEUTRAL_PROBABILITY = 0.02
 _RESERVED = {"row", "id", "smiles", "rank", "best_task"}
 
 
@@ -109,18 +110,18 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
     recipe, device = request.recipe, resolve_device(request.device)
     _check_request(request)
     schema = recipe.features.schema_()
-    parser = MoleculeParser(recipe.molecules.standardization, recipe.molecules.max_heavy_atoms)
     data = read_training_data(
         request.source,
         request.targets,
-        parser,
+        recipe.molecules.parser(),
         Featurizer(schema),
+        objective=recipe.objective,
+        split_column=recipe.split.column if recipe.split.kind is SplitKind.GIVEN else None,
         smiles_column=request.smiles_column,
         progress=progress.rows,
     )
     digest = file_digest(request.source)
-    parts = split(data.smiles, data.labels, recipe.split)
-    _write_inputs(request, data, parts)
+    parts = split(data.smiles, data.labels, recipe.split, objective=recipe.objective, given=data.given_parts)
     trainer = Trainer(
         recipe,
         schema,
@@ -130,6 +131,7 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
         device=device,
         fingerprint=_fingerprint(request, digest),
     )
+    _write_inputs(request, data, parts)
     checkpoint = request.output / CHECKPOINT_FILE
     if request.resume and checkpoint.exists():
         trainer.resume(checkpoint)
@@ -167,6 +169,7 @@ def _finish(
         molig_version=__version__,
         name=request.output.resolve().name,
         tasks=data.tasks,
+        objective=request.recipe.objective,
         feature_schema=schema.to_dict(),
         schema_hash=schema.hash,
         network=request.recipe.network,
@@ -174,16 +177,16 @@ def _finish(
         training=_provenance(request, data, parts, trainer, digest),
         weights_dtype=request.recipe.weights_dtype,
     )
-    stored = save_model(ScreeningModel(info, trainer.network, trainer.device), request.output)
+    stored = save_model(ScreeningModel(info, trainer.finished_network(), trainer.device), request.output)
     held_out = _part(data, parts, "test" if (parts == "test").any() else "validation")
     info = stored.info.model_copy(
         update={
             "metrics": {
-                name: _metrics(stored, _part(data, parts, name))
-                for name in PARTS[1:]
-                if (parts == name).any()
+                name: quality(stored, part.graphs, part.labels)
+                for name, part in ((name, _part(data, parts, name)) for name in PARTS[1:])
+                if len(part.labels)
             },
-            "baseline": _baseline(stored, held_out),
+            "baseline": _baseline(stored, held_out, trainer),
         }
     )
     network = build_network(info)
@@ -194,22 +197,14 @@ def _finish(
     return model
 
 
-def _metrics(model: ScreeningModel, part: Part) -> dict[str, TaskMetrics]:
-    return all_task_metrics(part.labels, model.logits(part.graphs), model.tasks)
-
-
-def _baseline(model: ScreeningModel, part: Part) -> dict[str, BaselineScore]:
+def _baseline(
+    model: ScreeningModel, part: Part, trainer: Trainer
+) -> dict[str, BaselineScore] | dict[str, BaselineValue]:
     """Scores of zero features on the graphs of the molecules."""
-    logits = model.logits(part.graphs, np.zeros(len(part.graphs), dtype=np.float32))
-    scores = 1 / (1 + np.exp(-logits))
-    return {
-        task: BaselineScore(
-            median=float(np.median(scores[:, i])),
-            max=float(scores[:, i].max()),
-            share_neutral=float((scores[:, i] <= NEUTRAL_PROBABILITY).mean()),
-        )
-        for i, task in enumerate(model.tasks)
-    }
+    if model.objective is not Objective.REGRESSION:
+        return baseline_scores(model, part.graphs)
+    sd = np.nanstd(trainer.train.labels, axis=0)
+    return baseline_values(model, part.graphs, trainer.recipe.neutral.value, sd)
 
 
 def _provenance(
@@ -227,7 +222,8 @@ def _provenance(
         n_train=int((parts == "train").sum()),
         n_validation=int((parts == "validation").sum()),
         n_test=int((parts == "test").sum()),
-        split=request.recipe.split.model_dump(mode="json"),
+        n_test_in_train=count_copies_in_train(data.smiles, parts),
+        split=_split_description(request.recipe),
         seed=request.recipe.optimization.seed,
         epochs_run=trainer.progress.epoch,
         best_epoch=trainer.progress.best_epoch,
@@ -241,6 +237,12 @@ def _provenance(
         },
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
     )
+
+
+def _split_description(recipe: Recipe) -> dict[str, Any]:
+    """The choices that mattered for the split."""
+    unused = {"test"} if recipe.split.kind is SplitKind.GIVEN else {"column"}
+    return recipe.split.model_dump(mode="json", exclude=unused)
 
 
 def _command(request: TrainingRequest) -> str:

@@ -12,25 +12,39 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from sklearn.model_selection import train_test_split
 
 from molig.errors import InputError
+from molig.model import Objective
 from molig.training.recipe import SplitKind, SplitRecipe
 
-PARTS = ("train", "validation", "test")
+_TENTHS = np.linspace(0, 1, 11)[1:-1]
 
 Parts = npt.NDArray[np.str_]
 FloatArray = npt.NDArray[np.float64]
 
 
-def split(smiles: Sequence[str], labels: FloatArray, recipe: SplitRecipe) -> Parts:
-    """Assign every molecule to a part; molecules with the same SMILES go to the same part.
+def split(
+    smiles: Sequence[str],
+    labels: FloatArray,
+    recipe: SplitRecipe,
+    *,
+    objective: Objective = Objective.CLASSIFICATION,
+    given: Sequence[str] | None = None,
+) -> Parts:
+    """Assign every molecule to a part; molecules with the same SMILES go to the same part, unless given ones.
+
+    Strata are actives of the rare tasks; with values instead of classes, the tenths of each task's values.
 
     Parameters
     ----------
     smiles : sequence of str
         Canonical SMILES.
     labels : array of float, shape (n_mols, n_tasks)
-        1 active, 0 inactive, NaN not measured.
+        1 active, 0 inactive, or values; NaN not measured.
     recipe : SplitRecipe
         Kind, shares and seed.
+    objective : Objective
+        Whether labels are classes or values.
+    given : sequence of str, optional
+        Parts that the table gives, for a split of kind ``given``.
 
     Returns
     -------
@@ -40,7 +54,7 @@ def split(smiles: Sequence[str], labels: FloatArray, recipe: SplitRecipe) -> Par
     Raises
     ------
     InputError
-        If there are too few molecules for the shares.
+        If there are too few molecules for the shares, or a given split leaves none to train on.
 
     Examples
     --------
@@ -49,18 +63,63 @@ def split(smiles: Sequence[str], labels: FloatArray, recipe: SplitRecipe) -> Par
     >>> int((parts == "test").sum())
     4
     """
+    if recipe.kind is SplitKind.GIVEN:
+        return _as_given(smiles, given or (), recipe)
     unique, first, copy_of = np.unique(np.array(smiles, dtype=object), return_index=True, return_inverse=True)
     if recipe.kind is SplitKind.SCAFFOLD:
         parts = _by_scaffold(unique.tolist(), recipe)
     else:
         strata = None
         if recipe.kind is SplitKind.STRATIFIED:
-            strata = _rarest_active_task(labels)[first]
+            regression = objective is Objective.REGRESSION
+            strata = (_tenth_of_rarest_task if regression else _rarest_active_task)(labels)[first]
         parts = _at_random(len(unique), strata, recipe)
     result: Parts = parts[copy_of]
     if not (result == "train").any() or not (result == "validation").any():
         raise InputError(f"{len(unique)} different molecules are too few for a {recipe.kind.value} split")
     return result
+
+
+def count_copies_in_train(smiles: Sequence[str], parts: Parts) -> int:
+    """Number of test molecules that have a copy, by SMILES, in the training part.
+
+    Parameters
+    ----------
+    smiles : sequence of str
+        Canonical SMILES.
+    parts : array of str, shape (n_mols,)
+        Part of each.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> count_copies_in_train(["C", "CC", "C", "C"], np.array(["train", "train", "test", "test"]))
+    2
+    """
+    in_train = {text for text, part in zip(smiles, parts, strict=True) if part == "train"}
+    return sum(text in in_train for text, part in zip(smiles, parts, strict=True) if part == "test")
+
+
+def _as_given(smiles: Sequence[str], given: Sequence[str], recipe: SplitRecipe) -> Parts:
+    """The given parts; if there is no validation part, some training molecules, copies together, make one."""
+    parts: Parts = np.array(given, dtype="<U10")
+    train = np.flatnonzero(parts == "train")
+    if not len(train):
+        raise InputError(f"column {recipe.column!r} names no row for training among those that can be used")
+    if not (parts == "validation").any():
+        texts = np.array(smiles, dtype=object)[train]
+        unique, copy_of = np.unique(texts, return_inverse=True)
+        size = max(1, round(recipe.validation * len(unique)))
+        if size == len(unique):
+            raise InputError(
+                f"{len(unique)} different training molecules are too few to draw validation from"
+            )
+        drawn = np.random.default_rng(recipe.seed).permutation(len(unique))[:size]
+        parts[train[np.isin(copy_of, drawn)]] = "validation"
+    return parts
 
 
 def murcko_scaffold(smiles: str) -> str:
@@ -87,6 +146,18 @@ def _rarest_active_task(labels: FloatArray) -> npt.NDArray[np.int64]:
     counts = active.sum(axis=0)
     rarity = np.where(active, counts, np.iinfo(np.int64).max)
     return np.where(active.any(axis=1), rarity.argmin(axis=1), -1)
+
+
+def _tenth_of_rarest_task(labels: FloatArray) -> npt.NDArray[np.int64]:
+    """Stratum of a molecule: the rarest task it was measured in, and the tenth of the values there."""
+    known = ~np.isnan(labels)
+    rarity = np.where(known, known.sum(axis=0), np.iinfo(np.int64).max)
+    strata = np.full(len(labels), -1)
+    for task in range(labels.shape[1]):
+        members = known[:, task] & (rarity.argmin(axis=1) == task)
+        edges = np.unique(np.quantile(labels[known[:, task], task], _TENTHS))
+        strata[members] = task * 10 + np.searchsorted(edges, labels[members, task])
+    return strata
 
 
 def _frequent(strata: npt.NDArray[np.int64], size: int, total: int) -> npt.NDArray[np.int64] | None:

@@ -133,9 +133,16 @@ class TestListing:
     def test_models_are_listed_on_stdout(self, molig):
         run = molig("models")
         assert (run.code, run.err) == (0, "")
-        assert "median test ROC-AUC" in run.out
+        assert "median on test" in run.out
         for name in bundled_models():
             assert name in run.out
+
+    def test_a_regression_shows_its_r2(self, molig, small_regression_dir, monkeypatch):
+        monkeypatch.setattr("molig.model.bundled_models", lambda: {"values": small_regression_dir})
+        run = molig("models")
+        assert run.code == 0
+        assert "R2 " in run.out
+        assert "AUC" not in run.out
 
     def test_version_is_on_stdout(self, molig):
         run = molig("--version")

@@ -7,10 +7,10 @@ import json
 import pandas as pd
 import pytest
 from support.libraries import names_in, sha256
-from support.small_model import TASKS, label, nci_smiles, small_recipe
+from support.small_model import TASKS, VALUES, label, nci_smiles, small_recipe, value
 
 from molig.model import load_model
-from molig.training import read_recipe, write_recipe
+from molig.training import parse_recipe, read_recipe, write_recipe
 
 BOTH = ["--target", TASKS[0], "--target", TASKS[1]]
 
@@ -20,6 +20,13 @@ def labelled(nci_file) -> pd.DataFrame:
     """Sixty compounds with their classes, as text."""
     rows = [{"smiles": smiles, **label(smiles)} for smiles in nci_smiles(60)]
     return pd.DataFrame(rows).astype(str)
+
+
+@pytest.fixture(scope="module")
+def measured(nci_file) -> pd.DataFrame:
+    """Sixty compounds with values and given parts."""
+    frame = pd.DataFrame([{"smiles": smiles, **value(smiles)} for smiles in nci_smiles(60)])
+    return frame.assign(split=["train", "train", "train", "test"] * 15)
 
 
 @pytest.fixture
@@ -242,3 +249,61 @@ class TestResult:
         assert run.code == 1
         assert "checkpoint.safetensors is damaged" in run.err
         assert "delete it to start again" in run.err
+
+
+class TestRegression:
+    @pytest.fixture
+    def regression(self, recipe):
+        """Make the recipe one of a regression."""
+
+        def change(**sections):
+            data = small_recipe(epochs=1).model_dump(mode="json") | {"objective": "regression"}
+            write_recipe(parse_recipe(data | sections), recipe)
+
+        change()
+        return change
+
+    def test_values_taken_for_classes_are_told_what_to_do(self, trained, measured, tmp_path):
+        run = trained(measured, "--target", "mass")
+        assert run.code == 1
+        assert 'to predict values write objective = "regression" in a recipe' in run.err
+        assert not (tmp_path / "model" / "model.json").exists()
+
+    def test_train_screen_and_report_r2(self, molig, trained, measured, regression, *, write, tmp_path):
+        run = trained(measured, "--target", VALUES[0], "--target", VALUES[1])
+        assert run.code == 0
+        assert "validation R2 " in run.err
+        assert all(word in run.out for word in ("R2", "RMSE", "Spearman", *VALUES))
+        library = write("library.smi", "CCO\nc1ccccc1\n")
+        assert molig("screen", library, "-m", tmp_path / "model", "--task", "mass").out.startswith(
+            "row,id,smiles,mass"
+        )
+        run = molig("screen", library, "-m", tmp_path / "model")
+        assert run.code == 2
+        assert "choose one: task = 'nitrogens' or 'mass'" in run.err
+
+    def test_copies_in_a_given_split_are_reported(self, trained, measured, regression):
+        regression(split={"kind": "given"})
+        frame = pd.concat([measured, measured.head(1).assign(split="test")])
+        run = trained(frame, "--target", "mass")
+        assert run.code == 0
+        assert "1 of 16 test molecules have a copy in training" in run.err
+
+    def test_a_part_that_is_none(self, trained, measured, regression):
+        regression(split={"kind": "given"})
+        run = trained(measured.assign(split="fold1"), "--target", "mass")
+        assert run.code == 1
+        assert "row 1: column 'split' says 'fold1'" in run.err
+
+    @pytest.mark.data
+    def test_a_benchmark_end_to_end(self, molig, trained, regression, data_dir, *, tmp_path):
+        regression(split={"kind": "given"}, molecules={"hydrogens": "explicit"}, weights_dtype="float16")
+        table = pd.read_parquet(data_dir / "ibenchmark_N.parquet", columns=["smiles", "activity", "split"])
+        table = pd.concat([part.head(60) for _, part in table.groupby("split")])
+        run = trained(table, "--target", "activity")
+        assert run.code == 0
+        info = load_model(tmp_path / "model").info
+        assert (info.training.n_test, info.metrics["test"]["activity"].n) == (60, 60)
+        run = molig("screen", tmp_path / "table.csv", "-m", tmp_path / "model", "--top-k", 5)
+        assert run.code == 0
+        assert len(run.out.splitlines()) == 6

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from molig.errors import ModelFormatError, UnknownNameError, UsageError
 from molig.model import ScreeningModel, bundled_models, load_model, model_card, save_model
@@ -133,3 +134,40 @@ def test_every_bundled_model_loads_and_is_small():
         assert model_card(model.info) == (directory / "CARD.md").read_text()
         assert model.info.training.data_file
         assert (directory / "recipe.toml").exists()
+
+
+def test_a_regression_reads_back(small_regression, small_regression_dir, tmp_path):
+    again = save_model(small_regression, tmp_path / "again")
+    assert again.info == small_regression.info
+    np.testing.assert_array_equal(again.predict(SMILES).scores, small_regression.predict(SMILES).scores)
+    card = (small_regression_dir / "CARD.md").read_text()
+    assert card == model_card(small_regression.info)
+    for task, metrics in small_regression.info.metrics["test"].items():
+        assert (
+            f"| {task} | {metrics.r2:.3f} | {metrics.rmse:.4g} | {metrics.spearman:.3f} | {metrics.n} |"
+            in card
+        )
+    assert "AUC" not in card
+    assert "robability" not in card
+
+
+def test_the_last_layer_of_a_regression_is_never_in_half_precision(small_regression, tmp_path):
+    info = small_regression.info.model_copy(update={"weights_dtype": "float16"})
+    save_model(ScreeningModel(info, small_regression.network), tmp_path / "half")
+    with safe_open(tmp_path / "half" / "weights.safetensors", framework="pt") as file:
+        dtypes = {name: file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118 (not a dict)
+    last = f"head.{len(small_regression.network.head) - 1}"
+    whole = {name for name, dtype in dtypes.items() if dtype is torch.float32}
+    assert whole == {f"{last}.weight", f"{last}.bias"}
+
+
+def test_a_description_of_format_1_reads_as_a_classification(copy):
+    path = copy / "model.json"
+    data = json.loads(path.read_text()) | {"format_version": 1}
+    del data["objective"], data["molecules"]["hydrogens"], data["training"]["n_test_in_train"]
+    path.write_text(json.dumps(data))
+    model = load_model(copy)
+    assert model.info.objective == "classification"
+    assert model.info.molecules.hydrogens == "implicit"
+    again = save_model(model, copy)  # what is written now says the newer version
+    assert again.info.format_version == 2

@@ -6,7 +6,8 @@ import torch
 from support.small_model import label, nci_smiles
 
 from molig.errors import UnknownNameError, UsageError
-from molig.model import resolve_device
+from molig.model import Objective, resolve_device
+from molig.molecules import smiles_records
 from molig.training.metrics import task_metrics
 
 
@@ -78,3 +79,27 @@ def test_gpu_agrees_with_cpu(small_model):
     smiles = ["CCO", "c1ccccc1O", "CC(=O)N"]
     on_gpu = type(small_model)(small_model.info, small_model.network, "cuda").predict_proba(smiles)
     np.testing.assert_allclose(on_gpu, small_model.to("cpu").predict_proba(smiles), atol=1e-5)
+
+
+class TestRegression:
+    def test_predict_gives_values_in_the_unit_of_the_labels(self, small_regression):
+        found = small_regression.predict(["CCO", "bad(", "CCCCCCCCCCCCCCCC"])
+        assert found.objective is small_regression.objective is Objective.REGRESSION
+        assert np.isnan(found.scores[1]).all()
+        assert found.scores[2, small_regression.task_index("mass")] > 50  # Da
+        assert list(found.to_frame().columns) == list(small_regression.tasks)
+        molecules, _ = small_regression.parser.parse_many(smiles_records(["CCO"]))
+        graphs = small_regression.featurize([molecules[0].mol])
+        np.testing.assert_array_equal(small_regression.logits(graphs), found.scores[:1])
+
+    def test_it_has_no_probabilities(self, small_regression):
+        with pytest.raises(UsageError, match=r"'values' is a regression: .* use predict\(smiles\)\.scores"):
+            small_regression.predict_proba(["CCO"])
+        with pytest.raises(UsageError, match="use scores"):
+            _ = small_regression.predict(["CCO"]).proba
+
+    def test_a_classification_keeps_its_probabilities(self, small_model):
+        found = small_model.predict(["CCO"])
+        assert small_model.objective is Objective.CLASSIFICATION
+        np.testing.assert_array_equal(found.proba, found.scores)
+        np.testing.assert_array_equal(found.proba, small_model.predict_proba(["CCO"]))

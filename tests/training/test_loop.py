@@ -11,9 +11,11 @@ from support.small_model import small_recipe
 from molig.errors import InputError, MoligError, UsageError
 from molig.features import Featurizer, preset
 from molig.molecules import MoleculeParser
+from molig.network import collate
 from molig.training import parse_recipe
 from molig.training.checkpoint import CHECKPOINT_FILE
-from molig.training.loop import Part, Trainer, class_weights, masked_loss
+from molig.training.loop import Part, Trainer
+from molig.training.objectives import class_weights, masked_loss
 
 SMILES = [
     "CCO",
@@ -140,6 +142,37 @@ def test_overfits_a_few_molecules():
     run = trainer(epochs=80, batch_size=12)
     run.fit()
     assert run.progress.best_score == 1.0
+
+
+def test_the_neutral_term_is_what_it_says():
+    run = trainer()
+    run.network.eval()
+    graphs = run.train.graphs
+    with torch.no_grad():
+        batch = collate(graphs, run.schema, np.zeros(len(graphs), dtype=np.float32))
+        expected = 0.1 * (run.network(batch) + 4.6).square().mean()
+        assert run._neutral_term(np.arange(len(graphs))).equal(expected)
+
+
+def test_a_run_without_figures_can_be_resumed(tmp_path):
+    """With one class in validation the score of an epoch is NaN, and the best one minus infinity."""
+
+    class StopError(Exception):
+        pass
+
+    def interrupt(entry):
+        if entry["epoch"] == 2:
+            raise StopError
+
+    runs = [trainer(epochs=4) for _ in range(3)]
+    for run in runs:
+        run.validation = Part(run.validation.graphs, np.zeros_like(run.validation.labels))
+    whole, broken, resumed = runs
+    with pytest.raises(StopError):
+        broken.fit(tmp_path / CHECKPOINT_FILE, interrupt)
+    resumed.resume(tmp_path / CHECKPOINT_FILE)
+    assert math.isnan(resumed.progress.history[-1]["validation_auc"])
+    assert digest(resumed.fit()) == digest(whole.fit())
 
 
 def test_baseline_is_drawn_to_its_target():

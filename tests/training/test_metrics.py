@@ -1,9 +1,22 @@
-"""ROC-AUC and PR-AUC against their definitions by counting."""
+"""Figures against their definitions: areas by counting, errors by formula."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import spearmanr
 
-from molig.training.metrics import all_task_metrics, median_auc, task_metrics
+from molig.training.metrics import (
+    all_regression_metrics,
+    all_task_metrics,
+    median_auc,
+    median_r2,
+    regression_metrics,
+    task_metrics,
+)
+
+few_values = arrays(float, 12, elements=st.sampled_from([-3.0, 0.0, 1.0, 2.5, 7.0]))
 
 
 def test_auc_is_the_share_of_pairs_in_order():
@@ -32,3 +45,43 @@ def test_median_leaves_out_tasks_without_auc():
     )
     assert median_auc(metrics) == pytest.approx(np.median([1.0, 0.5]))
     assert np.isnan(median_auc({"b": metrics["b"]}))
+
+
+@given(few_values, few_values)
+def test_regression_figures_by_formula(labels, values):
+    found = regression_metrics(labels, values)
+    error = ((labels - values) ** 2).sum()
+    assert found.rmse == pytest.approx((error / 12) ** 0.5)
+    if len(set(labels)) > 1:
+        assert found.r2 == pytest.approx(1 - error / ((labels - labels.mean()) ** 2).sum())
+    if len(set(labels)) > 1 and len(set(values)) > 1:
+        assert found.spearman == pytest.approx(spearmanr(labels, values).statistic)
+
+
+@given(few_values, few_values, st.floats(0.1, 50), st.floats(-100, 100))
+def test_r2_and_ranks_do_not_know_the_unit(labels, values, scale, shift):
+    one, other = (
+        regression_metrics(labels, values),
+        regression_metrics(labels * scale + shift, values * scale + shift),
+    )
+    assert (one.r2 is None) == (other.r2 is None)
+    if one.r2 is not None:
+        assert other.r2 == pytest.approx(one.r2, rel=1e-6, abs=1e-6)
+    assert other.rmse == pytest.approx(scale * one.rmse, rel=1e-6, abs=1e-9)
+
+
+def test_figures_that_cannot_be_told():
+    nothing = regression_metrics(np.array([np.nan]), np.array([1.0]))
+    assert (nothing.r2, nothing.rmse, nothing.spearman, nothing.n) == (None, None, None, 0)
+    constant = regression_metrics(np.array([2.0, 2.0, np.nan]), np.array([1.0, 3.0, 0.0]))
+    assert (constant.r2, constant.rmse, constant.spearman, constant.n) == (None, 1.0, None, 2)
+    guess = regression_metrics(np.array([1.0, 2.0]), np.array([1.5, 1.5]))
+    assert (guess.r2, guess.spearman) == (0.0, None)
+
+
+def test_median_r2_leaves_out_tasks_without_it():
+    labels = np.array([[1, 1, 0], [1, 2, 1]], dtype=float)
+    values = np.array([[1, 1, 0], [1, 2, 0]], dtype=float)
+    metrics = all_regression_metrics(labels, values, ["a", "b", "c"])
+    assert median_r2(metrics) == pytest.approx(np.median([1.0, -1.0]))
+    assert np.isnan(median_r2({"a": metrics["a"]}))

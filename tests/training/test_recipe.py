@@ -3,6 +3,7 @@
 import pytest
 
 from molig.errors import UsageError
+from molig.model import find_model
 from molig.training import Recipe, parse_recipe, read_recipe, write_recipe
 
 
@@ -36,6 +37,11 @@ def test_unlimited_distance():
         ({"optimization": {"epochs": 0}}, "optimization.epochs.*got 0"),
         ({"network": {"dropout": 1.5}}, "network.dropout"),
         ({"features": {"max_pair_distance": "far"}}, "features.max_pair_distance"),
+        ({"objective": "ranking"}, "objective: .*'ranking'"),
+        ({"objectiv": "regression"}, "unknown key 'objectiv'; did you mean 'objective'"),
+        ({"molecules": {"hydrogens": "some"}}, "molecules.hydrogens: .*'some'"),
+        ({"neutral": {"value": float("inf")}}, "neutral.value"),
+        ({"split": {"kind": "given", "column": ""}}, "split.column"),
     ],
 )
 def test_errors_name_the_key(data, message):
@@ -49,3 +55,22 @@ def test_files_that_are_no_recipe(tmp_path):
     (tmp_path / "bad.toml").write_text("[network\n")
     with pytest.raises(UsageError, match="not valid TOML"):
         read_recipe(tmp_path / "bad.toml")
+
+
+def test_a_recipe_of_before_objectives_reads_as_before():
+    old = read_recipe(find_model("tox21-w2n2-simple") / "recipe.toml")
+    assert old.objective == "classification"
+    assert old.molecules.hydrogens == "implicit"
+    assert old.split.kind == "stratified"
+
+
+def test_round_trip_of_a_regression(tmp_path):
+    data = {
+        "objective": "regression",
+        "molecules": {"hydrogens": "explicit"},
+        "split": {"kind": "given", "column": "fold"},
+        "neutral": {"value": 2.5},
+    }
+    recipe = parse_recipe(data)
+    write_recipe(recipe, tmp_path / "r.toml")
+    assert read_recipe(tmp_path / "r.toml") == recipe

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from support.small_model import nci_smiles
 
 from molig.errors import InputError, UsageError
+from molig.model import Objective
 from molig.training.recipe import SplitRecipe, parse_recipe
-from molig.training.splits import murcko_scaffold, split
+from molig.training.splits import count_copies_in_train, murcko_scaffold, split
 
 KINDS = ["random", "stratified", "scaffold"]
 
@@ -73,3 +74,75 @@ def test_too_few_molecules():
 def test_shares_that_leave_nothing():
     with pytest.raises(UsageError, match=r"recipe: split: .*must leave molecules"):
         parse_recipe({"split": {"validation": 0.5, "test": 0.5}})
+
+
+def test_values_are_dealt_by_tenths():
+    rng = np.random.default_rng(0)
+    values = rng.lognormal(size=(1000, 1))
+    smiles = [f"{'C' * (i % 30 + 1)}{'N' * (i // 30 + 1)}" for i in range(1000)]
+    recipe = SplitRecipe(kind="stratified", validation=0.1, test=0.2)
+    parts = split(smiles, values, recipe, objective=Objective.REGRESSION)
+    edges = np.quantile(values, np.linspace(0, 1, 11)[1:-1])
+    tenth = np.searchsorted(edges, values[:, 0])
+    for name, share in (("test", 20), ("validation", 10)):
+        np.testing.assert_allclose(np.bincount(tenth[parts == name]), share, atol=2)
+
+
+def test_values_of_a_rare_task_are_dealt_by_tenths_of_it():
+    values = np.stack([np.arange(1000.0), np.full(1000, np.nan)], axis=1)
+    values[:50, 1] = np.arange(50.0)
+    smiles = [f"{'C' * (i % 30 + 1)}{'N' * (i // 30 + 1)}" for i in range(1000)]
+    recipe = SplitRecipe(kind="stratified", validation=0.1, test=0.2)
+    parts = split(smiles, values, recipe, objective=Objective.REGRESSION)
+    assert (parts[:50] == "test").sum() == pytest.approx(10, abs=1)
+
+
+@settings(max_examples=25)
+@given(st.sampled_from(KINDS), st.integers(60, 150), st.integers(0, 5))
+def test_values_of_any_kind_can_be_split(kind, n, seed):
+    rng = np.random.default_rng(seed)
+    values = np.round(rng.normal(size=(n, 2)), rng.integers(0, 3))
+    values[rng.random((n, 2)) < 0.4] = np.nan
+    smiles = [text for text in nci_smiles(60) for _ in range(3)][:n]
+    recipe = SplitRecipe(kind=kind, validation=0.2, test=0.2, seed=seed)
+    parts = split(smiles, values, recipe, objective=Objective.REGRESSION)
+    assert set(parts) <= {"train", "validation", "test"}
+    assert count_copies_in_train(smiles, parts) == 0
+
+
+class TestGiven:
+    RECIPE = SplitRecipe(kind="given", validation=0.25, seed=3)
+
+    def test_parts_are_kept(self):
+        given_parts = ["train", "test", "validation", "train"]
+        found = split(["C", "C", "C", "CC"], np.zeros((4, 1)), self.RECIPE, given=given_parts)
+        assert found.tolist() == given_parts
+        assert count_copies_in_train(["C", "C", "C", "CC"], found) == 1
+
+    @given(st.lists(st.sampled_from("CNOFSPIB"), min_size=8, max_size=40), st.integers(0, 3))
+    def test_validation_is_drawn_from_train_with_copies_together(self, texts, seed):
+        texts = [*texts, "CC", "NN", "OO", "C"]
+        given_parts = ["train" if i % 4 else "test" for i in range(len(texts))]
+        recipe = SplitRecipe(kind="given", validation=0.25, seed=seed)
+        found = split(texts, np.zeros((len(texts), 1)), recipe, given=given_parts)
+        again = split(texts, np.zeros((len(texts), 1)), recipe, given=given_parts)
+        assert found.tolist() == again.tolist()
+        assert ((found == "test") == (np.array(given_parts) == "test")).all()
+        drawn, left = (
+            {t for t, p in zip(texts, found, strict=True) if p == n} for n in ("validation", "train")
+        )
+        drawn -= {t for t, p in zip(texts, found, strict=True) if p == "test"} & left
+        known = {t for t, p in zip(texts, given_parts, strict=True) if p == "train"}
+        assert len(drawn) == max(1, round(0.25 * len(known)))
+        assert not drawn & left
+
+    @pytest.mark.parametrize(
+        ("parts", "message"),
+        [
+            (["test"] * 3, "names no row for training"),
+            (["train", "train", "test"], "too few to draw validation"),
+        ],
+    )
+    def test_what_cannot_be_trained_on(self, parts, message):
+        with pytest.raises(InputError, match=message):
+            split(["C", "C", "CC"], np.zeros((3, 1)), self.RECIPE, given=parts)
