@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from molig.attribution.functions import as_ends, check_independent_rows, gradients_on_path
 from molig.attribution.quadrature import AdaptivePath
 from molig.errors import UsageError
 
@@ -26,9 +27,10 @@ class Tolerance:
     Parameters
     ----------
     tol : float
-        Allowed residual, as a share of ``|F(x) - F(x')|``.
+        Allowed residual, as a share of ``|F(x) - F(x')|``; where errors of single attributions are
+        estimated, twice that share of the largest attribution is allowed for them.
     floor : float
-        Smallest ``|F(x) - F(x')|`` that ``tol`` is applied to.
+        Smallest ``|F(x) - F(x')|``, and smallest attribution, that ``tol`` is applied to.
     max_evaluations : int
         Points on one path after which it is given up.
     """
@@ -36,6 +38,14 @@ class Tolerance:
     tol: float = 0.01
     floor: float = 0.01
     max_evaluations: int = 2000
+
+    def residual(self, change: float) -> float:
+        """Allowed residual where the score changes by ``change``."""
+        return self.tol * max(abs(change), self.floor)
+
+    def error(self, largest: float) -> float:
+        """Allowed error of an attribution where the largest one is ``largest``."""
+        return 2 * self.tol * max(abs(largest), self.floor)
 
     def __post_init__(self) -> None:
         """Refuse values that no integral could meet."""
@@ -108,6 +118,7 @@ def integrated_gradients(
     tol: float = 0.01,
     floor: float = 1e-6,
     max_evaluations: int = 2000,
+    check_rows: bool = True,
 ) -> Attributions:
     """Attribute a function's values to its inputs (Sundararajan, Taly, Yan 2016, equation 2).
 
@@ -122,6 +133,8 @@ def integrated_gradients(
         The points to compare with; default zero.
     tol, floor, max_evaluations
         See `Tolerance`.
+    check_rows : bool
+        Whether to try first if a row's value depends on other rows, by evaluating some rows alone.
 
     Returns
     -------
@@ -130,7 +143,8 @@ def integrated_gradients(
     Raises
     ------
     UsageError
-        If shapes do not fit, or the function does not return one finite value per row.
+        If shapes do not fit, the function does not return one finite value per row, or a row's value
+        depends on other rows.
 
     Examples
     --------
@@ -139,15 +153,12 @@ def integrated_gradients(
     >>> found.attributions[0].tolist()
     [[1.0, 0.0]]
     """
-    ends = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    if baselines is None:
-        starts = tuple(torch.zeros_like(x) for x in ends)
-    else:
-        starts = (baselines,) if isinstance(baselines, Tensor) else tuple(baselines)
-    _check_shapes(ends, starts)
+    starts, ends = as_ends(inputs, baselines)
+    if check_rows:
+        check_independent_rows(function, ends)
     evaluate = _on_straight_path(function, starts, ends)
     paths = integrate(len(ends[0]), evaluate, Tolerance(tol, floor, max_evaluations))
-    flat = torch.from_numpy(np.stack([path.integral() for path in paths]))
+    flat = torch.from_numpy(np.stack([path.attributions for path in paths]))
     sizes = [end[0].numel() for end in ends]
     parts = torch.split(flat, sizes, dim=1)
     return Attributions(
@@ -165,47 +176,10 @@ def _on_straight_path(
     steps = tuple(end - start for start, end in zip(starts, ends, strict=True))
 
     def evaluate(rows: Index, points: FloatArray) -> tuple[FloatArray, Sequence[FloatArray]]:
+        values, gradients = gradients_on_path(function, starts, steps, rows, points)
         chosen = torch.from_numpy(rows).to(ends[0].device)
-        at = torch.from_numpy(points)
-        here = tuple(
-            (start[chosen] + _as_factor(at, step) * step[chosen]).requires_grad_()
-            for start, step in zip(starts, steps, strict=True)
-        )
-        values = _checked(function(*here), len(rows))
-        gradients = torch.autograd.grad(values.sum(), here, allow_unused=True)
-        densities = [
-            torch.zeros_like(step[chosen]) if gradient is None else gradient * step[chosen]
-            for gradient, step in zip(gradients, steps, strict=True)
-        ]
-        flat = torch.cat([density.flatten(1) for density in densities], dim=1)
-        return values.detach().double().cpu().numpy(), list(flat.double().cpu().numpy())
+        densities = [gradient * step[chosen] for gradient, step in zip(gradients, steps, strict=True)]
+        flat = torch.cat([density.reshape(len(rows), -1) for density in densities], dim=1)
+        return values.double().cpu().numpy(), list(flat.double().cpu().numpy())
 
     return evaluate
-
-
-def _as_factor(points: Tensor, like: Tensor) -> Tensor:
-    return points.to(like).view(-1, *[1] * (like.dim() - 1))
-
-
-def _check_shapes(ends: tuple[Tensor, ...], starts: tuple[Tensor, ...]) -> None:
-    if not ends or any(not end.is_floating_point() or end.dim() < 1 for end in ends):
-        raise UsageError("inputs must be floating-point tensors with rows first")
-    if len({len(end) for end in ends}) > 1 or not len(ends[0]):
-        raise UsageError(
-            f"inputs must have the same number of rows, at least 1 (got {[len(e) for e in ends]})"
-        )
-    shapes = [tuple(end.shape) for end in ends]
-    found = [tuple(start.shape) for start in starts]
-    if shapes != found:
-        raise UsageError(f"baselines must have the shapes of the inputs: expected {shapes} (got {found})")
-
-
-def _checked(values: Tensor, n_rows: int) -> Tensor:
-    if values.shape != (n_rows,):
-        raise UsageError(
-            "the function must return one value per row: "
-            f"expected shape ({n_rows},) (got {tuple(values.shape)})"
-        )
-    if not bool(values.isfinite().all()):
-        raise UsageError("the function returned values that are not finite on the path")
-    return values

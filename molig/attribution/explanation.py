@@ -30,7 +30,7 @@ class Explanation:
     mol : Mol
         The molecule that was scored, after standardisation; all atom numbers refer to it.
     task, target : str
-        Output that was attributed, and whether its probability or its logit.
+        Output that was attributed, and whether its probability, its logit, or the value of a regression.
     score, baseline_score : float
         F(x), and F(x') where all features are zero.
     residual : float
@@ -48,6 +48,13 @@ class Explanation:
         numeric column.
     pair_attributions : array of float, shape (n_pairs, n pair entries)
         The same for pairs.
+    error : float
+        Estimate of the largest error of a single attribution; NaN for methods without an estimate.
+    method : str
+        How the score was attributed, see `Method`. Methods that take whole atoms away give one number per
+        atom, shape (n_atoms, 1), and none per pair, shape (n_pairs, 0).
+    baseline : str
+        What the molecule was compared with; names joined by commas if attributions were averaged.
 
     Examples
     --------
@@ -71,6 +78,9 @@ class Explanation:
     graph: MolGraph
     atom_attributions: FloatArray
     pair_attributions: FloatArray
+    error: float = float("nan")
+    method: str = "integrated_gradients"
+    baseline: str = "zero"
 
     def __repr__(self) -> str:
         """One line: molecule, score, baseline, residual."""
@@ -179,7 +189,7 @@ class Explanation:
         own = share_pairs(
             self.own_atom_scores, np.where(self._bonded, 0.0, self.pair_scores), self.graph.pair_atoms
         )
-        symbol = "p" if self.target == "probability" else "logit"
+        symbol = {"probability": "p"}.get(self.target, self.target)
         lines = (
             f"{self.task} · {symbol} = {self.score:.3f}",
             f"baseline {self.baseline_score:.3f} · residual {self.residual:+.1e}"
@@ -209,6 +219,8 @@ class Explanation:
     def _entries(self, level: str) -> list[tuple[int, str, str, float, float]]:
         """(row, block, category, value, score) of every feature that is present."""
         graph, is_atom = self.graph, level == "atom"
+        if not self.pair_attributions.shape[1] and graph.pair_codes.shape[1] + graph.pair_values.shape[1]:
+            return self._whole_atoms() if is_atom else []
         codes = graph.atom_codes if is_atom else graph.pair_codes
         values = graph.atom_values if is_atom else graph.pair_values
         scores = self.atom_attributions if is_atom else self.pair_attributions
@@ -228,3 +240,8 @@ class Explanation:
                     )
                 numeric, entry = numeric + 1, entry + 1
         return sorted(found, key=lambda item: item[0])
+
+    def _whole_atoms(self) -> list[tuple[int, str, str, float, float]]:
+        symbols = [atom.GetSymbol() for atom in self.mol.GetAtoms()]
+        scores = enumerate(zip(symbols, self.own_atom_scores.tolist(), strict=True))
+        return [(i, "atom", symbol, 1.0, score) for i, (symbol, score) in scores]

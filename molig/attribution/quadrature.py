@@ -43,7 +43,7 @@ class AdaptivePath:
     >>> path = AdaptivePath(tol=1e-6)
     >>> while len(a := path.pending):
     ...     path.add(a**3, 3 * a[:, None] ** 2)
-    >>> float(path.integral()[0]), path.converged
+    >>> float(path.attributions[0]), path.converged
     (1.0, True)
     """
 
@@ -115,7 +115,8 @@ class AdaptivePath:
         """Whether the residual is within the tolerance."""
         return bool(abs(self.residual) <= self.allowed)
 
-    def integral(self) -> FloatArray:
+    @property
+    def attributions(self) -> FloatArray:
         """Attributions, shape (n_features,)."""
         weights = np.zeros(len(self._points))
         for panel in self._panels:

@@ -59,7 +59,7 @@ class _GaussianHistogram(torch.autograd.Function):
         ctx.save_for_backward(atoms, counts)
         out = atoms.new_empty(len(counts), len(MEANS), atoms.shape[1])
         for chunk, indicator in _chunks(counts, atoms.dtype):
-            out[chunk.mols] = (indicator @ _memberships(atoms[chunk.atoms])).transpose(0, 1)
+            out[chunk.mols] = (indicator @ memberships(atoms[chunk.atoms])).transpose(0, 1)
         return out.flatten(1)
 
     @staticmethod
@@ -69,11 +69,11 @@ class _GaussianHistogram(torch.autograd.Function):
         out = torch.empty_like(atoms)
         for chunk, indicator in _chunks(counts, atoms.dtype):
             spread = indicator.t() @ grad[chunk.mols].transpose(0, 1)
-            out[chunk.atoms] = _pull_back(atoms[chunk.atoms], spread)
+            out[chunk.atoms] = pull_back_memberships(atoms[chunk.atoms], spread)
         return out, None
 
 
-def _memberships(atoms: Tensor) -> Tensor:
+def memberships(atoms: Tensor) -> Tensor:
     """Normalised memberships, shape (11, n_atoms, channels)."""
     mean, precision = _constants(atoms)
     members = atoms.clamp(-_SATURATED, _SATURATED) - mean
@@ -81,10 +81,10 @@ def _memberships(atoms: Tensor) -> Tensor:
     return members.mul_(members.sum(0).reciprocal_())
 
 
-def _pull_back(atoms: Tensor, grad: Tensor) -> Tensor:
+def pull_back_memberships(atoms: Tensor, grad: Tensor) -> Tensor:
     """Gradient with respect to atoms: sum_k p_k (g_k - sum_j p_j g_j) d log p_k / dx."""
     mean, precision = _constants(atoms)
-    members = _memberships(atoms)
+    members = memberships(atoms)
     weighted = grad.mul_(members)
     weighted.addcmul_(members, weighted.sum(0).expand_as(members), value=-1)
     slope = (mean - atoms.clamp(-_SATURATED, _SATURATED)).mul_(precision)

@@ -21,7 +21,7 @@ def integrate(value, slopes, **options):
 def test_a_cubic_needs_no_refinement():
     path = integrate(lambda a: a**4, lambda a: 4 * a[:, None] ** 3, tol=1e-9)
     assert path.n_evaluations == 17
-    assert path.integral()[0] == pytest.approx(1)
+    assert path.attributions[0] == pytest.approx(1)
 
 
 @given(st.floats(0.01, 0.99), st.floats(0.5, 20))
@@ -33,7 +33,7 @@ def test_a_kink_is_found_wherever_it_is(kink, slope):
     )
     exact = slope * (1 - kink)
     assert path.converged
-    np.testing.assert_allclose(path.integral(), [exact / 4, exact * 3 / 4], atol=1e-4 * max(exact, 0.01))
+    np.testing.assert_allclose(path.attributions, [exact / 4, exact * 3 / 4], atol=1e-4 * max(exact, 0.01))
     assert path.n_evaluations < 60
 
 
@@ -42,14 +42,14 @@ def test_errors_of_opposite_sign_do_not_count_as_convergence():
     value = lambda a: np.maximum(a - 1 / 3, 0) - np.maximum(a - 2 / 3, 0)  # noqa: E731
     slopes = lambda a: np.stack([a > 1 / 3, -1.0 * (a > 2 / 3)], axis=1)  # noqa: E731
     path = integrate(value, slopes, tol=1e-3)
-    np.testing.assert_allclose(path.integral(), [2 / 3, -1 / 3], atol=2e-3)
+    np.testing.assert_allclose(path.attributions, [2 / 3, -1 / 3], atol=2e-3)
 
 
 def test_a_steep_sigmoid():
     sigmoid = lambda a: 1 / (1 + np.exp(-200 * (a - 0.77)))  # noqa: E731
     path = integrate(sigmoid, lambda a: 200 * (sigmoid(a) * (1 - sigmoid(a)))[:, None], tol=1e-3)
     assert path.converged
-    assert path.integral()[0] == pytest.approx(1, abs=1e-3)
+    assert path.attributions[0] == pytest.approx(1, abs=1e-3)
     assert path.n_evaluations < 120
 
 

@@ -1,0 +1,261 @@
+"""Explaining molecules in a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from molig.attribution.baselines import Baseline, resolve_baselines
+from molig.attribution.engine import Tolerance
+from molig.attribution.explanation import Explanation
+from molig.attribution.methods import Method, answer
+from molig.attribution.protocol import ExplainableModel, check_explainable
+from molig.attribution.questions import Found, Question
+from molig.attribution.targets import Target
+from molig.errors import UnknownNameError, UsageError
+from molig.features import MolGraph, PackedGraphs
+from molig.model import BaselineValue, ScreeningModel
+from molig.molecules import Molecule, Record, Rejection, batched
+
+Index = npt.NDArray[np.int64]
+ByTask = list[Explanation]
+
+# Molecules whose path points share batches: few where nearly every atom has a feature row of its own.
+_GROUP = 64
+_GROUP_NUMERIC = 8
+# Below this tolerance single precision would be felt.
+_SINGLE_PRECISION_TOL = 1e-3
+
+
+class Explainer:
+    """Explanations with fixed options.
+
+    Parameters
+    ----------
+    model : ExplainableModel
+        The model.
+    task : str, optional
+        Which of its tasks; by default each molecule's highest-scoring one. The values of a regression
+        cannot be compared among tasks: of several, one must be named.
+    target : {"probability", "logit", "value"}, optional
+        Score to attribute; by default the probability, or the value that a regression predicts.
+    method : str
+        One of `Method`: ``"integrated_gradients"``, ``"gradient_x_input"``, ``"occlusion"`` or
+        ``"leave_one_atom_out"``.
+    baseline : str, Baseline, or several
+        What molecules are compared with; attributions over several baselines are averaged.
+    tol : float
+        Allowed completeness residual, as a share of ``|F(x) - F(x')|``. The estimated error of any
+        attribution is held below twice this share of the largest one.
+    floor : float, optional
+        Smallest ``|F(x) - F(x')|``, and smallest attribution, that ``tol`` is applied to; by default 0.01,
+        for a regression 0.01 standard deviations of the labels.
+    max_evaluations : int
+        Points on the path of one molecule after which it is reported as not converged.
+    precision : {"auto", "single", "double"}
+        Floating-point type; ``"auto"`` takes double for ``tol`` below 0.001.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, an impossible tolerance, or a model that cannot be explained.
+
+    Examples
+    --------
+    >>> from molig import load_model
+    >>> explainer = Explainer(load_model("tox21-w2n2-simple"), task="SR-ARE", method="occlusion")
+    >>> (why,) = explainer.explain_records([Record(1, "phenol", "c1ccccc1O")])
+    >>> len(why.atom_scores)
+    7
+    """
+
+    def __init__(
+        self,
+        model: ExplainableModel,
+        *,
+        task: str | None = None,
+        target: str | None = None,
+        method: str = Method.INTEGRATED_GRADIENTS,
+        baseline: str | Baseline | Iterable[str | Baseline] = "zero",
+        tol: float = 0.01,
+        floor: float | None = None,
+        max_evaluations: int = 2000,
+        precision: str = "auto",
+    ) -> None:
+        check_explainable(model)
+        if task is not None and task not in model.tasks:
+            raise UnknownNameError("task", task, model.tasks)
+        self.task = None if task is None else model.tasks.index(task)
+        self.target = Target.of(target, model.objective)
+        self.method = Method.of(method)
+        self.baselines = resolve_baselines(baseline, model.schema)
+        self.tolerance = Tolerance(tol, _floor(model) if floor is None else floor, max_evaluations)
+        self.model = _with_precision(model, precision, tol)
+        numeric = any(
+            b.kind != "categorical" for level in ("atom", "pair") for b in model.schema.blocks(level)
+        )
+        self._group = _GROUP_NUMERIC if numeric else _GROUP
+
+    def explain_records(self, records: Iterable[Record]) -> Iterator[Explanation | Rejection]:
+        """Explain a stream of records, in order, with bounded memory.
+
+        Parameters
+        ----------
+        records : iterable of Record
+            The molecules.
+
+        Yields
+        ------
+        Explanation or Rejection
+            One per record.
+        """
+        for found in self._stream(records, all_tasks=False):
+            yield found if isinstance(found, Rejection) else found[0]
+
+    def explain_all_tasks(self, records: Iterable[Record]) -> Iterator[ByTask | Rejection]:
+        """Explain every task of every record; the tasks of a molecule share their forward passes.
+
+        Parameters
+        ----------
+        records : iterable of Record
+            The molecules.
+
+        Yields
+        ------
+        list of Explanation, or Rejection
+            One per record; the list has one explanation per task, in the model's order.
+        """
+        yield from self._stream(records, all_tasks=True)
+
+    def explain_molecules(self, molecules: Sequence[Molecule]) -> list[Explanation]:
+        """Explain parsed molecules together.
+
+        Parameters
+        ----------
+        molecules : sequence of Molecule
+            Accepted by the model's parser.
+
+        Returns
+        -------
+        list of Explanation
+            One per molecule.
+        """
+        return [only for (only,) in self._explain(molecules, all_tasks=False)]
+
+    def _explain(self, molecules: Sequence[Molecule], *, all_tasks: bool) -> list[ByTask]:
+        """Of each molecule its one task, or all."""
+        if not molecules:
+            return []
+        graphs = self.model.featurize([m.mol for m in molecules])
+        tasks = self._tasks(graphs, all_tasks)
+        found = self._answers(graphs, tasks)
+        n_tasks = tasks.shape[1]
+        return [
+            [
+                self._explanation(molecule, graph, int(tasks[i, t]), found[i * n_tasks + t])
+                for t in range(n_tasks)
+            ]
+            for i, (molecule, graph) in enumerate(zip(molecules, graphs, strict=True))
+        ]
+
+    def _stream(self, records: Iterable[Record], *, all_tasks: bool) -> Iterator[ByTask | Rejection]:
+        for group in batched(records, self._group):
+            molecules, rejections = self.model.parser.parse_many(group)
+            by_row: dict[int, ByTask | Rejection] = {r.row: r for r in rejections}
+            explained = self._explain(molecules, all_tasks=all_tasks)
+            for molecule, found in zip(molecules, explained, strict=True):
+                by_row[molecule.row] = _finite(molecule, found)
+            yield from (by_row[record.row] for record in group)
+
+    def _tasks(self, graphs: PackedGraphs, all_tasks: bool) -> Index:
+        if all_tasks:
+            return np.tile(np.arange(len(self.model.tasks)), (len(graphs), 1))
+        if self.task is not None:
+            return np.full((len(graphs), 1), self.task)
+        if self.target is Target.VALUE and len(self.model.tasks) > 1:
+            raise UsageError(f"name one of the tasks, whose units differ: {', '.join(self.model.tasks)}")
+        outputs = self.model.relax(graphs).outputs(np.arange(len(graphs)))
+        return np.asarray(outputs.argmax(axis=1))[:, None]
+
+    def _answers(self, graphs: PackedGraphs, tasks: Index) -> list[Found]:
+        answers = []
+        for baseline in self.baselines:
+            relaxed = self.model.relax(graphs, (baseline.atom_row, baseline.pair_row))
+            question = Question(self.model, graphs, relaxed, tasks, self.target, self.tolerance)
+            answers.append(answer(self.method, question))
+        return answers[0] if len(answers) == 1 else [_mean(each) for each in zip(*answers, strict=True)]
+
+    def _explanation(self, molecule: Molecule, graph: MolGraph, task: int, found: Found) -> Explanation:
+        n_atoms, n_pairs = len(graph.atom_codes), len(graph.pair_codes)
+        if self.method.whole_atoms:
+            n_entries, n_pair_entries = 1, 0
+        else:
+            n_entries = graph.atom_codes.shape[1] + graph.atom_values.shape[1]
+            n_pair_entries = graph.pair_codes.shape[1] + graph.pair_values.shape[1]
+        cut = n_atoms * n_entries
+        return Explanation(
+            id=molecule.id,
+            smiles=molecule.smiles,
+            mol=molecule.mol,
+            task=self.model.tasks[task],
+            target=self.target.value,
+            score=found.end,
+            baseline_score=found.start,
+            residual=found.residual,
+            converged=found.converged,
+            n_evaluations=found.n_evaluations,
+            schema=self.model.schema,
+            graph=graph,
+            atom_attributions=found.attributions[:cut].reshape(n_atoms, n_entries),
+            pair_attributions=found.attributions[cut:].reshape(n_pairs, n_pair_entries),
+            error=found.error,
+            method=self.method.value,
+            baseline=", ".join(b.name for b in self.baselines),
+        )
+
+
+def _finite(molecule: Molecule, found: ByTask) -> ByTask | Rejection:
+    """Reject a molecule whose score is not a number: nothing about it could be relied on."""
+    for explanation in found:
+        if not np.isfinite(explanation.score - explanation.baseline_score + explanation.residual):
+            reason = (
+                f"the {explanation.target} of {explanation.task} is not finite on the path from baseline "
+                f"({explanation.baseline_score}) to molecule ({explanation.score})"
+            )
+            return Rejection(molecule.row, molecule.id, molecule.smiles, reason)
+    return found
+
+
+def _mean(found: Sequence[Found]) -> Found:
+    """Average over baselines."""
+    return Found(
+        start=float(np.mean([f.start for f in found])),
+        end=found[0].end,
+        attributions=np.mean([f.attributions for f in found], axis=0),
+        residual=float(np.mean([f.residual for f in found])),
+        error=float(np.mean([f.error for f in found])),
+        converged=all(f.converged for f in found),
+        n_evaluations=sum(f.n_evaluations for f in found),
+    )
+
+
+def _floor(model: ExplainableModel) -> float:
+    """0.01 of a probability or logit; of a regression 0.01 standard deviations of the labels, if known."""
+    known = model.info.baseline.values() if isinstance(model, ScreeningModel) else ()
+    # The tolerance of a neutral baseline is a tenth of the standard deviation.
+    return min((0.1 * b.tolerance for b in known if isinstance(b, BaselineValue)), default=0.01)
+
+
+def _with_precision(model: ExplainableModel, precision: str, tol: float) -> ExplainableModel:
+    names = ("auto", "single", "double")
+    if precision not in names:
+        raise UnknownNameError("precision", precision, names)
+    if precision == "single" or (precision == "auto" and tol >= _SINGLE_PRECISION_TOL):
+        return model
+    if isinstance(model, ScreeningModel):
+        return model.double()
+    if precision == "double":
+        raise UsageError(f"{type(model).__name__} has no double precision; use precision='single'")
+    return model

@@ -1,0 +1,180 @@
+"""Methods of attribution: what each makes of relaxed molecules."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from molig.attribution.engine import integrate
+from molig.attribution.questions import Found, Question, of_path
+from molig.attribution.walk import by_secants
+from molig.errors import UnknownNameError
+from molig.features import MolGraph, PackedGraphs, pack
+
+FloatArray = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+
+# Tolerance from which on products in bfloat16 do.
+_COARSE_TOL = 0.005
+
+
+class Method(StrEnum):
+    """How a score is attributed."""
+
+    INTEGRATED_GRADIENTS = "integrated_gradients"
+    """Sundararajan, Taly, Yan 2016."""
+
+    GRADIENT_X_INPUT = "gradient_x_input"
+    """Gradient at the molecule times the difference to the baseline."""
+
+    OCCLUSION = "occlusion"
+    """Fall of the score when an atom's features and those of its pairs are set to the baseline."""
+
+    LEAVE_ONE_ATOM_OUT = "leave_one_atom_out"
+    """Fall of the score when an atom and its pairs are taken out of the graph."""
+
+    @classmethod
+    def of(cls, name: str) -> Method:
+        """Find a method; hyphens count as underscores, and "ig" is integrated gradients.
+
+        Raises
+        ------
+        UnknownNameError
+            Naming the nearest one.
+        """
+        folded = name.strip().lower().replace("-", "_")
+        if folded == "ig":
+            return cls.INTEGRATED_GRADIENTS
+        if folded not in list(cls):
+            raise UnknownNameError("method", name, [m.value for m in cls])
+        return cls(folded)
+
+    @property
+    def whole_atoms(self) -> bool:
+        """Whether there is one number per atom, and none per feature or pair."""
+        return self in (Method.OCCLUSION, Method.LEAVE_ONE_ATOM_OUT)
+
+
+def answer(method: Method, question: Question) -> list[Found]:
+    """Attributions of every molecule and task of a question, molecule by molecule."""
+    if method is Method.INTEGRATED_GRADIENTS:
+        # Many tasks are many backward passes, whose largest product may be coarse if the tolerance is.
+        fast = question.tasks.shape[1] > 1 and question.tolerance.tol >= _COARSE_TOL
+        trail = question.relaxed.trail(fast=fast)
+        return _along_path(question) if trail is None else by_secants(question, trail)
+    if method is Method.GRADIENT_X_INPUT:
+        return _gradient(question)
+    return _occlusion(question) if method is Method.OCCLUSION else _leave_out(question)
+
+
+def _along_path(question: Question) -> list[Found]:
+    """Adaptive quadrature of the gradient, for models without secant shares."""
+    molecules, tasks = question.paths
+
+    def evaluate(owners: Index, points: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
+        return _densities(question, molecules[owners], points, tasks[owners])
+
+    paths = integrate(len(molecules), evaluate, question.tolerance)
+    return [of_path(path, float("nan")) for path in paths]
+
+
+def _densities(
+    question: Question, molecules: Index, scales: FloatArray, tasks: Index
+) -> tuple[FloatArray, list[FloatArray]]:
+    """Scores, and their rates of change feature by feature."""
+    found = question.relaxed.densities(molecules, scales, tasks)
+    slopes = question.target.slope(found.values, found.values).tolist()
+    flat = [
+        slope * np.concatenate([atom.ravel(), pair.ravel()])
+        for slope, atom, pair in zip(slopes, found.atoms, found.pairs, strict=True)
+    ]
+    return question.target.score(found.values), flat
+
+
+def _gradient(question: Question) -> list[Found]:
+    molecules, tasks = question.paths
+    ends, flat = _densities(question, molecules, np.ones(len(molecules)), tasks)
+    starts = _scores(question, molecules, tasks, 0.0)
+    return [_judged(question, *found, 2) for found in zip(starts, ends, flat, strict=True)]
+
+
+def _occlusion(question: Question) -> list[Found]:
+    graphs, atoms, pairs = question.graphs, [], []
+    for graph in graphs:
+        n = len(graph.atom_codes)
+        atoms.append(1.0 - np.eye(n))
+        touched = np.zeros((n, len(graph.pair_atoms)))
+        for end in graph.pair_atoms.T:
+            touched[end, np.arange(len(end))] = 1
+        pairs.append(1 - touched)
+    occluded = np.repeat(np.arange(len(graphs)), graphs.atom_counts)
+    factors = [np.concatenate([part.ravel() for part in parts]) for parts in (atoms, pairs)]
+    outputs = question.relaxed.outputs(occluded, *factors)
+    return _falls(question, np.split(outputs, np.cumsum(graphs.atom_counts)[:-1]))
+
+
+def _leave_out(question: Question) -> list[Found]:
+    smaller = [[without_atom(graph, i) for i in range(len(graph.atom_codes))] for graph in question.graphs]
+    outputs = []
+    for index, graphs in enumerate(smaller):
+        if len(graphs) == 1:  # Nothing is left of a single atom but the baseline.
+            outputs.append(question.relaxed.outputs(np.array([index]), *_zeros(question.graphs, [index])))
+        else:
+            relaxed = question.model.relax(pack(graphs))
+            outputs.append(relaxed.outputs(np.arange(len(graphs))))
+    return _falls(question, outputs)
+
+
+def _falls(question: Question, outputs: list[FloatArray]) -> list[Found]:
+    """Falls of the score, from outputs (n_atoms, n_tasks) without each atom."""
+    molecules, tasks = question.paths
+    starts, ends = (_scores(question, molecules, tasks, a) for a in (0.0, 1.0))
+    found = []
+    for molecule, task, start, end in zip(
+        molecules.tolist(), tasks.tolist(), starts.tolist(), ends.tolist(), strict=True
+    ):
+        falls = end - question.target.score(outputs[molecule][:, task])
+        found.append(_judged(question, start, end, falls, 2 + len(falls)))
+    return found
+
+
+def _scores(question: Question, molecules: Index, tasks: Index, scale: float) -> FloatArray:
+    once, which = np.unique(molecules, return_inverse=True)
+    factors = (np.full(len(ones), scale) for ones in _zeros(question.graphs, once))
+    outputs = question.relaxed.outputs(once, *factors)
+    return question.target.score(outputs[which, tasks])
+
+
+def _zeros(graphs: PackedGraphs, molecules: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    chosen = np.asarray(molecules)
+    return np.zeros(int(graphs.atom_counts[chosen].sum())), np.zeros(int(graphs.pair_counts[chosen].sum()))
+
+
+def _judged(question: Question, start: float, end: float, flat: FloatArray, n_evaluations: int) -> Found:
+    residual = float(end - start - flat.sum())
+    converged = abs(residual) <= question.tolerance.residual(end - start)
+    return Found(float(start), float(end), flat, residual, float("nan"), bool(converged), n_evaluations)
+
+
+def without_atom(graph: MolGraph, atom: int) -> MolGraph:
+    """Graph without an atom and its pairs; the other features stay as they are.
+
+    Parameters
+    ----------
+    graph : MolGraph
+        A molecule.
+    atom : int
+        Which atom to take out.
+    """
+    kept_atoms = np.arange(len(graph.atom_codes)) != atom
+    kept_pairs = (graph.pair_atoms != atom).all(axis=1)
+    pairs = graph.pair_atoms[kept_pairs]
+    return MolGraph(
+        graph.atom_codes[kept_atoms],
+        graph.atom_values[kept_atoms],
+        graph.pair_codes[kept_pairs],
+        graph.pair_values[kept_pairs],
+        pairs - (pairs > atom),
+    )

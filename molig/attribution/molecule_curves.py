@@ -1,0 +1,248 @@
+"""Curves of molecules: how score and attributions grow on the way from the baseline to the molecule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rdkit import Chem
+
+from molig.attribution.baselines import Baseline
+from molig.attribution.curves import saturation
+from molig.attribution.explainer import Explainer
+from molig.attribution.projection import share_pairs
+from molig.attribution.protocol import ExplainableModel
+from molig.errors import UsageError
+from molig.features import PackedGraphs
+from molig.molecules import Molecule, Record, Rejection, batched
+
+FloatArray = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+Curves = tuple[FloatArray, FloatArray]
+"""Scores, shape (n_points,), and rates of the atoms, shape (n_points, n_atoms)."""
+
+_N_POINTS = 51
+# Points of a group of molecules, whose attributions feature by feature are in memory at once.
+_POINTS_PER_GROUP = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class MoleculeCurves:
+    """Score and interior gradients of a molecule along the path x' + a (x - x').
+
+    Parameters
+    ----------
+    id, smiles : str
+        Identifier and SMILES as given.
+    mol : Mol
+        The molecule that was scored, after standardisation.
+    task, target : str
+        Output that was followed, and whether its probability, its logit or its value.
+    at : array of float, shape (n_points,)
+        The points a, ascending from 0, the baseline, to 1, the molecule.
+    scores : array of float, shape (n_points,)
+        F at these points.
+    atom_rates : array of float, shape (n_points, n_atoms)
+        Interior gradients at these points: (x - x') dF/dx of the features of each atom and half of that of
+        its pairs. Averaged over all a they are `Explanation.atom_scores`.
+    share : float
+        Share of the score's change that ``reached_at`` looks for.
+    reached_at : float
+        Smallest a at which this share is reached; NaN where the score hardly changes.
+    gradient_share : float
+        Sum of gradient x input at a = 1 as a share of the score's change: 1 where nothing saturates, near 0
+        where the molecule lies on a plateau; NaN where the score hardly changes.
+
+    Examples
+    --------
+    >>> import molig
+    >>> from molig.molecules import smiles_records
+    >>> explainer = Explainer(molig.load_model("tox21-w2n2-simple"), task="SR-MMP")
+    >>> (curves,) = molecule_curves(explainer, smiles_records(["Oc1ccc(cc1[N+]([O-])=O)[N+]([O-])=O"]))
+    >>> bool(curves.reached_at < 0.9 and curves.gradient_share < 0.5)
+    True
+    """
+
+    id: str
+    smiles: str
+    mol: Chem.Mol
+    task: str
+    target: str
+    at: FloatArray
+    scores: FloatArray
+    atom_rates: FloatArray
+    share: float
+    reached_at: float
+    gradient_share: float
+
+    @property
+    def rates(self) -> FloatArray:
+        """Attribution rate dF/da at the points, shape (n_points,); its integral is F(1) - F(0)."""
+        return np.asarray(self.atom_rates.sum(axis=1))
+
+    def atoms_at(self, a: float) -> FloatArray:
+        """Interior gradients of the atoms at one of the points ``at``, shape (n_atoms,).
+
+        Parameters
+        ----------
+        a : float
+            The point.
+
+        Raises
+        ------
+        UsageError
+            If the curves have no such point.
+        """
+        found = np.flatnonzero(np.isclose(self.at, a, rtol=0, atol=1e-9))
+        if not len(found):
+            nearest = self.at[np.abs(self.at - a).argmin()]
+            raise UsageError(f"there is no point a = {a}; the nearest is {nearest:g} (ask for it by `at`)")
+        return np.asarray(self.atom_rates[found[0]])
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per point: ``id, smiles, task, target, a, score, rate, reached_at, gradient_share``."""
+        head = {"id": self.id, "smiles": self.smiles, "task": self.task, "target": self.target}
+        numbers = {"reached_at": self.reached_at, "gradient_share": self.gradient_share}
+        points = pd.DataFrame({"a": self.at, "score": self.scores, "rate": self.rates})
+        return points.assign(**head, **numbers)[[*head, "a", "score", "rate", *numbers]]
+
+
+def molecule_curves(
+    explainer: Explainer | ExplainableModel,
+    molecules: Iterable[Record | Molecule],
+    *,
+    at: npt.ArrayLike | None = None,
+    share: float = 0.9,
+) -> Iterator[MoleculeCurves | Rejection]:
+    """Follow the score of molecules from the baseline to themselves.
+
+    Parameters
+    ----------
+    explainer : Explainer or ExplainableModel
+        Says model, task, target and baseline, and by its ``floor`` from which change of the score on shares
+        of it are taken; method and ``tol`` do not matter. Curves over several baselines are averaged. A
+        model alone stands for an `Explainer` with its defaults.
+    molecules : iterable of Record or Molecule
+        Rows as they were read, or molecules that the model's parser has accepted.
+    at : array-like of float, optional
+        Points a of the path, from 0 to 1; both ends are added. Default 0, 0.02, ... 1.
+    share : float
+        Share of the score's change to look for, above 0 and at most 1. It is found by linear interpolation,
+        so it is as exact as the points are close.
+
+    Returns
+    -------
+    iterator of MoleculeCurves or Rejection
+        One per molecule, in order; memory stays bounded.
+
+    Raises
+    ------
+    UsageError
+        If a point is outside the path, the share is impossible, or the model cannot be explained.
+
+    Examples
+    --------
+    >>> import molig
+    >>> from molig.molecules import smiles_records
+    >>> model = molig.load_model("tox21-w2n2-simple")
+    >>> found = molecule_curves(Explainer(model, task="SR-ARE"), smiles_records(["CCO", "C1CC"]), at=[0.5])
+    >>> [type(one).__name__ for one in found]
+    ['MoleculeCurves', 'Rejection']
+    """
+    known = explainer if isinstance(explainer, Explainer) else Explainer(explainer)
+    if not 0 < share <= 1:
+        raise UsageError(f"share must be above 0 and at most 1 (got {share})")
+    follower = _Follower(known, _points(at), share)
+    return (found for group in batched(molecules, follower.group) for found in follower.follow(group))
+
+
+def _points(at: npt.ArrayLike | None) -> FloatArray:
+    points = np.linspace(0, 1, _N_POINTS) if at is None else np.array(at, dtype=np.float64).ravel()
+    outside = points[~((points >= 0) & (points <= 1))]  # NaN is outside, too
+    if len(outside):
+        raise UsageError(f"points of the path must be from 0 to 1 (got {outside[0]})")
+    return np.union1d(points, [0.0, 1.0])
+
+
+class _Follower:
+    """Curves of groups of molecules, with fixed options."""
+
+    def __init__(self, explainer: Explainer, points: FloatArray, share: float) -> None:
+        self._explainer, self._at, self._share = explainer, points, share
+        self.group = max(1, _POINTS_PER_GROUP // len(points))
+
+    def follow(self, group: list[Record | Molecule]) -> list[MoleculeCurves | Rejection]:
+        """One result per row, in order."""
+        found: list[MoleculeCurves | Rejection | None] = [None] * len(group)
+        places, molecules = [], []
+        for place, row in enumerate(group):
+            parsed = self._explainer.model.parser.parse(row) if isinstance(row, Record) else row
+            if isinstance(parsed, Rejection):
+                found[place] = parsed
+            else:
+                places.append(place)
+                molecules.append(parsed)
+        for place, curves in zip(places, self._curves(molecules), strict=True):
+            found[place] = curves
+        return [one for one in found if one is not None]
+
+    def _curves(self, molecules: list[Molecule]) -> list[MoleculeCurves | Rejection]:
+        if not molecules:
+            return []
+        explainer = self._explainer
+        graphs = explainer.model.featurize([molecule.mol for molecule in molecules])
+        if explainer.task is None:
+            tasks = explainer.model.relax(graphs).outputs(np.arange(len(graphs))).argmax(axis=1)
+        else:
+            tasks = np.full(len(graphs), explainer.task)
+        by_baseline = [self._along_path(graphs, tasks, baseline) for baseline in explainer.baselines]
+        return [
+            self._result(molecule, int(task), [curves[i] for curves in by_baseline])
+            for i, (molecule, task) in enumerate(zip(molecules, tasks, strict=True))
+        ]
+
+    def _along_path(self, graphs: PackedGraphs, tasks: Index, baseline: Baseline) -> list[Curves]:
+        relaxed = self._explainer.model.relax(graphs, (baseline.atom_row, baseline.pair_row))
+        n_points, target = len(self._at), self._explainer.target
+        which = np.repeat(np.arange(len(graphs)), n_points)
+        found = relaxed.densities(which, np.tile(self._at, len(graphs)), tasks[which])
+        scores = target.score(found.values)
+        slopes = target.slope(found.values, found.values).tolist()
+        curves = []
+        for i, graph in enumerate(graphs):
+            part = slice(i * n_points, (i + 1) * n_points)
+            rates = [
+                slope * share_pairs(atoms.sum(axis=1), pairs.sum(axis=1), graph.pair_atoms)
+                for slope, atoms, pairs in zip(
+                    slopes[part], found.atoms[part], found.pairs[part], strict=True
+                )
+            ]
+            curves.append((scores[part], np.array(rates)))
+        return curves
+
+    def _result(self, molecule: Molecule, task: int, curves: list[Curves]) -> MoleculeCurves | Rejection:
+        explainer = self._explainer
+        scores, atom_rates = (np.mean(parts, axis=0) for parts in zip(*curves, strict=True))
+        rates = atom_rates.sum(axis=1)
+        name = explainer.model.tasks[task]
+        bad = self._at[~np.isfinite(scores + rates)]
+        if len(bad):
+            reason = f"the {explainer.target} of {name} or its gradient is not finite at a = {bad[0]:g}"
+            return Rejection(molecule.row, molecule.id, molecule.smiles, reason)
+        found = saturation(self._at, scores, rates, share=self._share, floor=explainer.tolerance.floor)
+        return MoleculeCurves(
+            id=molecule.id,
+            smiles=molecule.smiles,
+            mol=molecule.mol,
+            task=name,
+            target=explainer.target.value,
+            at=self._at,
+            scores=scores,
+            atom_rates=atom_rates,
+            share=self._share,
+            reached_at=float(found.reached_at),
+            gradient_share=float(found.gradient_share),
+        )

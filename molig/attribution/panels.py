@@ -1,0 +1,194 @@
+"""Adaptive integration of a network's gradient by secant panels, with extrapolation.
+
+On each panel of the path the change of the score is shared out by secant slopes, so the attributions add
+up on every panel. Their error falls with the square of the panel's width: two halves are compared with
+the whole, Richardson extrapolation takes the leading error away, and what it took is the estimate of the
+error, panel by panel and feature by feature. Panels are halved where the estimate is large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from molig.attribution.engine import Tolerance
+
+FloatArray = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+
+_FIRST = np.array([[0.0, 0.25], [0.25, 0.5], [0.5, 0.75], [0.75, 1.0]])
+# Halves take away 3/4 of an error that goes with the square of the width.
+_RICHARDSON = 3.0
+# Deepest halving: then a panel is 2^-20 of the path.
+_NARROWEST = 2.0**-20
+
+
+class PanelPath:
+    """Attributions of one molecule and one output.
+
+    Use: share out the change of the score on the `pending` panels, hand the shares to `add`, until
+    `pending` is empty.
+
+    Parameters
+    ----------
+    tolerance : Tolerance
+        When to stop.
+
+    Examples
+    --------
+    >>> path = PanelPath(Tolerance())
+    >>> while len(panels := path.pending):
+    ...     left, right = panels.T
+    ...     path.add(left**2, right**2, (right**2 - left**2)[:, None])
+    >>> float(path.attributions[0]), path.converged
+    (1.0, True)
+    """
+
+    def __init__(self, tolerance: Tolerance) -> None:
+        self._tolerance = tolerance
+        self._scores: dict[float, float] = {}
+        # Stretches that wait for the shares of their halves, and shares of the wholes once they are known.
+        self._waiting = _FIRST
+        self._wholes: FloatArray | None = None
+        self._pending = np.concatenate([_halved(_FIRST), _FIRST[:, None]], axis=1).reshape(-1, 2)
+        # Finished stretches: ends, shares of the halves, errors as seen from the wholes.
+        self._ends = np.zeros((0, 2))
+        self._halves = np.zeros((0, 2, 0))
+        self._errors = np.zeros((0, 0))
+        self._total = self._error = np.zeros(0)
+
+    @property
+    def pending(self) -> FloatArray:
+        """Panels (left, right) whose shares are needed next, shape (n, 2); empty when done."""
+        return self._pending
+
+    def add(self, left: FloatArray, right: FloatArray, shares: FloatArray) -> None:
+        """Take the scores at the ends of the pending panels, shape (n,), and the shares, (n, n_features)."""
+        panels = self._pending
+        self._scores.update(zip(panels[:, 0].tolist(), left.tolist(), strict=True))
+        self._scores.update(zip(panels[:, 1].tolist(), right.tolist(), strict=True))
+        found = shares.reshape(len(self._waiting), -1, shares.shape[1])
+        halves = found[:, :2]
+        wholes = found[:, 2] if self._wholes is None else self._wholes
+        errors = (halves[:, 0] + halves[:, 1] - wholes) / _RICHARDSON
+        n = shares.shape[1]
+        self._ends = np.concatenate([self._ends, self._waiting])
+        self._halves = np.concatenate([self._halves.reshape(-1, 2, n), halves])
+        self._errors = np.concatenate([self._errors.reshape(-1, n), errors])
+        self._error = self._errors.sum(axis=0)
+        self._total = self._halves.sum(axis=(0, 1)) + self._error
+        self._refine()
+
+    @property
+    def n_evaluations(self) -> int:
+        """Number of points of the path that were evaluated."""
+        return len(self._scores)
+
+    @property
+    def start(self) -> float:
+        """F(0), the score of the baseline."""
+        return self._scores[0.0]
+
+    @property
+    def end(self) -> float:
+        """F(1), the score of the molecule."""
+        return self._scores[1.0]
+
+    @property
+    def attributions(self) -> FloatArray:
+        """Attributions, shape (n_features,)."""
+        return self._total
+
+    @property
+    def residual(self) -> float:
+        """F(1) - F(0) minus the sum of the attributions."""
+        return float(self.end - self.start - self._total.sum())
+
+    @property
+    def error(self) -> float:
+        """Estimate of the largest error of a single attribution."""
+        return float(np.abs(self._error).max(initial=0.0))
+
+    @property
+    def converged(self) -> bool:
+        """Whether residual and error are within the tolerance."""
+        allowed = self._tolerance.residual(self.end - self.start)
+        within = abs(self.residual) <= allowed and self.error <= self._allowed_error()
+        # An infinite score would allow an infinite residual.
+        return bool(within and np.isfinite(allowed))
+
+    def _allowed_error(self) -> float:
+        return self._tolerance.error(float(np.abs(self._total).max(initial=0.0)))
+
+    def _refine(self) -> None:
+        self._waiting = self._pending = np.zeros((0, 2))
+        allowed = self._allowed_error()
+        done = self.error <= allowed or self.n_evaluations >= self._tolerance.max_evaluations
+        if done or not np.isfinite(self._total).all():
+            return
+        split = _worst(np.abs(self._errors).max(axis=1), allowed)
+        split &= self._ends[:, 1] - self._ends[:, 0] > _NARROWEST
+        self._waiting = _halved(self._ends[split]).reshape(-1, 2)
+        self._pending = _halved(self._waiting).reshape(-1, 2)
+        self._wholes = self._halves[split].reshape(-1, self._halves.shape[2])
+        self._ends, self._halves, self._errors = (
+            kept[~split] for kept in (self._ends, self._halves, self._errors)
+        )
+
+
+def _halved(ends: FloatArray) -> FloatArray:
+    """Both halves of stretches (n, 2): shape (n, 2, 2)."""
+    halves = np.empty((len(ends), 2, 2))
+    halves[:, 0, 0], halves[:, 1, 1] = ends[:, 0], ends[:, 1]
+    halves[:, 0, 1] = halves[:, 1, 0] = ends.mean(axis=1)
+    return halves
+
+
+def _worst(errors: FloatArray, allowed: float) -> npt.NDArray[np.bool_]:
+    """Mark the largest errors, as few as leave the others with half of what is allowed.
+
+    At most as many as leave an eighth of the present sum, since a halving takes away 3/4 only.
+    """
+    order = np.argsort(-errors, kind="stable")
+    remaining = errors.sum() - np.cumsum(errors[order])
+    bound = 0.5 * max(allowed, 0.25 * float(errors.sum()))
+    marked = np.zeros(len(errors), dtype=bool)
+    marked[order[: int(np.argmax(remaining <= bound)) + 1]] = True
+    return marked
+
+
+Share = Callable[[Index, FloatArray], tuple[FloatArray, FloatArray, list[FloatArray]]]
+"""From paths (n,) and panels (n, 2) to the scores at their left and right ends, and n arrays of shares."""
+
+
+def follow(n_paths: int, share: Share, tolerance: Tolerance) -> list[PanelPath]:
+    """Refine many paths together; a path leaves the batch when it has converged.
+
+    Parameters
+    ----------
+    n_paths : int
+        Number of paths.
+    share : callable
+        Shares out the change of the score on panels of paths.
+    tolerance : Tolerance
+        When to stop.
+
+    Returns
+    -------
+    list of PanelPath
+    """
+    paths = [PanelPath(tolerance) for _ in range(n_paths)]
+    while True:
+        pending = [path.pending for path in paths]
+        owners = np.repeat(np.arange(n_paths), [len(panels) for panels in pending])
+        if not len(owners):
+            return paths
+        left, right, shares = share(owners, np.concatenate(pending))
+        start = 0
+        for path, panels in zip(paths, pending, strict=True):
+            stop = start + len(panels)
+            if stop > start:
+                path.add(left[start:stop], right[start:stop], np.array(shares[start:stop]))
+            start = stop

@@ -1,0 +1,142 @@
+"""What a model must offer to be explained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from rdkit import Chem
+
+from molig.errors import UsageError
+from molig.features import FeatureSchema, PackedGraphs
+from molig.model import Densities, FeatureRows
+from molig.molecules import MoleculeParser
+from molig.secant import Panels, Shares
+
+FloatArray = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+
+
+class PathShares(Protocol):
+    """Shares of the features in the change of outputs between points of a path, without remainder.
+
+    `molig.secant.Trail` is one.
+
+    Attributes
+    ----------
+    fast : bool
+        Whether shares are rounded more coarsely than the outputs.
+    """
+
+    fast: bool
+
+    def visit(self, molecules: Index, scales: FloatArray) -> FloatArray:
+        """Evaluate the outputs, shape (n_points, n_tasks), at points of paths; points are numbered on."""
+
+    def share(self, panels: Panels) -> Shares:
+        """Share out the changes of outputs on panels between visited points."""
+
+
+class RelaxedInputs(Protocol):
+    """Molecules whose features x may take any value x' + a (x - x') between a baseline x' and their own.
+
+    Attributes
+    ----------
+    graphs : PackedGraphs
+        The molecules.
+    """
+
+    graphs: PackedGraphs
+
+    def outputs(
+        self,
+        molecules: Index,
+        atom_factors: npt.ArrayLike | None = None,
+        pair_factors: npt.ArrayLike | None = None,
+    ) -> FloatArray:
+        """Outputs, shape (n_points, n_tasks), with a of its own for every atom and pair; default 1.
+
+        Parameters
+        ----------
+        molecules : array of int, shape (n_points,)
+            Which molecule; it may come several times.
+        atom_factors, pair_factors : array-like of float, optional
+            One per atom, and per pair, of all points.
+        """
+
+    def densities(self, molecules: Index, scales: FloatArray, tasks: Index) -> Densities:
+        """Outputs and (x - x') dF/dx, feature by feature, at points a of the paths of molecules.
+
+        Parameters
+        ----------
+        molecules, scales, tasks : array, shape (n_points,)
+            Which molecule, where on its path, and which output.
+        """
+
+    def trail(self, *, fast: bool = False) -> PathShares | None:
+        """Shares between points of the paths, or None if the model has no such thing.
+
+        Parameters
+        ----------
+        fast : bool
+            Whether they need to add up only to a few tenths of a percent.
+        """
+
+
+@runtime_checkable
+class ExplainableModel(Protocol):
+    """A model that can score relaxed inputs and name them.
+
+    `molig.model.ScreeningModel` is one. Outputs are logits, or for ``objective`` "regression" values.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+
+    @property
+    def objective(self) -> str:
+        """``"classification"`` or ``"regression"``."""
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """Names of the features."""
+
+    @property
+    def parser(self) -> MoleculeParser:
+        """Standardisation of the molecules."""
+
+    def featurize(self, mols: Sequence[Chem.Mol]) -> PackedGraphs:
+        """Turn molecules into features."""
+
+    def relax(self, graphs: PackedGraphs, base: FeatureRows | None = None) -> RelaxedInputs:
+        """Let features move between a baseline (default zero) and their own values."""
+
+
+def check_explainable(model: object) -> None:
+    """Refuse a model that lacks a part of the protocol.
+
+    Parameters
+    ----------
+    model : object
+        The model.
+
+    Raises
+    ------
+    UsageError
+        Naming the missing parts.
+    """
+    needed = ("name", "tasks", "objective", "schema", "parser", "featurize", "relax")
+    missing = [name for name in needed if not hasattr(model, name)]
+    if missing:
+        raise UsageError(
+            f"{type(model).__name__} cannot be explained: it lacks {', '.join(missing)} of "
+            "molig.attribution.ExplainableModel; for a plain torch function use "
+            "molig.attribution.integrated_gradients"
+        )

@@ -1,0 +1,84 @@
+"""Secant slopes of activations: the mean of the derivative between two points of a straight line.
+
+For a unit whose input goes from l to r, the mean of f' over [l, r] is (f(r) - f(l)) / (r - l). It is exact
+also where relu has its kink between l and r. As a rule for a single step from baseline to input these
+slopes are those of DeepLIFT's rescale rule (Shrikumar, Greenside, Kundaje 2017); here the steps are the
+panels of a path, and the result tends to integrated gradients as the panels shrink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from molig.network import Activation
+from molig.secant.loops import relu_pull_back
+
+
+def closeness(dtype: torch.dtype) -> float:
+    """Distance of two inputs below which a difference quotient is lost in rounding.
+
+    The derivative in the middle replaces it there.
+    """
+    return 1e-7 if dtype == torch.float64 else 1e-4
+
+
+def relu_slope(left: Tensor, right: Tensor) -> Tensor:
+    """Share of [left, right] on which the input of a relu is positive; tensors of one shape."""
+    width = right - left
+    # 0/0 where nothing changes.
+    return torch.where(width == 0, (left > 0).to(left), (right.relu() - left.relu()) / width)
+
+
+def silu_slope(left: Tensor, right: Tensor) -> Tensor:
+    """Secant slope of x * sigmoid(x); tensors of one shape."""
+    gate = ((left + right) / 2).sigmoid()
+    derivative = gate * (1 + (left + right) / 2 * (1 - gate))
+    return quotient(functional.silu(right) - functional.silu(left), right - left, derivative)
+
+
+def tanh_slope(left: Tensor, right: Tensor) -> Tensor:
+    """Secant slope of tanh; tensors of one shape."""
+    derivative = 1 - ((left + right) / 2).tanh().square()
+    return quotient(right.tanh() - left.tanh(), right - left, derivative)
+
+
+def quotient(rise: Tensor, width: Tensor, derivative: Tensor) -> Tensor:
+    """Rise over width, or the derivative where the width is too small to divide by."""
+    return torch.where(width.abs() < closeness(width.dtype), derivative, rise / width)
+
+
+SLOPES: dict[Activation, Callable[[Tensor, Tensor], Tensor]] = {
+    Activation.RELU: relu_slope,
+    Activation.SILU: silu_slope,
+}
+
+
+def pull_back(
+    activation: Activation, gradient: Tensor, inputs: Tensor, left: Tensor, right: Tensor
+) -> Tensor:
+    """Multiply a gradient by the secant slopes of an activation.
+
+    Parameters
+    ----------
+    activation : Activation
+        The nonlinearity.
+    gradient : Tensor, shape (n, width)
+        Gradient with respect to its outputs; may be overwritten.
+    inputs : Tensor, shape (n_rows, width)
+        Its inputs at all points.
+    left, right : Tensor of int64, shape (n,)
+        Row of ``inputs`` at the two ends.
+
+    Returns
+    -------
+    Tensor, shape (n, width)
+        Gradient with respect to its inputs.
+    """
+    if activation is Activation.RELU and gradient.device.type == "cpu":
+        relu_pull_back(gradient.numpy(), inputs.numpy(), left.numpy(), right.numpy())
+        return gradient
+    return gradient * SLOPES[activation](inputs[left], inputs[right])

@@ -1,0 +1,49 @@
+"""Fused loops against the same formulas in torch."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from molig.secant.loops import dot_sums, relu_pull_back
+from molig.secant.slopes import relu_slope
+
+TYPES = [np.float32, np.float64]
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@given(n=st.integers(0, 12), width=st.integers(1, 20), seed=st.integers(0, 99))
+def test_relu_pull_back(dtype, n, width, seed):
+    random = np.random.default_rng(seed)
+    inputs = random.normal(size=(7, width)).round(1).astype(dtype)  # rounded: some are equal, some are 0
+    left, right = random.integers(0, 7, (2, n))
+    gradient = random.normal(size=(n, width)).astype(dtype)
+    slope = relu_slope(torch.from_numpy(inputs[left]), torch.from_numpy(inputs[right])).numpy()
+    found = gradient.copy()
+    relu_pull_back(found, inputs, left, right)
+    np.testing.assert_allclose(found, gradient * slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@given(n=st.integers(0, 12), depth=st.integers(1, 20), entries=st.integers(0, 5), seed=st.integers(0, 99))
+def test_dot_sums(dtype, n, depth, entries, seed):
+    random = np.random.default_rng(seed)
+    gradient = random.normal(size=(6, depth)).astype(dtype)
+    table = random.normal(size=(4, entries, depth)).astype(dtype)
+    first, second = random.integers(0, 6, (2, n))
+    second[::2] = first[::2]
+    which = random.integers(0, 4, n)
+    out = np.full((n, entries), np.nan, dtype=dtype)
+    dot_sums(gradient, first, second, table, which, out)
+    both = np.where((first == second)[:, None], gradient[first], gradient[first] + gradient[second])
+    expected = np.einsum("nk,nek->ne", both.astype(np.float64), table[which].astype(np.float64))
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-4 if dtype == np.float32 else 1e-12)
+
+
+def test_not_a_number_reaches_the_sum():
+    out = np.zeros((1, 1), dtype=np.float32)
+    ones = np.ones((1, 1, 3), dtype=np.float32)
+    row = np.array([[1, np.nan, 1]], dtype=np.float32)
+    dot_sums(row, np.zeros(1, int), np.zeros(1, int), ones, np.zeros(1, int), out)
+    assert np.isnan(out).all()
