@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from support.small_model import NCI_FILE, train_small_model
+from support.small_model import NCI_FILE, train_small_model, train_small_regression
 
 from molig.model import ScreeningModel, load_model
 
@@ -31,6 +31,20 @@ def small_model_dir(tmp_path_factory: pytest.TempPathFactory, nci_file: Path) ->
 def small_model(small_model_dir: Path) -> ScreeningModel:
     """The small model, loaded on the CPU."""
     return load_model(small_model_dir)
+
+
+@pytest.fixture(scope="session")
+def small_regression_dir(tmp_path_factory: pytest.TempPathFactory, nci_file: Path) -> Path:
+    """Directory of a tiny regression: tasks "nitrogens" and "mass". Do not write to it."""
+    directory = tmp_path_factory.mktemp("small-regression")
+    train_small_regression(directory)
+    return directory / "values"
+
+
+@pytest.fixture(scope="session")
+def small_regression(small_regression_dir: Path) -> ScreeningModel:
+    """The small regression, loaded on the CPU."""
+    return load_model(small_regression_dir)
 
 
 @pytest.fixture(scope="session")

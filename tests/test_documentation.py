@@ -21,6 +21,7 @@ ROOMS = [
             "depiction",
             "attribution",
             "screening",
+            "evaluation",
             "report",
         )
     ),

@@ -13,6 +13,17 @@ ModelOption = Annotated[
 TaskOption = Annotated[
     str | None, typer.Option("--task", help="Task of the model; default: the highest-scoring one.")
 ]
+MethodOption = Annotated[
+    str,
+    typer.Option("--method", help="integrated_gradients, gradient_x_input, occlusion or leave_one_atom_out."),
+]
+BaselineOption = Annotated[
+    str,
+    typer.Option("--baseline", help="zero, uniform or carbon; several, joined by commas, are averaged."),
+]
+MethodsOption = Annotated[
+    str | None, typer.Option("--methods", help="Methods of attribution, joined by commas.")
+]
 SmilesColumnOption = Annotated[
     str | None, typer.Option("--smiles-column", help="Column with the SMILES, if not under a usual name.")
 ]

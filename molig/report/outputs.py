@@ -1,68 +1,28 @@
-"""Explanations as files: drawings, pages and tables."""
+"""Explanations as files to look at: drawings and pages."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-
-import pyarrow as pa
 
 from molig.attribution import Explanation
 from molig.depiction import draw_png, draw_svg
-from molig.errors import InputError, OutputError, UsageError
+from molig.errors import OutputError, UsageError
 from molig.molecules import Rejection
 from molig.report.contents import Report
 from molig.report.explanations import explanation_card
 from molig.report.render import render_report
-from molig.screening import OutputTable, check_distinct, check_writable
+from molig.report.stream import Counts, Result, require_some
+from molig.report.tables import TABLES
+from molig.screening import check_distinct, check_writable
 
 PICTURES = (".svg", ".png")
-TABLES = (".parquet", ".csv")
 PAGES = (".html",)
+DRAWN = (*PICTURES, *PAGES)
 
 _GRID_COLUMNS = 3
-
-TABLE_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("smiles", pa.string()),
-        ("task", pa.string()),
-        ("target", pa.string()),
-        ("level", pa.string()),
-        ("atom_i", pa.int64()),
-        ("atom_j", pa.int64()),
-        ("bonded", pa.bool_()),
-        ("symbol", pa.string()),
-        ("block", pa.string()),
-        ("category", pa.string()),
-        ("value", pa.float64()),
-        ("score", pa.float64()),
-        ("molecule_score", pa.float64()),
-        ("baseline_score", pa.float64()),
-        ("residual", pa.float64()),
-        ("converged", pa.bool_()),
-    ]
-)
-
-
-@dataclass
-class Counts:
-    """What became of the rows.
-
-    Parameters
-    ----------
-    explained, rejected : int
-        Rows with an explanation, and rows without.
-    unconverged : int
-        Explanations whose residual is above the tolerance.
-    """
-
-    explained: int = 0
-    rejected: int = 0
-    unconverged: int = 0
 
 
 def check_explanation_output(path: Path, source: str | None = None) -> None:
@@ -80,28 +40,26 @@ def check_explanation_output(path: Path, source: str | None = None) -> None:
     UsageError
         Saying what would be accepted.
     """
-    known = (*PICTURES, *PAGES, *TABLES)
+    known = (*DRAWN, *TABLES)
     if path.suffix.lower() not in known:
         raise UsageError(f"cannot tell the format of {path}; use a name ending in {', '.join(known)}")
     check_writable(path)
     check_distinct(source, path)
 
 
-def write_explanations(
-    results: Iterable[Explanation | Rejection], path: Path, *, title: str, noise: float = 0.0
-) -> Counts:
-    """Write explanations in the format that the name of the file asks for.
+def write_explanations(results: Iterable[Result], path: Path, *, title: str, noise: float = 0.0) -> Counts:
+    """Draw explanations, as a picture or on a page.
 
     Parameters
     ----------
     results : iterable of Explanation or Rejection
-        Explanations; a table is written as they come.
+        All that shall be on it; it is held in memory. For tables of whole libraries see `write_table`.
     path : Path
-        .svg or .png (a grid of drawings), .html (a page of cards), .parquet or .csv (a row per feature).
+        .svg or .png (a grid of drawings), or .html (a page of cards).
     title : str
         Title of a page.
     noise : float
-        Grey out scores below this share of the largest, in drawings.
+        Grey out scores below this share of the largest.
 
     Returns
     -------
@@ -109,26 +67,25 @@ def write_explanations(
 
     Raises
     ------
+    UsageError
+        If the name of the file asks for another format.
     InputError
-        If there is nothing to write because every row was rejected.
+        If there is nothing to draw because every row was rejected.
     OutputError
         If the file cannot be written; none stays half-written under its name.
     """
-    counts, rejections = Counts(), list[Rejection]()
-    explanations = _accepted(results, counts, rejections)
     suffix = path.suffix.lower()
-    if suffix in TABLES:
-        _write_table(explanations, path, rejections)
-        return counts
-    listed = list(explanations)
-    _require(listed, rejections)
-    columns = max(_GRID_COLUMNS, math.isqrt(len(listed)))
-    painters: dict[str, Callable[[], bytes]] = {
-        ".svg": lambda: draw_svg([e.panel() for e in listed], columns=columns, noise=noise).encode(),
-        ".png": lambda: draw_png([e.panel() for e in listed], columns=columns, noise=noise),
-        ".html": lambda: _page(listed, rejections, title, noise).encode(),
-    }
-    write_whole(path, painters[suffix]())
+    if suffix not in DRAWN:
+        raise UsageError(f"{path}: explanations are drawn as {', '.join(DRAWN)}")
+    counts, listed, rejections = Counts(), list[Explanation](), list[Rejection]()
+    for result in results:
+        counts.add(result)
+        if isinstance(result, Rejection):
+            rejections.append(result)
+        else:
+            listed.append(result)
+    require_some(counts, rejections[0] if rejections else None)
+    write_whole(path, _draw(suffix, listed, rejections, title, noise))
     return counts
 
 
@@ -157,37 +114,16 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _accepted(
-    results: Iterable[Explanation | Rejection], counts: Counts, rejections: list[Rejection]
-) -> Iterator[Explanation]:
-    for result in results:
-        if isinstance(result, Rejection):
-            counts.rejected += 1
-            rejections.append(result)
-        else:
-            counts.explained += 1
-            counts.unconverged += not result.converged
-            yield result
-
-
-def _write_table(explanations: Iterator[Explanation], path: Path, rejections: list[Rejection]) -> None:
-    first = next(explanations, None)
-    _require(first, rejections)
-    with OutputTable(path, TABLE_SCHEMA) as out:
-        for explanation in _chain(first, explanations):
-            out.write(pa.Table.from_pandas(explanation.to_frame(), schema=TABLE_SCHEMA, preserve_index=False))
-
-
-def _chain(first: Explanation | None, rest: Iterator[Explanation]) -> Iterator[Explanation]:
-    if first is not None:
-        yield first
-    yield from rest
-
-
-def _require(found: object, rejections: list[Rejection]) -> None:
-    if not found:
-        reason = f"; row {rejections[0].row}: {rejections[0].reason}" if rejections else ""
-        raise InputError(f"none of the molecules could be explained{reason}")
+def _draw(
+    suffix: str, listed: list[Explanation], rejections: list[Rejection], title: str, noise: float
+) -> bytes:
+    if suffix in PAGES:
+        return _page(listed, rejections, title, noise).encode()
+    columns = max(_GRID_COLUMNS, math.isqrt(len(listed)))
+    panels = [explanation.panel() for explanation in listed]
+    if suffix == ".svg":
+        return draw_svg(panels, columns=columns, noise=noise).encode()
+    return draw_png(panels, columns=columns, noise=noise)
 
 
 def _page(listed: list[Explanation], rejections: list[Rejection], title: str, noise: float) -> str:

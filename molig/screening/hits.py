@@ -95,6 +95,17 @@ class TopK:
 
 
 def rejection_table(rejections: Sequence[Rejection]) -> pa.Table:
-    """Rejected rows as a table."""
+    """Rejected rows as a table.
+
+    Parameters
+    ----------
+    rejections : sequence of Rejection
+        In the order of the rows; may be empty.
+
+    Returns
+    -------
+    pyarrow.Table
+        With the columns of ``REJECTION_SCHEMA``.
+    """
     columns = [[getattr(r, name) for r in rejections] for name in REJECTION_SCHEMA.names]
     return pa.table(columns, schema=REJECTION_SCHEMA)

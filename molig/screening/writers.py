@@ -17,7 +17,8 @@ from molig.errors import OutputError, UsageError
 STDOUT = "-"
 FORMATS = (".parquet", ".csv")
 
-_ROW_GROUP = 16_384
+ROW_GROUP = 16_384
+"""Rows that a Parquet file gathers into one group unless told otherwise."""
 
 
 class TableWriter(Protocol):
@@ -41,7 +42,9 @@ class OutputTable:
     target : str or Path
         A path ending in .parquet or .csv, or ``"-"`` for CSV on standard output.
     schema : pyarrow.Schema
-        Columns.
+        Columns. Dictionary columns reach the file as what they stand for, such as plain strings.
+    row_group : int
+        Most rows of a group of a Parquet file; so many are held in memory.
 
     Raises
     ------
@@ -49,11 +52,11 @@ class OutputTable:
         If the table cannot be written, for instance because the disk is full.
     """
 
-    def __init__(self, target: str | Path, schema: pa.Schema) -> None:
+    def __init__(self, target: str | Path, schema: pa.Schema, *, row_group: int = ROW_GROUP) -> None:
         self._to_stdout = str(target) == STDOUT
         self._path = Path(target)
         self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
-        self._schema = schema
+        self._schema, self._row_group = schema, row_group
         self._writer: TableWriter | None = None
 
     def __enter__(self) -> Self:
@@ -97,7 +100,7 @@ class OutputTable:
         if self._path.suffix.lower() == ".csv":
             file = open(self._temporary, "w", encoding="utf-8", newline="")  # noqa: SIM115
             return _CsvWriter(file, self._schema, close=True)
-        return _ParquetWriter(self._temporary, self._schema)
+        return _ParquetWriter(self._temporary, self._schema, self._row_group)
 
     def _error(self, err: OSError) -> Exception:
         if isinstance(err, BrokenPipeError):
@@ -108,6 +111,11 @@ class OutputTable:
 
 def check_output(target: str | Path) -> None:
     """Refuse a table that could not be written at the end of a run, before the run.
+
+    Parameters
+    ----------
+    target : str or Path
+        The file to be written, or ``"-"``.
 
     Raises
     ------
@@ -141,9 +149,35 @@ def check_distinct(source: object, *outputs: str | Path | None) -> None:
     """
     places = [Path(p).resolve() for p in outputs if p is not None]
     if len(set(places)) < len(places):
-        raise UsageError(f"hits and rejected rows cannot both go to {outputs[-1]}")
+        raise UsageError(f"results and rejected rows cannot both go to {outputs[-1]}")
     if isinstance(source, str | Path) and str(source) != STDOUT and Path(source).resolve() in places:
         raise UsageError(f"{source} is the library; give the results another name")
+
+
+def rejects_path(output: str | Path | None, rejects: str | Path | None) -> Path | None:
+    """Place of the table of rejected rows: as asked for, or beside the results as ``NAME.rejected.csv``.
+
+    Parameters
+    ----------
+    output : str, Path or None
+        Place of the results; beside standard output and memory there is none.
+    rejects : str, Path or None
+        What was asked for.
+
+    Returns
+    -------
+    Path or None
+
+    Examples
+    --------
+    >>> rejects_path("hits.parquet", None).name
+    'hits.rejected.csv'
+    """
+    if rejects is not None:
+        return Path(rejects)
+    if output is None or str(output) == STDOUT:
+        return None
+    return Path(output).with_suffix(".rejected.csv")
 
 
 def check_writable(path: Path) -> None:
@@ -160,27 +194,40 @@ def check_writable(path: Path) -> None:
 class _ParquetWriter:
     """Gathers rows into row groups: each group leaves a footer entry in memory until the end."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+    def __init__(self, path: Path, schema: pa.Schema, row_group: int) -> None:
+        # The Arrow schema in the footer would make readers return dictionaries.
+        encoded = any(pa.types.is_dictionary(field.type) for field in schema)
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", store_schema=not encoded)
+        self._row_group = row_group
         self._waiting = [schema.empty_table()]
         self._n_waiting = 0
 
     def write(self, table: pa.Table) -> None:
         self._waiting.append(table)
         self._n_waiting += len(table)
-        if self._n_waiting >= _ROW_GROUP:
-            self._write_group()
+        if self._n_waiting >= self._row_group:
+            self._write_groups()
 
     def close(self) -> None:
         try:
             if self._n_waiting:
-                self._write_group()
+                self._write_group(pa.concat_tables(self._waiting))
         finally:
+            self._waiting, self._n_waiting = self._waiting[:1], 0
             self._writer.close()
 
-    def _write_group(self) -> None:
-        self._writer.write_table(pa.concat_tables(self._waiting))
-        self._waiting, self._n_waiting = self._waiting[:1], 0
+    def _write_groups(self) -> None:
+        """Write whole groups; the rest waits for more."""
+        table = pa.concat_tables(self._waiting)
+        n_whole = len(table) // self._row_group * self._row_group
+        for start in range(0, n_whole, self._row_group):
+            self._write_group(table.slice(start, self._row_group))
+        self._waiting = [self._waiting[0], table.slice(n_whole)]
+        self._n_waiting = len(table) - n_whole
+
+    def _write_group(self, table: pa.Table) -> None:
+        # Only one dictionary per column and group is written as such.
+        self._writer.write_table(table.unify_dictionaries().combine_chunks(), row_group_size=self._row_group)
 
 
 class _CsvWriter:
@@ -201,8 +248,21 @@ class _CsvWriter:
 def _texts(column: pa.ChunkedArray) -> list[Any]:
     values: list[Any] = column.to_pylist()
     if pa.types.is_floating(column.type):
-        return [f"{value:.6g}" for value in values]
-    if pa.types.is_string(column.type):
+        return [_digits(value) for value in values]
+    if pa.types.is_list(column.type):
+        return [_json(value) for value in values]
+    if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
         # Before Python 3.13 the csv module does not quote a carriage return, which ends a line elsewhere.
         return [value and value.replace("\r", " ") for value in values]
     return values
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _json(value: Any) -> str:
+    """A list as JSON, its numbers with as many digits as elsewhere in the table."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_json, value)) + "]"
+    return "null" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

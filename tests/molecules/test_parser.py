@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from molig.errors import UnknownNameError, UsageError
-from molig.molecules import Molecule, MoleculeParser, Reason, Record, Rejection, StandardizationPolicy
+from molig.molecules import (
+    Molecule,
+    MoleculeParser,
+    Reason,
+    Record,
+    Rejection,
+    StandardizationPolicy,
+    smiles_records,
+)
 
 PARSER = MoleculeParser()
 
@@ -215,3 +223,47 @@ def test_any_text_is_a_molecule_or_a_rejection(text: str) -> None:
         assert 0 < result.mol.GetNumHeavyAtoms() <= PARSER.max_heavy_atoms
     else:
         assert any(result.reason.startswith(r.value) for r in Reason)
+
+
+EXPLICIT = MoleculeParser(hydrogens="explicit")
+
+
+def test_explicit_hydrogens_are_atoms_behind_the_heavy_ones() -> None:
+    result = EXPLICIT.parse_smiles("[Na+].CC(=O)[O-]")
+    assert isinstance(result, Molecule)
+    assert [atom.GetSymbol() for atom in result.mol.GetAtoms()] == ["C", "C", "O", "O", "H", "H", "H", "H"]
+    assert result.origin == (1, 2, 3, 4, -1, -1, -1, -1)
+    plain = EXPLICIT.parse_smiles("CO")
+    assert isinstance(plain, Molecule)
+    assert plain.origin == (0, 1, -1, -1, -1, -1)
+    again = pickle.loads(pickle.dumps(plain))
+    assert again.origin == plain.origin
+
+
+def test_the_size_limit_counts_heavy_atoms_whatever_becomes_of_hydrogens() -> None:
+    assert isinstance(MoleculeParser(max_heavy_atoms=5, hydrogens="explicit").parse_smiles("CCCCC"), Molecule)
+    assert reason("CCCCCC", MoleculeParser(max_heavy_atoms=5, hydrogens="explicit")).startswith(
+        "too large: 6"
+    )
+
+
+@pytest.mark.parametrize("policy", list(StandardizationPolicy))
+def test_real_compounds_with_hydrogens_are_the_same_compounds(
+    nci_smiles: list[str], policy: StandardizationPolicy
+) -> None:
+    records = list(smiles_records(nci_smiles[:300]))
+    heavy, refused = MoleculeParser(policy).parse_many(records)
+    whole, refused_too = MoleculeParser(policy, hydrogens="explicit").parse_many(records)
+    assert [r.row for r in refused] == [r.row for r in refused_too]
+    for one, other in zip(heavy, whole, strict=True):
+        assert other.mol.GetNumHeavyAtoms() == one.mol.GetNumHeavyAtoms()
+        n = one.mol.GetNumAtoms()
+        assert other.origin is not None
+        assert other.origin[:n] == (one.origin or tuple(range(n)))
+        assert set(other.origin[n:]) <= {-1}
+        assert Chem.MolToSmiles(Chem.RemoveHs(other.mol)) == Chem.MolToSmiles(Chem.RemoveHs(one.mol))
+
+
+def test_unknown_treatment_of_hydrogens() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'explicit'"):
+        MoleculeParser(hydrogens="explizit")

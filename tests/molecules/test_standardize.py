@@ -10,6 +10,7 @@ from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from molig.molecules import (
     StandardizationPolicy,
+    add_hydrogens,
     input_atom_indices,
     is_standard,
     standardize,
@@ -162,3 +163,19 @@ def test_equals_rdkit_on_the_nci_compounds(nci_smiles: list[str]) -> None:
 def test_equals_rdkit_on_screening_sets(data_dir: Path, name: str) -> None:
     smiles = pq.read_table(data_dir / f"{name}.parquet", columns=["smiles"])["smiles"].to_pylist()
     assert assert_equals_reference(smiles[:: max(1, len(smiles) // 3000)]) > 0.85
+
+
+@pytest.mark.parametrize("text", [*STANDARD.values(), *NOT_STANDARD.values(), "Cl.CN", "[Na+].CC(=O)[O-]"])
+def test_hydrogens_come_behind_the_atoms_that_are_there(text: str) -> None:
+    given = Chem.MolFromSmiles(text)
+    standard = standardize(given, StandardizationPolicy.PARENT)
+    origin = input_atom_indices(standard)
+    whole = add_hydrogens(standard)
+    plain = Chem.AddHs(standard)
+    n, n_added = standard.GetNumAtoms(), plain.GetNumAtoms() - standard.GetNumAtoms()
+    assert input_atom_indices(whole) == [*origin, *[-1] * n_added]
+    assert [a.GetAtomicNum() for a in whole.GetAtoms()] == [a.GetAtomicNum() for a in plain.GetAtoms()]
+    assert [a.GetAtomicNum() for a in whole.GetAtoms()][n:] == [1] * n_added
+    assert not any(a.GetTotalNumHs() for a in whole.GetAtoms())
+    assert standard.GetNumAtoms() == n  # untouched
+    assert input_atom_indices(standard) == origin

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rdkit import Chem, RDConfig, rdBase
+from rdkit.Chem import Descriptors
 
 from molig.model import ScreeningModel
 from molig.training import Recipe, TrainingRequest, parse_recipe, train_model
@@ -45,6 +46,26 @@ def write_labelled(path: Path, n: int = 300) -> Path:
         writer = csv.DictWriter(file, ["smiles", *TASKS])
         writer.writeheader()
         writer.writerows({"smiles": smiles, **label(smiles)} for smiles in nci_smiles(n))
+    return path
+
+
+VALUES = ("nitrogens", "mass")
+"""Tasks of the small regression: number of nitrogen atoms, and molecular mass in Da."""
+
+
+def value(smiles: str) -> dict[str, float]:
+    """True values of a molecule."""
+    mol = Chem.MolFromSmiles(smiles)
+    nitrogens = sum(atom.GetAtomicNum() == 7 for atom in mol.GetAtoms())
+    return {"nitrogens": float(nitrogens), "mass": float(Descriptors.MolWt(mol))}
+
+
+def write_values(path: Path, n: int = 300) -> Path:
+    """Write a CSV of the first ``n`` NCI compounds with their values."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["smiles", *VALUES])
+        writer.writeheader()
+        writer.writerows({"smiles": smiles, **value(smiles)} for smiles in nci_smiles(n))
     return path
 
 
@@ -94,6 +115,34 @@ def train_small_model(directory: Path, n: int = 300, **optimization: Any) -> Scr
         output=directory / "small",
         targets=TASKS,
         recipe=small_recipe(**optimization),
+        device="cpu",
+    )
+    return train_model(request)
+
+
+def train_small_regression(directory: Path, n: int = 200, **changes: Any) -> ScreeningModel:
+    """Train a small regression on NCI compounds.
+
+    Parameters
+    ----------
+    directory : Path
+        An existing directory. The model goes to ``directory/values``, its table to ``directory/values.csv``.
+    n : int
+        Molecules in the table.
+    **changes
+        Overrules top-level keys and whole sections of the recipe.
+
+    Returns
+    -------
+    ScreeningModel
+        The model as it reads back from its files.
+    """
+    data = small_recipe(epochs=15).model_dump(mode="json") | {"objective": "regression"} | changes
+    request = TrainingRequest(
+        source=write_values(directory / "values.csv", n),
+        output=directory / "values",
+        targets=VALUES,
+        recipe=parse_recipe(data),
         device="cpu",
     )
     return train_model(request)

@@ -1,0 +1,174 @@
+"""`molig benchmark ablation`: how far the score drops when the atoms that matter are removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molig.cli.console import Reporter, count_rows, print_table, use_threads
+from molig.cli.options import (
+    DeviceOption,
+    FormatOption,
+    IdColumnOption,
+    MethodsOption,
+    ModelOption,
+    QuietOption,
+    SmilesColumnOption,
+    TaskOption,
+    ThreadsOption,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molig.evaluation import AblationPlan
+    from molig.model import ScreeningModel
+    from molig.molecules import Record
+
+_CHARTS = (".csv", ".md", ".svg")
+
+
+def ablation(
+    model: ModelOption,
+    source: Annotated[str, typer.Option("-i", "--input", help="A file of molecules; - for stdin.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="out.csv, .md or .svg; default: print only.")
+    ] = None,
+    task: TaskOption = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help="probability (default) or logit; value of a regression."),
+    ] = None,
+    methods: MethodsOption = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Best-scored molecules to take.")] = 200,
+    atoms: Annotated[int, typer.Option("--atoms", min=1, help="Remove 1, 2, ... so many atoms.")] = 10,
+    baseline: Annotated[
+        str, typer.Option("--baseline", help="What removed atoms become: zero, uniform or carbon.")
+    ] = "zero",
+    random_orders: Annotated[
+        int, typer.Option("--random-orders", min=0, help="Random orders per molecule.")
+    ] = 10,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of random orders and bootstrap.")] = 0,
+    smiles_column: SmilesColumnOption = None,
+    id_column: IdColumnOption = None,
+    file_format: FormatOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+    quiet: QuietOption = False,
+) -> None:
+    """Remove the atoms that matter most by each method, and tell how far the score drops.
+
+    Methods: as in `molig benchmark attribution`; by default integrated_gradients, gradient_x_input and
+    occlusion. Random orders of the atoms are always compared with.
+    """
+    from molig.evaluation import ABLATION_METHODS, AblationPlan, Resampling, resolve_methods
+    from molig.model import load_model
+    from molig.molecules import read_records
+
+    job = _Ablation(
+        methods=resolve_methods(methods.split(",") if methods else ABLATION_METHODS),
+        plan=AblationPlan(
+            range(1, atoms + 1), random_repeats=random_orders, resampling=Resampling(seed=seed)
+        ),
+        top=top,
+        reporter=Reporter(quiet),
+    )
+    _check_chart(output, source)
+    use_threads(threads)
+    loaded = load_model(model, device)
+    records = read_records(source, smiles_column=smiles_column, id_column=id_column, file_format=file_format)
+    job.run(loaded, records, (task, target, baseline), count_rows(Path(source)), output)
+
+
+@dataclass(frozen=True)
+class _Ablation:
+    """The ablation test of one model."""
+
+    methods: tuple[str, ...]
+    plan: AblationPlan
+    top: int
+    reporter: Reporter
+
+    def run(
+        self,
+        model: ScreeningModel,
+        records: Iterator[Record],
+        choices: tuple[str | None, str | None, str],
+        total: int | None,
+        output: Path | None,
+    ) -> None:
+        """Take the best molecules of a library, and remove their atoms; choices: task, target, baseline."""
+        from molig.attribution import Target
+        from molig.evaluation import AttributionOptions, model_drop_curves, one_task, top_molecules
+
+        task = one_task(model, choices[0])
+        target = Target.of(choices[1], model.objective)
+        options = AttributionOptions(target=target.value, baseline=choices[2])
+        with self.reporter.progress("scoring", total) as advance:
+            molecules = top_molecules(model, records, task, self.top, advance)
+        with self.reporter.progress("removing", len(molecules)) as advance:
+            frame = model_drop_curves(
+                model,
+                molecules,
+                task,
+                methods=self.methods,
+                options=options,
+                plan=self.plan,
+                advance=advance,
+            )
+        title = f"{model.name}, {task}: drop of the {target.value}, {len(molecules)} molecules"
+        _print_drops(frame, title)
+        if output:
+            _write_drops(frame, output, title, target.value)
+            self.reporter.info(f"drops: {output}")
+
+
+def _check_chart(output: Path | None, source: str) -> None:
+    from molig.errors import UsageError
+    from molig.screening import check_distinct, check_writable
+
+    if output is None:
+        return
+    if output.suffix.lower() not in _CHARTS:
+        raise UsageError(f"cannot tell the format of {output}; use a name ending in {', '.join(_CHARTS)}")
+    check_writable(output)
+    check_distinct(source, output)
+
+
+def _print_drops(frame: pd.DataFrame, title: str) -> None:
+    rows = [[str(cell) for cell in row] for row in _cells(frame)]
+    print_table(rows[0], rows[1:], title=title)
+
+
+def _write_drops(frame: pd.DataFrame, output: Path, title: str, score: str) -> None:
+    from molig.evaluation import draw_drop_curves
+    from molig.evaluation.files import replace_file
+
+    if output.suffix.lower() == ".csv":
+        text = frame.to_csv(index=False, lineterminator="\n")
+    elif output.suffix.lower() == ".svg":
+        text = draw_drop_curves(frame, title, score)
+    else:
+        header, *rows = _cells(frame)
+        rule = "|---:|" + "---:|" * (len(header) - 1)
+        lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
+        text = "\n".join([f"{title}", "", lines[0], rule, *lines[1:], ""])
+    replace_file(output, text.encode())
+
+
+def _cells(frame: pd.DataFrame) -> list[list[str]]:
+    """Drops with their intervals: a row per number of atoms, a column per ranking."""
+    rankings = list(dict.fromkeys(frame["ranking"]))
+    rows = [["atoms removed", "molecules", *(name.replace("_", " ") for name in rankings)]]
+    for removed, group in frame.groupby("removed", sort=True):
+        by_name = group.set_index("ranking")
+        cells = [
+            f"{drop:.3f} [{low:.3f}, {high:.3f}]"
+            for drop, low, high in by_name.loc[rankings, ["drop", "low", "high"]].to_numpy()
+        ]
+        rows.append([str(removed), str(int(group["n_molecules"].max())), *cells])
+    return rows

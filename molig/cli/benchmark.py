@@ -1,0 +1,141 @@
+"""`molig benchmark`: explanations judged against what is known to be right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molig.cli import ablation
+from molig.cli.console import Reporter, use_threads
+from molig.cli.options import DeviceOption, MethodsOption, QuietOption, ThreadsOption
+
+if TYPE_CHECKING:
+    from molig.evaluation import BenchmarkPlan, BenchmarkRecipe, BenchmarkResult, GroundTruth
+
+app = typer.Typer(
+    help="Judge explanations: against ground truth, or by removing atoms.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_PREFIXES = ("attr_", "ibenchmark_")
+
+
+def attribution(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory for models, tables and results.")],
+    names: Annotated[list[str] | None, typer.Argument(help="Ground-truth sets; default: all.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Directory of the sets; default: MOLIG_DATA_DIR.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="TOML file instead of each set's own recipe.")
+    ] = None,
+    methods: MethodsOption = None,
+    part: Annotated[str, typer.Option("--part", help="test, or validation to choose recipes by.")] = "test",
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, help="Explain so many molecules of each set only.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of sample and bootstrap.")] = 0,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+    quiet: QuietOption = False,
+) -> None:
+    """Train on sets with known explanations, explain what they hold out, and judge the explanations.
+
+    Methods: integrated_gradients (ig), gradient_x_input, occlusion, leave_one_atom_out and
+    averaged_baselines; by default all. Models lie in OUTPUT/NAME/model and are trained once; OUTPUT gets
+    attribution.json and attribution.md.
+    """
+    from molig.evaluation import BenchmarkPlan, benchmark_json, benchmark_markdown
+    from molig.evaluation.files import replace_file
+
+    reporter = Reporter(quiet)
+    plan = BenchmarkPlan(part, methods.split(",") if methods else None, sample, seed)
+    requests = _requests(names, data, recipe)
+    use_threads(threads)
+    results: list[BenchmarkResult] = []
+    for truth, chosen in requests:
+        results.append(
+            _one_set(
+                truth,
+                chosen,
+                output / truth.description.name,
+                plan,
+                device=device,
+                reporter=reporter,
+            )
+        )
+        # After each set: a long run that breaks off leaves what it has come to.
+        replace_file(output / "attribution.json", benchmark_json(results, plan).encode())
+        replace_file(output / "attribution.md", benchmark_markdown(results, plan).encode())
+    typer.echo(benchmark_markdown(results, plan), nl=False)
+    reporter.info(f"results: {output / 'attribution.json'}, {output / 'attribution.md'}")
+
+
+app.command("attribution")(attribution)
+app.command("ablation")(ablation.ablation)
+
+
+def _requests(
+    names: list[str] | None, data: Path | None, recipe: Path | None
+) -> list[tuple[GroundTruth, BenchmarkRecipe]]:
+    """Sets and their recipes; whatever is wrong with any of them is said before the first is trained on."""
+    from molig.errors import UnknownNameError
+    from molig.evaluation import (
+        default_benchmark_recipe,
+        ground_truth_sets,
+        read_benchmark_recipe,
+        read_ground_truth,
+    )
+
+    known = ground_truth_sets()
+    wanted = []
+    for name in names or known:
+        short = next((name.removeprefix(p) for p in _PREFIXES if name.removeprefix(p) in known), name)
+        if short not in known:
+            raise UnknownNameError("ground-truth set", name, known)
+        wanted.append(short)
+    given = read_benchmark_recipe(recipe) if recipe else None
+    found = []
+    for name in dict.fromkeys(wanted):
+        chosen = given or default_benchmark_recipe(name)
+        chosen.check_fits(known[name])
+        found.append((read_ground_truth(name, data), chosen))
+    return found
+
+
+def _one_set(
+    truth: GroundTruth,
+    recipe: BenchmarkRecipe,
+    directory: Path,
+    plan: BenchmarkPlan,
+    *,
+    device: str,
+    reporter: Reporter,
+) -> BenchmarkResult:
+    """Train and judge, with progress."""
+    from molig.evaluation import benchmark_models, benchmark_molecules, judge_models, n_explanations
+    from molig.evaluation.files import replace_file
+    from molig.training import Progress
+
+    name = truth.description.name
+    epochs = recipe.training.optimization.epochs
+
+    def report(entry: dict[str, float]) -> None:
+        quality = next(key for key in entry if key.startswith("validation_"))
+        reporter.info(
+            f"{name}: epoch {entry['epoch']:.0f}/{epochs}  loss {entry['loss']:.4f}  "
+            f"validation {quality.removeprefix('validation_').upper()} {entry[quality]:.4f}"
+        )
+
+    reporter.info(f"{name}: {recipe.attribution.members} model(s) in {directory}")
+    with reporter.progress(f"{name}: reading", None) as advance:
+        models = benchmark_models(truth, recipe, directory, device, Progress(rows=advance, epoch=report))
+    with reporter.progress(f"{name}: explaining", n_explanations(truth, directory, plan)) as advance:
+        result = judge_models(truth, models, recipe, directory, plan=plan, advance=advance)
+    for failure in result.explained.failures:
+        reporter.warning(f"{name}: {failure.id} {failure.smiles!r} is not judged: {failure.reason}")
+    replace_file(directory / f"molecules-{plan.part}.parquet", benchmark_molecules(result))
+    return result

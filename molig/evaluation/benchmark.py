@@ -1,0 +1,224 @@
+"""The attribution benchmark: train on a set, explain what it holds out, and judge against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from molig.errors import InputError, UnknownNameError, UsageError
+from molig.evaluation.benchmark_model import JUDGED_PARTS, model_directory, part_rows
+from molig.evaluation.benchmark_recipe import BenchmarkRecipe
+from molig.evaluation.bootstrap import Resampling
+from molig.evaluation.compare import ModelQuality, compare, model_quality
+from molig.evaluation.datasets import GroundTruth
+from molig.evaluation.explained_set import Advance, ExplainedSet, counts_in_metrics, explain_set
+from molig.evaluation.methods import resolve_methods
+from molig.model import ScreeningModel
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BenchmarkPlan:
+    """What to judge, and how.
+
+    Parameters
+    ----------
+    part : {"test", "validation"}
+        Molecules to judge on: the published test part, or the validation part of the training molecules, by
+        which recipes may be chosen.
+    methods : sequence of str, optional
+        Names out of `BENCHMARK_METHODS`; all of them by default.
+    sample : int, optional
+        Explain only so many molecules, drawn at random.
+    seed : int
+        Of the sample and of the bootstrap.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such part or method.
+    UsageError
+        If the sample is smaller than one molecule.
+
+    Examples
+    --------
+    >>> BenchmarkPlan(methods=["ig"]).methods
+    ('integrated_gradients',)
+    """
+
+    part: str = "test"
+    methods: Sequence[str] | None = None
+    sample: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.part not in JUDGED_PARTS:
+            raise UnknownNameError("part", self.part, JUDGED_PARTS)
+        if self.sample is not None and self.sample < 1:
+            raise UsageError(f"a sample needs at least 1 molecule (got {self.sample})")
+        object.__setattr__(self, "methods", resolve_methods(self.methods))
+
+    @property
+    def resampling(self) -> Resampling:
+        """How intervals are made."""
+        return Resampling(seed=self.seed)
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """What came out for one set.
+
+    Parameters
+    ----------
+    comparison : DataFrame
+        As `compare` returns it.
+    explained : ExplainedSet
+        The molecules with their atom scores.
+    n_part : int
+        Molecules of the judged part, on all of which the model's own quality is measured.
+    recipe : BenchmarkRecipe
+        How the models were trained and explained.
+    models : tuple of dict
+        Of each model its seed, epochs, best epoch, and digests of weights and data.
+    part : str
+        What was judged.
+    """
+
+    comparison: pd.DataFrame
+    explained: ExplainedSet
+    n_part: int
+    recipe: BenchmarkRecipe
+    models: tuple[dict[str, Any], ...] = field(default=())
+    part: str = "test"
+
+    @property
+    def name(self) -> str:
+        """Name of the set."""
+        return self.explained.truth.description.name
+
+
+def judge_models(
+    truth: GroundTruth,
+    models: Sequence[ScreeningModel],
+    recipe: BenchmarkRecipe,
+    directory: Path,
+    *,
+    plan: BenchmarkPlan | None = None,
+    advance: Advance | None = None,
+) -> BenchmarkResult:
+    """Explain held-out molecules by every method, and judge the explanations.
+
+    Parameters
+    ----------
+    truth : GroundTruth
+        The whole set.
+    models : sequence of ScreeningModel
+        As `benchmark_models` returns them.
+    recipe : BenchmarkRecipe
+        How to explain.
+    directory : Path
+        Directory of the set, with the models.
+    plan : BenchmarkPlan, optional
+        Part, methods and sample; by default all methods on the whole test part.
+    advance : callable, optional
+        Called with the number of explanations done since the last call; `n_explanations` says how many come.
+
+    Returns
+    -------
+    BenchmarkResult
+
+    Raises
+    ------
+    InputError
+        If the part holds no molecule that counts, or none could be explained.
+    """
+    plan = plan or BenchmarkPlan()
+    part = truth.take(part_rows(truth, plan.part, model_directory(directory)).tolist())
+    quality = _quality(part, models)
+    chosen = judged_molecules(part, plan)
+    explained = explain_set(chosen, models, _methods(plan), recipe.attribution, advance)
+    return BenchmarkResult(
+        comparison=compare(explained.truth, explained.scores, quality, plan.resampling),
+        explained=explained,
+        n_part=len(part),
+        recipe=recipe,
+        models=tuple(_facts(model) for model in models),
+        part=plan.part,
+    )
+
+
+def n_explanations(truth: GroundTruth, directory: Path, plan: BenchmarkPlan) -> int:
+    """How many explanations `judge_models` will make, over all methods.
+
+    Parameters
+    ----------
+    truth : GroundTruth
+        The whole set.
+    directory : Path
+        Directory of the set, with the models.
+    plan : BenchmarkPlan
+        Part, methods and sample.
+    """
+    part = truth.take(part_rows(truth, plan.part, model_directory(directory)).tolist())
+    return len(judged_molecules(part, plan)) * len(_methods(plan))
+
+
+def judged_molecules(part: GroundTruth, plan: BenchmarkPlan) -> GroundTruth:
+    """The molecules of a part that count in some metric of the set, or a sample of them.
+
+    Parameters
+    ----------
+    part : GroundTruth
+        Molecules of the part.
+    plan : BenchmarkPlan
+        Size and seed of the sample.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    rows = [i for i, truth in enumerate(part.truths) if counts_in_metrics(part.description, truth)]
+    if not rows:
+        raise InputError(
+            f"the {plan.part} part of {part.description.name} holds no molecule whose truth tells atoms apart"
+        )
+    if plan.sample is not None and plan.sample < len(rows):
+        drawn = np.random.default_rng(plan.seed).choice(rows, plan.sample, replace=False)
+        rows = sorted(drawn.tolist())
+    return part.take(rows)
+
+
+def _methods(plan: BenchmarkPlan) -> tuple[str, ...]:
+    return tuple(plan.methods or ())
+
+
+def _quality(part: GroundTruth, models: Sequence[ScreeningModel]) -> ModelQuality:
+    """On the molecules that the models accept."""
+    scores = np.mean([model.predict(part.smiles).scores[:, 0] for model in models], axis=0)
+    known = np.isfinite(scores)
+    return model_quality(part.description.objective, part.targets[known], scores[known])
+
+
+def _facts(model: ScreeningModel) -> dict[str, Any]:
+    facts: dict[str, Any] = {"weights_sha256": model.info.weights_sha256}
+    training = model.info.training
+    if training:
+        kept = [
+            "seed",
+            "epochs_run",
+            "best_epoch",
+            "n_train",
+            "n_validation",
+            "n_test_in_train",
+            "data_sha256",
+        ]
+        facts |= {name: getattr(training, name) for name in kept}
+    return facts

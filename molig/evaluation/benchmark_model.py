@@ -1,0 +1,193 @@
+"""Models for a benchmark: trained on the training part of a set, or found where a former run left them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from molig.errors import InputError, UnknownNameError, UsageError
+from molig.evaluation.benchmark_recipe import BenchmarkRecipe
+from molig.evaluation.datasets import GroundTruth
+from molig.evaluation.files import replace_file
+from molig.model import Objective, ScreeningModel, load_model
+from molig.training import Progress, Recipe, TrainingRequest, read_recipe, train_model
+from molig.training.checkpoint import CHECKPOINT_FILE
+from molig.training.dataset import file_digest
+
+TABLE_FILE = "data.csv"
+JUDGED_PARTS = ("test", "validation")
+_INFO_FILE, _RECIPE_FILE, _SPLIT_FILE = "model.json", "recipe.toml", "split.csv"
+
+
+def benchmark_models(
+    truth: GroundTruth,
+    recipe: BenchmarkRecipe,
+    directory: Path,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> list[ScreeningModel]:
+    """Train the models that a recipe asks for, as far as they are not there yet.
+
+    A finished model of the same recipe and data is read, an interrupted run is continued from its checkpoint,
+    and a model of another recipe or of other data is replaced.
+
+    Parameters
+    ----------
+    truth : GroundTruth
+        The whole set; molecules of its test part are not trained on, nor is an epoch chosen by them.
+    recipe : BenchmarkRecipe
+        How to train.
+    directory : Path
+        Where the table (``data.csv``) and the models (``model``, ``model-2``, ...) go.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    progress : Progress, optional
+        Callbacks of the training.
+
+    Returns
+    -------
+    list of ScreeningModel
+        One per member.
+
+    Raises
+    ------
+    UsageError, InputError, OutputError
+        Saying what is wrong with the recipe, the set or the directory.
+    """
+    recipe.check_fits(truth.description)
+    table = write_training_table(truth, directory)
+    return [
+        _member(
+            TrainingRequest(
+                source=table,
+                output=model_directory(directory, index),
+                targets=(truth.description.target,),
+                recipe=recipe.member(index),
+                smiles_column="smiles",
+                device=device,
+            ),
+            progress,
+        )
+        for index in range(recipe.attribution.members)
+    ]
+
+
+def model_directory(directory: Path, index: int = 0) -> Path:
+    """Where a member of a set's models lies.
+
+    Parameters
+    ----------
+    directory : Path
+        Directory of the set.
+    index : int
+        Which member, from 0.
+    """
+    return directory / ("model" if index == 0 else f"model-{index + 1}")
+
+
+def is_finished(directory: Path, recipe: Recipe, digest: str) -> bool:
+    """Whether a finished model of this recipe and these data lies in a directory.
+
+    Parameters
+    ----------
+    directory : Path
+        Model directory.
+    recipe : Recipe
+        How it should have been trained.
+    digest : str
+        SHA-256 of the table.
+    """
+    if not (directory / _INFO_FILE).is_file() or (directory / CHECKPOINT_FILE).exists():
+        return False
+    if _stored_recipe(directory) != recipe:
+        return False
+    training = load_model(directory).info.training
+    return training is not None and training.data_sha256 == digest
+
+
+def write_training_table(truth: GroundTruth, directory: Path) -> Path:
+    """Write the table that models are trained on, unless it is there.
+
+    Parameters
+    ----------
+    truth : GroundTruth
+        The whole set.
+    directory : Path
+        Directory of the set; created if need be.
+
+    Returns
+    -------
+    Path
+        The table. Checkpoints of runs on another table are deleted: they could not be continued.
+    """
+    frame = truth.to_frame()
+    if truth.description.objective is Objective.CLASSIFICATION:
+        frame = frame.astype({truth.description.target: int})
+    path = directory / TABLE_FILE
+    content = frame.to_csv(index=False, lineterminator="\n").encode()
+    if not path.is_file() or path.read_bytes() != content:
+        replace_file(path, content)
+        for stale in directory.glob(f"model*/{CHECKPOINT_FILE}"):
+            stale.unlink()
+    return path
+
+
+def part_rows(truth: GroundTruth, part: str, directory: Path) -> npt.NDArray[np.int64]:
+    """Rows of the molecules that explanations are judged on.
+
+    Parameters
+    ----------
+    truth : GroundTruth
+        The whole set.
+    part : {"test", "validation"}
+        The published test part, or the part of the training molecules that the best epoch was chosen by.
+    directory : Path
+        Model directory, which tells the validation part.
+
+    Returns
+    -------
+    array of int
+        Counted from 0.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such part.
+    InputError
+        If the model directory does not tell its split.
+    """
+    if part not in JUDGED_PARTS:
+        raise UnknownNameError("part", part, JUDGED_PARTS)
+    if part == "test":
+        return np.flatnonzero(truth.parts == "test")
+    path = directory / _SPLIT_FILE
+    try:
+        split = pd.read_csv(path)
+        rows = split.loc[split["part"] == part, "row"].to_numpy(np.int64) - 1
+    except (OSError, KeyError, ValueError) as err:
+        raise InputError(f"{path}: does not tell the parts of the split ({err}); train again") from err
+    return rows
+
+
+def _member(request: TrainingRequest, progress: Progress | None) -> ScreeningModel:
+    directory, recipe = request.output, request.recipe
+    if is_finished(directory, recipe, file_digest(request.source)):
+        return load_model(directory, request.device)
+    checkpoint = directory / CHECKPOINT_FILE
+    resume = checkpoint.exists() and _stored_recipe(directory) == recipe
+    if not resume:
+        # Nothing old may be taken for the result of this run should it break off.
+        for stale in (checkpoint, directory / _INFO_FILE):
+            stale.unlink(missing_ok=True)
+    return train_model(replace(request, resume=resume), progress)
+
+
+def _stored_recipe(directory: Path) -> Recipe | None:
+    try:
+        return read_recipe(directory / _RECIPE_FILE)
+    except UsageError:
+        return None

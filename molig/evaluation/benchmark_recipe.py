@@ -1,0 +1,216 @@
+"""Recipes of benchmark runs: how a model is trained on a set, and how it is explained."""
+
+from __future__ import annotations
+
+import tomllib
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from molig.attribution import Target
+from molig.attribution.baselines import resolve_baselines
+from molig.errors import UnknownNameError, UsageError
+from molig.evaluation.sets import GroundTruthSet, ground_truth_sets
+from molig.molecules import Hydrogens
+from molig.training import Recipe, parse_recipe
+from molig.training.recipe import SplitKind
+
+_SECTION = "attribution"
+_SPLIT_COLUMN = "split"
+
+
+class Projection(StrEnum):
+    """How the scores of features become scores of atoms.
+
+    Examples
+    --------
+    >>> Projection("bonded")
+    <Projection.BONDED: 'bonded'>
+    """
+
+    ALL = "all"
+    """An atom's own features and half of each of its pairs."""
+
+    BONDED = "bonded"
+    """An atom's own features and half of each of its bonded pairs; the other pairs are left out."""
+
+    OWN = "own"
+    """An atom's own features; all pairs are left out."""
+
+
+class AttributionOptions(BaseModel):
+    """How the trained model is explained.
+
+    Parameters
+    ----------
+    target : {"probability", "logit", "value"}, optional
+        Score to attribute; by default the probability, or the value that a regression predicts.
+    projection : {"all", "bonded", "own"}
+        How scores of features become scores of atoms; methods that take whole atoms away need none.
+    baseline : str
+        What molecules are compared with by every method but the averaged one.
+    averaged_baselines : list of str
+        Baselines of the method ``averaged_baselines``.
+    tol : float
+        Allowed completeness residual of integrated gradients.
+    members : int
+        Models, trained with seeds that count up from the recipe's; atom scores and predictions are averaged.
+    ties : float
+        Atom scores that differ by at most this share of the largest one are made equal; see `merge_ties`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target: Literal["probability", "logit", "value"] | None = None
+    projection: Projection = Projection.ALL
+    baseline: str = "zero"
+    averaged_baselines: tuple[str, ...] = Field(default=("zero", "uniform", "carbon"), min_length=1)
+    tol: float = Field(default=0.01, gt=0)
+    members: PositiveInt = 1
+    ties: float = Field(default=1e-5, ge=0)
+
+
+class BenchmarkRecipe(BaseModel):
+    """All choices of a benchmark run on one set.
+
+    Parameters
+    ----------
+    training : Recipe
+        How the model is trained; its split is the published one.
+    attribution : AttributionOptions
+        How it is explained.
+
+    Examples
+    --------
+    >>> default_benchmark_recipe("benzene").training.features.preset
+    'simple'
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    training: Recipe
+    attribution: AttributionOptions = AttributionOptions()
+
+    @model_validator(mode="after")
+    def _keeps_the_published_split(self) -> Self:
+        split = self.training.split
+        if split.kind is not SplitKind.GIVEN or split.column != _SPLIT_COLUMN:
+            raise ValueError(
+                f'[split] must have kind = "given" and column = "{_SPLIT_COLUMN}", so that no test molecule '
+                f"is trained on (got kind = {split.kind.value!r}, column = {split.column!r})"
+            )
+        return self
+
+    def member(self, index: int) -> Recipe:
+        """Training recipe of one member: the seed of weights counts up, the split stays.
+
+        Parameters
+        ----------
+        index : int
+            From 0.
+
+        Returns
+        -------
+        Recipe
+        """
+        options = self.training.optimization
+        return self.training.model_copy(
+            update={"optimization": options.model_copy(update={"seed": options.seed + index})}
+        )
+
+    def check_fits(self, what: GroundTruthSet) -> None:
+        """Refuse a recipe for another kind of set.
+
+        Parameters
+        ----------
+        what : GroundTruthSet
+            The set.
+
+        Raises
+        ------
+        UsageError
+            If the objective differs, the truth covers hydrogens and the model does not, or there is no such
+            target or baseline.
+        """
+        if self.training.objective is not what.objective:
+            raise UsageError(
+                f"the recipe is for a {self.training.objective.value}, but {what.name} is a "
+                f'{what.objective.value}; write objective = "{what.objective.value}"'
+            )
+        explicit = self.training.molecules.hydrogens is Hydrogens.EXPLICIT
+        if what.hydrogens is Hydrogens.EXPLICIT and not explicit:
+            raise UsageError(
+                f"the truth of {what.name} covers hydrogen atoms; write "
+                '[molecules] hydrogens = "explicit" in the recipe'
+            )
+        options, schema = self.attribution, self.training.features.schema_()
+        Target.of(options.target, what.objective)
+        for baselines in (options.baseline, options.averaged_baselines):
+            resolve_baselines(baselines, schema)
+
+
+def read_benchmark_recipe(path: str | Path) -> BenchmarkRecipe:
+    """Read a recipe: a training recipe with one more section, ``[attribution]``.
+
+    Parameters
+    ----------
+    path : str or Path
+        The TOML file; what it leaves out takes its default.
+
+    Returns
+    -------
+    BenchmarkRecipe
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, is not TOML, or has an unknown key or an impossible value (named).
+    """
+    try:
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as err:
+        raise UsageError(f"cannot read the recipe {path}: {err}") from err
+    except tomllib.TOMLDecodeError as err:
+        raise UsageError(f"the recipe {path} is not valid TOML: {err}") from err
+    return _parsed(data, str(path))
+
+
+def default_benchmark_recipe(name: str) -> BenchmarkRecipe:
+    """The recipe that comes with molig for one set.
+
+    Parameters
+    ----------
+    name : str
+        Name of the set; see `ground_truth_sets`.
+
+    Returns
+    -------
+    BenchmarkRecipe
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such set.
+    """
+    if name not in ground_truth_sets():
+        raise UnknownNameError("ground-truth set", name, ground_truth_sets())
+    return read_benchmark_recipe(Path(str(resources.files("molig.evaluation") / "recipes" / f"{name}.toml")))
+
+
+def _parsed(data: dict[str, Any], source: str) -> BenchmarkRecipe:
+    training = parse_recipe({key: value for key, value in data.items() if key != _SECTION}, source)
+    try:
+        attribution = AttributionOptions.model_validate(data.get(_SECTION, {}))
+        return BenchmarkRecipe(training=training, attribution=attribution)
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join([_SECTION, *map(str, first["loc"])])
+        if first["type"] == "extra_forbidden":
+            valid = [f"{_SECTION}.{key}" for key in AttributionOptions.model_fields]
+            raise UsageError(f"{source}: {UnknownNameError('key', where, valid)}") from err
+        if not first["loc"]:
+            raise UsageError(f"{source}: {first['msg'].removeprefix('Value error, ')}") from err
+        raise UsageError(f"{source}: {where}: {first['msg']} (got {first['input']!r})") from err

@@ -1,0 +1,224 @@
+"""Explanation methods side by side, with published figures beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from molig.errors import UsageError
+from molig.evaluation.bootstrap import Resampling, evaluate
+from molig.evaluation.datasets import GroundTruth
+from molig.evaluation.metrics import evaluation_metrics
+from molig.evaluation.published import published_figures
+from molig.model import Objective
+from molig.training.metrics import regression_metrics, task_metrics
+
+FloatArray = npt.NDArray[np.float64]
+
+COLUMNS = [
+    "task",
+    "method",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "n_molecules",
+    "model_metric",
+    "model_value",
+    "published_best",
+    "published_ig",
+]
+_MODEL_LABELS = {"roc_auc": "AUC", "r2": "R2"}
+
+
+@dataclass(frozen=True)
+class ModelQuality:
+    """How well the explained model itself predicts: an explanation cannot be better than what was learned.
+
+    Parameters
+    ----------
+    metric : str
+        ``"roc_auc"`` or ``"r2"``.
+    value : float
+        On the molecules whose explanations are judged, or their whole part of the set.
+
+    Examples
+    --------
+    >>> model_quality(Objective.REGRESSION, np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    ModelQuality(metric='r2', value=1.0)
+    """
+
+    metric: str
+    value: float
+
+
+def model_quality(objective: Objective, targets: FloatArray, predictions: FloatArray) -> ModelQuality:
+    """ROC-AUC of a classification model, R2 of a regression model.
+
+    Parameters
+    ----------
+    objective : Objective
+        What the model predicts.
+    targets, predictions : array of float, shape (n_mols,)
+        True and predicted values; any monotonic score for a classification.
+
+    Returns
+    -------
+    ModelQuality
+        NaN where all targets are equal.
+
+    Raises
+    ------
+    UsageError
+        If there are not as many predictions as targets.
+    """
+    if np.shape(targets) != np.shape(predictions):
+        raise UsageError(f"expected {np.shape(targets)} predictions (got {np.shape(predictions)})")
+    if objective is Objective.REGRESSION:
+        name, value = "r2", regression_metrics(targets, predictions).r2
+    else:
+        name, value = "roc_auc", task_metrics(targets, predictions).roc_auc
+    return ModelQuality(name, float("nan") if value is None else value)
+
+
+def compare(
+    truth: GroundTruth,
+    scores: Mapping[str, Sequence[FloatArray]],
+    quality: ModelQuality,
+    resampling: Resampling | None = None,
+) -> pd.DataFrame:
+    """Judge several explanation methods on one set, by all metrics of the set.
+
+    Parameters
+    ----------
+    truth : GroundTruth
+        The molecules that were explained, usually ``read_ground_truth(name).part("test")``.
+    scores : mapping of str to sequence of array of float, shape (n_atoms,)
+        Per method the atom scores of every molecule of `truth`, in its order.
+    quality : ModelQuality
+        How well the explained model predicts.
+    resampling : Resampling, optional
+        How intervals are made; every method is judged on the same bootstrap samples.
+
+    Returns
+    -------
+    DataFrame
+        One row per metric and method: task, method, metric, value, low, high, n_molecules, model_metric,
+        model_value, published_best, published_ig (NaN where nothing is published). Frames of several sets can
+        be joined with ``pandas.concat``.
+
+    Raises
+    ------
+    UsageError
+        If there is no method, or the scores of a method do not fit the molecules.
+
+    Examples
+    --------
+    >>> from molig.evaluation import ground_truth_sets
+    >>> one = GroundTruth(ground_truth_sets()["N"], ("a",), ("CN",), np.ones(1), np.array(["test"]),
+    ...                   (np.array([[0.0, 1.0]]),))
+    >>> compare(one, {"IG": [np.array([0.1, 0.9])]}, ModelQuality("r2", 0.98))["value"].tolist()
+    [1.0, 1.0]
+    """
+    if not scores:
+        raise UsageError("a comparison needs the atom scores of at least one method")
+    task = truth.description.name
+    rows = []
+    for metric in truth.description.metrics:
+        published = published_figures(task, metric)
+        beside = (published.best, published.ig) if published else (float("nan"), float("nan"))
+        for method, values in scores.items():
+            try:
+                found = evaluate(metric, truth.truths, values, resampling)
+            except UsageError as error:
+                raise UsageError(f"method {method!r} on {task}: {error}") from error
+            numbers = (found.value, found.low, found.high, found.n_molecules)
+            rows.append((task, method, metric, *numbers, quality.metric, quality.value, *beside))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def to_markdown(frame: pd.DataFrame, digits: int = 3) -> str:
+    """Write a comparison as a Markdown table: methods side by side, published figures beside them.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As `compare` returns it, of one set or of several.
+    digits : int
+        Decimals.
+
+    Returns
+    -------
+    str
+        One line per task and metric, in the order of the frame; ends with a newline. Numbers are rounded, but
+        never up to 1: 0.99996 is written as 0.999 with three digits.
+
+    Raises
+    ------
+    UsageError
+        If the frame lacks a column, or has two values for one task, metric and method.
+
+    Examples
+    --------
+    >>> row = ["logic7", "IG", "attribution_auroc", 0.9291, 0.9, 0.95, 47, "roc_auc", 0.999, 0.7849, 0.7849]
+    >>> print(to_markdown(pd.DataFrame([row], columns=COLUMNS)), end="")
+    | task | metric | molecules | IG | model | published IG | published best |
+    |---|---|---:|---:|---:|---:|---:|
+    | logic7 | attribution AUROC | 47 | 0.929 [0.900, 0.950] | AUC 0.999 | 0.785 | 0.785 |
+    """
+    missing = [column for column in COLUMNS if column not in frame.columns]
+    if missing:
+        raise UsageError(f"a comparison has no column {missing[0]!r}; give a frame that compare returned")
+    if frame.duplicated(["task", "metric", "method"]).any():
+        again = frame[frame.duplicated(["task", "metric", "method"])].iloc[0]
+        raise UsageError(f"two values for {again['method']!r} by {again['metric']} on {again['task']}")
+    methods = list(dict.fromkeys(frame["method"]))
+    header = ["task", "metric", "molecules", *methods, "model", "published IG", "published best"]
+    lines = [_line(header), "|---|---|" + "---:|" * (len(header) - 2)]
+    for (task, metric), rows in frame.groupby(["task", "metric"], sort=False):
+        lines.append(_line(_cells(str(task), str(metric), rows, methods, digits)))
+    return "\n".join(lines) + "\n"
+
+
+def _cells(task: str, metric: str, rows: pd.DataFrame, methods: list[str], digits: int) -> list[str]:
+    by_method = {str(row["method"]): row for _, row in rows.iterrows()}
+    first = rows.iloc[0]
+    known = evaluation_metrics()
+    values = []
+    for method in methods:
+        row = by_method.get(method)
+        if row is None or math.isnan(row["value"]):
+            values.append("")
+        else:
+            low, high = number(row["low"], digits), number(row["high"], digits)
+            values.append(f"{number(row['value'], digits)} [{low}, {high}]")
+    model = f"{_MODEL_LABELS.get(first['model_metric'], first['model_metric'])} "
+    return [
+        task,
+        known[metric].label if metric in known else metric,
+        "/".join(dict.fromkeys(str(n) for n in rows["n_molecules"])),
+        *values,
+        (model + number(first["model_value"], digits)).strip(),
+        number(first["published_ig"], digits),
+        number(first["published_best"], digits),
+    ]
+
+
+def number(value: float, digits: int) -> str:
+    """A number with fixed decimals, "" for NaN; never rounded up to a perfect 1."""
+    if math.isnan(value):
+        return ""
+    text = f"{value:.{digits}f}"
+    if value < 1 and float(text) == 1:
+        text = f"{1 - 10**-digits:.{digits}f}"
+    return "0." + "0" * digits if digits and float(text) == 0 else text
+
+
+def _line(cells: Sequence[str]) -> str:
+    escaped = [cell.replace("|", "\\|").replace("\n", " ") for cell in cells]
+    return "| " + " | ".join(escaped) + " |"

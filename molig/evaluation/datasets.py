@@ -1,0 +1,285 @@
+"""Molecules whose right explanation is known, read from Parquet files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rdkit import Chem
+
+from molig.errors import InputError, UnknownNameError, UsageError
+from molig.evaluation.sets import GroundTruthSet, ground_truth_sets
+from molig.molecules import Hydrogens
+
+FloatArray = npt.NDArray[np.float64]
+
+DATA_DIR_VARIABLE = "MOLIG_DATA_DIR"
+PARTS = ("train", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """Molecules, targets and true atom scores of one set, or of a part of it.
+
+    Parameters
+    ----------
+    description : GroundTruthSet
+        Which set.
+    ids, smiles : tuple of str
+        Identifier and SMILES of each molecule.
+    targets : array of float, shape (n_mols,)
+        What a model is trained to predict.
+    parts : array of str, shape (n_mols,)
+        ``"train"`` or ``"test"``, as published.
+    truths : tuple of array of float, shape (n_alternatives, n_atoms)
+        Per molecule the valid explanations, one a row: 0 or 1 per atom (iBenchmark also knows -1), or a real
+        contribution. A molecule without the pattern has one row of zeros.
+
+    Examples
+    --------
+    >>> one = GroundTruth(ground_truth_sets()["N"], ("a",), ("CN",), np.ones(1), np.array(["test"]),
+    ...                   (np.array([[0.0, 1.0]]),))
+    >>> len(one.part("test")), len(one.part("train"))
+    (1, 0)
+    >>> one.molecule(0).GetNumAtoms()
+    2
+    """
+
+    description: GroundTruthSet
+    ids: tuple[str, ...]
+    smiles: tuple[str, ...]
+    targets: FloatArray
+    parts: npt.NDArray[np.str_]
+    truths: tuple[FloatArray, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def part(self, name: str) -> GroundTruth:
+        """Only the molecules of one part.
+
+        Parameters
+        ----------
+        name : str
+            ``"train"`` or ``"test"``.
+
+        Returns
+        -------
+        GroundTruth
+            In the same order.
+        """
+        if name not in PARTS:
+            raise UnknownNameError("part", name, PARTS)
+        return self.take(np.flatnonzero(self.parts == name).tolist())
+
+    def take(self, rows: Iterable[int]) -> GroundTruth:
+        """Only some molecules.
+
+        Parameters
+        ----------
+        rows : iterable of int
+            Which, counted from 0.
+
+        Returns
+        -------
+        GroundTruth
+            In the order of `rows`.
+        """
+        wanted = list(rows)
+        return GroundTruth(
+            self.description,
+            tuple(self.ids[i] for i in wanted),
+            tuple(self.smiles[i] for i in wanted),
+            self.targets[wanted],
+            self.parts[wanted],
+            tuple(self.truths[i] for i in wanted),
+        )
+
+    def molecule(self, row: int) -> Chem.Mol:
+        """One molecule, its atoms in the order of its truth.
+
+        Parameters
+        ----------
+        row : int
+            Which, counted from 0.
+
+        Returns
+        -------
+        Mol
+            With hydrogen atoms where the truth covers them.
+
+        Raises
+        ------
+        InputError
+            If RDKit cannot read it, or finds another number of atoms than the truth has.
+        """
+        mol = Chem.MolFromSmiles(self.smiles[row])
+        if mol is not None and self.description.hydrogens is Hydrogens.EXPLICIT:
+            mol = Chem.AddHs(mol)
+        n_atoms = self.truths[row].shape[1]
+        if mol is None or mol.GetNumAtoms() != n_atoms:
+            found = "RDKit cannot read it" if mol is None else f"RDKit finds {mol.GetNumAtoms()}"
+            raise _bad_file(
+                self.description,
+                f"molecule {self.ids[row]} ({self.smiles[row]}) has a truth for {n_atoms} atoms, but {found}",
+            )
+        return mol
+
+    def to_frame(self) -> pd.DataFrame:
+        """Columns id, smiles, the target under its name, and split: a table to train on."""
+        columns = {"id": self.ids, "smiles": self.smiles, self.description.target: self.targets}
+        return pd.DataFrame({**columns, "split": self.parts})
+
+
+def read_ground_truth(name: str, directory: str | Path | None = None) -> GroundTruth:
+    """Read one set.
+
+    Parameters
+    ----------
+    name : str
+        Name of the set; see `ground_truth_sets`.
+    directory : str or Path, optional
+        Where its file lies; by default what the environment variable ``MOLIG_DATA_DIR`` says.
+
+    Returns
+    -------
+    GroundTruth
+        All molecules, in the order of the file.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such set.
+    UsageError
+        If neither a directory is given nor the variable set.
+    InputError
+        If the file is missing, damaged, or does not hold what it should.
+
+    Examples
+    --------
+    >>> read_ground_truth("logic9")
+    Traceback (most recent call last):
+        ...
+    molig.errors.UnknownNameError: unknown ground-truth set 'logic9'; did you mean 'logic7'? Valid: ...
+    """
+    sets = ground_truth_sets()
+    if name not in sets:
+        raise UnknownNameError("ground-truth set", name, sets)
+    what = sets[name]
+    columns = [what.id_column, "smiles", what.target, "split", what.truth_column]
+    table = read_table(find_data_file(what.file, what.source, directory), columns, what.source)
+    parts = np.array(table.column("split").to_pylist(), dtype=np.str_)
+    strange = sorted(set(parts.tolist()) - set(PARTS))
+    if strange:
+        raise _bad_file(what, f"column 'split' holds {strange[0]!r}; only train and test are known")
+    ids = tuple(str(value) for value in table.column(what.id_column).to_pylist())
+    return GroundTruth(
+        what,
+        ids,
+        tuple(str(value) for value in table.column("smiles").to_pylist()),
+        np.array(table.column(what.target).to_pylist(), dtype=float),
+        parts,
+        tuple(
+            _alternatives(value, what, molecule)
+            for value, molecule in zip(table.column(what.truth_column).to_pylist(), ids, strict=True)
+        ),
+    )
+
+
+def _alternatives(value: Any, what: GroundTruthSet, molecule: str) -> FloatArray:
+    try:
+        truth = np.array(value, dtype=float, ndmin=2)
+    except (TypeError, ValueError):  # alternatives of different lengths, or no numbers
+        truth = np.empty((0, 0))
+    if truth.ndim != 2 or truth.size == 0 or not np.isfinite(truth).all():
+        raise _bad_file(
+            what, f"column {what.truth_column!r} of molecule {molecule} is not one number per atom"
+        )
+    return truth
+
+
+def find_data_file(file: str, source: str, directory: str | Path | None = None) -> Path:
+    """Locate a data file, or say what is needed and where it comes from.
+
+    Parameters
+    ----------
+    file : str
+        File name.
+    source : str
+        Public GitHub repository that its content comes from.
+    directory : str or Path, optional
+        Where it lies; by default what the environment variable ``MOLIG_DATA_DIR`` says.
+
+    Returns
+    -------
+    Path
+        An existing file.
+
+    Raises
+    ------
+    UsageError
+        If neither a directory is given nor the variable set.
+    InputError
+        If the file is not there.
+    """
+    folder = directory or os.environ.get(DATA_DIR_VARIABLE)
+    if not folder:
+        raise UsageError(
+            f"no data directory: set {DATA_DIR_VARIABLE} to the directory that holds {file} "
+            f"(made from github.com/{source})"
+        )
+    path = Path(folder) / file
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file; the published data are in github.com/{source}. Write them as Parquet "
+            f"under this name, or name the directory that holds it ({DATA_DIR_VARIABLE})"
+        )
+    return path
+
+
+def read_table(path: Path, columns: list[str], source: str) -> pa.Table:
+    """Read some columns of a Parquet file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : list of str
+        Columns that it must have.
+    source : str
+        Public GitHub repository that its content comes from, for the error message.
+
+    Returns
+    -------
+    pyarrow.Table
+        Those columns.
+
+    Raises
+    ------
+    InputError
+        If the file is no readable Parquet file or lacks a column.
+    """
+    try:
+        present = pq.read_schema(path).names
+        missing = [column for column in columns if column not in present]
+        if not missing:
+            return pq.read_table(path, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        detail = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a readable Parquet file ({detail}); write it again") from error
+    raise InputError(
+        f"{path}: has no column {missing[0]!r} (columns: {', '.join(present)}); "
+        f"the file must hold the data of github.com/{source}"
+    )
+
+
+def _bad_file(what: GroundTruthSet, fault: str) -> InputError:
+    return InputError(f"{what.file}: {fault}; write the file again from github.com/{what.source}")

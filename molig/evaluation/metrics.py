@@ -1,0 +1,291 @@
+"""How well the atom scores of one molecule agree with the truth.
+
+Ties count in expectation over random orders of the tied atoms, so a method gains nothing from scores that do
+not distinguish atoms, and the order of the atoms in the SMILES plays no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from molig.errors import UnknownNameError, UsageError
+
+FloatArray = npt.NDArray[np.float64]
+
+UNDEFINED = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One way to judge atom scores.
+
+    Parameters
+    ----------
+    name : str
+        Name within molig.
+    label : str
+        What tables call it.
+    terms : callable
+        ``(truth, scores) -> (numerator, denominator)`` of one molecule; the metric of a set is the sum of the
+        numerators over the sum of the denominators. A mean over molecules has denominators of 1, and of 0
+        where the molecule does not count.
+
+    Examples
+    --------
+    >>> evaluation_metrics()["top_n"].terms(np.array([[1.0, 1.0, 0.0]]), np.array([0.9, 0.1, 0.5]))
+    (1.0, 2.0)
+    """
+
+    name: str
+    label: str
+    terms: Callable[[FloatArray, FloatArray], tuple[float, float]]
+
+
+def attribution_auroc(truth: FloatArray, scores: FloatArray) -> float:
+    """Attribution AUROC of one molecule: the best ROC-AUC over the valid explanations.
+
+    Atoms above zero in the truth are positive, all others negative; scores count with their sign. A tie of a
+    positive and a negative atom counts one half. Explanations of no atom or of all atoms are passed over.
+
+    Parameters
+    ----------
+    truth : array of float, shape (n_alternatives, n_atoms)
+        Valid explanations, one a row; one array of shape (n_atoms,) is taken as the only one.
+    scores : array of float, shape (n_atoms,)
+        Atom scores.
+
+    Returns
+    -------
+    float
+        From 0 to 1; NaN where no explanation tells atoms apart.
+
+    Raises
+    ------
+    UsageError
+        If the shapes do not fit, or a value is not finite.
+
+    References
+    ----------
+    Sanchez-Lengeling et al., Evaluating Attribution for Graph Neural Networks, NeurIPS 2020. Their code takes
+    the maximum over explanations per molecule and the mean over molecules where it is defined.
+
+    Examples
+    --------
+    >>> attribution_auroc(np.array([[1, 1, 0, 0], [0, 0, 1, 1]]), np.array([0.1, 0.2, 0.5, 0.7]))
+    1.0
+    """
+    truth, scores = checked(truth, scores)
+    positive = truth > 0
+    n_positive = positive.sum(axis=1)
+    pairs = n_positive * (len(scores) - n_positive)
+    defined = pairs > 0
+    if not defined.any():
+        return float("nan")
+    # Mann-Whitney: the rank sum of the positive atoms, less what it is when they all come last.
+    rank_sums = positive[defined] @ mid_ranks(scores)
+    below = rank_sums - n_positive[defined] * (n_positive[defined] + 1) / 2
+    return float((below / pairs[defined]).max())
+
+
+def kendall_tau(truth: FloatArray, scores: FloatArray) -> float:
+    """Kendall's tau-b of one molecule, over all atoms of the truth.
+
+    Parameters
+    ----------
+    truth : array of float, shape (1, n_atoms) or (n_atoms,)
+        True contribution of each atom (of hydrogen atoms too, where the set has them).
+    scores : array of float, shape (n_atoms,)
+        Atom scores.
+
+    Returns
+    -------
+    float
+        From -1 to 1; NaN where all true contributions or all scores are equal.
+
+    Raises
+    ------
+    UsageError
+        If the shapes do not fit, or a value is not finite.
+
+    References
+    ----------
+    The code of Sanchez-Lengeling et al. (NeurIPS 2020) uses this variant for Crippen's logP, over all atoms
+    of molecules with explicit hydrogens, and the mean over molecules where it is defined.
+
+    Examples
+    --------
+    >>> round(kendall_tau(np.array([0.1, 0.2, 0.2]), np.array([1.0, 3.0, 2.0])), 4)
+    0.8165
+    """
+    truth, scores = checked(truth, scores)
+    if len(truth) != 1:
+        raise UsageError(f"Kendall's tau needs one truth per molecule (got {len(truth)} alternatives)")
+    left, right = (np.sign(values[:, None] - values[None, :]) for values in (truth[0], scores))
+    scale = np.sqrt(np.abs(left).sum()) * np.sqrt(np.abs(right).sum())
+    return float((left * right).sum() / scale) if scale > 0 else float("nan")
+
+
+def top_n(truth: FloatArray, scores: FloatArray) -> tuple[float, int]:
+    """Truly contributing atoms among the n best-scored, where n is how many there are.
+
+    Parameters
+    ----------
+    truth : array of float, shape (1, n_atoms) or (n_atoms,)
+        Above zero for the contributing atoms. Negate truth and scores for the bottom-n score.
+    scores : array of float, shape (n_atoms,)
+        Atom scores.
+
+    Returns
+    -------
+    hits : float
+        Expected number of contributing atoms among the n best, ties in random order.
+    n : int
+        Number of contributing atoms; 0 where the molecule does not count.
+
+    Raises
+    ------
+    UsageError
+        If the shapes do not fit, or a value is not finite.
+
+    References
+    ----------
+    Matveieva & Polishchuk, J. Cheminform. 2021, 13, 41, doi:10.1186/s13321-021-00519-x. As in their code, the
+    score of a set is the sum of hits over the sum of n. Their code keeps all tied atoms and counts them in
+    the denominator as well; without ties both are the same.
+
+    Examples
+    --------
+    >>> top_n(np.array([1, 1, 0, 0]), np.array([3.0, 1.0, 1.0, 0.0]))
+    (1.5, 2)
+    """
+    truth, scores = checked(truth, scores)
+    if len(truth) != 1:
+        raise UsageError(f"top-n needs one truth per molecule (got {len(truth)} alternatives)")
+    positive = truth[0] > 0
+    n = int(positive.sum())
+    if n == 0:
+        return 0.0, 0
+    threshold = np.sort(scores)[-n]
+    above, tied = scores > threshold, scores == threshold
+    places = n - int(above.sum())
+    hits = positive[above].sum() + places * positive[tied].mean()
+    return float(hits), n
+
+
+def evaluation_metrics() -> dict[str, Metric]:
+    """Metrics by name.
+
+    Returns
+    -------
+    dict of str to Metric
+        Attribution AUROC and Kendall's tau are means over molecules, top-n and bottom-n pool all atoms.
+
+    Examples
+    --------
+    >>> list(evaluation_metrics())
+    ['attribution_auroc', 'auroc_negative', 'kendall_tau', 'top_n', 'bottom_n']
+    """
+    return {metric.name: metric for metric in _METRICS}
+
+
+def evaluation_metric(name: str) -> Metric:
+    """One of `evaluation_metrics`; an unknown name is refused with the nearest valid one."""
+    metrics = evaluation_metrics()
+    if name not in metrics:
+        raise UnknownNameError("metric", name, metrics)
+    return metrics[name]
+
+
+def merge_ties(scores: FloatArray, tolerance: float = 1e-6) -> FloatArray:
+    """Make scores equal that differ by rounding errors only.
+
+    Symmetry-equivalent atoms have the same score in exact arithmetic, but sums in floating point split them,
+    which Kendall's tau-b counts as a disagreement with a truth that ties them.
+
+    Parameters
+    ----------
+    scores : array of float, shape (n_atoms,)
+        Atom scores of one molecule.
+    tolerance : float
+        Neighbours in rank that differ by at most this share of the largest absolute score are tied.
+
+    Returns
+    -------
+    array of float, shape (n_atoms,)
+        Each group of tied scores replaced by its mean.
+
+    Raises
+    ------
+    UsageError
+        If the tolerance is negative.
+
+    Examples
+    --------
+    >>> len(set(merge_ties(np.array([0.3, 0.1 + 0.2, 0.7])).tolist()))
+    2
+    """
+    if not tolerance >= 0:
+        raise UsageError(f"a tolerance cannot be negative (got {tolerance})")
+    scores = np.asarray(scores, dtype=float)
+    if not scores.size:
+        return scores
+    order = np.argsort(scores, kind="stable")
+    steps = np.diff(scores[order]) > tolerance * np.abs(scores).max()
+    group = np.empty(len(scores), dtype=np.int64)
+    group[order] = np.concatenate([[0], np.cumsum(steps)])
+    means: FloatArray = np.bincount(group, weights=scores) / np.bincount(group)
+    return means[group]
+
+
+def mid_ranks(values: FloatArray) -> FloatArray:
+    """Ranks from 1 upwards; tied values share the mean of their ranks."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks: FloatArray = (last - (counts - 1) / 2)[which]
+    return ranks
+
+
+def checked(truth: FloatArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Both as float arrays, the truth with one row per alternative; refuses what does not fit."""
+    truth, scores = np.atleast_2d(np.asarray(truth, dtype=float)), np.asarray(scores, dtype=float)
+    if scores.ndim != 1 or truth.ndim != 2 or truth.shape[1] != len(scores):
+        raise UsageError(
+            f"expected one score per atom, shape ({truth.shape[-1]},) (got shape {scores.shape}); "
+            "scores must follow the atom order of the truth"
+        )
+    for name, values in (("score", scores), ("truth", truth)):
+        if not np.isfinite(values).all():
+            atom = int(np.argwhere(~np.isfinite(values))[0][-1])
+            raise UsageError(f"the {name} of atom {atom} is not finite; evaluate only molecules with numbers")
+    return truth, scores
+
+
+def _mean_of(
+    function: Callable[[FloatArray, FloatArray], float], sign: int = 1
+) -> Callable[..., tuple[float, float]]:
+    def terms(truth: FloatArray, scores: FloatArray) -> tuple[float, float]:
+        value = function(sign * np.asarray(truth), sign * np.asarray(scores))
+        return UNDEFINED if np.isnan(value) else (value, 1.0)
+
+    return terms
+
+
+def _pooled(sign: int) -> Callable[[FloatArray, FloatArray], tuple[float, float]]:
+    def terms(truth: FloatArray, scores: FloatArray) -> tuple[float, float]:
+        hits, n = top_n(sign * np.asarray(truth), sign * np.asarray(scores))
+        return hits, float(n)
+
+    return terms
+
+
+_METRICS = (
+    Metric("attribution_auroc", "attribution AUROC", _mean_of(attribution_auroc)),
+    Metric("auroc_negative", "AUROC of negative atoms", _mean_of(attribution_auroc, sign=-1)),
+    Metric("kendall_tau", "Kendall tau", _mean_of(kendall_tau)),
+    Metric("top_n", "top-n", _pooled(1)),
+    Metric("bottom_n", "bottom-n", _pooled(-1)),
+)

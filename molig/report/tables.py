@@ -1,0 +1,268 @@
+"""Tables of explanations: streamed in constant memory, and resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+
+from molig.attribution import Explanation
+from molig.errors import InputError, UnknownNameError
+from molig.molecules import Record, Rejection, batched
+from molig.report.feature_table import FEATURE_SCHEMA, feature_batch
+from molig.report.molecule_table import MOLECULE_SCHEMA, molecule_batch
+from molig.report.stream import Counts, Explain, Watch, explain_rows, require_some
+from molig.screening import (
+    REJECTION_SCHEMA,
+    OutputTable,
+    PartNote,
+    Parts,
+    check_distinct,
+    check_output,
+    rejection_table,
+    rejects_path,
+)
+
+TABLES = (".parquet", ".csv")
+
+_ROWS_AT_A_TIME = 1024
+_BATCH_MOLECULES = 256
+# Bounds the rows of a batch where single molecules have very many pairs.
+_BATCH_FEATURES = 1 << 18
+_ROW_GROUP = {"features": 1 << 17, "molecules": 1 << 14}
+
+
+class Layout(StrEnum):
+    """What a row of a table of explanations is.
+
+    Examples
+    --------
+    >>> Layout("molecules")
+    <Layout.MOLECULES: 'molecules'>
+    """
+
+    FEATURES = "features"
+    """A row per feature of an atom or pair, as in `molig.Explanation.to_frame`."""
+
+    MOLECULES = "molecules"
+    """A row per molecule, with lists of the scores of its atoms and bonds."""
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """A table of explanations to be written, checked before any work begins.
+
+    Parameters
+    ----------
+    output : Path
+        The table, .parquet or .csv. In a CSV file lists are written as JSON.
+    layout : Layout or str
+        What a row is.
+    rejects : Path, optional
+        Table of the rows without an explanation, .csv or .parquet; by default beside ``output`` as
+        ``NAME.rejected.csv``.
+    source : str, optional
+        The file that is read, which must not be overwritten.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such layout.
+    UsageError
+        If a table could not be written.
+
+    Examples
+    --------
+    >>> TableRequest(Path("why.parquet"), "molecules").rejects_path.name
+    'why.rejected.csv'
+    """
+
+    output: Path
+    layout: Layout | str = Layout.FEATURES
+    rejects: Path | None = None
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout not in list(Layout):
+            raise UnknownNameError("layout", str(self.layout), [layout.value for layout in Layout])
+        object.__setattr__(self, "layout", Layout(self.layout))
+        for path in (self.output, self.rejects_path):
+            check_output(path)
+        check_distinct(self.source, self.output, self.rejects_path)
+
+    @property
+    def rejects_path(self) -> Path:
+        """Where the rejected rows go."""
+        return rejects_path(self.output, self.rejects) or self.output
+
+    @property
+    def parts_directory(self) -> Path:
+        """Where finished parts of the table are kept until it is complete: ``NAME.parts``."""
+        return self.output.with_suffix(".parts")
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the table."""
+        return MOLECULE_SCHEMA if self.layout is Layout.MOLECULES else FEATURE_SCHEMA
+
+
+def write_table(
+    records: Iterable[Record],
+    explain: Explain,
+    request: TableRequest,
+    *,
+    parts: Parts | None = None,
+    watch: Watch | None = None,
+) -> Counts:
+    """Explain a library of any size and write what comes of it as a table, in constant memory.
+
+    Every row ends up in the table or, with the reason, in that of the rejected rows. Both appear under their
+    names only when they are complete.
+
+    Parameters
+    ----------
+    records : iterable of Record
+        The whole library.
+    explain : callable
+        From records to one result each, such as `molig.attribution.Explainer.explain_records`.
+    request : TableRequest
+        What to write.
+    parts : Parts, optional
+        Opened; where finished rows are kept until the end. The rows it holds already are not explained
+        again, and a run that breaks off can be continued with what it holds then. The table is the same
+        wherever it broke off, since each part is explained by itself.
+    watch : callable, optional
+        Called with each new `Explanation` or `Rejection`.
+
+    Returns
+    -------
+    Counts
+        Of the whole library.
+
+    Raises
+    ------
+    InputError
+        If the library is damaged, or no molecule could be explained; nothing is left behind then.
+    OutputError
+        If a table cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, molig
+    >>> from molig.attribution import Explainer
+    >>> from molig.molecules import smiles_records
+    >>> explainer = Explainer(molig.load_model("tox21-w2n2-simple"), task="SR-ARE")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     request = TableRequest(Path(folder) / "why.parquet", "molecules")
+    ...     write_table(smiles_records(["CCO", "C1CC"]), explainer.explain_records, request)
+    Counts(explained=1, rejected=1, unconverged=0)
+    """
+    if parts is None:
+        chunks = (_Chunk(rows, request.layout, explain, watch) for rows in batched(records, _ROWS_AT_A_TIME))
+        return _deliver(chunks, request)
+    _work(records, explain, request, parts, watch)
+    try:
+        counts = _deliver(_kept(parts), request)
+    except InputError:
+        if not any(chunk.counts.explained for chunk in _kept(parts)):
+            parts.remove()
+        raise
+    parts.remove()
+    return counts
+
+
+class _Chunk:
+    """What becomes of a range of rows: batches as they come, then counts and rejections."""
+
+    def __init__(
+        self, records: Iterable[Record], layout: Layout | str, explain: Explain, watch: Watch | None
+    ) -> None:
+        self.counts = Counts()
+        self.rejections: list[Rejection] = []
+        self._n_rows = 0
+        self._rows = explain_rows(records, explain, watch)
+        self._by_molecule = layout is Layout.MOLECULES
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Go through the rows once."""
+        records: list[Record] = []
+        waiting: list[Explanation] = []
+        n_features = 0
+        last: Record | None = None
+        for record, result in self._rows:
+            self._n_rows += record is not last
+            last = record
+            self.counts.add(result)
+            if isinstance(result, Rejection):
+                self.rejections.append(result)
+                continue
+            records.append(record)
+            waiting.append(result)
+            n_features += result.atom_attributions.size + result.pair_attributions.size
+            if len(waiting) >= _BATCH_MOLECULES or n_features >= _BATCH_FEATURES:
+                yield self._batch(records, waiting)
+                records, waiting, n_features = [], [], 0
+        if waiting:
+            yield self._batch(records, waiting)
+
+    def note(self) -> PartNote:
+        """What a part must remember besides its table; complete after the last batch."""
+        rejected = [[r.row, r.id, r.smiles, r.reason] for r in self.rejections]
+        return PartNote(self._n_rows, {"counts": asdict(self.counts), "rejected": rejected})
+
+    def _batch(self, records: list[Record], explanations: list[Explanation]) -> pa.RecordBatch:
+        return molecule_batch(records, explanations) if self._by_molecule else feature_batch(explanations)
+
+
+class _KeptChunk:
+    """The same of a finished part."""
+
+    def __init__(self, note: PartNote, batches: Iterator[pa.RecordBatch]) -> None:
+        self.counts = Counts(**note.summary["counts"])
+        self.rejections = [Rejection(*fields) for fields in note.summary["rejected"]]
+        self._batches = batches
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        return self._batches
+
+
+def _kept(parts: Parts) -> Iterator[_KeptChunk]:
+    return (_KeptChunk(note, batches) for note, batches in parts.finished())
+
+
+def _work(
+    records: Iterable[Record], explain: Explain, request: TableRequest, parts: Parts, watch: Watch | None
+) -> None:
+    """Make all parts that are not there yet."""
+    rest = islice(records, parts.n_rows, None)
+    try:
+        for rows in batched(rest, parts.rows_per_part):
+            chunk = _Chunk(rows, request.layout, explain, watch)
+            parts.add(request.schema, chunk.batches(), chunk.note)
+    except BaseException as err:
+        # A damaged library has to change before it can be read to its end: nothing could be continued.
+        if isinstance(err, InputError) or not parts.n_rows:
+            parts.remove()
+        raise
+
+
+def _deliver(chunks: Iterable[_Chunk] | Iterable[_KeptChunk], request: TableRequest) -> Counts:
+    counts, first = Counts(), None
+    row_group = _ROW_GROUP[request.layout]
+    with (
+        OutputTable(request.rejects_path, REJECTION_SCHEMA) as rejects,
+        OutputTable(request.output, request.schema, row_group=row_group) as out,
+    ):
+        for chunk in chunks:
+            for batch in chunk.batches():
+                out.write(pa.Table.from_batches([batch]))
+            if chunk.rejections:
+                first = first or chunk.rejections[0]
+                rejects.write(rejection_table(chunk.rejections))
+            counts.merge(chunk.counts)
+        require_some(counts, first)
+    return counts

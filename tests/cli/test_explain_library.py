@@ -1,0 +1,238 @@
+"""`molig explain` over a library: layouts, rejected rows, and runs that were killed."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from rdkit import Chem
+from support.libraries import names_in, sha256
+from support.small_model import nci_smiles
+
+from molig.report import MOLECULE_SCHEMA, TABLE_SCHEMA
+from molig.screening import Parts
+
+DEADLINE = 120
+"""Seconds after which a process that hangs is given up."""
+
+PART = 32
+N_MOLECULES = 300
+# Few points on a path: these tests look at rows, not at numbers.
+LOOSE = ("--tol", "0.5")
+
+_SMALL_PARTS = f"""
+import functools, molig.screening as room
+room.Parts = functools.partial(room.Parts, rows_per_part={PART})
+from molig.cli import main
+main()
+"""
+
+
+@pytest.fixture
+def explained(molig, small_model_dir):
+    """Run `molig explain` with the small model."""
+
+    def run(*options):
+        return molig("explain", "-m", small_model_dir, "--device", "cpu", *options)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory, nci_file) -> Path:
+    """Real compounds, every hundredth row a bad one."""
+    rows = nci_smiles(N_MOLECULES)
+    for number in range(50, N_MOLECULES, 100):
+        rows[number] = f"C1CC bad{number}"
+    path = tmp_path_factory.mktemp("library") / "library.smi"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, small_model_dir, library) -> Path:
+    """Directory in which a run for ``why.parquet`` was killed when some of its parts were finished."""
+    directory = tmp_path_factory.mktemp("killed")
+    words = ["explain", "-m", small_model_dir, "--device", "cpu", "-i", library, *LOOSE]
+    words += ["-o", directory / "why.parquet", "--layout", "molecules"]
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", _SMALL_PARTS, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    end = time.monotonic() + DEADLINE
+    while not (directory / "why.parts" / "000002.json").exists():
+        assert process.poll() is None, process.communicate()[1].decode()
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert names_in(directory) == {"why.parts"}
+    return directory
+
+
+@pytest.fixture
+def broken_off(killed, tmp_path) -> Path:
+    """The table that the killed run was to write, in a directory of its own."""
+    shutil.copytree(killed / "why.parts", tmp_path / "why.parts")
+    return tmp_path / "why.parquet"
+
+
+class TestResume:
+    def test_the_table_is_that_of_a_run_without_interruption(
+        self, explained, library, broken_off, monkeypatch
+    ):
+        options = ("-i", library, "--layout", "molecules", *LOOSE)
+        n_finished = len(list(broken_off.parent.glob("why.parts/0*.json")))
+        run = explained(*options, "-o", broken_off, "--resume")
+        assert run.code == 0
+        assert f"{n_finished * PART} rows are done already" in run.err
+        assert f"{N_MOLECULES - 3} explained, 3 rejected: {broken_off}" in run.err
+        assert names_in(broken_off.parent) == {"why.parquet", "why.rejected.csv"}
+        assert pd.read_csv(broken_off.with_name("why.rejected.csv"))["row"].tolist() == [51, 151, 251]
+
+        whole = broken_off.with_name("whole.parquet")
+        monkeypatch.setattr("molig.screening.Parts", functools.partial(Parts, rows_per_part=PART))
+        assert explained(*options, "-o", whole).code == 0
+        assert sha256(broken_off) == sha256(whole)
+        listed = [broken_off.with_name(f"{name}.rejected.csv") for name in ("why", "whole")]
+        assert sha256(listed[0]) == sha256(listed[1])
+
+    def test_nothing_finished_is_lost_unasked(self, explained, library, broken_off):
+        run = explained("-i", library, "--layout", "molecules", *LOOSE, "-o", broken_off)
+        assert run.code == 2
+        assert "finished rows of an interrupted run" in run.err
+        assert "--resume" in run.err
+        assert names_in(broken_off.parent) == {"why.parts"}
+
+    @pytest.mark.parametrize(
+        ("changed", "told"),
+        [
+            (["--tol", "0.25"], "--tol was 0.5 and is 0.25"),
+            (["--task", "carbonyl"], "--task was not given and is carbonyl"),
+            (["--target", "logit"], "--target was probability and is logit"),
+            (["--layout", "features"], "--layout was molecules and is features"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_other_options_are_refused(self, explained, library, broken_off, changed, told):
+        options = {"--layout": "molecules", "--tol": "0.5"} | {changed[0]: changed[1]}
+        words = [word for pair in options.items() for word in pair]
+        run = explained("-i", library, *words, "-o", broken_off, "--resume")
+        assert run.code == 2
+        assert f"why.parts cannot be continued: {told}." in run.err
+
+    def test_another_input_is_refused(self, explained, library, broken_off, write):
+        other = write("library.smi", library.read_text() + "CCO\n")
+        run = explained("-i", other, "--layout", "molecules", *LOOSE, "-o", broken_off, "--resume")
+        assert run.code == 2
+        assert "the input has changed" in run.err
+
+    def test_another_model_is_refused(self, molig, small_model_dir, library, broken_off):
+        other = broken_off.with_name("model")
+        shutil.copytree(small_model_dir, other)
+        info = json.loads((other / "model.json").read_text())
+        info["molecules"]["max_heavy_atoms"] = 100
+        (other / "model.json").write_text(json.dumps(info))
+        options = ("-i", library, "--layout", "molecules", *LOOSE, "--device", "cpu")
+        run = molig("explain", "-m", other, *options, "-o", broken_off, "--resume")
+        assert run.code == 2
+        assert "the model has changed" in run.err
+
+    def test_nothing_to_resume_is_a_beginning(self, explained, write, tmp_path):
+        library = write("library.smi", "CCO\n")
+        assert explained("-i", library, "-o", tmp_path / "why.csv", "--resume", "-q").err == ""
+        assert names_in(tmp_path) == {"library.smi", "why.csv", "why.rejected.csv"}
+
+
+class TestLayouts:
+    def test_a_row_per_molecule(self, explained, small_model, write, tmp_path):
+        smiles = ["CC(=O)Oc1ccccc1C(=O)O", "[Na+].CC(=O)[O-]"]
+        library = write("library.smi", "".join(f"{s} m{i}\n" for i, s in enumerate(smiles, start=1)))
+        path = tmp_path / "why.parquet"
+        run = explained("-i", library, "-o", path, "--layout", "molecules", "--task", "carbonyl")
+        assert run.code == 0
+        table = pq.read_table(path)
+        assert table.schema.equals(MOLECULE_SCHEMA)
+        assert [len(scores) for scores in table["atom_scores"].to_pylist()] == [
+            Chem.MolFromSmiles(s).GetNumAtoms() for s in smiles
+        ]
+        column = small_model.task_index("carbonyl")
+        wanted = small_model.predict(smiles).scores[:, column]
+        np.testing.assert_allclose(table["score"].to_numpy(), wanted, atol=1e-6)
+
+    def test_a_row_per_feature_by_default(self, explained, tmp_path):
+        for options in ([], ["--layout", "features"]):
+            assert explained("--smiles", "CCO", "-o", tmp_path / "why.parquet", *options).code == 0
+            assert pq.read_schema(tmp_path / "why.parquet").equals(TABLE_SCHEMA)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (
+                ["-o", "why.csv", "--layout", "molecule"],
+                "unknown layout 'molecule'; did you mean 'molecules'",
+            ),
+            (["-o", "why.svg", "--layout", "molecules"], "--layout is for tables (.parquet, .csv)"),
+            (["-o", "why.html", "--layout", "features"], "--layout is for tables (.parquet, .csv)"),
+            (["-o", "why.png", "--rejects", "bad.csv"], "--rejects is for tables"),
+            (["-o", "why.csv", "--rejects", "why.csv"], "cannot both go to why.csv"),
+            (["-o", "why.csv", "--rejects", "bad.txt"], "cannot tell the format of bad.txt"),
+            (["-o", "why.csv", "--resume"], "--resume continues a run over a file"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_wrong_requests(self, explained, tmp_path, monkeypatch, options, message):
+        monkeypatch.chdir(tmp_path)
+        run = explained("--smiles", "CCO", *options)
+        assert run.code == 2
+        assert message in run.err
+        assert names_in(tmp_path) == set()
+
+    def test_resume_of_a_picture_and_of_standard_input(self, explained, write, tmp_path):
+        library = write("library.smi", "CCO\n")
+        run = explained("-i", library, "-o", tmp_path / "why.svg", "--resume")
+        assert (run.code, "--resume is for tables" in run.err) == (2, True)
+        run = explained("-i", "-", "-o", tmp_path / "why.csv", "--resume")
+        assert (run.code, "standard input cannot be read again" in run.err) == (2, True)
+
+    def test_a_pipe_cannot_be_resumed(self, explained, tmp_path, small_model_dir):
+        pipe = tmp_path / "library.smi"
+        os.mkfifo(pipe)
+        with subprocess.Popen(["sh", "-c", 'printf "CCO\\n" > "$0"', str(pipe)]):
+            run = explained("-i", pipe, "-o", tmp_path / "why.csv", "--resume")
+        assert (run.code, "is no file: it cannot be read again" in run.err) == (2, True)
+
+
+class TestRejectedRows:
+    @pytest.mark.parametrize("layout", ["features", "molecules"])
+    def test_they_are_listed_and_the_first_are_named(self, explained, write, tmp_path, layout):
+        bad = "".join(f"C1CC bad{row}\n" for row in range(2, 27))
+        library = write("library.smi", f"CCO one\n{bad}CCN last\n")
+        options = ("-o", tmp_path / "why.parquet", "--rejects", tmp_path / "bad.csv", "--layout", layout)
+        run = explained("-i", library, *options)
+        assert run.code == 0
+        assert run.err.count("warning: row") == 20
+        assert f"5 more rejected rows; see {tmp_path / 'bad.csv'}" in run.err
+        rejected = pd.read_csv(tmp_path / "bad.csv")
+        assert rejected["row"].tolist() == list(range(2, 27))
+        assert pd.read_parquet(tmp_path / "why.parquet")["id"].unique().tolist() == ["one", "last"]
+        assert names_in(tmp_path) == {"library.smi", "why.parquet", "bad.csv"}
+
+    def test_a_table_without_any_says_so(self, explained, tmp_path):
+        run = explained("--smiles", "CCO", "-o", tmp_path / "why.csv")
+        assert f"rejected rows: {tmp_path / 'why.rejected.csv'}" in run.err
+        assert (tmp_path / "why.rejected.csv").read_text() == "row,id,smiles,reason\n"

@@ -1,0 +1,106 @@
+"""Ablation curves of models whose answer is known."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from molig.errors import UsageError
+from molig.evaluation import AblationPlan, Resampling, drop_curves
+
+WEIGHTS = [np.array([4.0, 1.0, 2.0, 0.0]), np.array([1.0, 3.0])]
+
+
+def additive(molecule, atom_sets):
+    weights = WEIGHTS[molecule]
+    return [weights.sum() - weights[atoms].sum() for atoms in atom_sets]
+
+
+def curve(frame, ranking, column="drop"):
+    return frame[frame["ranking"] == ranking][column].tolist()
+
+
+def test_the_best_atoms_of_an_additive_model_drop_the_most():
+    backwards = [-w for w in WEIGHTS]
+    plan = AblationPlan(counts=(1, 2, 4), random_repeats=3000)
+    found = drop_curves(additive, {"right": WEIGHTS, "wrong": backwards}, plan)
+    assert list(found["ranking"].unique()) == ["right", "wrong", "random"]
+    assert curve(found, "right") == [3.5, 5.0, 7.0]
+    assert curve(found, "wrong") == [0.5, 2.5, 7.0]
+    assert curve(found, "right", "n_molecules") == [2, 2, 1]
+    expected = np.mean([w.mean() for w in WEIGHTS])
+    assert curve(found, "random")[0] == pytest.approx(expected, abs=0.05)
+
+
+def test_fractions_round_up_to_whole_atoms():
+    found = drop_curves(
+        additive, {"right": WEIGHTS}, AblationPlan(fractions=(0.1, 0.5, 1.0), random_repeats=0)
+    )
+    assert curve(found, "right") == [3.5, np.mean([6.0, 3.0]), np.mean([7.0, 4.0])]
+    assert curve(found, "right", "removed") == [0.1, 0.5, 1.0]
+    assert AblationPlan(fractions=(0.1, 0.15)).removed(20) == [2, 3]
+
+
+def test_a_model_that_needs_two_atoms_together():
+    """score = atoms 0 and 1 both present: removing either loses all, as counted over all pairs at random."""
+
+    def both(molecule, atom_sets):
+        return [float(not {0, 1} & set(atoms.tolist())) for atoms in atom_sets]
+
+    plan = AblationPlan(counts=(1, 2), random_repeats=3000)
+    found = drop_curves(both, {"IG": [np.array([0.5, 0.5, 0.0, 0.0])]}, plan)
+    assert curve(found, "IG") == [1.0, 1.0]
+    pairs = np.mean([bool({0, 1} & set(pair)) for pair in combinations(range(4), 2)])
+    assert curve(found, "random") == [pytest.approx(0.5, abs=0.04), pytest.approx(pairs, abs=0.04)]
+
+
+def test_the_whole_molecule_comes_first_and_equal_sets_are_asked_for_once():
+    asked = []
+
+    def record(molecule, atom_sets):
+        asked.append([tuple(atoms.tolist()) for atoms in atom_sets])
+        return np.zeros(len(atom_sets))
+
+    drop_curves(record, {"a": WEIGHTS, "b": WEIGHTS}, AblationPlan(counts=(1, 2), random_repeats=20))
+    for sets in asked:
+        assert sets[0] == ()
+        assert len(set(sets)) == len(sets)
+
+
+def test_results_follow_from_the_seed():
+    def curves(seed):
+        plan = AblationPlan(counts=(1,), resampling=Resampling(seed=seed, n_resamples=50))
+        return drop_curves(additive, {"tied": [np.zeros(4), np.zeros(2)]}, plan)
+
+    assert curves(1).equals(curves(1))
+    assert not curves(1).equals(curves(2))
+
+
+@pytest.mark.parametrize(
+    ("rankings", "message"),
+    [
+        ({}, "at least one ranking"),
+        ({"random": WEIGHTS}, "is taken"),
+        ({"a": WEIGHTS, "b": WEIGHTS[:1]}, "'b' has 1 molecules, ranking 'a' has 2"),
+        ({"a": WEIGHTS, "b": WEIGHTS[::-1]}, "'b' has 2 atoms in molecule 0, ranking 'a' has 4"),
+        ({"a": [np.array([np.nan])]}, "not finite in molecule 0"),
+    ],
+)
+def test_rankings_that_do_not_fit_are_refused(rankings, message):
+    with pytest.raises(UsageError, match=message):
+        drop_curves(additive, rankings)
+
+
+@pytest.mark.parametrize("scores", [[1.0], [np.nan] * 3, 1.0])
+def test_scores_that_do_not_fit_are_refused(scores):
+    plan = AblationPlan(counts=(1, 2), random_repeats=0)
+    with pytest.raises(UsageError, match=r"molecule 0 .*expected 3 finite scores"):
+        drop_curves(lambda molecule, sets: scores, {"a": WEIGHTS}, plan)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"counts": ()}, {"counts": (0,)}, {"fractions": (1.5,)}, {"random_repeats": -1}]
+)
+def test_senseless_plans_are_refused(settings):
+    with pytest.raises(UsageError):
+        AblationPlan(**settings)

@@ -1,0 +1,131 @@
+"""Metrics of one molecule against their definitions: counting pairs, scipy, listing every order of ties."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy.stats import kendalltau
+
+from molig.errors import UnknownNameError, UsageError
+from molig.evaluation import (
+    attribution_auroc,
+    evaluation_metric,
+    evaluation_metrics,
+    kendall_tau,
+    merge_ties,
+    top_n,
+)
+
+# Few different values, so that ties are common.
+SCORES = st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.25, 2.0]), min_size=1, max_size=7)
+
+
+@st.composite
+def molecules(draw, labels=(0.0, 1.0), max_alternatives=1):
+    scores = np.array(draw(SCORES))
+    row = st.lists(st.sampled_from(labels), min_size=len(scores), max_size=len(scores))
+    truth = np.array(draw(st.lists(row, min_size=1, max_size=max_alternatives)))
+    return truth, scores
+
+
+def auroc_by_pairs(labels, scores):
+    pairs = [(a > b) + 0.5 * (a == b) for a in scores[labels > 0] for b in scores[labels <= 0]]
+    return np.mean(pairs) if pairs else np.nan
+
+
+@given(molecules(max_alternatives=4))
+def test_auroc_is_the_best_share_of_pairs_in_order(molecule):
+    truth, scores = molecule
+    each = [auroc_by_pairs(labels, scores) for labels in truth]
+    expected = np.nan if np.isnan(each).all() else np.nanmax(each)
+    assert attribution_auroc(truth, scores) == pytest.approx(expected, nan_ok=True)
+
+
+@given(molecules(max_alternatives=3))
+def test_auroc_sees_the_order_of_scores_only(molecule):
+    truth, scores = molecule
+    assert attribution_auroc(truth, np.exp(scores) * 7) == pytest.approx(
+        attribution_auroc(truth, scores), nan_ok=True
+    )
+
+
+def test_auroc_counts_the_sign():
+    truth = np.array([1, 0, 0])
+    assert attribution_auroc(truth, np.array([-5.0, 0.0, 1.0])) == 0.0
+    assert attribution_auroc(truth, np.zeros(3)) == 0.5
+
+
+def test_auroc_passes_over_explanations_that_tell_nothing():
+    truth = np.array([[1, 1], [0, 0], [1, 0]])
+    assert attribution_auroc(truth, np.array([0.0, 1.0])) == 0.0
+    assert np.isnan(attribution_auroc(truth[:2], np.array([0.0, 1.0])))
+
+
+@given(molecules(labels=(-0.3, 0.0, 0.1, 0.15)))
+def test_tau_is_that_of_scipy(molecule):
+    truth, scores = molecule
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = kendalltau(truth[0], scores).statistic if len(scores) > 1 else np.nan
+    assert kendall_tau(truth, scores) == pytest.approx(expected, nan_ok=True, abs=1e-12)
+
+
+@given(molecules())
+def test_top_n_is_the_mean_over_all_orders_of_ties(molecule):
+    truth, scores = molecule
+    n = int(truth.sum())
+    best = sorted(scores)[::-1]
+    orders = [list(order) for order in permutations(range(len(scores))) if [scores[i] for i in order] == best]
+    hits = np.mean([truth[0][order[:n]].sum() for order in orders])
+    assert top_n(truth, scores) == (pytest.approx(hits), n)
+
+
+def test_bottom_n_and_negative_auroc_look_at_negative_atoms():
+    truth, scores = np.array([[-1.0, 0.0, 1.0]]), np.array([-3.0, 0.0, -4.0])
+    assert evaluation_metric("bottom_n").terms(truth, scores) == (0.0, 1.0)
+    assert evaluation_metric("auroc_negative").terms(truth, scores) == (0.5, 1.0)
+    assert evaluation_metric("bottom_n").terms(truth, np.array([-8.0, 0.0, -4.0])) == (1.0, 1.0)
+
+
+def test_molecules_without_contributing_atoms_do_not_count():
+    truth, scores = np.zeros((1, 3)), np.arange(3.0)
+    assert all(metric.terms(truth, scores)[1] == 0 for metric in evaluation_metrics().values())
+
+
+@given(molecules(labels=(0.1, 0.2)))
+def test_rounding_errors_do_not_split_ties(molecule):
+    truth, scores = molecule
+    assume(scores.any())  # the tolerance is relative to the largest score
+    noisy = scores + 1e-13 * np.random.default_rng(0).random(len(scores))
+    merged = merge_ties(noisy)
+    assert merged == pytest.approx(scores, abs=1e-12)
+    assert kendall_tau(truth, merged) == pytest.approx(kendall_tau(truth, scores), nan_ok=True)
+
+
+def test_ties_are_merged_only_within_the_tolerance():
+    scores = np.array([0.0, 1.0, 1.05, -2.0])
+    assert merge_ties(scores, 0.02).tolist() == scores.tolist()
+    assert merge_ties(scores, 0.03).tolist() == pytest.approx([0.0, 1.025, 1.025, -2.0])
+    assert merge_ties(np.array([])).size == 0
+    with pytest.raises(UsageError, match="cannot be negative"):
+        merge_ties(scores, -1.0)
+
+
+@pytest.mark.parametrize("function", [attribution_auroc, kendall_tau, top_n])
+def test_what_does_not_fit_is_refused(function):
+    with pytest.raises(UsageError, match=r"one score per atom, shape \(2,\) \(got shape \(3,\)\)"):
+        function(np.array([[0.0, 1.0]]), np.zeros(3))
+    with pytest.raises(UsageError, match="score of atom 1 is not finite"):
+        function(np.array([[0.0, 1.0]]), np.array([0.0, np.nan]))
+
+
+@pytest.mark.parametrize("function", [kendall_tau, top_n])
+def test_metrics_of_one_truth_refuse_several(function):
+    with pytest.raises(UsageError, match="one truth per molecule"):
+        function(np.eye(2), np.zeros(2))
+
+
+def test_unknown_metric_names_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'kendall_tau'"):
+        evaluation_metric("kendal")

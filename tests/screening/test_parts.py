@@ -1,0 +1,175 @@
+"""Finished parts of a run: kept whole or not at all, and continued only by the same run."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pyarrow as pa
+import pytest
+from support.libraries import names_in
+
+from molig.errors import InputError, OutputError, UsageError
+from molig.screening import PartNote, Parts
+
+SCHEMA = pa.schema([("x", pa.int64()), ("text", pa.dictionary(pa.int32(), pa.string()))])
+IDENTITY = {"the model": "a" * 64, "--tol": "0.01"}
+
+
+def batch(*values: int) -> pa.RecordBatch:
+    texts = pa.array([f"n{value}" for value in values]).dictionary_encode()
+    return pa.record_batch([pa.array(values), texts], schema=SCHEMA)
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return tmp_path / "why.parts"
+
+
+def opened(directory, identity=IDENTITY, *, resume=False, **options) -> Parts:
+    parts = Parts(directory, identity, **options)
+    parts.open(resume=resume)
+    return parts
+
+
+def filled(directory, n: int = 2) -> Parts:
+    """Parts of two batches and three rows each."""
+    parts = opened(directory)
+    for number in range(n):
+        kept = PartNote(3, {"part": number})
+        parts.add(SCHEMA, [batch(10 * number), batch(10 * number + 1)], lambda kept=kept: kept)
+    return parts
+
+
+def content(parts: Parts) -> list[tuple[int, int, list[int]]]:
+    return [
+        (note.n_rows, note.summary["part"], [x for part in table for x in part["x"].to_pylist()])
+        for note, table in parts.finished()
+    ]
+
+
+def test_what_was_kept_comes_back_in_order(directory):
+    parts = filled(directory, 3)
+    wanted = [(3, 0, [0, 1]), (3, 1, [10, 11]), (3, 2, [20, 21])]
+    assert content(parts) == wanted
+    again = opened(directory, resume=True)
+    assert (again.n_rows, content(again)) == (9, wanted)
+    again.remove()
+    assert not directory.exists()
+
+
+def test_an_empty_part_counts_its_rows(directory):
+    opened(directory).add(SCHEMA, [], lambda: PartNote(5, {"part": 0}))
+    assert content(opened(directory, resume=True)) == [(5, 0, [])]
+
+
+def test_what_a_killed_run_leaves_besides_is_cleared_away(directory):
+    filled(directory)
+    for name in (".000002.arrow.77.tmp", "000002.arrow", "000004.arrow", "000004.json"):
+        (directory / name).write_text("{}")
+    parts = opened(directory, resume=True)
+    assert parts.n_rows == 6
+    assert names_in(directory) == {
+        "manifest.json",
+        *(f"00000{n}.{kind}" for n in (0, 1) for kind in ("arrow", "json")),
+    }
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "no note", "note cut"])
+def test_a_damaged_part_is_made_again_with_all_after_it(directory, damage):
+    filled(directory, 3)
+    table, note = directory / "000001.arrow", directory / "000001.json"
+    if damage == "cut":
+        table.write_bytes(table.read_bytes()[:-1])
+    elif damage == "note cut":
+        note.write_text(note.read_text()[:-5])
+    else:
+        (table if damage == "gone" else note).unlink()
+    assert content(opened(directory, resume=True)) == [(3, 0, [0, 1])]
+
+
+def test_damage_of_the_same_length_is_told_when_read(directory):
+    parts = filled(directory, 1)
+    table = directory / "000000.arrow"
+    table.write_bytes(b"\1" * table.stat().st_size)
+    with pytest.raises(InputError, match=r"000000\.arrow is damaged .*; delete .* to start again"):
+        content(parts)
+
+
+def test_a_part_that_breaks_off_leaves_nothing(directory):
+    def breaking():
+        yield batch(1)
+        raise RuntimeError("broke off")
+
+    parts = filled(directory, 1)
+    before = names_in(directory)
+    with pytest.raises(RuntimeError, match="broke off"):
+        parts.add(SCHEMA, breaking(), lambda: PartNote(1, {}))
+    assert names_in(directory) == before
+    assert parts.n_rows == 3
+
+
+class TestOpening:
+    def test_finished_work_is_not_thrown_away_unasked(self, directory):
+        filled(directory)
+        with pytest.raises(UsageError, match=r"holds 6 finished rows .*--resume, or delete"):
+            opened(directory)
+
+    def test_without_finished_parts_there_is_nothing_to_lose(self, directory):
+        opened(directory, {"the model": "another"})
+        (directory / ".000000.arrow.5.tmp").write_text("half")
+        assert opened(directory).n_rows == 0
+        assert names_in(directory) == {"manifest.json"}
+        assert opened(directory, resume=True).n_rows == 0
+
+    @pytest.mark.parametrize(
+        ("identity", "told"),
+        [
+            (IDENTITY | {"--tol": "0.02"}, "--tol was 0.01 and is 0.02"),
+            (IDENTITY | {"the model": "b" * 64}, "the model has changed"),
+            (IDENTITY | {"--task": "SR-ARE"}, "--task was not given and is SR-ARE"),
+            ({"the model": "a" * 64}, "--tol was 0.01 and is not given"),
+            ({"the model": "c" * 64, "--tol": "1"}, "the model has changed; --tol was 0.01 and is 1"),
+        ],
+        ids=str,
+    )
+    def test_another_run_is_not_continued(self, directory, identity, told):
+        filled(directory)
+        with pytest.raises(UsageError) as refused:
+            opened(directory, identity, resume=True)
+        assert f"cannot be continued: {told}. Use what that run used" in str(refused.value)
+        assert opened(directory, resume=True).n_rows == 6
+
+    def test_the_rows_of_a_part_stay_as_they_were(self, directory):
+        opened(directory, rows_per_part=7).add(SCHEMA, [], lambda: PartNote(7, {}))
+        assert opened(directory, resume=True).rows_per_part == 7
+
+    def test_other_things_are_left_alone(self, directory):
+        directory.mkdir()
+        (directory / "thesis.tex").write_text("years of work")
+        with pytest.raises(UsageError, match=r"holds other things \(thesis.tex\)"):
+            opened(directory)
+        assert (directory / "thesis.tex").read_text() == "years of work"
+
+    def test_a_file_in_its_place(self, directory):
+        directory.write_text("parts list")
+        with pytest.raises(UsageError, match="is a file"):
+            opened(directory)
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"format": "molig-parts-9"})])
+    def test_a_damaged_manifest(self, directory, text):
+        filled(directory)
+        (directory / "manifest.json").write_text(text)
+        with pytest.raises(InputError, match=r"manifest\.json is damaged"):
+            opened(directory, resume=True)
+
+    def test_a_full_disk(self, directory, monkeypatch):
+        def full(*names):
+            raise OSError(28, "No space left on device")
+
+        parts = filled(directory, 1)
+        before = names_in(directory)
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OutputError, match=r"cannot write .*: No space left on device"):
+            parts.add(SCHEMA, [batch(1)], lambda: PartNote(1, {}))
+        assert names_in(directory) == before
