@@ -1,4 +1,4 @@
-"""A wheel built from the tree works by itself: it carries the bundled models and the templates."""
+"""A wheel built from the tree works by itself: it carries bundled models, templates and recipes."""
 
 import os
 import subprocess
@@ -12,7 +12,9 @@ ROOT = Path(__file__).parent.parent
 CODE = """
 import molig
 from molig.cli import main
+from molig.evaluation import default_benchmark_recipe
 assert molig.load_model("tox21-w2n2-simple").tasks
+assert default_benchmark_recipe("crippen").attribution
 print(molig.__file__)
 main(["explain", "-q", "-m", "tox21-w2n2-simple", "--smiles", "CCO", "-o", "why.html"])
 """

@@ -61,8 +61,8 @@ class MoleculeCurves:
     >>> import molig
     >>> from molig.molecules import smiles_records
     >>> explainer = Explainer(molig.load_model("tox21-w2n2-simple"), task="SR-MMP")
-    >>> (curves,) = molecule_curves(explainer, smiles_records(["Oc1ccc(cc1[N+]([O-])=O)[N+]([O-])=O"]))
-    >>> bool(curves.reached_at < 0.9 and curves.gradient_share < 0.5)
+    >>> (curves,) = molecule_curves(explainer, smiles_records(["Oc1c(Cl)c(Cl)c(Cl)c(Cl)c1Cl"]))
+    >>> bool(curves.reached_at < 0.8 and curves.gradient_share < 0.5)
     True
     """
 

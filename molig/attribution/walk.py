@@ -63,7 +63,7 @@ class _Walker:
     def share(self, paths: Index, panels: FloatArray) -> tuple[FloatArray, FloatArray, list[FloatArray]]:
         """See `molig.attribution.panels.Share`."""
         molecules, tasks = self._molecule[paths], self._task[paths]
-        left, right = self._visit(molecules, panels[:, 0]), self._visit(molecules, panels[:, 1])
+        left, right = np.split(self._visit(np.tile(molecules, 2), panels.T.ravel()), 2)
         outputs = self._outputs[left, tasks], self._outputs[right, tasks]
         target = self._question.target
         factor = target.slope(*outputs)

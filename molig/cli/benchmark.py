@@ -124,16 +124,23 @@ def _one_set(
     epochs = recipe.training.optimization.epochs
 
     def report(entry: dict[str, float]) -> None:
+        advance_epochs(1)
         quality = next(key for key in entry if key.startswith("validation_"))
         reporter.info(
             f"{name}: epoch {entry['epoch']:.0f}/{epochs}  loss {entry['loss']:.4f}  "
             f"validation {quality.removeprefix('validation_').upper()} {entry[quality]:.4f}"
         )
 
-    reporter.info(f"{name}: {recipe.attribution.members} model(s) in {directory}")
-    with reporter.progress(f"{name}: reading", None) as advance:
-        models = benchmark_models(truth, recipe, directory, device, Progress(rows=advance, epoch=report))
-    with reporter.progress(f"{name}: explaining", n_explanations(truth, directory, plan)) as advance:
+    members = recipe.attribution.members
+    reporter.info(f"{name}: {members} model{'s' if members > 1 else ''} in {directory}")
+    with (
+        reporter.progress(f"{name}: reading", members * len(truth)) as advance_rows,
+        reporter.progress(f"{name}: training", members * epochs, unit="epochs") as advance_epochs,
+    ):
+        progress = Progress(rows=advance_rows, epoch=report)
+        models = benchmark_models(truth, recipe, directory, device, progress)
+    n_wanted = n_explanations(truth, directory, plan)
+    with reporter.progress(f"{name}: explaining", n_wanted, unit="explanations") as advance:
         result = judge_models(truth, models, recipe, directory, plan=plan, advance=advance)
     for failure in result.explained.failures:
         reporter.warning(f"{name}: {failure.id} {failure.smiles!r} is not judged: {failure.reason}")

@@ -203,14 +203,13 @@ def default_benchmark_recipe(name: str) -> BenchmarkRecipe:
 def _parsed(data: dict[str, Any], source: str) -> BenchmarkRecipe:
     training = parse_recipe({key: value for key, value in data.items() if key != _SECTION}, source)
     try:
-        attribution = AttributionOptions.model_validate(data.get(_SECTION, {}))
-        return BenchmarkRecipe(training=training, attribution=attribution)
+        return BenchmarkRecipe.model_validate({"training": training, _SECTION: data.get(_SECTION, {})})
     except ValidationError as err:
         first = err.errors()[0]
-        where = ".".join([_SECTION, *map(str, first["loc"])])
+        where = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             valid = [f"{_SECTION}.{key}" for key in AttributionOptions.model_fields]
             raise UsageError(f"{source}: {UnknownNameError('key', where, valid)}") from err
-        if not first["loc"]:
+        if not where:
             raise UsageError(f"{source}: {first['msg'].removeprefix('Value error, ')}") from err
         raise UsageError(f"{source}: {where}: {first['msg']} (got {first['input']!r})") from err

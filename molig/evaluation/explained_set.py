@@ -123,7 +123,7 @@ def explain_set(
         first = next(iter(failures.values()), None)
         reason = f"; {first.id} {first.smiles!r}: {first.reason}" if first else ""
         raise InputError(
-            f"none of the {len(truth)} molecules of {truth.description.name} could be explained by all methods"
+            f"none of {len(truth)} molecules of {truth.description.name} could be explained by all methods"
             + reason
         )
     return ExplainedSet(

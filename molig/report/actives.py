@@ -189,7 +189,7 @@ class _Pool:
         if len(self.values) < _SHOWN_VALUES:
             self.values.setdefault(text)
         try:
-            return float(text) == 1
+            return text.casefold() == "true" or float(text) == 1
         except ValueError:
             return False
 

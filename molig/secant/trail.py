@@ -56,6 +56,27 @@ class Shares(NamedTuple):
     pairs: FloatArray
 
 
+class _Growing:
+    """Rows that are appended to, with room for more."""
+
+    def __init__(self, like: Tensor, room: int) -> None:
+        self._rows = like.new_empty(room, *like.shape[1:])
+        self._n = 0
+
+    @property
+    def all(self) -> Tensor:
+        return self._rows[: self._n]
+
+    def append(self, rows: Tensor) -> None:
+        stop = self._n + len(rows)
+        if stop > len(self._rows):
+            grown = rows.new_empty(2 * stop, *rows.shape[1:])
+            grown[: self._n] = self.all
+            self._rows = grown
+        self._rows[self._n : stop] = rows
+        self._n = stop
+
+
 class Trail:
     """Points on the straight paths from the baseline to molecules.
 
@@ -93,8 +114,8 @@ class Trail:
         # Per point: molecule, row of the stem's tables, first row among the atoms of all points.
         self._points = np.zeros((3, 0), dtype=np.int64)
         self._n_rows = 0
-        self._atoms: dict[str, Tensor] = {}
-        self._head: list[Tensor] = []
+        self._atoms: dict[str, _Growing] = {}
+        self._head: dict[int, _Growing] = {}
 
     def visit(self, molecules: Index, scales: FloatArray) -> FloatArray:
         """Evaluate the network at points of paths and remember its states there.
@@ -117,16 +138,15 @@ class Trail:
                 self._secants.forward(stem, self._kinds.of_points(molecules[part], step[part]), counts[part])
                 for part in _by_rows(counts, self._budget)
             ]
-            atoms, head = zip(*found, strict=True)
-            before = ([self._atoms], [self._head]) if self._atoms else ([], [])
-            self._atoms = {
-                name: torch.cat([part[name] for part in [*before[0], *atoms]]) for name in atoms[0]
-            }
-            self._head = [torch.cat(layers) for layers in zip(*before[1], *head, strict=True)]
+            for atoms, head in found:
+                for name, rows in atoms.items():
+                    self._atoms.setdefault(name, _Growing(rows, self._budget)).append(rows)
+                for layer, rows in enumerate(head):
+                    self._head.setdefault(layer, _Growing(rows, self._budget)).append(rows)
         first = self._n_rows + np.cumsum(counts) - counts
         self._points = np.concatenate([self._points, np.stack([molecules, step, first])], axis=1)
         self._n_rows += int(counts.sum())
-        return _array(self._head[-1][len(self._head[-1]) - len(molecules) :])
+        return _array(torch.cat([head[-1] for _, head in found]))
 
     def share(self, panels: Panels) -> Shares:
         """Share out the change of outputs between two points of the same path among the features."""
@@ -136,10 +156,11 @@ class Trail:
         found = []
         with torch.inference_mode():
             stem = self._stem_shares(steps)
+            atom_states = {name: rows.all for name, rows in self._atoms.items()}
+            states = atom_states, [rows.all for rows in self._head.values()]
             for part in _by_rows(counts, self._budget):
                 rows = self._kinds.of_panels(self._points[0][left[part]], step.ravel()[part])
                 ends = self._ends(left[part], right[part])
-                states = self._atoms, self._head
                 shares = self._secants.backward(states, ends, tasks[part], stem, rows, fast=self.fast)
                 found.append(shares)
         atoms, pairs = zip(*found, strict=True)

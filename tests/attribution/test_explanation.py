@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 from rdkit import Chem
+from support.random_models import random_model
 
 import molig
 from molig.attribution import Explainer, Explanation
@@ -106,15 +107,36 @@ def test_a_tighter_tolerance_costs_more_and_agrees(small_model):
 
 
 def test_single_atoms_agree_with_a_fine_sum(small_model):
-    """The same integral by 4,000 midpoints, without the adaptive rule."""
-    from molig.attribution import RelaxedMolecules, Target
-
+    """The same integral by 2,000 midpoints, without the adaptive rule."""
     why = molig.explain(small_model, ASPIRIN, task="carbonyl", tol=1e-4)
-    graphs = small_model.featurize([why.mol])
-    relaxed = RelaxedMolecules(small_model, graphs, np.array([1]), Target.PROBABILITY)
-    points = (np.arange(4000) + 0.5) / 4000
-    atoms = np.mean(relaxed.densities(np.zeros(4000, dtype=int), points).atoms, axis=0)
-    np.testing.assert_allclose(why.atom_attributions, atoms, atol=1e-4 * abs(why.score))
+    relaxed = small_model.double().relax(small_model.featurize([why.mol]))
+    points = (np.arange(2000) + 0.5) / 2000
+    found = relaxed.densities(np.zeros(2000, dtype=int), points, np.ones(2000, dtype=int))
+    probability = 1 / (1 + np.exp(-found.values))
+    slopes = probability * (1 - probability) / 2000
+    for attributions, densities in (
+        (why.atom_attributions, found.atoms),
+        (why.pair_attributions, found.pairs),
+    ):
+        expected = np.einsum("n,nrk->rk", slopes, np.array(densities))
+        np.testing.assert_allclose(attributions, expected, atol=1e-3 * abs(why.score))
+
+
+@pytest.mark.parametrize("baseline", ["uniform", "carbon"])
+@pytest.mark.parametrize("schema", ["simple", "full"])
+def test_tables_add_up_whatever_the_baseline(baseline, schema):
+    """A feature that is absent here but present in the baseline has a row, too."""
+    model = random_model(schema)
+    for why in molig.explain(model, [ASPIRIN, "C"], baseline=baseline, target="logit"):
+        tables = why.features["score"].sum() + why.pairs["score"].sum()
+        assert tables + why.residual == pytest.approx(why.score - why.baseline_score, abs=1e-9)
+        assert len(why.to_frame()) == len(why.features) + len(why.pairs)
+
+
+def test_legend_names_the_target(small_regression):
+    why = molig.explain(small_regression, ASPIRIN, task="mass")
+    assert why.target == "value"
+    assert "value = " in why.panel().legend[0]
 
 
 def test_default_task_is_the_highest_scoring(small_model):

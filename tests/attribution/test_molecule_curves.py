@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molig.attribution import Explainer, MoleculeCurves, Target, molecule_curves
@@ -95,20 +95,32 @@ class TestRealModel:
         np.testing.assert_allclose([one.scores[0] for one in found], score(zero[:, column]), atol=1e-5)
 
     def test_the_rate_integrates_to_the_change(self, explainer):
+        """The rate of a network with relu jumps, so the trapezoid's error falls only with the distance."""
         for one in curves_of(explainer, MOLECULES, at=np.linspace(0, 1, 501)):
             change = one.scores[-1] - one.scores[0]
-            assert np.trapezoid(one.rates, one.at) == pytest.approx(change, abs=0.01 * max(abs(change), 0.1))
+            allowed = np.abs(np.diff(one.rates)).max() / 500 + 0.005 * abs(change)
+            assert np.trapezoid(one.rates, one.at) == pytest.approx(change, abs=allowed)
+
+    def test_the_numbers_are_those_of_the_curve(self, explainer):
+        for one in curves_of(explainer, MOLECULES):
+            change = one.scores[-1] - one.scores[0]
+            if abs(change) < explainer.tolerance.floor:
+                assert np.isnan([one.reached_at, one.gradient_share]).all()
+                continue
             assert one.gradient_share == pytest.approx(one.rates[-1] / change)
             progress = np.interp(one.reached_at, one.at, one.scores) - one.scores[0]
             assert progress == pytest.approx(0.9 * change, rel=1e-6)
+            before = one.scores[one.at < one.reached_at] - one.scores[0]
+            assert (before / change < 0.9).all()
 
     def test_interior_gradients_average_to_integrated_gradients(self, small_model):
         explainer = Explainer(small_model, task="carbonyl", tol=1e-4, precision="double")
         (why,) = explainer.explain_records(smiles_records([ASPIRIN]))
         (found,) = curves_of(explainer, [ASPIRIN], at=np.linspace(0, 1, 2001))
         expected = np.trapezoid(found.atom_rates, found.at, axis=0)
-        np.testing.assert_allclose(why.atom_scores, expected, atol=2e-4 * np.abs(expected).max())
+        np.testing.assert_allclose(why.atom_scores, expected, atol=5e-3 * np.abs(expected).max())
 
+    @settings(max_examples=10)
     @given(st.permutations(range(len(MOLECULES))), st.integers(1, 700))
     def test_company_does_not_matter(self, small_model, order, n_points):
         explainer = Explainer(small_model, task="nitrogen")
