@@ -16,6 +16,7 @@ ROOMS = [
             "molecules",
             "features",
             "network",
+            "secant",
             "model",
             "training",
             "depiction",

@@ -1,0 +1,84 @@
+"""Feature rows that molecules are compared with."""
+
+import warnings
+
+import numpy as np
+import pytest
+from network.nets import MIXED, graphs_of
+
+from molig.attribution import Baseline
+from molig.attribution.baselines import resolve_baselines
+from molig.errors import UnknownNameError, UsageError
+from molig.features import preset
+from molig.network import collate
+
+SIMPLE = preset("simple", max_pair_distance=2)
+FULL = preset("full", max_pair_distance=2)
+
+
+def test_zero():
+    zero = Baseline.named("zero", FULL)
+    assert zero.atom_row.shape == (FULL.n_atom_columns,)
+    assert not zero.atom_row.any()
+    assert not zero.pair_row.any()
+
+
+@pytest.mark.parametrize("schema", [SIMPLE, FULL])
+def test_uniform_has_every_category_equally_and_no_number(schema):
+    uniform = Baseline.named("uniform", schema)
+    for level, row in (("atom", uniform.atom_row), ("pair", uniform.pair_row)):
+        start = 0
+        for block in schema.blocks(level):
+            part = row[start : start + block.width]
+            assert part.sum() == pytest.approx(float(block.kind == "categorical"))
+            assert (part == part[0]).all()
+            start += block.width
+
+
+@pytest.mark.parametrize("schema", [SIMPLE, FULL])
+def test_carbon_is_a_carbon_atom_and_nothing_else(schema):
+    carbon = Baseline.named("carbon", schema)
+    (present,) = np.flatnonzero(carbon.atom_row)
+    assert str(schema.columns("atom")[present]) == "atom.type = C"
+    assert not carbon.pair_row.any()
+
+
+@pytest.mark.parametrize("name", ["simple", "full"])
+def test_mean_is_that_of_the_networks_inputs(name):
+    graphs, schema = graphs_of(MIXED, name), preset(name, max_pair_distance=2)
+    mean = Baseline.mean(graphs, schema)
+    batch = collate(graphs, schema, np.ones(len(graphs)), fold=False)
+    np.testing.assert_allclose(mean.atom_row, batch.atom_inputs.mean(0), atol=1e-7)
+    np.testing.assert_allclose(mean.pair_row, batch.pair_inputs.mean(0), atol=1e-7)
+    assert mean.name == "mean"
+
+
+@pytest.mark.parametrize("name", ["simple", "full"])
+def test_mean_of_molecules_without_pairs(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mean = Baseline.mean(graphs_of(["C", "O"], name), preset(name, max_pair_distance=2))
+    assert not mean.pair_row.any()
+
+
+def test_names_and_objects():
+    own = Baseline("mine", np.zeros(11), np.ones(6))
+    assert [b.name for b in resolve_baselines("zero, uniform,", SIMPLE)] == ["zero", "uniform"]
+    assert resolve_baselines(own, SIMPLE) == (own,)
+    assert [b.name for b in resolve_baselines([own, "carbon"], SIMPLE)] == ["mine", "carbon"]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ("zeros", UnknownNameError, "unknown baseline 'zeros'; did you mean 'zero'"),
+        ("mean", UnknownNameError, "unknown baseline 'mean'"),
+        ("", UsageError, "at least one baseline"),
+        ([], UsageError, "at least one baseline"),
+        (Baseline("short", np.zeros(3), np.zeros(6)), UsageError, "'short' must have rows of shapes"),
+        (Baseline("pairs", np.zeros(11), np.zeros((6, 1))), UsageError, "'pairs' must have rows"),
+    ],
+)
+def test_what_is_no_baseline(given, error, message):
+    with pytest.raises(error, match=message):
+        resolve_baselines(given, SIMPLE)

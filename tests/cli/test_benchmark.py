@@ -1,0 +1,150 @@
+"""`molig benchmark`: the whole path on made-up sets, and on a few published molecules."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from support.ground_truth import write_fragments, write_nitrogens, write_recipe
+from support.small_model import nci_smiles
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("sets")
+    write_fragments(directory, extra=("FC(=O)C*",))
+    write_nitrogens(directory)
+    return directory
+
+
+@pytest.fixture
+def judged(molig, sets, tmp_path):
+    """Run the benchmark on made-up sets, into ``tmp_path / "out"``."""
+
+    def run(*arguments, **recipe):
+        fixed = ["-o", tmp_path / "out", "--data", sets, "--device", "cpu"]
+        if "--recipe" not in arguments:
+            fixed += ["--recipe", write_recipe(tmp_path / "recipe.toml", **recipe)]
+        return molig("benchmark", "attribution", *arguments, *fixed)
+
+    return run
+
+
+class TestAttribution:
+    def test_trains_judges_and_writes(self, judged, tmp_path):
+        run = judged("attr_logic7", "--methods", "ig,occlusion")
+        assert run.code == 0, run.err
+        out = tmp_path / "out"
+        assert run.out == (out / "attribution.md").read_text()
+        assert "| logic7 | attribution AUROC | 10 |" in run.out
+        assert "epoch 2/2" in run.err
+        assert "'FC(=O)C*' is not judged: dummy atom" in run.err
+        found = json.loads((out / "attribution.json").read_text())
+        assert list(found["sets"]) == ["logic7"]
+        assert len(pd.read_parquet(out / "logic7" / "molecules-test.parquet")) == 10
+
+        first = (out / "attribution.json").read_bytes()
+        again = judged("logic7", "--methods", "ig,occlusion")
+        assert "epoch" not in again.err.replace("epochs/s", "")
+        assert (out / "attribution.json").read_bytes() == first
+
+    def test_quiet_says_only_warnings(self, judged):
+        run = judged("N", "--methods", "ig", "--sample", 3, "-q", objective="regression", epochs=1)
+        assert (run.code, run.err) == (0, "")
+        assert "| N | top-n | 3 |" in run.out
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["logic8"], "unknown ground-truth set 'logic8'; did you mean 'logic7'"),
+            (["logic7", "--methods", "ig,oclusion"], "unknown method 'oclusion'; did you mean 'occlusion'"),
+            (["logic7", "--part", "train"], "unknown part 'train'"),
+            (["N"], "N is a regression"),
+            (["logic7", "--recipe", "absent.toml"], "cannot read the recipe absent.toml"),
+        ],
+    )
+    def test_wrong_requests_are_refused_before_training(self, judged, tmp_path, arguments, message):
+        run = judged(*arguments)
+        assert run.code == 2
+        assert message in run.err
+        assert not (tmp_path / "out").exists()
+
+    def test_a_missing_file_says_where_it_comes_from(self, judged, tmp_path):
+        run = judged("logic7", "benzene")
+        assert run.code == 1
+        assert "attr_benzene.parquet: no such file" in run.err
+        assert not (tmp_path / "out").exists()
+
+    def test_an_output_that_is_a_file_is_refused(self, judged, tmp_path):
+        (tmp_path / "out").write_text("")
+        run = judged("logic7")
+        assert run.code == 1
+        assert "cannot write" in run.err
+
+    def test_published_molecules(self, molig, data_dir, tmp_path):
+        table = pq.read_table(data_dir / "attr_benzene.parquet")
+        parts = np.array(table.column("split").to_pylist())
+        rows = np.concatenate([np.flatnonzero(parts == "train")[:240], np.flatnonzero(parts == "test")[:60]])
+        pq.write_table(table.take(rows), tmp_path / "attr_benzene.parquet")
+        recipe = write_recipe(tmp_path / "recipe.toml")
+        fixed = ["--data", tmp_path, "--recipe", recipe, "-o", tmp_path / "out", "--device", "cpu", "-q"]
+        for part in ("test", "validation"):
+            run = molig("benchmark", "attribution", "benzene", "--part", part, *fixed)
+            assert (run.code, run.err) == (0, "")
+            found = json.loads((tmp_path / "out" / "attribution.json").read_text())["sets"]["benzene"]
+            assert found["n_molecules_of_part"] == (60 if part == "test" else 24)
+            assert len(found["results"]) == 5
+            assert all(0 <= row["low"] <= row["value"] <= row["high"] <= 1 for row in found["results"])
+
+
+class TestAblation:
+    @pytest.fixture
+    def removed(self, molig, write, small_model_dir):
+        library = write("library.smi", "\n".join([*nci_smiles(20), "C1CC"]))
+
+        def run(*arguments):
+            fixed = ["-m", small_model_dir, "-i", library, "--top", 6, "--device", "cpu"]
+            return molig("benchmark", "ablation", *fixed, *arguments)
+
+        return run
+
+    @pytest.mark.parametrize("suffix", ["csv", "md", "svg"])
+    def test_prints_and_writes(self, removed, tmp_path, suffix):
+        path = tmp_path / f"drops.{suffix}"
+        run = removed("--task", "nitrogen", "-o", path, "--atoms", 3)
+        assert run.code == 0, run.err
+        assert "6 molecules" in run.out
+        text = path.read_text()
+        if suffix == "csv":
+            frame = pd.read_csv(path)
+            assert len(frame) == 12
+            assert set(frame["ranking"]) == {
+                "integrated_gradients",
+                "gradient_x_input",
+                "occlusion",
+                "random",
+            }
+        elif suffix == "md":
+            assert "| atoms removed | molecules | integrated gradients |" in text
+        else:
+            assert text.startswith("<svg")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "name one of the tasks of small: nitrogen, carbonyl"),
+            (["--task", "nitrogne"], "did you mean 'nitrogen'"),
+            (["--task", "nitrogen", "--target", "value"], "no value to attribute"),
+            (["--task", "nitrogen", "--target", "odds"], "unknown target 'odds'"),
+            (["--task", "nitrogen", "--baseline", "zerro"], "unknown baseline 'zerro'"),
+            (["--task", "nitrogen", "--methods", "occlusoin"], "did you mean 'occlusion'"),
+            (["--task", "nitrogen", "-o", "drops.xlsx"], "cannot tell the format of drops.xlsx"),
+        ],
+    )
+    def test_wrong_requests_are_refused(self, removed, arguments, message):
+        run = removed(*arguments)
+        assert run.code == 2
+        assert message in run.err
