@@ -245,8 +245,8 @@ def _floor(model: ExplainableModel) -> float:
     """0.01 of a probability or logit; of a regression 0.01 standard deviations of the labels, if known."""
     known = model.info.baseline.values() if isinstance(model, ScreeningModel) else ()
     # The tolerance of a neutral baseline is a tenth of the standard deviation.
-    deviations = [b.tolerance for b in known if isinstance(b, BaselineValue) and b.tolerance > 0]
-    return 0.1 * min(deviations, default=0.1)
+    tenths = [b.tolerance for b in known if isinstance(b, BaselineValue) and b.tolerance > 0]
+    return min((0.1 * tenth for tenth in tenths), default=0.01)
 
 
 def _with_precision(model: ExplainableModel, precision: str, tol: float) -> ExplainableModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pandas as pd
@@ -75,14 +76,23 @@ def _axes(steps: list[float], limits: tuple[float, float], x: Scale, y: Scale) -
     right = _WIDTH - _RIGHT
     parts = []
     bottom, top = limits
-    for tick in range(_TICKS + 1):
-        value = bottom + (top - bottom) * tick / _TICKS
+    for value in _ticks(bottom, top):
         parts.append(
             f'<line x1="{_LEFT}" y1="{y(value):.1f}" x2="{right}" y2="{y(value):.1f}" stroke="#e4e4e4"/>'
             + _text(_LEFT - 8, y(value) + 4, f"{value:.3g}", "end", 11)
         )
     parts += [_text(x(step), _HEIGHT - _BOTTOM + 18, f"{step:g}", "middle", 11) for step in steps]
     return "".join(parts)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers within a range, about `_TICKS` of them."""
+    rough = (high - low) / _TICKS
+    if not rough > 0:
+        return [low]
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
+    return [step * i for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _curve(name: str, curve: pd.DataFrame, place: int, scales: tuple[Scale, Scale]) -> str:

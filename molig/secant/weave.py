@@ -161,7 +161,19 @@ def has_bfloat16_units(device: torch.device) -> bool:
 
 
 def entry_matrix(schema: FeatureSchema, level: str) -> Tensor:
-    """0/1 matrix from columns to entries: a categorical block is one entry, a numeric column is one."""
+    """0/1 matrix from columns to entries: a categorical block is one entry, a numeric column is one.
+
+    Parameters
+    ----------
+    schema : FeatureSchema
+        The columns.
+    level : {"atom", "pair"}
+        Whose columns.
+
+    Returns
+    -------
+    Tensor of float64, shape (n columns, n entries)
+    """
     owner: list[int] = []
     for block in schema.blocks(level):
         first = owner[-1] + 1 if owner else 0

@@ -202,9 +202,7 @@ def test_floor_of_a_regression_is_a_share_of_the_labels_deviation(deviation, flo
 
 
 def test_default_task_is_the_highest_scoring(model):
-    for why, scores in zip(
-        molig.explain(model, SMILES[:3]), model.predict_proba(SMILES[:3]), strict=True
-    ):
+    for why, scores in zip(molig.explain(model, SMILES[:3]), model.predict_proba(SMILES[:3]), strict=True):
         assert why.task == TASKS[int(scores.argmax())]
 
 
@@ -216,7 +214,7 @@ def test_parsed_molecules(model):
     assert_same([found], molig.explain(model, [ASPIRIN], task="one"), 1e-6)
     assert explainer.explain_molecules([]) == []
     assert list(explainer.explain_records([])) == []
-    assert list(explainer.explain_all_tasks([Record(1, "", "bad")]))[0].row == 1
+    assert next(iter(explainer.explain_all_tasks([Record(1, "", "bad")]))).row == 1
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,7 @@ def test_probabilities_are_shared_in_proportion_to_the_logits(names):
             base = Baseline.named(name, SCHEMA)
             rows = base.atom_row, base.pair_row
             logits = parts(model, why, rows)
-            start = sum(
-                len(p) * row @ w[:, 0] for p, row, w in zip(logits, rows, model.weights, strict=True)
-            )
+            start = sum(len(p) * row @ w[:, 0] for p, row, w in zip(logits, rows, model.weights, strict=True))
             change = sum(part.sum() for part in logits)
             rise = 1 / (1 + np.exp(-start - change)) - 1 / (1 + np.exp(-start))
             slope = rise / change if change else 0.25
@@ -101,7 +99,7 @@ def test_precision_of_a_model_of_ones_own():
 
 
 def test_a_network_is_no_model():
-    with pytest.raises(UsageError, match="Linear cannot be explained: it lacks name, tasks, .*, relax of"):
+    with pytest.raises(UsageError, match=r"Linear cannot be explained: it lacks name, tasks, .*, relax of"):
         molig.explain(torch.nn.Linear(1, 1), "CCO")
 
 

@@ -88,9 +88,7 @@ def secant(inputs, ends, requests, gradients) -> np.ndarray:
     n_rows = sum((requests[p + 1] - requests[p]) * end[2] for p, end in enumerate(ends))
     guarded = np.full((n_rows + 2, inputs.shape[1]), -7, dtype=np.float32)
     units = inputs, np.tanh(inputs)
-    histogram_secant(
-        units, np.array(ends), np.array(requests), gradients, membership_table(), guarded[1:-1]
-    )
+    histogram_secant(units, np.array(ends), np.array(requests), gradients, membership_table(), guarded[1:-1])
     assert (guarded[[0, -1]] == -7).all()
     return guarded[1:-1]
 

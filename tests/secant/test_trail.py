@@ -166,9 +166,7 @@ def test_narrow_panels_have_the_density_of_every_entry(case):
     *_, shares = walk(relaxed, molecules, middles - width / 2, middles + width / 2, tasks)
     expected = relaxed.densities(molecules, middles, tasks)
     found = split(shares, relaxed.graphs, molecules)
-    for (atoms, pairs), wanted_atoms, wanted_pairs in zip(
-        found, expected.atoms, expected.pairs, strict=True
-    ):
+    for (atoms, pairs), wanted_atoms, wanted_pairs in zip(found, expected.atoms, expected.pairs, strict=True):
         largest = max(np.abs(wanted_atoms).max(), np.abs(wanted_pairs).max(initial=0), 1e-3)
         np.testing.assert_allclose(atoms / width, wanted_atoms, rtol=0, atol=1e-4 * largest)
         np.testing.assert_allclose(pairs / width, wanted_pairs, rtol=0, atol=1e-4 * largest)
@@ -208,7 +206,9 @@ def test_panels_of_no_width_have_no_shares(case):
 
 
 @pytest.mark.parametrize("double", [False, True])
-@given(seed=st.integers(0, 50), schema=st.sampled_from(["simple", "full"]), budget=st.sampled_from([1, 9, 4096]))
+@given(
+    seed=st.integers(0, 50), schema=st.sampled_from(["simple", "full"]), budget=st.sampled_from([1, 9, 4096])
+)
 @settings(max_examples=12)
 def test_company_order_and_calls_do_not_matter(double, seed, schema, budget):
     """Several tasks of a panel at once, points in several calls, small parts: the same shares."""

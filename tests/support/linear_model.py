@@ -44,7 +44,9 @@ class LinearMolecules:
         return found
 
     def densities(self, molecules, scales, tasks):
-        factors = (np.repeat(scales, c[molecules]) for c in (self.graphs.atom_counts, self.graphs.pair_counts))
+        factors = (
+            np.repeat(scales, c[molecules]) for c in (self.graphs.atom_counts, self.graphs.pair_counts)
+        )
         values = self.outputs(molecules, *factors)[np.arange(len(molecules)), tasks]
         found = []
         for level, counts in enumerate((self.graphs.atom_counts, self.graphs.pair_counts)):
@@ -54,7 +56,10 @@ class LinearMolecules:
             found.append(
                 [
                     np.stack(
-                        [p.sum(axis=1) for p in np.split(steps[m] * self._model.weights[level][:, t], cuts, axis=1)],
+                        [
+                            p.sum(axis=1)
+                            for p in np.split(steps[m] * self._model.weights[level][:, t], cuts, axis=1)
+                        ],
                         axis=1,
                     )
                     for m, t in zip(molecules, tasks, strict=True)

@@ -10,7 +10,9 @@ from molig.network import WeaveNet
 TASKS = ("one", "two")
 
 
-def as_model(network: WeaveNet, schema: str = "simple", limit: int | None = 2, **info: object) -> ScreeningModel:
+def as_model(
+    network: WeaveNet, schema: str = "simple", limit: int | None = 2, **info: object
+) -> ScreeningModel:
     """A screening model around a network of two outputs."""
     columns = featurizer(schema, limit).schema
     about = {"objective": Objective.CLASSIFICATION, "name": "random"} | info
