@@ -5,7 +5,7 @@ from molig.attribution.baselines import Baseline
 from molig.attribution.curves import Saturation, saturation
 from molig.attribution.engine import Attributions, Tolerance, integrated_gradients
 from molig.attribution.explainer import Explainer
-from molig.attribution.explanation import Explanation
+from molig.attribution.explanation import ABSENT, Explanation
 from molig.attribution.functions import check_independent_rows
 from molig.attribution.interior import InteriorGradients, interior_gradients
 from molig.attribution.methods import Method
@@ -16,6 +16,7 @@ from molig.attribution.quadrature import AdaptivePath
 from molig.attribution.targets import Target
 
 __all__ = [
+    "ABSENT",
     "AdaptivePath",
     "Attributions",
     "Baseline",

@@ -28,7 +28,7 @@ class Tolerance:
     ----------
     tol : float
         Allowed residual, as a share of ``|F(x) - F(x')|``; where errors of single attributions are
-        estimated, three times that share of the largest attribution is allowed for them.
+        estimated, five times that share of the largest attribution is allowed for them.
     floor : float
         Smallest ``|F(x) - F(x')|``, and smallest attribution, that ``tol`` is applied to.
     max_evaluations : int
@@ -45,7 +45,7 @@ class Tolerance:
 
     def error(self, largest: float) -> float:
         """Allowed error of an attribution where the largest one is ``largest``."""
-        return 3 * self.tol * max(abs(largest), self.floor)
+        return 5 * self.tol * max(abs(largest), self.floor)
 
     def __post_init__(self) -> None:
         """Refuse values that no integral could meet."""

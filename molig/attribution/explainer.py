@@ -48,7 +48,7 @@ class Explainer:
         What molecules are compared with; attributions over several baselines are averaged.
     tol : float
         Allowed completeness residual, as a share of ``|F(x) - F(x')|``. The estimated error of any
-        attribution is held below three times this share of the largest one.
+        attribution is held below five times this share of the largest one.
     floor : float, optional
         Smallest ``|F(x) - F(x')|``, and smallest attribution, that ``tol`` is applied to; by default 0.01,
         for a regression 0.01 standard deviations of the labels.

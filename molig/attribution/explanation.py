@@ -18,6 +18,9 @@ from molig.molecules import input_atom_indices
 
 FloatArray = npt.NDArray[np.float64]
 
+ABSENT = "none"
+"""In the place of a category: the molecule has none of the block, while the baseline has."""
+
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
@@ -217,7 +220,7 @@ class Explanation:
         return np.asarray(self._bond_of_pair >= 0)
 
     def _entries(self, level: str) -> list[tuple[int, str, str, float, float]]:
-        """(row, block, category, value, score) of every feature that is present."""
+        """(row, block, category, value, score) of every feature here or in the baseline."""
         graph, is_atom = self.graph, level == "atom"
         if not self.pair_attributions.shape[1] and graph.pair_codes.shape[1] + graph.pair_values.shape[1]:
             return self._whole_atoms() if is_atom else []
@@ -228,13 +231,15 @@ class Explanation:
         entry = categorical = numeric = 0
         for block in self.schema.blocks(level):
             if block.kind is BlockKind.CATEGORICAL:
-                for row in np.flatnonzero(codes[:, categorical] >= 0).tolist():
-                    category = block.columns[codes[row, categorical]]
-                    found.append((row, block.name, category, 1.0, float(scores[row, entry])))
+                code = codes[:, categorical]
+                for row in np.flatnonzero((code >= 0) | (scores[:, entry] != 0)).tolist():
+                    present = code[row] >= 0
+                    category = block.columns[code[row]] if present else ABSENT
+                    found.append((row, block.name, category, float(present), float(scores[row, entry])))
                 categorical, entry = categorical + 1, entry + 1
                 continue
             for column in block.columns:
-                for row in np.flatnonzero(values[:, numeric]).tolist():
+                for row in np.flatnonzero((values[:, numeric] != 0) | (scores[:, entry] != 0)).tolist():
                     found.append(
                         (row, block.name, column, float(values[row, numeric]), float(scores[row, entry]))
                     )

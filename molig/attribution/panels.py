@@ -77,8 +77,9 @@ class PanelPath:
         self._ends = np.concatenate([self._ends, self._waiting])
         self._halves = np.concatenate([self._halves.reshape(-1, 2, n), halves])
         self._errors = np.concatenate([self._errors.reshape(-1, n), errors])
-        self._error = self._errors.sum(axis=0)
-        self._total = self._halves.sum(axis=(0, 1)) + self._error
+        # Errors of panels may cancel, but nothing says that they do.
+        self._error = np.abs(self._errors).sum(axis=0)
+        self._total = self._halves.sum(axis=(0, 1)) + self._errors.sum(axis=0)
         self._refine()
 
     @property
@@ -109,7 +110,7 @@ class PanelPath:
     @property
     def error(self) -> float:
         """Estimate of the largest error of a single attribution."""
-        return float(np.abs(self._error).max(initial=0.0))
+        return float(self._error.max(initial=0.0))
 
     @property
     def converged(self) -> bool:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from rdkit import Chem
 
-from molig.attribution import Explanation
+from molig.attribution import ABSENT, Explanation
 from molig.errors import UsageError
 from molig.features import BlockKind, FeatureSchema
 
@@ -85,6 +85,7 @@ def feature_batch(explanations: Sequence[Explanation]) -> pa.RecordBatch:
     else:
         atoms, pairs = (_level_rows(explanations, schema, level) for level in _LEVELS)
         names = [(column.block, column.name) for level in _LEVELS for column in schema.columns(level)]
+        names += [(block.name, ABSENT) for level in _LEVELS for block in schema.blocks(level)]
     place = _Interleaving(atoms.counts, pairs.counts)
     name = place.merge(atoms.name, pairs.name)
     atom_starts = _starts([len(e.graph.atom_codes) for e in explanations])
@@ -173,14 +174,15 @@ def _level_rows(explanations: Sequence[Explanation], schema: FeatureSchema, leve
         values = np.concatenate([g.pair_values for g in graphs])
         scores = np.concatenate([e.pair_attributions for e in explanations])
         n_rows = np.array([len(g.pair_codes) for g in graphs])
-    column, value, present = _entries(schema, level, codes, values)
-    # In the order of rows, and of entries within a row.
+    name, value, present = _entries(schema, level, codes, values)
+    # In the order of rows, and of entries within a row; what only the baseline has counts, too.
+    present |= scores != 0
     row, entry = np.nonzero(present)
     per_row = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
     ends = np.cumsum(n_rows)
     return _LevelRows(
         row=row,
-        name=column[row, entry] + (schema.n_atom_columns if level == "pair" else 0),
+        name=name[row, entry],
         value=value[row, entry],
         score=np.asarray(scores[row, entry], dtype=np.float64),
         counts=per_row[ends] - per_row[ends - n_rows],
@@ -190,15 +192,16 @@ def _level_rows(explanations: Sequence[Explanation], schema: FeatureSchema, leve
 def _entries(
     schema: FeatureSchema, level: str, codes: npt.NDArray[np.int8], values: npt.NDArray[np.float32]
 ) -> tuple[Index, FloatArray, npt.NDArray[np.bool_]]:
-    """Schema column, value and presence of every entry, each of shape (n_rows, n_entries)."""
+    """Number of the name, value and presence of every entry, each of shape (n_rows, n_entries)."""
     column, value, present = [], [], []
-    ones = np.ones(len(codes))
-    first = categorical = numeric = 0
-    for block in schema.blocks(level):
+    is_pair = level == "pair"
+    first, categorical, numeric = schema.n_atom_columns if is_pair else 0, 0, 0
+    absent = schema.n_atom_columns + schema.n_pair_columns + (len(schema.atom_blocks) if is_pair else 0)
+    for number, block in enumerate(schema.blocks(level)):
         if block.kind is BlockKind.CATEGORICAL:
             code = codes[:, categorical].astype(np.int64)
-            column.append(first + code)
-            value.append(ones)
+            column.append(np.where(code >= 0, first + code, absent + number))
+            value.append((code >= 0).astype(np.float64))
             present.append(code >= 0)
             categorical += 1
         else:
