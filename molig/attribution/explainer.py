@@ -22,9 +22,10 @@ from molig.molecules import Molecule, Record, Rejection, batched
 Index = npt.NDArray[np.int64]
 ByTask = list[Explanation]
 
-# Molecules whose path points share batches: few where nearly every atom has a feature row of its own.
+# Molecules whose path points share batches.
 _GROUP = 64
-_GROUP_NUMERIC = 8
+# Atoms of such molecules where nearly every atom has a feature row, and so a row of many tables, of its own.
+_NUMERIC_ATOMS = 192
 # Below this tolerance single precision would be felt.
 _SINGLE_PRECISION_TOL = 1e-3
 
@@ -93,10 +94,9 @@ class Explainer:
         self.baselines = resolve_baselines(baseline, model.schema)
         self.tolerance = Tolerance(tol, _floor(model) if floor is None else floor, max_evaluations)
         self.model = _with_precision(model, precision, tol)
-        numeric = any(
+        self._numeric = any(
             b.kind != "categorical" for level in ("atom", "pair") for b in model.schema.blocks(level)
         )
-        self._group = _GROUP_NUMERIC if numeric else _GROUP
 
     def explain_records(self, records: Iterable[Record]) -> Iterator[Explanation | Rejection]:
         """Explain a stream of records, in order, with bounded memory.
@@ -150,7 +150,7 @@ class Explainer:
             return []
         graphs = self.model.featurize([m.mol for m in molecules])
         tasks = self._tasks(graphs, all_tasks)
-        found = self._answers(graphs, tasks)
+        found = [f for part in self._parts(graphs) for f in self._answers(graphs.select(part), tasks[part])]
         n_tasks = tasks.shape[1]
         return [
             [
@@ -161,7 +161,7 @@ class Explainer:
         ]
 
     def _stream(self, records: Iterable[Record], *, all_tasks: bool) -> Iterator[ByTask | Rejection]:
-        for group in batched(records, self._group):
+        for group in batched(records, _GROUP):
             molecules, rejections = self.model.parser.parse_many(group)
             by_row: dict[int, ByTask | Rejection] = {r.row: r for r in rejections}
             explained = self._explain(molecules, all_tasks=all_tasks)
@@ -178,6 +178,14 @@ class Explainer:
             raise UsageError(f"name one of the tasks, whose units differ: {', '.join(self.model.tasks)}")
         outputs = self.model.relax(graphs).outputs(np.arange(len(graphs)))
         return np.asarray(outputs.argmax(axis=1))[:, None]
+
+    def _parts(self, graphs: PackedGraphs) -> list[Index]:
+        """Molecules that are explained together."""
+        everything = np.arange(len(graphs))
+        if not self._numeric:
+            return [everything]
+        atoms = np.cumsum(graphs.atom_counts) - graphs.atom_counts
+        return np.split(everything, np.flatnonzero(np.diff(atoms // _NUMERIC_ATOMS)) + 1)
 
     def _answers(self, graphs: PackedGraphs, tasks: Index) -> list[Found]:
         answers = []

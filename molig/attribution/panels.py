@@ -72,7 +72,8 @@ class PanelPath:
         found = shares.reshape(len(self._waiting), -1, shares.shape[1])
         halves = found[:, :2]
         wholes = found[:, 2] if self._wholes is None else self._wholes
-        errors = (halves[:, 0] + halves[:, 1] - wholes) / _RICHARDSON
+        with np.errstate(invalid="ignore"):  # scores that are not finite end the path below
+            errors = (halves[:, 0] + halves[:, 1] - wholes) / _RICHARDSON
         n = shares.shape[1]
         self._ends = np.concatenate([self._ends, self._waiting])
         self._halves = np.concatenate([self._halves.reshape(-1, 2, n), halves])

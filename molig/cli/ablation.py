@@ -146,7 +146,7 @@ def _print_drops(frame: pd.DataFrame, title: str) -> None:
 
 def _write_drops(frame: pd.DataFrame, output: Path, title: str, score: str) -> None:
     from molig.evaluation import draw_drop_curves
-    from molig.evaluation.files import replace_file
+    from molig.screening import write_whole
 
     if output.suffix.lower() == ".csv":
         text = frame.to_csv(index=False, lineterminator="\n")
@@ -157,7 +157,7 @@ def _write_drops(frame: pd.DataFrame, output: Path, title: str, score: str) -> N
         rule = "|---:|" + "---:|" * (len(header) - 1)
         lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
         text = "\n".join([f"{title}", "", lines[0], rule, *lines[1:], ""])
-    replace_file(output, text.encode())
+    write_whole(output, text.encode())
 
 
 def _cells(frame: pd.DataFrame) -> list[list[str]]:

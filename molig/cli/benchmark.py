@@ -49,7 +49,7 @@ def attribution(
     attribution.json and attribution.md.
     """
     from molig.evaluation import BenchmarkPlan, benchmark_json, benchmark_markdown
-    from molig.evaluation.files import replace_file
+    from molig.screening import write_whole
 
     reporter = Reporter(quiet)
     plan = BenchmarkPlan(part, methods.split(",") if methods else None, sample, seed)
@@ -68,8 +68,8 @@ def attribution(
             )
         )
         # After each set: a long run that breaks off leaves what it has come to.
-        replace_file(output / "attribution.json", benchmark_json(results, plan).encode())
-        replace_file(output / "attribution.md", benchmark_markdown(results, plan).encode())
+        write_whole(output / "attribution.json", benchmark_json(results, plan).encode())
+        write_whole(output / "attribution.md", benchmark_markdown(results, plan).encode())
     typer.echo(benchmark_markdown(results, plan), nl=False)
     reporter.info(f"results: {output / 'attribution.json'}, {output / 'attribution.md'}")
 
@@ -117,7 +117,7 @@ def _one_set(
 ) -> BenchmarkResult:
     """Train and judge, with progress."""
     from molig.evaluation import benchmark_models, benchmark_molecules, judge_models, n_explanations
-    from molig.evaluation.files import replace_file
+    from molig.screening import write_whole
     from molig.training import Progress
 
     name = truth.description.name
@@ -144,5 +144,5 @@ def _one_set(
         result = judge_models(truth, models, recipe, directory, plan=plan, advance=advance)
     for failure in result.explained.failures:
         reporter.warning(f"{name}: {failure.id} {failure.smiles!r} is not judged: {failure.reason}")
-    replace_file(directory / f"molecules-{plan.part}.parquet", benchmark_molecules(result))
+    write_whole(directory / f"molecules-{plan.part}.parquet", benchmark_molecules(result))
     return result

@@ -33,8 +33,8 @@ def demo(
     from molig.errors import OutputError
     from molig.model import load_model
     from molig.molecules import Record
-    from molig.report import check_explanation_output, sentence, write_whole
-    from molig.screening import ScreeningOptions, screen
+    from molig.report import check_explanation_output, sentence
+    from molig.screening import ScreeningOptions, screen, write_whole
 
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,8 @@ import pandas as pd
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.evaluation.benchmark_recipe import BenchmarkRecipe
 from molig.evaluation.datasets import GroundTruth
-from molig.evaluation.files import replace_file
 from molig.model import Objective, ScreeningModel, load_model
+from molig.screening import write_whole
 from molig.training import Progress, Recipe, TrainingRequest, read_recipe, train_model
 from molig.training.checkpoint import CHECKPOINT_FILE
 from molig.training.dataset import file_digest
@@ -130,7 +130,7 @@ def write_training_table(truth: GroundTruth, directory: Path) -> Path:
     path = directory / TABLE_FILE
     content = frame.to_csv(index=False, lineterminator="\n").encode()
     if not path.is_file() or path.read_bytes() != content:
-        replace_file(path, content)
+        write_whole(path, content)
         for stale in directory.glob(f"model*/{CHECKPOINT_FILE}"):
             stale.unlink()
     return path

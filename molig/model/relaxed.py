@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from molig.features import PackedGraphs
 from molig.network import GraphBatch, collate
-from molig.secant import MAX_MODULES, Trail, entry_matrix
+from molig.secant import MAX_MODULES, Trail, by_rows, entry_matrix
 
 if TYPE_CHECKING:
     from molig.model.screening_model import ScreeningModel
@@ -93,7 +92,7 @@ class RelaxedMolecules:
         ]
         starts = [np.concatenate([[0], np.cumsum(count)]) for count in counts]
         found = []
-        for part in _by_atom_budget(counts[0]):
+        for part in by_rows(counts[0], _ATOMS_PER_BATCH):
             chosen = [f[s[part.start] : s[part.stop]] for f, s in zip(factors, starts, strict=True)]
             with torch.inference_mode():
                 whole = self._collate(self.graphs.select(molecules[part]))
@@ -119,7 +118,7 @@ class RelaxedMolecules:
         values: list[FloatArray] = []
         atoms: list[FloatArray] = []
         pairs: list[FloatArray] = []
-        for part in _by_atom_budget(self.graphs.atom_counts[molecules]):
+        for part in by_rows(self.graphs.atom_counts[molecules], _ATOMS_PER_BATCH):
             value, atom, pair = self._differentiate(molecules[part], scales[part], tasks[part])
             values.append(value)
             atoms += _split(atom, self.graphs.atom_counts[molecules[part]])
@@ -168,16 +167,6 @@ class RelaxedMolecules:
         ):
             moved.append(base + torch.from_numpy(factor).to(rows)[:, None] * (rows - base))
         return replace(whole, atom_inputs=moved[0], pair_inputs=moved[1])
-
-
-def _by_atom_budget(atom_counts: Index) -> Iterator[slice]:
-    start = atoms = 0
-    for i, count in enumerate(atom_counts.tolist()):
-        if i > start and atoms + count > _ATOMS_PER_BATCH:
-            yield slice(start, i)
-            start, atoms = i, 0
-        atoms += count
-    yield slice(start, len(atom_counts))
 
 
 def _split(rows: FloatArray, counts: Index) -> list[FloatArray]:

@@ -13,7 +13,7 @@ from molig.report.explanations import explanation_card, sentence
 from molig.report.feature_table import FEATURE_SCHEMA, TABLE_SCHEMA, feature_batch
 from molig.report.identity import is_repeatable, run_identity
 from molig.report.molecule_table import MOLECULE_SCHEMA, molecule_batch
-from molig.report.outputs import check_explanation_output, write_explanations, write_whole
+from molig.report.outputs import check_explanation_output, write_explanations
 from molig.report.render import render_card, render_report
 from molig.report.saturation import check_saturation_outputs, write_saturation
 from molig.report.stream import Counts, explain_rows
@@ -46,5 +46,4 @@ __all__ = [
     "write_explanations",
     "write_saturation",
     "write_table",
-    "write_whole",
 ]

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from molig.attribution import Explanation
 from molig.depiction import draw_png, draw_svg
-from molig.errors import OutputError, UsageError
+from molig.errors import UsageError
 from molig.molecules import Rejection
 from molig.report.contents import Report
 from molig.report.explanations import explanation_card
 from molig.report.render import render_report
 from molig.report.stream import Counts, Result, require_some
 from molig.report.tables import TABLES
-from molig.screening import check_distinct, check_writable
+from molig.screening import check_distinct, check_writable, write_whole
 
 PICTURES = (".svg", ".png")
 PAGES = (".html",)
@@ -87,31 +86,6 @@ def write_explanations(results: Iterable[Result], path: Path, *, title: str, noi
     require_some(counts, rejections[0] if rejections else None)
     write_whole(path, _draw(suffix, listed, rejections, title, noise))
     return counts
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there as a whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    content : bytes
-        What it shall hold.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as err:
-        raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _draw(

@@ -9,8 +9,8 @@ import pandas as pd
 
 from molig.attribution import MoleculeCurves
 from molig.errors import UsageError
-from molig.report.outputs import PICTURES, write_whole
-from molig.screening import check_distinct, check_writable
+from molig.report.outputs import PICTURES
+from molig.screening import check_distinct, check_writable, write_whole
 
 _TABLES = (".csv",)
 

@@ -136,7 +136,7 @@ class Trail:
             counts = self._graphs.atom_counts[molecules]
             found = [
                 self._secants.forward(stem, self._kinds.of_points(molecules[part], step[part]), counts[part])
-                for part in _by_rows(counts, self._budget)
+                for part in by_rows(counts, self._budget)
             ]
             for atoms, head in found:
                 for name, rows in atoms.items():
@@ -158,7 +158,7 @@ class Trail:
             stem = self._stem_shares(steps)
             atom_states = {name: rows.all for name, rows in self._atoms.items()}
             states = atom_states, [rows.all for rows in self._head.values()]
-            for part in _by_rows(counts, self._budget):
+            for part in by_rows(counts, self._budget):
                 rows = self._kinds.of_panels(self._points[0][left[part]], step.ravel()[part])
                 ends = self._ends(left[part], right[part])
                 shares = self._secants.backward(states, ends, tasks[part], stem, rows, fast=self.fast)
@@ -192,7 +192,21 @@ class Trail:
         return StemShares(shares.atoms.flatten(0, 1), shares.pairs.flatten(0, 1), messages)
 
 
-def _by_rows(counts: Index, budget: int) -> Iterator[slice]:
+def by_rows(counts: Index, budget: int) -> Iterator[slice]:
+    """Cut consecutive groups of rows into batches of a bounded number of rows; a group is never cut.
+
+    Parameters
+    ----------
+    counts : array of int, shape (n_groups,)
+        Rows of each group.
+    budget : int
+        Largest number of rows of a batch of several groups.
+
+    Yields
+    ------
+    slice
+        Of the groups.
+    """
     start = rows = 0
     for i, count in enumerate(counts.tolist()):
         if i > start and rows + count > budget:

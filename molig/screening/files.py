@@ -8,7 +8,7 @@ from pathlib import Path
 from molig.errors import OutputError
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file, and the directory it is in, so that it is there as a whole or not at all.
 
     Parameters
