@@ -208,7 +208,7 @@ class TestOptions:
             (["-o", "/dev/null/hits.csv"], "the directory /dev/null does not exist"),
             (["-o", "."], "."),
             (["--rejects", "rejects.txt"], "cannot tell the format of rejects.txt"),
-            (["--rejects", "-"], "hits and rejected rows"),
+            (["--rejects", "-"], "results and rejected rows"),
             (["--no-such-option"], "No such option: --no-such-option"),
         ],
         ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
