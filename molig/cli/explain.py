@@ -19,7 +19,10 @@ from molig.cli.options import (
     ModelOption,
     QuietOption,
     SmilesColumnOption,
+    TargetOption,
+    TaskOrAllOption,
     ThreadsOption,
+    TolOption,
 )
 
 if TYPE_CHECKING:
@@ -42,21 +45,11 @@ def explain(
     source: Annotated[
         str | None, typer.Option("-i", "--input", help="A file of molecules; - for stdin.")
     ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option("--task", help="Task of the model, or all; default: the highest-scoring one."),
-    ] = None,
+    task: TaskOrAllOption = None,
     method: MethodOption = "integrated_gradients",
     baseline: BaselineOption = "zero",
-    target: Annotated[
-        str | None,
-        typer.Option(
-            "--target", help="probability (default) or logit; value where the model predicts values."
-        ),
-    ] = None,
-    tol: Annotated[
-        float, typer.Option("--tol", help="Allowed residual, as a share of the score's change.")
-    ] = 0.01,
+    target: TargetOption = None,
+    tol: TolOption = 0.01,
     noise: Annotated[
         float, typer.Option("--noise", min=0, max=1, help="Grey out scores below this share of the largest.")
     ] = 0.0,
@@ -83,18 +76,12 @@ def explain(
 ) -> None:
     """Say why molecules get their scores, atom by atom."""
     from molig.attribution import Explainer, Method
-    from molig.errors import UsageError
     from molig.model import load_model
     from molig.molecules import read_records
     from molig.report import check_explanation_output, is_repeatable, run_identity
     from molig.screening import Parts
 
-    if bool(smiles) == bool(source):
-        raise UsageError("give molecules either by --smiles or by -i FILE")
-    if resume and not source:
-        raise UsageError("--resume continues a run over a file: give the molecules by -i FILE")
-    if resume and source == "-":
-        raise UsageError("standard input cannot be read again, so its run cannot be resumed; use a file")
+    _check_molecules(smiles, source, resume)
     check_explanation_output(output, source)
     request = _table_request(output, source, layout, rejects, resume)
     use_threads(threads)
@@ -127,6 +114,17 @@ def explain(
     counts = job.draw(records, noise) if request is None else job.tabulate(records, request, parts)
     if counts.unconverged and explainer.method is Method.INTEGRATED_GRADIENTS:
         job.reporter.warning(f"{counts.unconverged} did not converge to tol = {tol}; see their residuals")
+
+
+def _check_molecules(smiles: list[str] | None, source: str | None, resume: bool) -> None:
+    from molig.errors import UsageError
+
+    if bool(smiles) == bool(source):
+        raise UsageError("give molecules either by --smiles or by -i FILE")
+    if resume and not source:
+        raise UsageError("--resume continues a run over a file: give the molecules by -i FILE")
+    if resume and source == "-":
+        raise UsageError("standard input cannot be read again, so its run cannot be resumed; use a file")
 
 
 class _Job:

@@ -13,6 +13,16 @@ ModelOption = Annotated[
 TaskOption = Annotated[
     str | None, typer.Option("--task", help="Task of the model; default: the highest-scoring one.")
 ]
+TargetOption = Annotated[
+    str | None,
+    typer.Option("--target", help="probability (default) or logit; value where the model predicts values."),
+]
+TolOption = Annotated[
+    float, typer.Option("--tol", help="Allowed residual, as a share of the score's change.")
+]
+TaskOrAllOption = Annotated[
+    str | None, typer.Option("--task", help="Task of the model, or all; default: the highest-scoring one.")
+]
 MethodOption = Annotated[
     str,
     typer.Option("--method", help="integrated_gradients, gradient_x_input, occlusion or leave_one_atom_out."),

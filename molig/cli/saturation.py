@@ -17,6 +17,7 @@ from molig.cli.options import (
     ModelOption,
     QuietOption,
     SmilesColumnOption,
+    TargetOption,
     ThreadsOption,
 )
 
@@ -47,12 +48,7 @@ def saturation(
             "and without it the highest-scoring molecules are shown.",
         ),
     ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            "--target", help="probability (default) or logit; value where the model predicts values."
-        ),
-    ] = None,
+    target: TargetOption = None,
     points: Annotated[int, typer.Option("--points", min=3, help="Points of the path.")] = 51,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the choice among actives.")] = 0,
     smiles_column: SmilesColumnOption = None,
