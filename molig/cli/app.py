@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import molig
-from molig.cli import benchmark, demo, explain, models, saturation, screen, train
+from molig.cli import benchmark, data, demo, evaluate, explain, models, saturation, screen, train
 from molig.errors import MoligError
 
 _AFTER_CTRL_C = 130
@@ -28,9 +28,11 @@ app.command("screen")(screen.screen)
 app.command("explain")(explain.explain)
 app.command("saturation")(saturation.saturation)
 app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
 app.command("models")(models.models)
 app.command("demo")(demo.demo)
 app.add_typer(benchmark.app, name="benchmark")
+app.add_typer(data.app, name="data")
 
 
 def _print_version(wanted: bool) -> None:

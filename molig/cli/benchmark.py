@@ -1,4 +1,4 @@
-"""`molig benchmark`: explanations judged against what is known to be right."""
+"""`molig benchmark`: explanations and rankings judged against what is known to be right."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import typer
 
 from molig.cli import ablation
 from molig.cli.console import Reporter, use_threads
+from molig.cli.evaluate import evaluate
 from molig.cli.options import DeviceOption, MethodsOption, QuietOption, ThreadsOption
 
 if TYPE_CHECKING:
     from molig.evaluation import BenchmarkPlan, BenchmarkRecipe, BenchmarkResult, GroundTruth
 
 app = typer.Typer(
-    help="Judge explanations: against ground truth, or by removing atoms.",
+    help="Judge explanations, against ground truth or by removing atoms, and rankings.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -76,6 +77,7 @@ def attribution(
 
 app.command("attribution")(attribution)
 app.command("ablation")(ablation.ablation)
+app.command("screening")(evaluate)
 
 
 def _requests(

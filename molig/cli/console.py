@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 _COUNTABLE_BYTES = 2_000_000_000
+_ROOM = 50
 
 
 class Reporter:
@@ -80,17 +81,20 @@ class _Speed(ProgressColumn):
         return Text(f"{speed:,.0f} {self._unit}/s" if speed >= 10 else f"{speed:.1f} {self._unit}/s")
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
-    """Print a table to stdout."""
-    table = Table(title=title or None, title_justify="left", header_style="bold")
-    for name in header:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", whole: Sequence[str] = ()
+) -> None:
+    """Print a table to stdout; the columns ``whole`` are folded on very narrow terminals only."""
     console = Console(highlight=False)
     if not console.is_terminal:
         # A pipe has no width; do not fold what a program may read.
         console = Console(highlight=False, width=max(console.width, 200))
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for name in header:
+        # What may not be folded is cut where there is no room at all.
+        table.add_column(name, overflow="fold", no_wrap=name in whole and console.width >= _ROOM)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
     console.print(table)
 
 

@@ -35,6 +35,12 @@ def screen(
     rejects: Annotated[
         Path | None, typer.Option("--rejects", help="Rejected rows with reasons; default NAME.rejected.csv.")
     ] = None,
+    applicability: Annotated[
+        bool,
+        typer.Option(
+            "--applicability", help="Say of each molecule whether it is like those of the model's training."
+        ),
+    ] = False,
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
@@ -62,6 +68,7 @@ def screen(
             file_format=file_format,
             batch_size=batch_size,
             progress=advance,
+            applicability=applicability,
         )
         result = run(library, loaded, output=output, rejects=rejects, options=options)
     reporter.info(

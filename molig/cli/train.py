@@ -15,13 +15,19 @@ if TYPE_CHECKING:
 
 
 def train(
-    source: Annotated[Path, typer.Option("-i", "--input", help="Table with SMILES and label columns.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Model directory to write.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("-i", "--input", help="Table with SMILES and label columns; default: the recipe's."),
+    ] = None,
     target: Annotated[
-        list[str], typer.Option("--target", help="Label columns: 1, 0 or empty; any number for a regression.")
-    ],
+        list[str] | None,
+        typer.Option("--target", help="Label columns: 1, 0 or empty; any number for a regression."),
+    ] = None,
     more_targets: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
-    recipe: Annotated[Path | None, typer.Option("--recipe", help="TOML file with all other choices.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="TOML file with all choices, or the name of a bundled one.")
+    ] = None,
     smiles_column: SmilesColumnOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint in the output.")
@@ -32,11 +38,25 @@ def train(
 ) -> None:
     """Train a model on a table of molecules and labels."""
     from molig.model import Objective
-    from molig.training import Progress, Recipe, TrainingRequest, read_recipe, train_model
+    from molig.training import (
+        Progress,
+        Recipe,
+        TrainingRequest,
+        locate_table,
+        read_recipe_and_table,
+        train_model,
+    )
 
     reporter = Reporter(quiet)
     use_threads(threads)
-    chosen = read_recipe(recipe) if recipe else Recipe()
+    targets = (*(target or []), *(more_targets or []))
+    if recipe:
+        chosen, table = read_recipe_and_table(
+            recipe, source=source, targets=targets, smiles_column=smiles_column
+        )
+    else:
+        chosen = Recipe()
+        table = locate_table(chosen, source=source, targets=targets, smiles_column=smiles_column)
     epochs = chosen.optimization.epochs
     quality = "R2" if chosen.objective is Objective.REGRESSION else "AUC"
 
@@ -49,15 +69,15 @@ def train(
         )
 
     with (
-        reporter.progress("reading", count_rows(source)) as advance_rows,
+        reporter.progress("reading", count_rows(table.source)) as advance_rows,
         reporter.progress("training", epochs, unit="epochs") as advance_epochs,
     ):
         request = TrainingRequest(
-            source=source,
+            source=table.source,
             output=output,
-            targets=(*target, *(more_targets or [])),
+            targets=table.targets,
             recipe=chosen,
-            smiles_column=smiles_column,
+            smiles_column=table.smiles_column,
             device=device,
             resume=resume,
         )

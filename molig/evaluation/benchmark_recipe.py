@@ -16,7 +16,7 @@ from molig.errors import UnknownNameError, UsageError
 from molig.evaluation.sets import GroundTruthSet, ground_truth_sets
 from molig.molecules import Hydrogens
 from molig.training import Recipe, parse_recipe
-from molig.training.recipe import SplitKind
+from molig.training.sections import SplitKind
 
 _SECTION = "attribution"
 _SPLIT_COLUMN = "split"

@@ -1,24 +1,35 @@
 """Trained models: loading, saving, predicting."""
 
+from molig.model.applicability import Applicability, ApplicabilityFlag, DomainStatus
 from molig.model.card import model_card
-from molig.model.files import build_network, bundled_models, find_model, load_model, save_model
-from molig.model.info import (
+from molig.model.device import resolve_device
+from molig.model.files import build_network, bundled_models, find_model, load_info, load_model, save_model
+from molig.model.info import ModelInfo, MoleculePolicy, Objective
+from molig.model.predictions import Predictions
+from molig.model.relaxed import Densities, FeatureRows, RelaxedMolecules
+from molig.model.screening_model import ScreeningModel
+from molig.model.sections import (
+    ApplicabilityInfo,
+    BaselineComparison,
     BaselineScore,
     BaselineValue,
-    ModelInfo,
-    MoleculePolicy,
-    Objective,
+    CrossValidation,
     Provenance,
     RegressionMetrics,
+    SizeRange,
     TaskMetrics,
 )
-from molig.model.relaxed import Densities, FeatureRows, RelaxedMolecules
-from molig.model.screening_model import Predictions, ScreeningModel, resolve_device
 
 __all__ = [
+    "Applicability",
+    "ApplicabilityFlag",
+    "ApplicabilityInfo",
+    "BaselineComparison",
     "BaselineScore",
     "BaselineValue",
+    "CrossValidation",
     "Densities",
+    "DomainStatus",
     "FeatureRows",
     "ModelInfo",
     "MoleculePolicy",
@@ -28,10 +39,12 @@ __all__ = [
     "RegressionMetrics",
     "RelaxedMolecules",
     "ScreeningModel",
+    "SizeRange",
     "TaskMetrics",
     "build_network",
     "bundled_models",
     "find_model",
+    "load_info",
     "load_model",
     "model_card",
     "resolve_device",

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from molig.features import FeatureSchema
-from molig.model.info import (
-    BaselineScore,
-    BaselineValue,
-    ModelInfo,
-    Objective,
-    Provenance,
-    RegressionMetrics,
-    TaskMetrics,
-)
-from molig.molecules import Hydrogens
+from molig.model.card_limits import known_limits
+from molig.model.card_quality import baseline_section, cross_validation_section, quality_sections
+from molig.model.card_text import bullets, table
+from molig.model.info import ModelInfo, Objective
+from molig.model.sections import ApplicabilityInfo, Provenance
+from molig.molecules import Hydrogens, StandardizationPolicy
+
+_ELEMENTS_SHOWN = 30
 
 
 def model_card(info: ModelInfo) -> str:
@@ -28,129 +26,126 @@ def model_card(info: ModelInfo) -> str:
     str
         Markdown; every figure in it comes from ``info``.
     """
-    schema = FeatureSchema.from_dict(info.feature_schema)
+    sections = [
+        f"# {info.name}",
+        _what_it_is(info),
+        _intended_use(info),
+        *_data(info.training),
+        *quality_sections(info),
+        *cross_validation_section(info.cross_validation),
+        *baseline_section(info),
+        *_applicability(info.applicability),
+        bullets("Known limits", known_limits(info)),
+        *_reproduction(info),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _what_it_is(info: ModelInfo) -> str:
+    schema, network = FeatureSchema.from_dict(info.feature_schema), info.network
     reach = (
         "at any distance"
         if schema.max_pair_distance is None
         else f"up to {schema.max_pair_distance} bonds apart"
     )
-    network = info.network
-    sections = [
-        f"# {info.name}",
-        f"Weave network of {network.n_modules} modules on atom pairs {reach} "
-        f"(features `{schema.name}`: {schema.n_atom_columns} columns per atom, "
-        f"{schema.n_pair_columns} per pair; "
-        f"{network.readout.value} readout, {network.activation.value}). {_outputs(info)}",
-        f"Molecules are standardised by the policy `{info.molecules.standardization.value}`; more than "
-        f"{info.molecules.max_heavy_atoms} heavy atoms are refused.{_hydrogens(info)}",
-        *_metrics(info),
-        *_baseline(info),
-        *_training(info.training),
-        _limits(),
-    ]
-    return "\n\n".join(sections) + "\n"
-
-
-def _outputs(info: ModelInfo) -> str:
-    if info.objective is Objective.REGRESSION:
-        return "For each task it gives a value in the unit of the labels."
+    modules = "1 module" if network.n_modules == 1 else f"{network.n_modules} modules"
+    outputs = (
+        "a value in the unit of the labels"
+        if info.objective is Objective.REGRESSION
+        else "a score between 0 and 1, high for likely actives"
+    )
+    policy = info.molecules
+    standard = (
+        "The largest fragment counts, neutralised where possible (policy `parent`)"
+        if policy.standardization is StandardizationPolicy.PARENT
+        else f"Molecules are standardised by the policy `{policy.standardization.value}`"
+    )
+    hydrogens = " Hydrogens are atoms of the graph." if policy.hydrogens is Hydrogens.EXPLICIT else ""
+    tasks = "1 task" if len(info.tasks) == 1 else f"{len(info.tasks)} tasks"
     return (
-        "For each task it gives the probability of being active under classes of equal weight: made for "
-        "ranking, not calibrated to a hit rate."
+        f"Weave network of {modules} on atom pairs {reach} (features `{schema.name}`: "
+        f"{schema.n_atom_columns} columns per atom, {schema.n_pair_columns} per pair; "
+        f"{network.readout.value} readout, {network.activation.value}). For each of {tasks} it gives "
+        f"{outputs}. {standard}; more than {policy.max_heavy_atoms} heavy atoms are refused.{hydrogens}"
     )
 
 
-def _hydrogens(info: ModelInfo) -> str:
-    if info.molecules.hydrogens is Hydrogens.EXPLICIT:
-        return " Hydrogens are atoms of the graph."
-    return ""
-
-
-def _metrics(info: ModelInfo) -> list[str]:
-    parts = []
-    for part, tasks in info.metrics.items():
-        if info.objective is Objective.REGRESSION:
-            median, name, without = info.median_r2(part), "R2", "No task has different values."
-            header = ["| task | R2 | RMSE | Spearman | molecules |", "|---|---|---|---|---|"]
-        else:
-            median, name, without = info.median_auc(part), "ROC-AUC", "No task has both classes."
-            header = ["| task | ROC-AUC | PR-AUC | actives | inactives |", "|---|---|---|---|---|"]
-        line = without if median is None else f"Median {name} {median:.3f}."
-        rows = [_metric_row(task, m) for task, m in tasks.items()]
-        parts.append("\n".join([f"## Quality on the {part} part", "", line, "", *header, *rows]))
-    return parts
-
-
-def _metric_row(task: str, metrics: TaskMetrics | RegressionMetrics) -> str:
-    if isinstance(metrics, RegressionMetrics):
-        cells = [_shown(metrics.r2), _shown(metrics.rmse, ".4g"), _shown(metrics.spearman), str(metrics.n)]
+def _intended_use(info: ModelInfo) -> str:
+    if info.objective is Objective.REGRESSION:
+        purpose = "Predicting the values below for compounds like those of the training data"
     else:
-        areas = [_shown(metrics.roc_auc), _shown(metrics.pr_auc)]
-        cells = [*areas, str(metrics.n_actives), str(metrics.n_inactives)]
-    return f"| {' | '.join([task, *cells])} |"
+        purpose = "Ranking compound libraries for the assays below"
+    return (
+        f"## Intended use\n\n{purpose}, to choose what to test next, and explaining each score atom by atom. "
+        "A score replaces no experiment, and no decision about safety or treatment may rest on it."
+    )
 
 
-def _shown(value: float | None, form: str = ".3f") -> str:
-    return "n/a" if value is None else format(value, form)
-
-
-def _baseline(info: ModelInfo) -> list[str]:
-    if not info.baseline:
+def _data(training: Provenance | None) -> list[str]:
+    if training is None:
         return []
-    if info.objective is Objective.REGRESSION:
-        what, header = "Value", "| task | median | farthest | neutral value | molecules near it |"
-    else:
-        what, header = "Probability", "| task | median | largest | molecules at most 0.02 |"
-    text = [
-        "## Baseline",
-        "",
-        f"{what} when all atom and pair features are zero and the graph stays; attributions add up to "
-        "the score minus this.",
-        "",
-        header,
-        "|---" * (header.count("|") - 1) + "|",
-        *(_baseline_row(task, b) for task, b in info.baseline.items()),
+    items = [
+        f"File `{training.data_file}`, SHA-256 `{training.data_sha256}`",
+        *([f"Source: {training.data_source}"] if training.data_source else []),
+        *([f"Licence: {training.data_licence}"] if training.data_licence else []),
+        f"{training.n_rows:,} rows, {training.n_rejected:,} of them unusable",
     ]
-    if info.objective is Objective.REGRESSION:
-        text += ["", "Near: within a tenth of the standard deviation of the training labels."]
-    return ["\n".join(text)]
+    if training.label_conflicts:
+        items.append(f"Copies of a molecule with different labels: {_pairs(training.label_conflicts)}")
+    return [bullets("Data", items), bullets("Split", _split(training))]
 
 
-def _baseline_row(task: str, baseline: BaselineScore | BaselineValue) -> str:
-    share = f"{100 * baseline.share_neutral:.1f} %"
-    if isinstance(baseline, BaselineValue):
-        values = [baseline.median, baseline.farthest, baseline.neutral]
-        return f"| {' | '.join([task, *(f'{v:.4g}' for v in values), share])} |"
-    return f"| {task} | {baseline.median:.4f} | {baseline.max:.4f} | {share} |"
+def _split(training: Provenance) -> list[str]:
+    copies = "copies of a molecule together"
+    if training.split.get("kind") == "given":
+        copies = (
+            f"copies of a molecule as given: {training.n_test_in_train} of the test part are also in training"
+        )
+    return [
+        f"{_pairs(training.split)}; {copies}",
+        f"{training.n_train:,} / {training.n_validation:,} / {training.n_test:,} molecules for training / "
+        "validation / test",
+    ]
 
 
-def _training(training: Provenance | None) -> list[str]:
+def _pairs(values: dict[str, object]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items())
+
+
+def _applicability(domain: ApplicabilityInfo | None) -> list[str]:
+    if domain is None:
+        return []
+    shown = list(domain.elements.items())[:_ELEMENTS_SHOWN]
+    rest = len(domain.elements) - len(shown)
+    listed = [f"{symbol} {count:,}" for symbol, count in shown] + ([f"{rest} more"] if rest else [])
+    sizes = domain.heavy_atoms
+    reference = (
+        f"all {domain.n_reference:,} different training molecules"
+        if domain.n_reference == domain.n_molecules
+        else f"{domain.n_reference:,} of {domain.n_molecules:,} different training molecules, drawn at random"
+    )
+    quantiles = [f"{value:.2f}" for value in domain.similarity.values()]
+    return [
+        "## Applicability\n\n"
+        f"Quantiles of the similarity (Tanimoto, Morgan radius {domain.radius}, {domain.n_bits} bits) of a "
+        f"training molecule to the nearest other, over {reference}:\n\n"
+        + table([f"{q} %" for q in domain.similarity], [quantiles])
+        + f"\n\nA molecule whose nearest of these is less similar than {domain.threshold:.2f}, or that is "
+        "smaller or larger than all training molecules, is flagged as far from training; one with an element "
+        "or feature that no training molecule had, as an unseen feature.\n\n"
+        f"- Heavy atoms: {sizes.min} to {sizes.max}; 98 % of the molecules have {sizes.q1:.0f} to "
+        f"{sizes.q99:.0f}\n"
+        f"- Elements (molecules): {', '.join(listed)}"
+    ]
+
+
+def _reproduction(info: ModelInfo) -> list[str]:
+    training = info.training
     if training is None:
         return []
     versions = ", ".join(f"{name} {version}" for name, version in training.versions.items())
-    split = ", ".join(f"{key} {value}" for key, value in training.split.items())
     return [
-        "## Training\n\n"
-        f"- Data: `{training.data_file}`, {training.n_rows} rows, {training.n_rejected} rejected; "
-        f"SHA-256 `{training.data_sha256}`\n"
-        f"- Split: {split}; {training.n_train} / {training.n_validation} / {training.n_test} molecules "
-        f"for training / validation / test, {_copies(training)}\n"
-        f"- Seed {training.seed}; best of {training.epochs_run} epochs: {training.best_epoch}\n"
-        f"- {versions}; {training.date}\n\n"
-        f"```\n{training.command}\n```"
+        f"## Reproduction\n\n```\n{training.command}\n```\n\n"
+        f"Seed {training.seed}; epoch {training.best_epoch} of {training.epochs_run} was the best on the "
+        f"validation part. {versions}; {training.date}."
     ]
-
-
-def _copies(training: Provenance) -> str:
-    if training.split.get("kind") == "given":
-        return (
-            f"copies of a molecule as given: {training.n_test_in_train} of the test part are also in training"
-        )
-    return "copies of a molecule together"
-
-
-def _limits() -> str:
-    return (
-        "## Limits\n\nScores of molecules unlike those it was trained on mean little. Attributions say what "
-        "the network uses, which need not be what binds."
-    )

@@ -1,4 +1,4 @@
-"""Model directories: ``weights.safetensors`` and ``model.json``, written whole and checked when read."""
+"""Model directories: weights, description and fingerprints, written whole and checked when read."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 
 from molig.errors import ModelFormatError, OutputError, UnknownNameError, UsageError
 from molig.features import FeatureSchema
+from molig.model.applicability_file import APPLICABILITY_FILE, applicability_content, read_applicability
 from molig.model.info import FORMAT, FORMAT_VERSION, ModelInfo, Objective
 from molig.model.screening_model import ScreeningModel
 from molig.network import WeaveNet
@@ -50,7 +51,8 @@ def save_model(model: ScreeningModel, directory: str | Path) -> ScreeningModel:
     ----------
     model : ScreeningModel
         The model. Its weights are stored in ``info.weights_dtype``; the last layer of a regression, which
-        holds the unit of the labels, always in single precision.
+        holds the unit of the labels, always in single precision. The section ``applicability`` is that of
+        the model's own domain, if it has one.
     directory : str or Path
         Directory to write to; created if need be. Each file is replaced as a whole.
 
@@ -67,11 +69,18 @@ def save_model(model: ScreeningModel, directory: str | Path) -> ScreeningModel:
     directory = Path(directory)
     weights = save(_stored_state(model))
     digest = hashlib.sha256(weights).hexdigest()
-    info = model.info.model_copy(update={"weights_sha256": digest, "format_version": FORMAT_VERSION})
-    text = json.dumps(info.model_dump(mode="json"), indent=1) + "\n"
+    fingerprints, section = (
+        applicability_content(model.applicability) if model.applicability else (None, None)
+    )
+    changes = {"weights_sha256": digest, "format_version": FORMAT_VERSION, "applicability": section}
+    text = json.dumps(model.info.model_copy(update=changes).model_dump(mode="json"), indent=1) + "\n"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         _replace(directory / WEIGHTS_FILE, weights)
+        if fingerprints is None:
+            (directory / APPLICABILITY_FILE).unlink(missing_ok=True)
+        else:
+            _replace(directory / APPLICABILITY_FILE, fingerprints)
         _replace(directory / INFO_FILE, text.encode())
     except OSError as err:
         raise OutputError(f"cannot write the model to {directory}: {err.strerror or err}") from err
@@ -108,7 +117,38 @@ def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> 
     info = _read_info(directory / INFO_FILE)
     network = build_network(info)
     _load_weights(network, directory / WEIGHTS_FILE, info)
-    return ScreeningModel(info, network, device)
+    domain = None
+    if info.applicability is not None:
+        schema = FeatureSchema.from_dict(info.feature_schema)
+        domain = read_applicability(directory / APPLICABILITY_FILE, info.applicability, schema)
+    return ScreeningModel(info, network, device, domain)
+
+
+def load_info(path_or_name: str | Path) -> ModelInfo:
+    """Read what a model says about itself, without its weights.
+
+    Parameters
+    ----------
+    path_or_name : str or Path
+        A model directory, or the name of a bundled model.
+
+    Returns
+    -------
+    ModelInfo
+
+    Raises
+    ------
+    UnknownNameError
+        If there is neither such a directory nor such a bundled model.
+    ModelFormatError
+        If the description is damaged, foreign or of a newer version.
+
+    Examples
+    --------
+    >>> len(load_info("tox21-w2n2-simple").tasks)
+    12
+    """
+    return _read_info(find_model(path_or_name) / INFO_FILE)
 
 
 def find_model(path_or_name: str | Path) -> Path:

@@ -7,14 +7,24 @@ from enum import StrEnum
 from statistics import median
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from molig.model.sections import (
+    ApplicabilityInfo,
+    BaselineScore,
+    BaselineValue,
+    CrossValidation,
+    Provenance,
+    RegressionMetrics,
+    Section,
+    TaskMetrics,
+)
 from molig.molecules import Hydrogens, MoleculeParser, StandardizationPolicy
 from molig.network import NetworkConfig
 
 FORMAT: Literal["molig-model"] = "molig-model"
-FORMAT_VERSION = 2
-"""2 since objectives, hydrogens and given splits; models of version 1 are read as before."""
+FORMAT_VERSION = 3
+"""3 since the applicability domain, 2 since objectives; models of older versions are read as before."""
 
 
 class Objective(StrEnum):
@@ -33,11 +43,7 @@ class Objective(StrEnum):
     """Values in the unit of the labels; scores are these values."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class MoleculePolicy(_Strict):
+class MoleculePolicy(Section):
     """How SMILES become molecules, the same in training and in screening."""
 
     standardization: StandardizationPolicy = StandardizationPolicy.PARENT
@@ -49,93 +55,7 @@ class MoleculePolicy(_Strict):
         return MoleculeParser(self.standardization, self.max_heavy_atoms, self.hydrogens)
 
 
-class TaskMetrics(_Strict):
-    """Held-out quality of one task; None where a part has one class only."""
-
-    roc_auc: float | None
-    pr_auc: float | None
-    n_actives: int
-    n_inactives: int
-
-
-class RegressionMetrics(_Strict):
-    """Held-out quality of one task with measured values.
-
-    Parameters
-    ----------
-    r2 : float or None
-        Coefficient of determination, 1 - sum (y - f)^2 / sum (y - mean y)^2; None where all values are equal.
-    rmse : float or None
-        Root mean square error in the unit of the labels; None where nothing was measured.
-    spearman : float or None
-        Correlation of the ranks; None where all values or all predictions are equal.
-    n : int
-        Molecules measured.
-    """
-
-    r2: float | None
-    rmse: float | None
-    spearman: float | None
-    n: int
-
-
-class BaselineScore(_Strict):
-    """Probability at the zero baseline, over the molecules it was measured on."""
-
-    median: float
-    max: float
-    share_neutral: float = Field(description="share of molecules whose baseline probability is at most 0.02")
-
-
-class BaselineValue(_Strict):
-    """Value of a regression task at the zero baseline, in the unit of its labels.
-
-    Parameters
-    ----------
-    median : float
-        Median over the molecules it was measured on.
-    farthest : float
-        The value farthest from ``neutral``.
-    share_neutral : float
-        Share of the molecules whose baseline value is within ``tolerance`` of ``neutral``.
-    neutral : float
-        Value that training drew the baseline to.
-    tolerance : float
-        A tenth of the standard deviation of the training labels.
-    """
-
-    median: float
-    farthest: float
-    share_neutral: float
-    neutral: float
-    tolerance: float
-
-
-class Provenance(_Strict):
-    """Where the weights come from.
-
-    ``n_test_in_train`` counts the test molecules that have a copy in the training part; only a given split
-    can have any.
-    """
-
-    data_file: str
-    data_sha256: str
-    n_rows: int
-    n_rejected: int
-    n_train: int
-    n_validation: int
-    n_test: int
-    n_test_in_train: int = 0
-    split: dict[str, Any]
-    seed: int
-    epochs_run: int
-    best_epoch: int
-    command: str
-    versions: dict[str, str]
-    date: str
-
-
-class ModelInfo(_Strict):
+class ModelInfo(Section):
     """Everything about a model but its weights.
 
     Parameters
@@ -158,8 +78,14 @@ class ModelInfo(_Strict):
         Data, split, seed and versions.
     metrics : dict
         Part ("validation", "test") to task to `TaskMetrics`, or `RegressionMetrics`.
+    cross_validation : CrossValidation, optional
+        Quality of the recipe over folds, and of other methods on the same ones.
     baseline : dict
         Task to `BaselineScore`, or `BaselineValue` for a regression.
+    applicability : ApplicabilityInfo, optional
+        What the training molecules were like; written by `molig.model.save_model`.
+    known_limits : tuple of str
+        Sentences for the card, besides those that follow from the rest.
     """
 
     format: Literal["molig-model"] = FORMAT
@@ -173,20 +99,43 @@ class ModelInfo(_Strict):
     network: NetworkConfig
     molecules: MoleculePolicy = MoleculePolicy()
     training: Provenance | None = None
-    metrics: dict[str, dict[str, TaskMetrics | RegressionMetrics]] = {}
-    baseline: dict[str, BaselineScore | BaselineValue] = {}
+    metrics: dict[str, dict[str, TaskMetrics | RegressionMetrics]] = Field(default={})
+    cross_validation: CrossValidation | None = None
+    baseline: dict[str, BaselineScore | BaselineValue] = Field(default={})
+    applicability: ApplicabilityInfo | None = None
+    known_limits: tuple[str, ...] = ()
     weights_dtype: Literal["float16", "float32"] = "float32"
     weights_sha256: str = ""
 
+    @property
+    def held_out(self) -> str | None:
+        """The part that the model is judged by: "test", or "validation" where there is none."""
+        return next((part for part in ("test", "validation") if self.metrics.get(part)), None)
+
+    def median_figure(self, part: str, figure: str) -> float | None:
+        """Median over the tasks of a figure on a part of the split.
+
+        Parameters
+        ----------
+        part : str
+            "validation" or "test".
+        figure : str
+            A field of `TaskMetrics` or `RegressionMetrics`, such as "bedroc".
+
+        Returns
+        -------
+        float or None
+            None if no task has it.
+        """
+        return _median(getattr(task, figure, None) for task in self.metrics.get(part, {}).values())
+
     def median_auc(self, part: str) -> float | None:
         """Median over the tasks of the ROC-AUC on a part of the split; None if there is none."""
-        tasks = self.metrics.get(part, {}).values()
-        return _median(m.roc_auc for m in tasks if isinstance(m, TaskMetrics))
+        return self.median_figure(part, "roc_auc")
 
     def median_r2(self, part: str) -> float | None:
         """Median over the tasks of the R2 on a part of the split; None if there is none."""
-        tasks = self.metrics.get(part, {}).values()
-        return _median(m.r2 for m in tasks if isinstance(m, RegressionMetrics))
+        return self.median_figure(part, "r2")
 
 
 def _median(values: Iterable[float | None]) -> float | None:

@@ -4,65 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from rdkit import Chem
 
 from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, Featurizer, PackedGraphs
+from molig.model.applicability import Applicability, ApplicabilityFlag
+from molig.model.device import resolve_device
 from molig.model.info import ModelInfo, Objective
+from molig.model.predictions import Predictions
 from molig.model.relaxed import FeatureRows, RelaxedMolecules
 from molig.molecules import Molecule, Rejection, batched, smiles_records
 from molig.network import WeaveNet, collate
 from molig.secant import SecantNetwork
 
 FloatArray = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Scores of a list of SMILES, with the reasons of those that got none.
-
-    Parameters
-    ----------
-    scores : array of float, shape (n, n_tasks)
-        Probability of being active, or for a regression the value in the unit of the labels; a row of NaN
-        for every rejected SMILES.
-    tasks : tuple of str
-        Names of the columns.
-    rejections : list of Rejection
-        Why a row has no score; ``row`` counts from 1.
-    objective : Objective
-        What the scores are.
-    """
-
-    scores: FloatArray
-    tasks: tuple[str, ...]
-    rejections: list[Rejection]
-    objective: Objective = Objective.CLASSIFICATION
-
-    @property
-    def proba(self) -> FloatArray:
-        """The scores of a classification, shape (n, n_tasks).
-
-        Raises
-        ------
-        UsageError
-            If the model predicts values: a regression has no probabilities.
-        """
-        if self.objective is not Objective.CLASSIFICATION:
-            raise UsageError("a regression model predicts values, not probabilities; use scores")
-        return self.scores
-
-    def to_frame(self) -> pd.DataFrame:
-        """Scores as a table with one column per task."""
-        return pd.DataFrame(self.scores, columns=list(self.tasks))
 
 
 class ScreeningModel:
@@ -76,6 +37,8 @@ class ScreeningModel:
         The network, with its weights.
     device : str or torch.device
         Where to compute; ``"auto"`` takes a CUDA GPU if there is one.
+    applicability : Applicability, optional
+        The training molecules to compare others with.
 
     Attributes
     ----------
@@ -92,8 +55,14 @@ class ScreeningModel:
     2
     """
 
-    def __init__(self, info: ModelInfo, network: WeaveNet, device: str | torch.device = "cpu") -> None:
-        self.info = info
+    def __init__(
+        self,
+        info: ModelInfo,
+        network: WeaveNet,
+        device: str | torch.device = "cpu",
+        applicability: Applicability | None = None,
+    ) -> None:
+        self.info, self.applicability = info, applicability
         self.schema = FeatureSchema.from_dict(info.feature_schema)
         self.featurizer = Featurizer(self.schema)
         self.parser = info.molecules.parser()
@@ -127,7 +96,7 @@ class ScreeningModel:
 
     def to(self, device: str | torch.device) -> Self:
         """Return the same model on another device."""
-        return type(self)(self.info, self.network, device)
+        return type(self)(self.info, self.network, device, self.applicability)
 
     @cached_property
     def secants(self) -> SecantNetwork:
@@ -152,7 +121,8 @@ class ScreeningModel:
 
     def double(self) -> Self:
         """Return the same model in double precision."""
-        return type(self)(self.info, copy.deepcopy(self.network).double(), self.device)
+        network = copy.deepcopy(self.network).double()
+        return type(self)(self.info, network, self.device, self.applicability)
 
     def task_index(self, task: str) -> int:
         """Column of a task.
@@ -203,10 +173,41 @@ class ScreeningModel:
         """Probabilities of parsed molecules, or values for a regression; shape (n, n_tasks)."""
         if not molecules:
             return np.empty((0, len(self.tasks)))
-        outputs = self.logits(self.featurize([m.mol for m in molecules]))
-        return outputs if self.objective is Objective.REGRESSION else _sigmoid(outputs)
+        return self._scores(self.featurize([m.mol for m in molecules]))
 
-    def predict(self, smiles: str | Iterable[str], *, batch_size: int = 256) -> Predictions:
+    def score_and_flag(self, molecules: Sequence[Molecule]) -> tuple[FloatArray, list[ApplicabilityFlag]]:
+        """`score_molecules`, and whether the model knows molecules like these.
+
+        Raises
+        ------
+        UsageError
+            If the model has no applicability domain.
+        """
+        domain = self.domain()
+        if not molecules:
+            return np.empty((0, len(self.tasks))), []
+        mols = [m.mol for m in molecules]
+        graphs = self.featurize(mols)
+        return self._scores(graphs), domain.flag(mols, graphs)
+
+    def domain(self) -> Applicability:
+        """The applicability domain.
+
+        Raises
+        ------
+        UsageError
+            If the model has none.
+        """
+        if self.applicability is None:
+            raise UsageError(
+                f"model {self.name!r} has no applicability domain: it does not know what its training "
+                "molecules were like. Train it again with this molig, or ask without applicability"
+            )
+        return self.applicability
+
+    def predict(
+        self, smiles: str | Iterable[str], *, batch_size: int = 256, applicability: bool = False
+    ) -> Predictions:
         """Score SMILES, keeping the reasons for those that cannot be scored.
 
         Parameters
@@ -215,23 +216,42 @@ class ScreeningModel:
             The molecules.
         batch_size : int
             Molecules worked on at a time.
+        applicability : bool
+            Also say of each molecule whether it is like those that the model was trained on.
 
         Returns
         -------
         Predictions
+
+        Raises
+        ------
+        UsageError
+            If ``applicability`` is asked of a model that has no such data.
         """
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1 (got {batch_size})")
+        if applicability:
+            self.domain()
         blocks: list[FloatArray] = [np.empty((0, len(self.tasks)))]
         rejections: list[Rejection] = []
+        flags: list[ApplicabilityFlag | None] = []
         rows = [smiles] if isinstance(smiles, str) else smiles
         for records in batched(smiles_records(rows), batch_size):
             molecules, rejected = self.parser.parse_many(records)
+            places = [m.row - records[0].row for m in molecules]
             block = np.full((len(records), len(self.tasks)), np.nan)
-            block[[m.row - records[0].row for m in molecules]] = self.score_molecules(molecules)
+            flag_of: dict[int, ApplicabilityFlag] = {}
+            if applicability:
+                block[places], found = self.score_and_flag(molecules)
+                flag_of = dict(zip(places, found, strict=True))
+            else:
+                block[places] = self.score_molecules(molecules)
             blocks.append(block)
             rejections.extend(rejected)
-        return Predictions(np.concatenate(blocks), self.tasks, rejections, self.objective)
+            flags.extend(flag_of.get(i) for i in range(len(records)))
+        return Predictions(
+            np.concatenate(blocks), self.tasks, rejections, self.objective, flags if applicability else None
+        )
 
     def predict_proba(self, smiles: str | Iterable[str], *, batch_size: int = 256) -> FloatArray:
         """Probability of being active, for every molecule and task.
@@ -262,28 +282,9 @@ class ScreeningModel:
         self.rejections_ = predictions.rejections
         return predictions.proba
 
-
-def resolve_device(device: str | torch.device) -> torch.device:
-    """Turn ``"auto"``, ``"cpu"`` or ``"cuda[:i]"`` into a torch device that is there.
-
-    Raises
-    ------
-    UsageError
-        If the device is unknown or absent.
-    """
-    if isinstance(device, torch.device):
-        return device
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError as err:
-        raise UsageError(f"unknown device {device!r}; use auto, cpu or cuda") from err
-    if found.type not in ("cpu", "cuda"):
-        raise UsageError(f"unknown device {device!r}; use auto, cpu or cuda")
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError("no CUDA GPU is available to torch; use --device cpu or auto")
-    return found
+    def _scores(self, graphs: PackedGraphs) -> FloatArray:
+        outputs = self.logits(graphs)
+        return outputs if self.objective is Objective.REGRESSION else _sigmoid(outputs)
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:

@@ -35,6 +35,9 @@ class NetworkConfig(BaseModel):
         Width of the last atom layer, before the readout.
     readout : {"gaussian", "sum", "rms"}
         Reduction over the atoms of a molecule.
+    size_exponent : float
+        The readout is divided by the number of atoms to this power: 0 is the sum of the paper, 1 the mean
+        over atoms. The square root keeps large molecules from drowning the others in a batch.
     hidden : tuple of int
         Widths of the fully connected layers after the readout.
     activation : {"relu", "silu"}
@@ -54,6 +57,7 @@ class NetworkConfig(BaseModel):
     depth: int = Field(default=50, ge=1)
     atom_depth: int = Field(default=128, ge=1)
     readout: Readout = Readout.GAUSSIAN
+    size_exponent: float = Field(default=0.0, ge=0, le=1)
     hidden: tuple[PositiveInt, ...] = (2000, 100)
     activation: Activation = Activation.RELU
     batch_norm: bool = True

@@ -34,8 +34,21 @@ class WeaveNet(nn.Module):
         )
         self.last_atom_layer = nn.Linear(config.depth, config.atom_depth)
         self.atom_norm = nn.BatchNorm1d(config.atom_depth) if config.atom_batch_norm else nn.Identity()
-        self.readout = MoleculeReadout(config.readout, config.atom_depth)
+        self.readout = MoleculeReadout(config.readout, config.atom_depth, config.size_exponent)
         self.head = Head(config, self.readout.out_features, n_tasks)
+
+    def spread_states(self) -> None:
+        """Draw the weights of modules and last atom layer so that atoms differ from the first step on.
+
+        By default states shrink from layer to layer, all atoms fall into the middle bin of a Gaussian
+        histogram, and training needs epochs to pull them apart. Normal weights of variance 2 / columns
+        (He et al. 2015, arXiv:1502.01852), and 2 / (rows + columns) before the tanh, keep their spread.
+        """
+        for linear in self.modules_.modules():
+            if isinstance(linear, nn.Linear):
+                nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+                nn.init.zeros_(linear.bias)
+        nn.init.xavier_normal_(self.last_atom_layer.weight)
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """Score molecules.

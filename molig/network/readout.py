@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from molig.network.config import Readout
 from molig.network.histogram import MEANS, gaussian_histogram
+from molig.network.tabulated import tabulated_histogram
 
 _TINY = 1e-12
 
@@ -20,11 +21,20 @@ class MoleculeReadout(nn.Module):
         Sum, root mean square, or the Gaussian histogram of Kearnes et al. 2016, section 2.3.
     width : int
         Columns of the atom states.
+    size_exponent : float
+        The result is divided by the number of atoms to this power.
+
+    Attributes
+    ----------
+    tabulated : bool
+        Whether the histogram is read from a table where it can be, for training: several times faster, with
+        an error below 3e-6 per atom and channel. Off by default.
     """
 
-    def __init__(self, kind: Readout, width: int) -> None:
+    def __init__(self, kind: Readout, width: int, size_exponent: float = 0.0) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.size_exponent = kind, size_exponent
+        self.tabulated = False
         self.out_features = width * len(MEANS) if kind is Readout.GAUSSIAN else width
 
     def forward(self, atoms: Tensor, counts: Tensor) -> Tensor:
@@ -34,7 +44,17 @@ class MoleculeReadout(nn.Module):
         -------
         Tensor, shape (n_mols, out_features)
         """
+        pooled = self._pooled(atoms, counts)
+        return pooled * self.size_factor(counts, pooled) if self.size_exponent else pooled
+
+    def size_factor(self, counts: Tensor, like: Tensor) -> Tensor:
+        """What the result of each molecule is multiplied by, shape (n_mols, 1)."""
+        return counts.to(like.dtype).pow(-self.size_exponent)[:, None]
+
+    def _pooled(self, atoms: Tensor, counts: Tensor) -> Tensor:
         if self.kind is Readout.GAUSSIAN:
+            if self.tabulated and atoms.device.type == "cpu" and atoms.dtype == torch.float32:
+                return tabulated_histogram(atoms, counts)
             return gaussian_histogram(atoms, counts)
         if self.kind is Readout.SUM:
             return segment_sum(atoms, counts)

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from molig.errors import UsageError
+from molig.model import ApplicabilityFlag
 from molig.molecules import Molecule, Rejection
 
 FloatArray = npt.NDArray[np.float32]
@@ -16,6 +18,8 @@ FloatArray = npt.NDArray[np.float32]
 REJECTION_SCHEMA = pa.schema(
     [("row", pa.int64()), ("id", pa.string()), ("smiles", pa.string()), ("reason", pa.string())]
 )
+
+_APPLICABILITY = [("applicability", pa.string()), ("similarity", pa.float32())]
 
 
 @dataclass(frozen=True)
@@ -27,22 +31,39 @@ class HitColumns:
     tasks : tuple of str
         Tasks whose scores are shown, in order. With several of them a molecule is ranked by its highest
         score, and ``best_task`` names the task of it.
+    applicability : bool
+        Whether there are columns for the applicability domain.
+
+    Raises
+    ------
+    UsageError
+        If a task has the name of one of these columns.
     """
 
     tasks: tuple[str, ...]
+    applicability: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse two columns of one name."""
+        taken = [name for name, _ in _APPLICABILITY if self.applicability and name in self.tasks]
+        if taken:
+            raise UsageError(f"the model has a task {taken[0]!r}: the applicability columns need this name")
 
     @property
     def schema(self) -> pa.Schema:
-        """Columns: row, id, smiles, one per task, best_task if there are several, rank."""
+        """Columns: row, id, smiles, one per task, best_task if there are several, rank, and applicability."""
         several = [("best_task", pa.string())] if len(self.tasks) > 1 else []
         return pa.schema(
             [("row", pa.int64()), ("id", pa.string()), ("smiles", pa.string())]
             + [(task, pa.float32()) for task in self.tasks]
             + [*several, ("rank", pa.int64())]
+            + (_APPLICABILITY if self.applicability else [])
         )
 
-    def table(self, molecules: Sequence[Molecule], scores: FloatArray) -> pa.Table:
-        """Rows of scored molecules, without ranks (0); scores of shape (n, n_tasks)."""
+    def table(
+        self, molecules: Sequence[Molecule], scores: FloatArray, flags: Sequence[ApplicabilityFlag] = ()
+    ) -> pa.Table:
+        """Rows of scored molecules, without ranks (0); scores of shape (n, n_tasks), a flag for each row."""
         columns: list[pa.Array] = [
             pa.array([m.row for m in molecules], pa.int64()),
             pa.array([m.id for m in molecules], pa.string()),
@@ -53,6 +74,9 @@ class HitColumns:
             best = np.array(self.tasks, dtype=object)[scores.argmax(axis=1)]
             columns.append(pa.array(best, pa.string()))
         columns.append(pa.array(np.zeros(len(molecules)), pa.int64()))
+        if self.applicability:
+            columns.append(pa.array([flag.status.value for flag in flags], pa.string()))
+            columns.append(pa.array([flag.similarity for flag in flags], pa.float32()))
         return pa.table(columns, schema=self.schema)
 
     def key(self, table: pa.Table) -> FloatArray:

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from molig.errors import InputError, OutputError, UsageError
-from molig.model import Objective, ScreeningModel, load_model
-from molig.molecules import Record, Rejection, batched, read_records, smiles_records
+from molig.model import ApplicabilityFlag, Objective, ScreeningModel, load_model
+from molig.molecules import Molecule, Record, Rejection, batched, read_records, smiles_records
 from molig.screening.hits import REJECTION_SCHEMA, HitColumns, TopK, rejection_table, with_ranks
 from molig.screening.ranks import RankRuns
 from molig.screening.results import ScreeningOptions, ScreeningResult
@@ -59,8 +59,8 @@ def screen(
     Raises
     ------
     UsageError
-        For an unknown task, column or format, a path that cannot be written, or a regression of several
-        tasks of which none is chosen.
+        For an unknown task, column or format, a path that cannot be written, a regression of several
+        tasks of which none is chosen, or applicability of a model without such data.
     InputError
         If the library cannot be read or no row could be scored.
     OutputError
@@ -87,7 +87,9 @@ def screen(
             f"model {model.name!r} predicts values of {len(model.tasks)} tasks, which cannot be ranked "
             f"together; choose one: task = {' or '.join(map(repr, model.tasks[:10]))}"
         )
-    columns = HitColumns((chosen.task,) if chosen.task else model.tasks)
+    if chosen.applicability:
+        model.domain()
+    columns = HitColumns((chosen.task,) if chosen.task else model.tasks, chosen.applicability)
     if output is not None:
         check_output(output)
     rejects = rejects_path(output, rejects)
@@ -149,13 +151,20 @@ class _Run:
             if rejections:
                 self._reject(rejections, rejects)
             if molecules:
-                scores = self.model.score_molecules(molecules)[:, self._task_columns]
-                yield self.columns.table(molecules, scores.astype(np.float32))
+                yield self._table(molecules)
             if self.options.progress:
                 self.options.progress(len(batch))
         if not self._n_scored:
             reasons = "; ".join(f"{count} x {reason}" for reason, count in self._reasons.most_common(3))
             raise InputError(f"none of the {self._n_rows} rows of the library could be scored: {reasons}")
+
+    def _table(self, molecules: list[Molecule]) -> pa.Table:
+        flags: list[ApplicabilityFlag] = []
+        if self.columns.applicability:
+            scores, flags = self.model.score_and_flag(molecules)
+        else:
+            scores = self.model.score_molecules(molecules)
+        return self.columns.table(molecules, scores[:, self._task_columns].astype(np.float32), flags)
 
     def _reject(self, rejections: list[Rejection], rejects: OutputTable | None) -> None:
         self._reasons.update(r.reason.split(":")[0] for r in rejections)

@@ -16,7 +16,7 @@ from molig.screening.writers import STDOUT
 
 Progress = Callable[[int], None]
 
-_TEXT_COLUMNS = dict.fromkeys(("id", "smiles", "best_task", "reason"), str)
+_TEXT_COLUMNS = dict.fromkeys(("id", "smiles", "best_task", "reason", "applicability"), str)
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class ScreeningOptions:
         Molecules worked on at a time.
     progress : callable, optional
         Called with the number of rows done since the last call.
+    applicability : bool
+        Add the columns ``applicability`` ("in domain", "far from training" or "unseen feature") and
+        ``similarity`` (Tanimoto, to the nearest reference molecule of the training part).
     """
 
     task: str | None = None
@@ -47,6 +50,7 @@ class ScreeningOptions:
     file_format: str | None = None
     batch_size: int = 512
     progress: Progress | None = None
+    applicability: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class ScreeningResult:
 
     @cached_property
     def hits(self) -> pd.DataFrame:
-        """Hit table: row, id, smiles, score per task, rank."""
+        """Hit table: row, id, smiles, score per task, rank, and applicability if it was asked for."""
         return _frame(self._hits, self.output)
 
     @cached_property

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from molig.network import Readout, WeaveNet
 from molig.network.histogram import MEANS, memberships, pull_back_memberships
 from molig.network.readout import MoleculeReadout
-from molig.secant.compiled import N_BINS, histogram, histogram_secant, membership_table
+from molig.network.table import N_BINS, histogram, membership_table
+from molig.secant.compiled import histogram_secant
 from molig.secant.slopes import closeness, tanh_slope
 
 Index = npt.NDArray[np.int64]

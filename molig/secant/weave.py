@@ -87,7 +87,7 @@ class SecantNetwork:
             hidden = self._act(states["new_2"])
         kept, pooled = self._readout.forward(self.network.last_atom_layer(hidden), counts)
         remembered = pooled if self._readout.needs_result else pooled[:, :0]
-        return states | kept, [remembered, *self._head.forward(pooled)]
+        return states | kept, [remembered, *self._head.forward(self._sized(pooled, counts))]
 
     def backward(
         self,
@@ -120,6 +120,7 @@ class SecantNetwork:
         left, right = self.tensors(request_rows(ends)[:2])
         start, stop, outputs = self.tensors((*(point[ends.panel] for point in ends.points), tasks))
         gradient = self._head.pull_back(head[1:], (start, stop), outputs, fast=fast)
+        gradient = self._sized(gradient, ends.counts[ends.panel])
         gradient = self._readout.pull_back(gradient, atoms, head[0], ends)
         gradient = gradient @ self.network.last_atom_layer.weight
         into_second = None
@@ -131,6 +132,13 @@ class SecantNetwork:
             gradient = gradient @ second.atom_to_atom.weight
         into_first = pull_back(self._activation, gradient, atoms["new_1"], left, right)
         return self._contract(into_first, into_second, stem, rows)
+
+    def _sized(self, rows: Tensor, counts: npt.NDArray[np.int64]) -> Tensor:
+        """Rows times the readout's factor for molecules of that many atoms, a constant along their paths."""
+        readout = self.network.readout
+        if not readout.size_exponent:
+            return rows
+        return rows * readout.size_factor(self.tensors([counts])[0], rows)
 
     def _contract(
         self, into_first: Tensor, into_second: Tensor | None, stem: StemShares, rows: PanelRows

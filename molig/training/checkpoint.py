@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,14 @@ def save_checkpoint(
     path: Path,
     progress: Progress,
     *,
-    network: nn.Module,
+    networks: Mapping[str, nn.Module],
     best: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
 ) -> None:
     """Write the state of a run; the file is replaced as a whole."""
     state = optimizer.state_dict()
-    tensors = {f"network/{k}": v for k, v in network.state_dict().items()}
+    tensors = {f"{name}/{k}": v for name, net in networks.items() for k, v in net.state_dict().items()}
     tensors |= {f"best/{k}": v for k, v in best.items()}
     for index, moments in state["state"].items():
         tensors |= {f"optimizer/{index}/{k}": v for k, v in moments.items()}
@@ -77,11 +78,11 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path,
     fingerprint: str,
-    network: nn.Module,
+    networks: Mapping[str, nn.Module],
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
 ) -> tuple[Progress, dict[str, Tensor]]:
-    """Bring network, optimizer and scheduler to a saved state.
+    """Bring networks, optimizer and scheduler to a saved state.
 
     Returns
     -------
@@ -109,7 +110,8 @@ def load_checkpoint(
             f"the checkpoint {path} belongs to other data or another recipe; "
             "use the same ones, or delete it to start again"
         )
-    network.load_state_dict(_under("network/", tensors))
+    for name, network in networks.items():
+        network.load_state_dict(_under(f"{name}/", tensors))
     optimizer.load_state_dict({"state": _moments(tensors), "param_groups": groups})
     scheduler.load_state_dict(schedule)
     return progress, _under("best/", tensors)

@@ -16,7 +16,9 @@ from molig.errors import InputError, UsageError
 from molig.features import Featurizer, PackedGraphs
 from molig.model import Objective
 from molig.molecules import Hydrogens, Molecule, MoleculeParser, Record, Rejection, batched, read_records
+from molig.training.conflicts import LabelConflicts, settle_conflicts
 from molig.training.labels import LabelReader, check_variety
+from molig.training.sections import ConflictPolicy
 
 FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[int], None]
@@ -44,6 +46,8 @@ class TrainingData:
         Rows that cannot be used, with reasons.
     given_parts : tuple of str, optional
         ``"train"``, ``"validation"`` or ``"test"`` of each molecule, as a column of the table gives it.
+    conflicts : LabelConflicts, optional
+        Copies with different labels; None for a regression.
     """
 
     graphs: PackedGraphs
@@ -53,6 +57,7 @@ class TrainingData:
     smiles: tuple[str, ...]
     rejections: tuple[Rejection, ...]
     given_parts: tuple[str, ...] | None = None
+    conflicts: LabelConflicts | None = None
 
     def __len__(self) -> int:
         """Return the number of molecules."""
@@ -68,6 +73,7 @@ def read_training_data(
     objective: Objective = Objective.CLASSIFICATION,
     split_column: str | None = None,
     smiles_column: str | None = None,
+    conflicts: ConflictPolicy = ConflictPolicy.KEEP,
     progress: Progress | None = None,
 ) -> TrainingData:
     """Read, parse and featurize a table.
@@ -88,6 +94,8 @@ def read_training_data(
         Column with the part of every row.
     smiles_column : str, optional
         Where to find the SMILES, if not under a usual name.
+    conflicts : ConflictPolicy
+        What to do where copies of a molecule have different class labels.
     progress : callable, optional
         Called with the number of rows done since the last call.
 
@@ -123,16 +131,38 @@ def read_training_data(
     reader.check_values(source)
     if not rows:
         raise InputError(f"{source}: no row can be used for training; first reason: {_first(rejections)}")
-    labels = np.array([row.labels for row in rows])
-    check_variety(source, labels, targets, objective)
-    return TrainingData(
+    data = TrainingData(
         graphs=PackedGraphs.concatenate(graphs),
-        labels=labels,
+        labels=np.array([row.labels for row in rows]),
         tasks=tuple(targets),
         rows=np.array([row.number for row in rows]),
         smiles=tuple(row.smiles for row in rows),
         rejections=tuple(rejections),
         given_parts=tuple(row.part for row in rows) if split_column else None,
+    )
+    if objective is Objective.CLASSIFICATION:
+        data = _settled(data, conflicts)
+    check_variety(source, data.labels, targets, objective)
+    return data
+
+
+def _settled(data: TrainingData, policy: ConflictPolicy) -> TrainingData:
+    """The data after the policy for conflicting labels; rows that have no label left are rejected."""
+    labels, conflicts = settle_conflicts(data.smiles, data.labels, policy)
+    left = ~np.isnan(labels).all(axis=1)
+    kept, lost = np.flatnonzero(left), np.flatnonzero(~left)
+    reason = "copies of the molecule have other labels in every task"
+    rejected = [Rejection(int(data.rows[i]), "", data.smiles[i], reason) for i in lost]
+    given = data.given_parts
+    return TrainingData(
+        graphs=data.graphs.select(kept) if len(lost) else data.graphs,
+        labels=labels[kept],
+        tasks=data.tasks,
+        rows=data.rows[kept],
+        smiles=tuple(data.smiles[i] for i in kept),
+        rejections=tuple(sorted([*data.rejections, *rejected], key=lambda r: r.row)),
+        given_parts=tuple(given[i] for i in kept) if given else None,
+        conflicts=conflicts,
     )
 
 

@@ -14,7 +14,7 @@ from molig.model import (
     ScreeningModel,
     TaskMetrics,
 )
-from molig.training.metrics import all_regression_metrics, all_task_metrics
+from molig.training.metrics import all_regression_metrics, screening_metrics
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -26,9 +26,9 @@ NEUTRAL_SHARE_OF_SD = 0.1
 
 
 def quality(
-    model: ScreeningModel, graphs: PackedGraphs, labels: FloatArray
+    model: ScreeningModel, graphs: PackedGraphs, labels: FloatArray, *, n_resamples: int = 1000
 ) -> dict[str, TaskMetrics | RegressionMetrics]:
-    """Figures of every task, as they belong to the model's objective.
+    """Figures of every task, as they belong to the model's objective, of a finished model.
 
     Parameters
     ----------
@@ -38,6 +38,8 @@ def quality(
         Molecules.
     labels : array of float, shape (n_mols, n_tasks)
         Their labels; NaN not measured.
+    n_resamples : int
+        Bootstrap samples for the intervals of a classification.
 
     Returns
     -------
@@ -47,12 +49,16 @@ def quality(
     outputs = model.logits(graphs)
     if model.objective is Objective.REGRESSION:
         return {**all_regression_metrics(labels, outputs, model.tasks)}
-    return {**all_task_metrics(labels, outputs, model.tasks)}
+    probabilities = _probabilities(outputs)
+    return {
+        task: screening_metrics(labels[:, i], outputs[:, i], probabilities[:, i], n_resamples=n_resamples)
+        for i, task in enumerate(model.tasks)
+    }
 
 
 def baseline_scores(model: ScreeningModel, graphs: PackedGraphs) -> dict[str, BaselineScore]:
     """Probabilities of zero features on the graphs of molecules, per task."""
-    scores = 1 / (1 + np.exp(-_at_zero(model, graphs)))
+    scores = _probabilities(_at_zero(model, graphs))
     return {
         task: BaselineScore(
             median=float(np.median(scores[:, i])),
@@ -100,3 +106,7 @@ def baseline_values(
 
 def _at_zero(model: ScreeningModel, graphs: PackedGraphs) -> FloatArray:
     return model.logits(graphs, np.zeros(len(graphs), dtype=np.float32))
+
+
+def _probabilities(logits: FloatArray) -> FloatArray:
+    return np.asarray(1 / (1 + np.exp(-logits)))

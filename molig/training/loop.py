@@ -15,9 +15,11 @@ from torch import Tensor
 from molig.errors import MoligError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.network import WeaveNet, collate
+from molig.training.averaging import WeightAverage
 from molig.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from molig.training.objectives import make_criterion
 from molig.training.recipe import Recipe
+from molig.training.sampling import EpochSampler, size_weights
 
 FloatArray = npt.NDArray[np.float64]
 OnEpoch = Callable[[dict[str, float]], None]
@@ -68,14 +70,25 @@ class Trainer:
         self.network = WeaveNet(recipe.network, schema.n_atom_columns, schema.n_pair_columns, len(tasks)).to(
             device
         )
+        self.network.spread_states()
+        # The table covers [-1, 1], where tanh ends; batch normalisation of the atoms goes beyond.
+        self.network.readout.tabulated = not recipe.network.atom_batch_norm
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+            self.network.parameters(),
+            lr=options.learning_rate,
+            weight_decay=options.weight_decay,
+            fused=True,
         )
-        self.steps_per_epoch = max(1, len(train.graphs) // options.batch_size)
+        self.sampler = EpochSampler(train.labels, options.inactives_per_epoch)
+        self.steps_per_epoch = max(1, self.sampler.size // options.batch_size)
+        self.average = WeightAverage(self.network, options.weight_average) if options.weight_average else None
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, options.learning_rate, total_steps=options.epochs * self.steps_per_epoch + 1
+            self.optimizer,
+            options.learning_rate,
+            total_steps=options.epochs * self.steps_per_epoch + 1,
+            pct_start=options.warm_up,
         )
-        self.criterion = make_criterion(recipe, train.labels, tasks, device)
+        self.criterion = make_criterion(recipe, train.labels, tasks, device, self.sampler.seen)
         self.encoded_labels = self.criterion.encode(train.labels)
         self.copy_weights = size_weights(train.graphs.atom_counts)
         self.progress = Progress(fingerprint=fingerprint)
@@ -84,7 +97,11 @@ class Trainer:
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint; see `molig.training.checkpoint.load_checkpoint` for the errors."""
         self.progress, self.best = load_checkpoint(
-            path, self.progress.fingerprint, self.network, self.optimizer, self.scheduler
+            path,
+            self.progress.fingerprint,
+            self._networks(),
+            self.optimizer,
+            self.scheduler,
         )
 
     def fit(self, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> WeaveNet:
@@ -120,7 +137,7 @@ class Trainer:
         save_checkpoint(
             path,
             self.progress,
-            network=self.network,
+            networks=self._networks(),
             best=self.best,
             optimizer=self.optimizer,
             scheduler=self.scheduler,
@@ -144,8 +161,18 @@ class Trainer:
         entry = {"epoch": done.epoch, "loss": loss, "neutral": neutral}
         done.history.append(entry | {f"validation_{self.criterion.name}": quality})
 
+    @property
+    def judged(self) -> WeaveNet:
+        """The network that is scored and kept: the average, if there is one."""
+        return self.average.network if self.average else self.network
+
+    def _networks(self) -> dict[str, WeaveNet]:
+        """What a checkpoint holds."""
+        found = {"network": self.network}
+        return found | ({"average": self.average.network} if self.average else {})
+
     def _snapshot(self) -> dict[str, Tensor]:
-        return {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        return {k: v.detach().clone() for k, v in self.judged.state_dict().items()}
 
     def _run_epoch(self) -> tuple[float, float]:
         # A seed per epoch makes a resumed run identical to one that was never interrupted.
@@ -153,7 +180,7 @@ class Trainer:
         rng = np.random.default_rng(seed)
         torch.manual_seed(int(rng.integers(2**31)))
         self.network.train()
-        order = rng.permutation(len(self.train.graphs))
+        order = self.sampler.draw(rng)
         size = self.recipe.optimization.batch_size
         totals = np.zeros(2)
         for step in range(self.steps_per_epoch):
@@ -178,6 +205,8 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimization.gradient_clip)
         self.optimizer.step()
         self.scheduler.step()
+        if self.average:
+            self.average.update(self.network, self.scheduler.last_epoch)
         return np.array([loss.item(), neutral.item()])
 
     def _neutral_term(self, molecules: npt.NDArray[np.int64]) -> Tensor:
@@ -195,23 +224,11 @@ class Trainer:
 
     def scores(self, graphs: PackedGraphs, batch_size: int = 256) -> FloatArray:
         """Outputs of the network for molecules with the current weights, shape (n_mols, n_tasks)."""
-        self.network.eval()
+        network = self.judged.eval()
         parts = []
         with torch.inference_mode():
             for start in range(0, len(graphs), batch_size):
                 chosen = np.arange(start, min(start + batch_size, len(graphs)))
                 batch = collate(graphs.select(chosen), self.schema).to(self.device)
-                parts.append(self.network(batch).double().cpu().numpy())
+                parts.append(network(batch).double().cpu().numpy())
         return np.concatenate(parts)
-
-
-def size_weights(atom_counts: npt.NDArray[np.int64]) -> FloatArray:
-    """Probability of each molecule to be drawn as a zero-feature copy, shape (n_mols,).
-
-    Without features a graph is little more than its size, and drawn evenly the few very small and very
-    large ones would not be heard: a size comes in proportion to the square root of its frequency.
-    """
-    _, size, frequency = np.unique(atom_counts, return_inverse=True, return_counts=True)
-    weights = 1 / np.sqrt(frequency[size])
-    result: FloatArray = weights / weights.sum()
-    return result

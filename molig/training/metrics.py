@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,12 +11,13 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 
 from molig.model import RegressionMetrics, TaskMetrics
+from molig.ranking import bootstrap_intervals, ranking_quality
 
 FloatArray = npt.NDArray[np.float64]
 
 
 def task_metrics(labels: FloatArray, scores: FloatArray) -> TaskMetrics:
-    """ROC-AUC and PR-AUC of one task.
+    """ROC-AUC and PR-AUC of one task; cheap enough for every epoch.
 
     Parameters
     ----------
@@ -37,6 +39,45 @@ def task_metrics(labels: FloatArray, scores: FloatArray) -> TaskMetrics:
         areas = float(roc_auc_score(labels, scores)), float(average_precision_score(labels, scores))
     return TaskMetrics(
         roc_auc=areas[0], pr_auc=areas[1], n_actives=actives, n_inactives=len(labels) - actives
+    )
+
+
+def screening_metrics(
+    labels: FloatArray, scores: FloatArray, probabilities: FloatArray, *, n_resamples: int = 1000
+) -> TaskMetrics:
+    """All figures of one task with their bootstrap intervals, for a finished model.
+
+    Parameters
+    ----------
+    labels : array of float, shape (n,)
+        1 active, 0 inactive, NaN not measured.
+    scores : array of float, shape (n,)
+        Any monotonic score.
+    probabilities : array of float, shape (n,)
+        Of being active.
+    n_resamples : int
+        Bootstrap samples; 0 leaves out the intervals.
+
+    Returns
+    -------
+    TaskMetrics
+        With None, and no interval, for what cannot be told.
+
+    Examples
+    --------
+    >>> found = screening_metrics(np.array([1.0, 0, 0, np.nan]), np.array([2.0, 1, 0, 3]), np.full(4, 0.5))
+    >>> found.roc_auc, found.brier, found.n_inactives, found.intervals["roc_auc"]
+    (1.0, 0.25, 2, (1.0, 1.0))
+    """
+    found = ranking_quality(labels, scores, probabilities)
+    intervals = bootstrap_intervals(labels, scores, n_resamples=n_resamples) if n_resamples else {}
+    names = ("roc_auc", "pr_auc", "bedroc", "ef_0_5", "ef_1", "ef_5", "brier", "tie_fraction")
+    figures = {name: getattr(found, name) for name in names}
+    return TaskMetrics(
+        **{name: None if math.isnan(figure) else figure for name, figure in figures.items()},
+        n_actives=found.n_actives,
+        n_inactives=found.n_inactives,
+        intervals={name: ends for name, ends in intervals.items() if not any(map(math.isnan, ends))},
     )
 
 

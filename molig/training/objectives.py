@@ -55,7 +55,11 @@ class Criterion(Protocol):
 
 
 def make_criterion(
-    recipe: Recipe, labels: FloatArray, tasks: Sequence[str], device: torch.device
+    recipe: Recipe,
+    labels: FloatArray,
+    tasks: Sequence[str],
+    device: torch.device,
+    seen: FloatArray | None = None,
 ) -> Criterion:
     """Criterion of a recipe's objective.
 
@@ -69,6 +73,8 @@ def make_criterion(
         Names of the tasks, for messages.
     device : torch.device
         Where the network is.
+    seen : array of float, shape (n_mols,), optional
+        How often an epoch sees each molecule, on average; default once.
 
     Returns
     -------
@@ -82,7 +88,8 @@ def make_criterion(
     if recipe.objective is Objective.REGRESSION:
         mean, sd = standardisation(labels, tasks)
         return RegressionCriterion(mean, sd, recipe.neutral.value, device)
-    return ClassificationCriterion(class_weights(labels).to(device), recipe.neutral.logit)
+    weights = class_weights(labels, seen) ** recipe.optimization.positive_weight
+    return ClassificationCriterion(weights.to(device), recipe.neutral.logit)
 
 
 class ClassificationCriterion:
@@ -212,10 +219,18 @@ def standardisation(labels: FloatArray, tasks: Sequence[str]) -> tuple[FloatArra
     return mean, sd
 
 
-def class_weights(labels: FloatArray) -> Tensor:
-    """Weight of an active so that actives and inactives of a task weigh the same, shape (n_tasks,)."""
-    actives = np.maximum((labels == 1).sum(axis=0), 1)
-    inactives = np.maximum((labels == 0).sum(axis=0), 1)
+def class_weights(labels: FloatArray, seen: FloatArray | None = None) -> Tensor:
+    """Weight of an active so that actives and inactives of a task weigh the same, shape (n_tasks,).
+
+    Parameters
+    ----------
+    labels : array of float, shape (n_mols, n_tasks)
+        1 active, 0 inactive, NaN not measured.
+    seen : array of float, shape (n_mols,), optional
+        How often an epoch sees each molecule, on average; default once.
+    """
+    often = np.ones(len(labels)) if seen is None else seen
+    actives, inactives = (np.maximum(often @ (labels == value), 1) for value in (1, 0))
     return torch.from_numpy(inactives / actives).to(torch.float32)
 
 

@@ -37,7 +37,8 @@ from molig.training.dataset import TrainingData, file_digest, read_training_data
 from molig.training.evaluation import baseline_scores, baseline_values, quality
 from molig.training.labels import PARTS
 from molig.training.loop import Part, Trainer
-from molig.training.recipe import Recipe, SplitKind, write_recipe
+from molig.training.recipe import Recipe, write_recipe
+from molig.training.sections import SplitKind
 from molig.training.splits import count_copies_in_train, split
 from molig.version import __version__
 
@@ -118,6 +119,7 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
         objective=recipe.objective,
         split_column=recipe.split.column if recipe.split.kind is SplitKind.GIVEN else None,
         smiles_column=request.smiles_column,
+        conflicts=recipe.data.conflicts,
         progress=progress.rows,
     )
     digest = file_digest(request.source)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from rdkit import Chem
+from rdkit import Chem, rdBase
 from rdkit.Chem.Scaffolds import MurckoScaffold
 from sklearn.model_selection import train_test_split
 
 from molig.errors import InputError
 from molig.model import Objective
-from molig.training.recipe import SplitKind, SplitRecipe
+from molig.training.sections import SplitKind, SplitRecipe
 
 _TENTHS = np.linspace(0, 1, 11)[1:-1]
 
@@ -69,15 +69,69 @@ def split(
     if recipe.kind is SplitKind.SCAFFOLD:
         parts = _by_scaffold(unique.tolist(), recipe)
     else:
-        strata = None
-        if recipe.kind is SplitKind.STRATIFIED:
-            regression = objective is Objective.REGRESSION
-            strata = (_tenth_of_rarest_task if regression else _rarest_active_task)(labels)[first]
+        strata = strata_of(labels, objective)[first] if recipe.kind is SplitKind.STRATIFIED else None
         parts = _at_random(len(unique), strata, recipe)
     result: Parts = parts[copy_of]
     if not (result == "train").any() or not (result == "validation").any():
         raise InputError(f"{len(unique)} different molecules are too few for a {recipe.kind.value} split")
     return result
+
+
+def draw_validation(
+    smiles: Sequence[str],
+    labels: FloatArray,
+    recipe: SplitRecipe,
+    *,
+    size: float,
+    objective: Objective = Objective.CLASSIFICATION,
+) -> Parts:
+    """Draw a validation part from molecules that are not for testing, in the way of the recipe's split.
+
+    Parameters
+    ----------
+    smiles, labels, recipe, objective
+        As for `split`.
+    size : float
+        How many molecules to draw, roughly: copies of a molecule, and for ``scaffold`` molecules with the
+        same scaffold, stay together.
+
+    Returns
+    -------
+    array of str, shape (n_mols,)
+        ``"train"`` or ``"validation"``.
+    """
+    unique, first, copy_of = np.unique(np.array(smiles, dtype=object), return_index=True, return_inverse=True)
+    share = max(size / len(smiles), 1 / len(unique))
+    if len(unique) < 2 or share >= 1:
+        raise InputError(f"{len(unique)} different molecules are too few to draw validation from")
+    one = recipe.model_copy(update={"test": 0.0, "validation": share})
+    if recipe.kind is SplitKind.SCAFFOLD:
+        # The scaffolds that do not fit into training are the rare ones, and all of them validate.
+        parts = np.where(_by_scaffold(unique.tolist(), one) == "train", "train", "validation")
+    else:
+        strata = strata_of(labels, objective)[first] if recipe.kind is SplitKind.STRATIFIED else None
+        parts = _at_random(len(unique), strata, one)
+    result: Parts = parts[copy_of]
+    return result
+
+
+def strata_of(labels: FloatArray, objective: Objective = Objective.CLASSIFICATION) -> npt.NDArray[np.int64]:
+    """Stratum of each molecule: the rarest task it is active in, or the tenth of its rarest task's values.
+
+    Parameters
+    ----------
+    labels : array of float, shape (n_mols, n_tasks)
+        1 active, 0 inactive, or values; NaN not measured.
+    objective : Objective
+        Whether labels are classes or values.
+
+    Returns
+    -------
+    array of int, shape (n_mols,)
+        -1 for a molecule that is active, or measured, nowhere.
+    """
+    regression = objective is Objective.REGRESSION
+    return (_tenth_of_rarest_task if regression else _rarest_active_task)(labels)
 
 
 def count_copies_in_train(smiles: Sequence[str], parts: Parts) -> int:
@@ -123,9 +177,15 @@ def _as_given(smiles: Sequence[str], given: Sequence[str], recipe: SplitRecipe) 
 
 
 def murcko_scaffold(smiles: str) -> str:
-    """Canonical SMILES of the Murcko scaffold; empty for a molecule without rings."""
-    scaffold = MurckoScaffold.MurckoScaffoldSmiles(mol=Chem.MolFromSmiles(smiles))  # type: ignore[no-untyped-call]
-    return str(scaffold)
+    """Canonical SMILES of the Murcko scaffold; empty for a molecule without rings.
+
+    A few canonical SMILES, of metal complexes, cannot be read back: such a molecule is its own scaffold.
+    """
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(smiles)
+    if mol is None:
+        return smiles
+    return str(MurckoScaffold.MurckoScaffoldSmiles(mol=mol))  # type: ignore[no-untyped-call]
 
 
 def _at_random(n: int, strata: npt.NDArray[np.int64] | None, recipe: SplitRecipe) -> Parts:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import molig as package
-from molig.model import bundled_models
+from molig.model import bundled_models, load_info
 
 COMMANDS = ["screen", "explain"]
 
@@ -133,9 +133,37 @@ class TestListing:
     def test_models_are_listed_on_stdout(self, molig):
         run = molig("models")
         assert (run.code, run.err) == (0, "")
-        assert "median on test" in run.out
+        assert "held-out median" in run.out
         for name in bundled_models():
-            assert name in run.out
+            info = load_info(name)
+            (row,) = [line for line in run.out.splitlines() if f" {name} " in line]
+            assert info.tasks[0] in row
+            assert f"ROC-AUC {info.median_auc('test'):.3f}" in row
+            assert info.training.date in row
+
+    def test_of_many_tasks_the_number_and_the_first_are_told(self, molig):
+        (row,) = [line for line in molig("models").out.splitlines() if " tox21-w2n2-simple " in line]
+        assert "12: NR-AR, NR-AR-LBD, NR-AhR, ... " in row
+
+    @pytest.mark.parametrize("width", [100, 50, 40])
+    def test_a_narrow_terminal_loses_nothing(self, molig, monkeypatch, width):
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr("rich.console.Console.is_terminal", True)
+        out = molig("models").out
+        text = "".join(letter for letter in out if letter.isascii() and not letter.isspace())
+        assert max(map(len, out.splitlines())) <= width + 40  # escape sequences of the bold header
+        assert "..." in text
+        assert ("tox21-w2n2-simple" in out) == (width >= 50)
+
+    def test_a_model_without_a_test_part_shows_its_validation_part(
+        self, molig, small_model_dir, tmp_path, monkeypatch
+    ):
+        copy = Path(shutil.copytree(small_model_dir, tmp_path / "small"))
+        content = json.loads((copy / "model.json").read_text())
+        del content["metrics"]["test"]
+        (copy / "model.json").write_text(json.dumps(content))
+        monkeypatch.setattr("molig.model.bundled_models", lambda: {"small": copy})
+        assert " (validation) " in molig("models").out
 
     def test_a_regression_shows_its_r2(self, molig, small_regression_dir, monkeypatch):
         monkeypatch.setattr("molig.model.bundled_models", lambda: {"values": small_regression_dir})

@@ -9,7 +9,8 @@ import torch
 from safetensors import safe_open
 
 from molig.errors import ModelFormatError, UnknownNameError, UsageError
-from molig.model import ScreeningModel, bundled_models, load_model, model_card, save_model
+from molig.model import ScreeningModel, bundled_models, load_info, load_model, model_card, save_model
+from molig.model.info import FORMAT_VERSION
 
 SMILES = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"]
 
@@ -52,7 +53,8 @@ def test_card_states_the_figures(small_model, small_model_dir):
     card = (small_model_dir / "CARD.md").read_text()
     assert card == model_card(small_model.info)
     for task, metrics in small_model.info.metrics["test"].items():
-        assert f"| {task} | {metrics.roc_auc:.3f} |" in card
+        low, high = metrics.intervals["roc_auc"]
+        assert f"| {task} | {metrics.roc_auc:.3f} [{low:.3f}, {high:.3f}] | {metrics.pr_auc:.3f} |" in card
     assert small_model.info.training.data_sha256 in card
     assert "| nitrogen | " in card.split("## Baseline")[1]
 
@@ -116,6 +118,13 @@ def test_missing_pieces(copy):
         load_model(copy)
 
 
+def test_a_description_can_be_read_without_the_weights(copy):
+    (copy / "weights.safetensors").unlink()
+    assert load_info(copy).tasks == ("nitrogen", "carbonyl")
+    with pytest.raises(UnknownNameError, match="unknown model 'tox21'"):
+        load_info("tox21")
+
+
 def test_unknown_names(small_model_dir):
     with pytest.raises(UnknownNameError, match="unknown model 'tox21'"):
         load_model("tox21")
@@ -165,9 +174,14 @@ def test_a_description_of_format_1_reads_as_a_classification(copy):
     path = copy / "model.json"
     data = json.loads(path.read_text()) | {"format_version": 1}
     del data["objective"], data["molecules"]["hydrogens"], data["training"]["n_test_in_train"]
+    for name in ("applicability", "cross_validation", "known_limits"):
+        del data[name]
+    for part in data["metrics"].values():
+        for metrics in part.values():
+            del metrics["bedroc"], metrics["intervals"]
     path.write_text(json.dumps(data))
     model = load_model(copy)
     assert model.info.objective == "classification"
     assert model.info.molecules.hydrogens == "implicit"
     again = save_model(model, copy)  # what is written now says the newer version
-    assert again.info.format_version == 2
+    assert again.info.format_version == FORMAT_VERSION

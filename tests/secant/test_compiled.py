@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molig.network.histogram import gaussian_histogram, memberships
-from molig.secant.compiled import N_BINS, histogram, histogram_secant, membership_table
+from molig.network.table import N_BINS, histogram, membership_table
+from molig.secant.compiled import histogram_secant
 
 
 def compiled(states, counts) -> np.ndarray:

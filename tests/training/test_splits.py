@@ -8,7 +8,8 @@ from support.small_model import nci_smiles
 
 from molig.errors import InputError, UsageError
 from molig.model import Objective
-from molig.training.recipe import SplitRecipe, parse_recipe
+from molig.training.recipe import parse_recipe
+from molig.training.sections import SplitRecipe
 from molig.training.splits import count_copies_in_train, murcko_scaffold, split
 
 KINDS = ["random", "stratified", "scaffold"]

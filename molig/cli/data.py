@@ -1,0 +1,82 @@
+"""`molig data`: public data sets, listed and downloaded."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from molig.cli.console import Reporter, print_table
+from molig.cli.options import QuietOption
+
+app = typer.Typer(help="Public data sets: list them, get them.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("list")
+def list_sets() -> None:
+    """List the data sets that can be had, and where those lie that are here.
+
+    Looked for in MOLIG_DATA_DIR, then in the cache directory. checksum: "catalogue" where the content is
+    known beforehand, "first download" where the first download decides what later ones must hold.
+    """
+    from molig.datasets import datasets, locate_dataset
+
+    rows = []
+    for name, one in datasets().items():
+        path = locate_dataset(name)
+        checksum = "catalogue" if one.is_pinned else "first download"
+        count = f"{one.rows:,}" if one.is_pinned else f">= {one.rows:,}"
+        where = str(path) if path else f"molig data get {name}"
+        rows.append([name, count, str(len(one.targets)), checksum, one.licence, where])
+    print_table(["data set", "rows", "tasks", "checksum", "licence", "where"], rows)
+
+
+@app.command("get")
+def get(
+    name: Annotated[str, typer.Argument(help="Data set; see `molig data list`.")],
+    directory: Annotated[
+        Path | None,
+        typer.Option("--directory", help="Where to put it; default: the cache directory (MOLIG_CACHE_DIR)."),
+    ] = None,
+    url: Annotated[str | None, typer.Option("--url", help="Download from here instead.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Download even if it is there.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Download a data set, verify it, and write it as Parquet; prints where it lies.
+
+    A download that broke off is continued by the same command. NAME.json beside the table records URL,
+    digests, date and licence.
+    """
+    from molig.datasets import get_dataset, known_dataset
+
+    reporter = Reporter(quiet)
+    one = known_dataset(name)
+    downloaded = False
+
+    def note(received: int, total: int | None) -> None:
+        nonlocal downloaded
+        downloaded = True
+        advance(received, total)
+
+    with _bytes_bar(reporter, name) as advance:
+        path = get_dataset(name, directory, url=url, force=force, progress=note)
+    reporter.info(one.title if downloaded else f"{name} is there already; --force downloads it again")
+    if downloaded:
+        reporter.info(f"licence: {one.licence}")
+        reporter.info("please cite: " + "; ".join(one.citation))
+    typer.echo(str(path))
+
+
+@contextlib.contextmanager
+def _bytes_bar(reporter: Reporter, name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show how much of a file has arrived; yields a function that is told."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = [TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()]
+    with Progress(*columns, console=reporter.console, disable=reporter.quiet) as bar:
+        # Shown with the first bytes: a table that is there needs no bar.
+        task = bar.add_task(f"{name}: downloading", total=None, visible=False)
+        yield lambda received, total: bar.update(task, completed=received, total=total, visible=True)

@@ -1,0 +1,184 @@
+"""`molig evaluate`: how well a recipe, or a model, ranks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molig.cli.console import Reporter, count_rows, print_table, use_threads
+from molig.cli.options import DeviceOption, QuietOption, SmilesColumnOption, ThreadsOption
+from molig.errors import UsageError
+
+if TYPE_CHECKING:
+    from molig.training import Recipe
+    from molig.validation import EvaluationPlan, FoldScores, MethodFigures
+
+_SHOWN = ("roc_auc", "pr_auc", "bedroc", "ef_0_5", "ef_1", "ef_5", "brier")
+
+
+def evaluate(
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="TOML file, or the name of a bundled recipe.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", help="Instead: judge this model on what it held out.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Directory; default: evaluation-NAME.")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("-i", "--input", help="Table, if not the one the recipe names.")
+    ] = None,
+    target: Annotated[
+        list[str] | None, typer.Option("--target", help="Label columns, if not those of the recipe.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="stratified, random, scaffold or given, for this time.")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", min=1, help="Folds, for this time; 1: the split itself.")
+    ] = None,
+    baselines: Annotated[
+        str | None,
+        typer.Option("--baselines", help="random-forest,logistic-regression,nearest-active, all or none."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of folds, baselines, bootstrap.")] = None,
+    smiles_column: SmilesColumnOption = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that work at the same time.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in the output.")] = False,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+    quiet: QuietOption = False,
+) -> None:
+    """Train and judge the network of a recipe and simple baselines on the same folds.
+
+    The output gets evaluation.json, evaluation.md and figures. With --model a trained model is judged on
+    the rows that its training held out, and compared with what its card says.
+    """
+    use_threads(threads)
+    if (recipe is None) == (model is None):
+        raise UsageError("name either --recipe or --model")
+    if model is not None:
+        _judge_model(model, source, smiles_column, device, Reporter(quiet))
+        return
+    from molig.training import read_recipe_and_table
+
+    chosen, table = read_recipe_and_table(
+        str(recipe), source=source, targets=target or (), smiles_column=smiles_column
+    )
+    changed = _with_options(chosen, split, folds, baselines, seed)
+    name = Path(str(recipe)).stem
+    from molig.model import resolve_device
+    from molig.validation import EvaluationRun, plan_evaluation, resolve_baselines, write_evaluation
+    from molig.validation import evaluate as run
+
+    reporter = Reporter(quiet)
+    resolve_baselines(changed.evaluation.baselines)
+    where = resolve_device(device)
+    with reporter.progress("reading", count_rows(table.source)) as advance:
+        plan = plan_evaluation(changed, table, advance)
+    _warn(plan, reporter)
+    folder = output or Path(f"evaluation-{name}")
+    n_tasks = len(plan.parts) * (1 + len(changed.evaluation.baselines))
+    with reporter.progress("evaluating", n_tasks, unit="fits") as advance_fits:
+
+        def done(method: str, fold: int, scores: FoldScores) -> None:
+            advance_fits(1)
+            reporter.info(f"fold {fold + 1}: {method} done, {scores.seconds:.0f} s of processor time")
+
+        def epoch(fold: int, entry: dict[str, float]) -> None:
+            reporter.info(
+                f"fold {fold + 1}: epoch {entry['epoch']:.0f}/{changed.optimization.epochs}  "
+                f"loss {entry['loss']:.4f}  validation AUC {entry['validation_auc']:.4f}"
+            )
+
+        options = EvaluationRun(folder, resume=resume, jobs=jobs, device=where, on_done=done, on_epoch=epoch)
+        found = run(plan, options)
+    paths = write_evaluation(found, folder, title=name)
+    _print(found.figures, name)
+    for c in found.comparisons:
+        if c.figure == "roc_auc":
+            reporter.info(
+                f"ROC-AUC against {c.against}: {c.test.wins} tasks won, {c.test.losses} lost, "
+                f"p = {c.test.p_value:.3g} (sign test)"
+            )
+    reporter.info(f"results: {paths[0]}, {paths[1]}")
+
+
+def _with_options(
+    recipe: Recipe, split: str | None, folds: int | None, baselines: str | None, seed: int | None
+) -> Recipe:
+    """The recipe with what the command line says otherwise."""
+    from molig.training import parse_recipe
+
+    plain = recipe.model_dump(mode="json", exclude_none=True)
+    if split is not None:
+        plain["split"]["kind"] = split
+        if split == "given" and folds is None:
+            folds = 1
+    evaluation = plain["evaluation"]
+    evaluation |= {k: v for k, v in (("folds", folds), ("seed", seed)) if v is not None}
+    if seed is not None:
+        plain["split"]["seed"] = seed
+    if baselines is not None and baselines != "all":
+        evaluation["baselines"] = [] if baselines == "none" else baselines.split(",")
+    elif baselines == "all":
+        del evaluation["baselines"]
+    return parse_recipe(plain, "options")
+
+
+def _warn(plan: EvaluationPlan, reporter: Reporter) -> None:
+    for problem in plan.problems():
+        reporter.warning(problem)
+    if plan.data.rejections:
+        first = plan.data.rejections[0]
+        reporter.warning(
+            f"{len(plan.data.rejections)} rows cannot be used (first: row {first.row}: {first.reason})"
+        )
+    if plan.data.conflicts and str(plan.data.conflicts):
+        reporter.warning(str(plan.data.conflicts))
+    copies = plan.copies_in_train()
+    if copies:
+        reporter.warning(f"{copies} test molecules have a copy in training, as the table parts them")
+
+
+def _print(figures: dict[str, MethodFigures], name: str) -> None:
+    from molig.ranking import METRICS
+    from molig.validation import method_title
+
+    titles = {metric.name: metric.title for metric in METRICS}
+    rows = [
+        [method_title(method), *(_number(found.medians[figure]) for figure in _SHOWN)]
+        for method, found in figures.items()
+    ]
+    print_table(["method", *(titles[f] for f in _SHOWN)], rows, title=f"{name}: median over tasks")
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None or value != value else f"{value:.3f}"  # noqa: PLR0124 - NaN
+
+
+def _judge_model(
+    name: str, source: Path | None, smiles_column: str | None, device: str, reporter: Reporter
+) -> None:
+    from molig.model import load_model
+    from molig.validation import judge_held_out, table_of_model
+
+    model = load_model(name, device)
+    table = source or table_of_model(name)
+    with reporter.progress("reading", count_rows(table)) as advance:
+        found = judge_held_out(model, name, table, smiles_column=smiles_column, progress=advance)
+    rows = []
+    for task, m in found.metrics.items():
+        stated = found.stated.get(task)
+        cells = [
+            _number(v) for v in (m.roc_auc, stated.roc_auc if stated else None, m.pr_auc, m.bedroc, m.ef_1)
+        ]
+        rows.append([task, str(m.n_actives), str(m.n_inactives), *cells])
+    header = ["task", "actives", "inactives", "ROC-AUC", "ROC-AUC stated", "PR-AUC", "BEDROC", "EF 1 %"]
+    print_table(header, rows, title=f"{model.name}: {found.part} part")
+    if not found.same_table:
+        reporter.warning(f"{table} is not the file that the model was trained with; figures may differ")
+    reporter.info(f"largest difference from the card: {found.largest_difference:.4f}")

@@ -1,0 +1,109 @@
+"""Where tables lie on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from molig.datasets.catalogue import known_dataset
+from molig.errors import InputError
+
+DATA_DIR_VARIABLE = "MOLIG_DATA_DIR"
+CACHE_DIR_VARIABLE = "MOLIG_CACHE_DIR"
+
+
+def cache_directory() -> Path:
+    """Directory that downloaded tables are kept in; it need not exist yet.
+
+    Returns
+    -------
+    Path
+        What ``MOLIG_CACHE_DIR`` says, otherwise ``molig`` within the user's cache directory
+        (``XDG_CACHE_HOME`` or ``~/.cache``; ``~/Library/Caches`` on macOS, ``%LOCALAPPDATA%`` on Windows).
+
+    Examples
+    --------
+    >>> cache_directory().is_absolute()
+    True
+    """
+    own = os.environ.get(CACHE_DIR_VARIABLE)
+    if own:
+        return Path(own).expanduser().absolute()
+    shared = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(shared):  # the XDG specification: anything else is to be ignored
+        return Path(shared) / "molig"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "molig"
+    if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
+        return Path(os.environ["LOCALAPPDATA"]) / "molig"
+    return Path.home() / ".cache" / "molig"
+
+
+def locate_dataset(name: str) -> Path | None:
+    """Where the table of a set lies, if it is on this machine.
+
+    Parameters
+    ----------
+    name : str
+        Name of the set; see `datasets`.
+
+    Returns
+    -------
+    Path or None
+        ``NAME.parquet`` in the directory that ``MOLIG_DATA_DIR`` names, otherwise in `cache_directory`;
+        None if it is in neither.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such set.
+
+    Examples
+    --------
+    >>> locate_dataset("bace") is None or locate_dataset("bace").name == "bace.parquet"
+    True
+    """
+    file = known_dataset(name).file
+    given = os.environ.get(DATA_DIR_VARIABLE)
+    folders = [Path(given)] if given else []
+    return next((f / file for f in (*folders, cache_directory()) if (f / file).is_file()), None)
+
+
+def find_dataset(name: str) -> Path:
+    """Table of a set, or an error that says how to get it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the set; see `datasets`.
+
+    Returns
+    -------
+    Path
+        As `locate_dataset`.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such set.
+    InputError
+        If its table is not on this machine.
+
+    Examples
+    --------
+    >>> find_dataset("tox2l")
+    Traceback (most recent call last):
+        ...
+    molig.errors.UnknownNameError: unknown data set 'tox2l'; did you mean 'tox21'? Valid: ...
+    """
+    path = locate_dataset(name)
+    if path is None:
+        given = os.environ.get(DATA_DIR_VARIABLE)
+        looked = [f"{given} ({DATA_DIR_VARIABLE})"] if given else []
+        looked.append(str(cache_directory()))
+        raise InputError(
+            f"data set {name!r} is not on this machine; run `molig data get {name}` "
+            f"(looked for {known_dataset(name).file} in {', '.join(looked)})"
+        )
+    return path

@@ -1,0 +1,54 @@
+"""Judging rankings of molecules: early enrichment, areas, calibration, intervals, tests and figures.
+
+Everything takes labels (1 active, 0 inactive, NaN not measured) and scores, wherever they come from. Tied
+molecules count in expectation over their orders.
+
+Examples
+--------
+>>> labels, scores = [1, 1, 0, 0, float("nan")], [0.9, 0.4, 0.4, 0.1, 0.8]
+>>> roc_auc(labels, scores), enrichment_factor(labels, scores, 0.5)
+(0.875, 1.5)
+"""
+
+from molig.ranking.bootstrap import bootstrap_intervals, bootstrap_samples, percentile_interval
+from molig.ranking.calibration import (
+    Reliability,
+    brier_score,
+    expected_calibration_error,
+    reliability_curve,
+)
+from molig.ranking.curves import EnrichmentCurve, RocCurve, enrichment_curve, roc_curve_points
+from molig.ranking.drawing import save_figure
+from molig.ranking.figures import draw_enrichment, draw_reliability, draw_roc
+from molig.ranking.metrics import bedroc, enrichment_factor, pr_auc, roc_auc, tie_fraction
+from molig.ranking.quality import METRICS, RankingMetric, RankingQuality, ranking_quality
+from molig.ranking.signs import SignTest, sign_test
+
+__all__ = [
+    "METRICS",
+    "EnrichmentCurve",
+    "RankingMetric",
+    "RankingQuality",
+    "Reliability",
+    "RocCurve",
+    "SignTest",
+    "bedroc",
+    "bootstrap_intervals",
+    "bootstrap_samples",
+    "brier_score",
+    "draw_enrichment",
+    "draw_reliability",
+    "draw_roc",
+    "enrichment_curve",
+    "enrichment_factor",
+    "expected_calibration_error",
+    "percentile_interval",
+    "pr_auc",
+    "ranking_quality",
+    "reliability_curve",
+    "roc_auc",
+    "roc_curve_points",
+    "save_figure",
+    "sign_test",
+    "tie_fraction",
+]

@@ -1,0 +1,190 @@
+"""What the pictures of this room have in common: style, pens, axes, files."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from molig.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which readers of any colour vision tell apart; in grey print, dashes do.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (3, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (1.2, 1.2)))
+_MARKERS = "osD^vPX"
+_GREY, _PALE = "#555555", "#E3E3E3"
+_STYLE: Any = {  # the stubs name every key, and differ between versions
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica", "sans-serif"],
+    "font.size": 9.5,
+    "legend.fontsize": 8.5,
+    "legend.title_fontsize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": _GREY,
+    "axes.axisbelow": True,
+    "xtick.color": _GREY,
+    "ytick.color": _GREY,
+    "text.parse_math": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "molig",
+    "savefig.dpi": 160,
+}
+_METADATA: dict[str, dict[str, Any]] = {
+    ".svg": {"Date": None, "Creator": "molig"},
+    ".png": {"Software": None},
+}
+# Inches: margin, title, each line of small print. Letters of small print per inch.
+_MARGIN, _HEAD, _LINE, _LETTERS = 0.1, 0.36, 0.17, 14
+# Inches for each row of a legend.
+_ROW = 0.18
+_LONGEST_NAME = 48
+# Shares of the molecules that have an enrichment factor in the tables.
+_SHARES_OF_TABLES = (0.005, 0.01, 0.05)
+
+REFERENCE: Any = {"color": _GREY, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 1}
+"""Line that no method has drawn."""
+LEGEND: Any = {
+    "loc": "outside lower center",
+    "frameon": False,
+    "handlelength": 2.6,
+    "borderaxespad": 0.2,
+    "alignment": "left",
+}
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as SVG or PNG; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        As `draw_roc`, `draw_enrichment` or `draw_reliability` returns it.
+    path : str or Path
+        File to write, ending in .svg or .png.
+
+    Raises
+    ------
+    UsageError
+        If the name ends otherwise.
+    OutputError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> from molig.ranking import draw_roc, roc_curve_points
+    >>> save_figure(draw_roc({"molig": roc_curve_points([1, 0], [1.0, 0.0])}, "Two molecules"), "roc.gif")
+    Traceback (most recent call last):
+    ...
+    molig.errors.UsageError: a figure is written as .svg or .png (got roc.gif)
+    """
+    import matplotlib as mpl  # noqa: PLC0415 - takes long to load
+
+    suffix = Path(path).suffix.lower()
+    if suffix not in _METADATA:
+        raise UsageError(f"a figure is written as .svg or .png (got {Path(path).name})")
+    buffer = io.BytesIO()
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # A name may be written in a script that the typeface lacks; the reader's may have it.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+        figure.savefig(buffer, format=suffix[1:], metadata=_METADATA[suffix])
+    try:
+        Path(path).write_bytes(buffer.getvalue())
+    except OSError as error:
+        raise OutputError(f"cannot write the figure {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def new_figure(
+    curves: Mapping[str, Any], words: tuple[str, str], size: tuple[float, float], rows: int
+) -> Iterator[Figure]:
+    """A figure with a title and small print, in the style of this room while it is filled.
+
+    Parameters
+    ----------
+    curves : mapping of str to any
+        What is to be drawn, which may not be nothing.
+    words : (str, str)
+        Title and small print.
+    size : (float, float)
+        Width and height of the axes with their labels, in inches.
+    rows : int
+        Rows of the legend below.
+    """
+    import matplotlib as mpl  # noqa: PLC0415 - takes long to load
+    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415
+
+    if not curves:
+        raise UsageError("there is no curve to draw")
+    with mpl.rc_context(_STYLE):
+        lines = textwrap.wrap(one_line(words[1]), round(size[0] * _LETTERS))
+        head = _HEAD + _LINE * len(lines)
+        width, height = size[0], size[1] + head + _ROW * rows
+        engine = ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - head / height))
+        figure = Figure(figsize=(width, height), layout=engine)
+        x = _MARGIN / width
+        figure.text(x, 1 - _MARGIN / height, one_line(words[0]), va="top", fontsize=11, weight="bold")
+        for i, line in enumerate(lines):
+            y = 1 - (_HEAD + i * _LINE) / height
+            figure.text(x, y, line, va="top", fontsize=8.5, color=_GREY)
+        yield figure
+
+
+def pen(place: int, marked: bool = False) -> dict[str, Any]:
+    """Line of the method at this place; the first is the one that the figure is about."""
+    marker = {"marker": _MARKERS[place % len(_MARKERS)], "markersize": 4} if marked else {}
+    return marker | {
+        "color": _COLORS[place % len(_COLORS)],
+        "linestyle": _DASHES[place % len(_DASHES)],
+        "linewidth": 2.2 if place == 0 else 1.4,
+        "zorder": 3 if place == 0 else 2,
+    }
+
+
+def one_line(text: str) -> str:
+    """Text on one line, without characters that SVG cannot hold."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
+
+
+def in_legend(name: str, figure: float | None = None) -> str:
+    """Name of a method and a figure of it; a leading _ would hide the name, so it is dropped."""
+    text = one_line(name).lstrip("_")
+    if len(text) > _LONGEST_NAME:
+        text = text[: _LONGEST_NAME - 1] + "…"
+    return text if figure is None else f"{figure:.3f}  {text}"
+
+
+def percent_axis(axes: Axes, which: str, label: str) -> None:
+    """An axis from 0 to 100 %."""
+    ticks = np.linspace(0, 1, 6)
+    axes.set(**{f"{which}lim": (-0.015, 1.015), f"{which}label": label, f"{which}ticks": ticks})
+    axes.set(**{f"{which}ticklabels": [f"{tick:.0%}" for tick in ticks]})
+    axes.grid(color=_PALE, linewidth=0.7)
+
+
+def log_percent_axis(axes: Axes, left: float, label: str) -> None:
+    """A logarithmic axis up to 100 %."""
+    axes.set_xscale("log")
+    ticks = [tick for tick in (0.001, *_SHARES_OF_TABLES, 0.1, 0.5, 1.0) if tick >= left]
+    axes.set_xticks(ticks, [f"{100 * tick:g}%" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set(xlim=(left, 1.0), xlabel=label)
+
+
+def count_axis(axes: Axes, label: str) -> None:
+    """A logarithmic axis of whole numbers, upwards."""
+    axes.set_yscale("log")
+    axes.set(ylabel=label, ylim=(0.7, None))
+    axes.yaxis.set_major_formatter(lambda value, place: f"{value:,.0f}")
+    axes.yaxis.set_minor_formatter(lambda value, place: "")

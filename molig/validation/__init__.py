@@ -1,0 +1,40 @@
+"""Judging how well networks rank, beside simple methods on the same folds.
+
+Examples
+--------
+>>> [baseline.title for baseline in resolve_baselines()]
+['Random forest', 'Logistic regression', 'Nearest active']
+"""
+
+from molig.validation.baselines import BASELINES, Baseline, resolve_baselines
+from molig.validation.files import evaluation_json, evaluation_markdown, method_title, write_evaluation
+from molig.validation.heldout import HeldOut, judge_held_out, table_of_model
+from molig.validation.plan import EvaluationPlan, plan_evaluation
+from molig.validation.predictions import FoldScores
+from molig.validation.protocol import Evaluation, EvaluationRun, evaluate, judge
+from molig.validation.results import Comparison, MethodFigures, TaskFigures, compare, method_figures
+
+__all__ = [
+    "BASELINES",
+    "Baseline",
+    "Comparison",
+    "Evaluation",
+    "EvaluationPlan",
+    "EvaluationRun",
+    "FoldScores",
+    "HeldOut",
+    "MethodFigures",
+    "TaskFigures",
+    "compare",
+    "evaluate",
+    "evaluation_json",
+    "evaluation_markdown",
+    "judge",
+    "judge_held_out",
+    "method_figures",
+    "method_title",
+    "plan_evaluation",
+    "resolve_baselines",
+    "table_of_model",
+    "write_evaluation",
+]

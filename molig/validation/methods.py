@@ -1,0 +1,156 @@
+"""Running one method on one fold: the network of the recipe, or a simple baseline."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rdkit import Chem, rdBase
+from scipy.sparse import csr_matrix
+
+from molig.model import ModelInfo, ScreeningModel
+from molig.training.checkpoint import CHECKPOINT_FILE
+from molig.training.loop import OnEpoch, Part, Trainer
+from molig.validation.baselines import Baseline
+from molig.validation.fingerprints import morgan_counts
+from molig.validation.plan import EvaluationPlan
+from molig.validation.predictions import FoldScores
+from molig.version import __version__
+
+NETWORK = "molig"
+"""Name of the recipe's network among the methods."""
+
+
+def run_network(
+    plan: EvaluationPlan,
+    fold: int,
+    directory: Path,
+    *,
+    device: torch.device,
+    resume: bool = False,
+    on_epoch: OnEpoch | None = None,
+) -> FoldScores:
+    """Train the recipe's network on a fold, and score its test molecules and their zero baseline.
+
+    Parameters
+    ----------
+    plan : EvaluationPlan
+        Molecules and folds.
+    fold : int
+        Which fold to test on.
+    directory : Path
+        For the checkpoint, which is deleted at the end.
+    device : torch.device
+        Where to compute.
+    resume : bool
+        Go on from a checkpoint that is there.
+    on_epoch : callable, optional
+        Called with the history entry of every epoch.
+
+    Returns
+    -------
+    FoldScores
+    """
+    started = time.process_time()
+    chosen = {part: plan.indices(fold, part) for part in ("train", "validation", "test")}
+    parts = {name: Part(plan.data.graphs.select(i), plan.data.labels[i]) for name, i in chosen.items()}
+    trainer = Trainer(
+        plan.recipe,
+        plan.schema,
+        plan.data.tasks,
+        train=parts["train"],
+        validation=parts["validation"],
+        device=device,
+        fingerprint=f"{plan.fingerprint} fold {fold}",
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    checkpoint = directory / CHECKPOINT_FILE
+    if resume and checkpoint.exists():
+        trainer.resume(checkpoint)
+    trainer.fit(checkpoint, on_epoch)
+    model = _model(plan, trainer)
+    test = parts["test"]
+    logits = model.logits(test.graphs)
+    at_zero = model.logits(test.graphs, np.zeros(len(test.labels), dtype=np.float32))
+    checkpoint.unlink(missing_ok=True)
+    return FoldScores(
+        rows=plan.data.rows[chosen["test"]],
+        labels=test.labels,
+        scores=logits,
+        probabilities=_sigmoid(logits),
+        baseline=_sigmoid(at_zero),
+        seconds=time.process_time() - started,
+    )
+
+
+def run_baseline(plan: EvaluationPlan, fold: int, baseline: Baseline, counts: csr_matrix) -> FoldScores:
+    """Fit a simple method on a fold and score its test molecules.
+
+    It learns from the training and the validation part, since it chooses nothing by the latter.
+
+    Parameters
+    ----------
+    plan : EvaluationPlan
+        Molecules and folds.
+    fold : int
+        Which fold to test on.
+    baseline : Baseline
+        The method.
+    counts : csr_matrix, shape (n_mols, columns)
+        Morgan counts of all molecules of the plan.
+
+    Returns
+    -------
+    FoldScores
+    """
+    started = time.process_time()
+    test = plan.indices(fold, "test")
+    train = np.flatnonzero(plan.parts[fold] != "test")
+    labels = plan.data.labels
+    seed = plan.recipe.evaluation.seed
+    scores = baseline.fit_predict(
+        counts[train], labels[train], counts[test], seed, wanted=~np.isnan(labels[test])
+    )
+    return FoldScores(
+        rows=plan.data.rows[test],
+        labels=labels[test],
+        scores=scores,
+        probabilities=scores if baseline.probabilities else None,
+        seconds=time.process_time() - started,
+    )
+
+
+def fingerprints(plan: EvaluationPlan) -> csr_matrix:
+    """Morgan counts of all molecules of a plan, shape (n_mols, columns)."""
+    return morgan_counts(_readable(text) for text in plan.data.smiles)
+
+
+def _readable(smiles: str) -> Chem.Mol:
+    """A molecule from its canonical SMILES; a few of metal complexes do not pass the checks twice."""
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(smiles)
+    if mol is None:
+        mol = Chem.MolFromSmiles(smiles, sanitize=False)
+        mol.UpdatePropertyCache(strict=False)
+        Chem.FastFindRings(mol)
+    return mol
+
+
+def _model(plan: EvaluationPlan, trainer: Trainer) -> ScreeningModel:
+    info = ModelInfo(
+        molig_version=__version__,
+        name=plan.source,
+        tasks=plan.data.tasks,
+        feature_schema=plan.schema.to_dict(),
+        schema_hash=plan.schema.hash,
+        network=plan.recipe.network,
+        molecules=plan.recipe.molecules,
+    )
+    return ScreeningModel(info, trainer.finished_network(), trainer.device)
+
+
+def _sigmoid(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(torch.from_numpy(logits).sigmoid().numpy())

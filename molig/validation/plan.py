@@ -1,0 +1,169 @@
+"""What an evaluation does: which molecules every fold trains on and is tested on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from molig.errors import UsageError
+from molig.features import FeatureSchema, Featurizer
+from molig.model import Objective
+from molig.training import LabelledTable, Recipe
+from molig.training.dataset import TrainingData, file_digest, read_training_data
+from molig.training.folds import deal_folds, fold_parts
+from molig.training.sections import SplitKind
+from molig.training.splits import Parts, count_copies_in_train, split
+
+PLAN_FILE = "plan.json"
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """The molecules and folds of an evaluation.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        All choices.
+    schema : FeatureSchema
+        Features of the molecules.
+    data : TrainingData
+        The table, featurized.
+    parts : tuple of array of str, each of shape (n_mols,)
+        ``"train"``, ``"validation"`` or ``"test"`` of every molecule, fold by fold.
+    digest : str
+        SHA-256 of the table.
+    source : str
+        Name of the table's file.
+    """
+
+    recipe: Recipe
+    schema: FeatureSchema
+    data: TrainingData
+    parts: tuple[Parts, ...]
+    digest: str
+    source: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all that determines the results but the baselines asked for and the code."""
+        recipe = self.recipe.model_dump(mode="json")
+        recipe["evaluation"].pop("baselines")
+        text = json.dumps([self.digest, list(self.data.tasks), recipe])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def indices(self, fold: int, part: str) -> npt.NDArray[np.int64]:
+        """Molecules of one part of a fold."""
+        return np.flatnonzero(self.parts[fold] == part)
+
+    def copies_in_train(self) -> int:
+        """Test molecules that have a copy in their fold's training part; only a given split can have any."""
+        return sum(count_copies_in_train(self.data.smiles, parts) for parts in self.parts)
+
+    def problems(self) -> list[str]:
+        """What is wrong with single tasks of single folds, such as a test part without actives."""
+        found = []
+        for fold in range(len(self.parts)):
+            for part in ("train", "test"):
+                labels = self.data.labels[self.indices(fold, part)]
+                for column, task in enumerate(self.data.tasks):
+                    actives, inactives = ((labels[:, column] == value).sum() for value in (1, 0))
+                    if not actives or not inactives:
+                        missing = "actives" if not actives else "inactives"
+                        found.append(f"fold {fold + 1}: task {task} has no {missing} in the {part} part")
+        return found
+
+
+def plan_evaluation(
+    recipe: Recipe, table: LabelledTable, progress: Callable[[int], None] | None = None
+) -> EvaluationPlan:
+    """Read a table and deal its molecules to folds.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        ``evaluation.folds`` folds are dealt in the way of ``split.kind``; 1 fold is the split itself.
+    table : LabelledTable
+        Where the molecules and labels are.
+    progress : callable, optional
+        Called with the number of rows done since the last call.
+
+    Returns
+    -------
+    EvaluationPlan
+
+    Raises
+    ------
+    UsageError
+        If the recipe is a regression, whose figures are not those of a ranking, or leaves nothing to test.
+    InputError
+        If the table cannot be used, or is too small for the folds.
+    """
+    if recipe.objective is Objective.REGRESSION:
+        raise UsageError("the evaluation of rankings needs classes; this recipe is a regression")
+    given = recipe.split.kind is SplitKind.GIVEN
+    schema = recipe.features.schema_()
+    data = read_training_data(
+        table.source,
+        table.targets,
+        recipe.molecules.parser(),
+        Featurizer(schema),
+        split_column=recipe.split.column if given else None,
+        smiles_column=table.smiles_column,
+        conflicts=recipe.data.conflicts,
+        progress=progress,
+    )
+    if recipe.evaluation.folds == 1:
+        parts: tuple[Parts, ...] = (split(data.smiles, data.labels, recipe.split, given=data.given_parts),)
+        if not (parts[0] == "test").any():
+            raise UsageError("one fold is the split itself, and it has no test part: set split.test")
+    else:
+        parts = _folds(recipe, data)
+    return EvaluationPlan(recipe, schema, data, parts, file_digest(table.source), table.source.name)
+
+
+def check_output(output: Path, plan: EvaluationPlan, resume: bool) -> None:
+    """Note in the output directory what is done there, and refuse to continue something else.
+
+    Parameters
+    ----------
+    output : Path
+        Directory of the results.
+    plan : EvaluationPlan
+        What is to be done.
+    resume : bool
+        Whether results that are there are to be used.
+
+    Raises
+    ------
+    UsageError
+        If the results there are of other data or another recipe, or there are some and ``resume`` is false.
+    """
+    path = output / PLAN_FILE
+    if path.exists():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8")).get("fingerprint")
+        except (OSError, ValueError, AttributeError) as err:
+            raise UsageError(f"{path} is damaged: {err}; choose another output directory") from err
+        if not resume:
+            raise UsageError(f"{output} holds an evaluation; add --resume or choose another directory")
+        if found != plan.fingerprint:
+            raise UsageError(f"{output} holds an evaluation of other data or another recipe")
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    note = {"fingerprint": plan.fingerprint, "table": plan.source, "sha256": plan.digest}
+    path.write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+
+
+def _folds(recipe: Recipe, data: TrainingData) -> tuple[Parts, ...]:
+    options = recipe.split.model_copy(update={"seed": recipe.evaluation.seed})
+    folds = deal_folds(data.smiles, data.labels, options, recipe.evaluation.folds)
+    return tuple(
+        fold_parts(data.smiles, data.labels, folds, fold, options) for fold in range(recipe.evaluation.folds)
+    )

@@ -1,0 +1,217 @@
+"""The evaluation of a recipe: its network and simple baselines on the same folds."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from scipy.sparse import csr_matrix
+
+from molig.validation.baselines import Baseline, resolve_baselines
+from molig.validation.methods import NETWORK, fingerprints, run_baseline, run_network
+from molig.validation.plan import EvaluationPlan, check_output
+from molig.validation.predictions import FoldScores
+from molig.validation.results import Comparison, MethodFigures, compare, method_figures
+
+OnDone = Callable[[str, int, FoldScores], None]
+OnFoldEpoch = Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluation with its results.
+
+    Parameters
+    ----------
+    plan : EvaluationPlan
+        Molecules and folds.
+    scores : dict of str to list of FoldScores
+        Method to its scores on every fold; ``"molig"`` is the recipe's network.
+    figures : dict of str to MethodFigures
+        Method to its figures.
+    comparisons : list of Comparison
+        Sign tests of the network against every baseline.
+    """
+
+    plan: EvaluationPlan
+    scores: dict[str, list[FoldScores]]
+    figures: dict[str, MethodFigures]
+    comparisons: list[Comparison]
+
+
+@dataclass(frozen=True)
+class EvaluationRun:
+    """How an evaluation is carried out.
+
+    Parameters
+    ----------
+    output : Path
+        Directory for scores and checkpoints.
+    resume : bool
+        Use what is there already.
+    jobs : int
+        Processes; each works on one method and fold at a time, with one thread.
+    device : torch.device
+        Where networks compute.
+    on_done : callable, optional
+        Called with method, fold and scores whenever a fold of a method is done.
+    on_epoch : callable, optional
+        Called with fold and history entry after every epoch, if there is one process only.
+    n_resamples : int
+        Bootstrap samples.
+    """
+
+    output: Path
+    resume: bool = False
+    jobs: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    on_done: OnDone | None = None
+    on_epoch: OnFoldEpoch | None = None
+    n_resamples: int = 1000
+
+
+def evaluate(plan: EvaluationPlan, run: EvaluationRun, *, network: bool = True) -> Evaluation:
+    """Train and judge the network of a recipe and the baselines that it names, fold by fold.
+
+    Every finished fold is a file in the output directory, and every epoch a checkpoint; an evaluation that
+    was interrupted goes on from there with ``run.resume``.
+
+    Parameters
+    ----------
+    plan : EvaluationPlan
+        Molecules and folds.
+    run : EvaluationRun
+        Where and how.
+    network : bool
+        Whether to run the network itself beside the baselines.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    UnknownNameError
+        If the recipe names an unknown baseline.
+    UsageError
+        If the output directory holds something else; see `molig.validation.plan.check_output`.
+    """
+    baselines = resolve_baselines(plan.recipe.evaluation.baselines)
+    check_output(run.output, plan, run.resume)
+    tasks = [_Task(NETWORK, fold) for fold in range(len(plan.parts)) if network]
+    tasks += [_Task(b.name, fold) for b in baselines for fold in range(len(plan.parts))]
+    scores: dict[str, list[FoldScores]] = {task.method: [] for task in tasks}
+    missing = [task for task in tasks if not task.file(run.output).exists()]
+    for task in tasks:
+        if task not in missing and run.on_done:
+            run.on_done(task.method, task.fold, FoldScores.load(task.file(run.output)))
+    for task, found in _work(plan, run, missing, baselines):
+        found.save(task.file(run.output))
+        if run.on_done:
+            run.on_done(task.method, task.fold, found)
+    for task in tasks:
+        scores[task.method].append(FoldScores.load(task.file(run.output)))
+    return judge(plan, scores, n_resamples=run.n_resamples)
+
+
+def judge(
+    plan: EvaluationPlan, scores: dict[str, list[FoldScores]], *, n_resamples: int = 1000
+) -> Evaluation:
+    """Make figures and comparisons of scores.
+
+    Parameters
+    ----------
+    plan : EvaluationPlan
+        Molecules and folds.
+    scores : dict of str to list of FoldScores
+        Method to its scores on every fold.
+    n_resamples : int
+        Bootstrap samples.
+
+    Returns
+    -------
+    Evaluation
+    """
+    seed, tasks = plan.recipe.evaluation.seed, plan.data.tasks
+    figures = {
+        name: method_figures(name, folds, tasks, seed=seed, n_resamples=n_resamples)
+        for name, folds in scores.items()
+    }
+    others = [f for name, f in figures.items() if name != NETWORK]
+    return Evaluation(plan, scores, figures, compare(figures[NETWORK], others) if NETWORK in figures else [])
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One method on one fold."""
+
+    method: str
+    fold: int
+
+    def file(self, output: Path) -> Path:
+        return output / f"fold-{self.fold + 1}" / f"{self.method}.npz"
+
+
+def _work(
+    plan: EvaluationPlan, run: EvaluationRun, tasks: Sequence[_Task], baselines: Sequence[Baseline]
+) -> Iterator[tuple[_Task, FoldScores]]:
+    if not tasks:
+        return
+    needed = [b for b in baselines if any(task.method == b.name for task in tasks)]
+    worker = _Worker(plan, run.output, run.resume, run.device, tuple(needed))
+    if needed:
+        worker.counts = fingerprints(plan)
+    if run.jobs == 1 or len(tasks) == 1:
+        for task in tasks:
+            yield task, worker.do(task, run.on_epoch)
+        return
+    # Started afresh: a copy of a process that has used threads may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(run.jobs, context, _start, (worker,)) as pool:
+        futures: dict[Future[FoldScores], _Task] = {pool.submit(_do, task): task for task in tasks}
+        for done in as_completed(futures):
+            yield futures[done], done.result()
+
+
+@dataclass
+class _Worker:
+    """All that a process needs to do any task."""
+
+    plan: EvaluationPlan
+    output: Path
+    resume: bool
+    device: torch.device
+    baselines: tuple[Baseline, ...]
+    counts: csr_matrix | None = None
+
+    def do(self, task: _Task, on_epoch: OnFoldEpoch | None = None) -> FoldScores:
+        if task.method == NETWORK:
+
+            def report(entry: dict[str, float]) -> None:
+                if on_epoch:
+                    on_epoch(task.fold, entry)
+
+            directory = task.file(self.output).parent
+            return run_network(
+                self.plan, task.fold, directory, device=self.device, resume=self.resume, on_epoch=report
+            )
+        baseline = next(b for b in self.baselines if b.name == task.method)
+        return run_baseline(self.plan, task.fold, baseline, self.counts)
+
+
+_HERE: dict[str, Any] = {}
+
+
+def _start(worker: _Worker) -> None:
+    torch.set_num_threads(1)
+    _HERE["worker"] = worker
+
+
+def _do(task: _Task) -> FoldScores:
+    worker: _Worker = _HERE["worker"]
+    return worker.do(task)

@@ -1,0 +1,78 @@
+"""`molig data list` and `molig data get`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow.parquet as pq
+import pytest
+from support.file_server import running_file_server
+from support.made_up_pcba import made_up_pcba
+
+from molig.datasets import catalogue
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    monkeypatch.delenv("MOLIG_DATA_DIR", raising=False)
+    monkeypatch.setenv("MOLIG_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def server(monkeypatch, cache):
+    """Serves a small PCBA, whose row count the catalogue accepts."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    small = [replace(one, rows=12) if one.name == "pcba" else one for one in catalogue.datasets().values()]
+    monkeypatch.setattr(catalogue, "_ALL", tuple(small))
+    with running_file_server() as served:
+        served.serve("/pcba.csv.gz", made_up_pcba(12))
+        yield served
+
+
+def test_list(molig, cache):
+    run = molig("data", "list")
+    assert run.code == 0
+    for name in ("tox21", "muv", "hiv", "bace", "pcba", "hts_3clpro_aid1706"):
+        assert f"molig data get {name}" in run.out
+    assert "first download" in next(line for line in run.out.splitlines() if " pcba " in line)
+    assert "8,014" in run.out
+    cache.mkdir()
+    (cache / "bace.parquet").touch()
+    assert "molig data get bace" not in molig("data", "list").out
+
+
+def test_get(molig, cache, server):
+    run = molig("data", "get", "pcba", "--url", server.url("/pcba.csv.gz"))
+    assert (run.code, run.out) == (0, f"{cache / 'pcba.parquet'}\n")
+    assert "licence: public domain" in run.err
+    assert "doi:10.1039/C7SC02664A" in run.err
+    assert pq.read_metadata(cache / "pcba.parquet").num_columns == 130
+    again = molig("data", "get", "pcba")
+    assert (again.code, again.out) == (0, run.out)
+    assert "there already; --force" in again.err
+    forced = molig("data", "get", "pcba", "--url", server.url("/pcba.csv.gz"), "--force", "--quiet")
+    assert (forced.code, forced.out, forced.err) == (0, run.out, "")
+    assert len(server.files["/pcba.csv.gz"].requests) == 2
+
+
+def test_get_into_a_directory(molig, cache, server, tmp_path):
+    run = molig("data", "get", "pcba", "--url", server.url("/pcba.csv.gz"), "--directory", tmp_path / "d")
+    assert (run.code, run.out) == (0, f"{tmp_path / 'd' / 'pcba.parquet'}\n")
+    assert not cache.exists()
+
+
+def test_failed_download(molig, cache, server):
+    run = molig("data", "get", "tox21", "--url", server.url("/gone"))
+    assert (run.code, run.out) == (1, "")
+    assert "HTTP 404 Not Found" in run.err
+    run = molig("data", "get", "tox21", "--url", server.url("/pcba.csv.gz"))
+    assert run.code == 1
+    assert "no column 'NR-AR'" in run.err
+
+
+@pytest.mark.parametrize("arguments", [["tox12"], ["tox21", "--url", "ftp://a/b"], [], ["tox21", "--colour"]])
+def test_wrong_requests(molig, cache, arguments):
+    run = molig("data", "get", *arguments)
+    assert (run.code, run.out) == (2, "")
+    assert run.err
