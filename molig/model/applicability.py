@@ -93,8 +93,8 @@ class Applicability:
     >>> domain = Applicability.fit(smiles, Featurizer(schema).featurize(mols), schema)
     >>> for flag in domain.flag([mols[0], Chem.MolFromSmiles("CCCS")]):
     ...     print(flag.status, round(flag.similarity, 2), flag.detail, sep="; ")
-    in domain; 1.0; nearest training molecule at similarity 1.00 (threshold 0.31)
-    unseen feature; 0.42; in no training molecule: element S
+    in domain; 1.0; nearest training molecule at similarity 1.000 (threshold 0.220)
+    unseen feature; 0.33; in no training molecule: element S
     """
 
     def __init__(

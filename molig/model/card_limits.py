@@ -101,7 +101,7 @@ def _unseen(info: ModelInfo, schema: FeatureSchema) -> list[str]:
     if info.molecules.hydrogens is not Hydrogens.EXPLICIT:
         blind.append("the number of hydrogens")
     if "ring_sizes" not in atom and "same_ring" not in pair:
-        blind.append("rings, but for their aromatic bonds")
+        blind.append("rings (beyond aromatic bonds)")
     blind += ["double-bond geometry", "isotopes", "conformation"]
     return [f"It does not see {', '.join(blind[:-1])} or {blind[-1]}."]
 

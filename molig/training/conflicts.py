@@ -34,6 +34,15 @@ class LabelConflicts:
     labels: int
     changed: int
 
+    def to_dict(self) -> dict[str, str | int]:
+        """Policy and counts as plain data."""
+        return {
+            "policy": self.policy.value,
+            "molecules": self.molecules,
+            "labels": self.labels,
+            "changed": self.changed,
+        }
+
     def __str__(self) -> str:
         """One sentence, empty if there was nothing to settle."""
         if not self.molecules:

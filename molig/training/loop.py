@@ -120,7 +120,7 @@ class Trainer:
             With the weights of the best epoch; `finished_network` gives it in the unit of the labels.
         """
         while not self._finished():
-            loss, neutral = self._run_epoch()
+            loss, neutral = self.run_epoch()
             self._judge(loss, neutral)
             if checkpoint:
                 self._save(checkpoint)
@@ -174,7 +174,8 @@ class Trainer:
     def _snapshot(self) -> dict[str, Tensor]:
         return {k: v.detach().clone() for k, v in self.judged.state_dict().items()}
 
-    def _run_epoch(self) -> tuple[float, float]:
+    def run_epoch(self) -> tuple[float, float]:
+        """Go once through the training molecules; mean loss and mean neutral term of the steps."""
         # A seed per epoch makes a resumed run identical to one that was never interrupted.
         seed = [self.recipe.optimization.seed, self.progress.epoch]
         rng = np.random.default_rng(seed)

@@ -18,6 +18,7 @@ import pandas as pd
 import rdkit
 import torch
 
+from molig.datasets import datasets
 from molig.errors import OutputError, UsageError
 from molig.features import Featurizer
 from molig.model import (
@@ -34,12 +35,14 @@ from molig.model import (
 )
 from molig.training.checkpoint import CHECKPOINT_FILE
 from molig.training.dataset import TrainingData, file_digest, read_training_data
+from molig.training.domain import training_domain
 from molig.training.evaluation import baseline_scores, baseline_values, quality
 from molig.training.labels import PARTS
 from molig.training.loop import Part, Trainer
 from molig.training.recipe import Recipe, write_recipe
 from molig.training.sections import SplitKind
 from molig.training.splits import count_copies_in_train, split
+from molig.training.tables import public_data
 from molig.version import __version__
 
 _RESERVED = {"row", "id", "smiles", "rank", "best_task"}
@@ -179,7 +182,10 @@ def _finish(
         training=_provenance(request, data, parts, trainer, digest),
         weights_dtype=request.recipe.weights_dtype,
     )
-    stored = save_model(ScreeningModel(info, trainer.finished_network(), trainer.device), request.output)
+    domain = training_domain(data, parts, schema, request.recipe.optimization.seed)
+    stored = save_model(
+        ScreeningModel(info, trainer.finished_network(), trainer.device, domain), request.output
+    )
     held_out = _part(data, parts, "test" if (parts == "test").any() else "validation")
     info = stored.info.model_copy(
         update={
@@ -193,7 +199,7 @@ def _finish(
     )
     network = build_network(info)
     network.load_state_dict(stored.network.state_dict())
-    model = save_model(ScreeningModel(info, network, trainer.device), request.output)
+    model = save_model(ScreeningModel(info, network, trainer.device, domain), request.output)
     (request.output / "CARD.md").write_text(model_card(model.info), encoding="utf-8")
     (request.output / "history.json").write_text(json.dumps(trainer.progress.history, indent=1) + "\n")
     return model
@@ -216,7 +222,11 @@ def _provenance(
     trainer: Trainer,
     digest: str,
 ) -> Provenance:
+    origin = public_data(request.recipe, request.source)
     return Provenance(
+        data_source=origin[0],
+        data_licence=origin[1],
+        label_conflicts=data.conflicts.to_dict() if data.conflicts and data.conflicts.molecules else None,
         data_file=request.source.name,
         data_sha256=digest,
         n_rows=len(data) + len(data.rejections),
@@ -248,9 +258,12 @@ def _split_description(recipe: Recipe) -> dict[str, Any]:
 
 
 def _command(request: TrainingRequest) -> str:
-    """The command that repeats the run in a directory with the data and the recipe."""
-    words = ["molig", "train", "-i", request.source.name, "-o", request.output.resolve().name]
-    words += ["--recipe", "recipe.toml"]
+    """The command that repeats the run, in a directory with the recipe and, unless public, the table."""
+    words = ["molig", "train", "-o", request.output.resolve().name, "--recipe", "recipe.toml"]
+    public = request.recipe.data.name
+    if public and request.targets == (request.recipe.data.targets or datasets()[public].targets):
+        return shlex.join(words)
+    words += ["-i", request.source.name]
     for target in request.targets:
         words += ["--target", target]
     return shlex.join(words)

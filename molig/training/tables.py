@@ -94,3 +94,23 @@ def read_recipe_and_table(
     path = find_recipe(recipe)
     found = read_recipe(path)
     return found, locate_table(found, path, source=source, targets=targets, smiles_column=smiles_column)
+
+
+def public_data(recipe: Recipe, source: Path) -> tuple[str, str]:
+    """Source and licence of a recipe's public data set; empty if the table is another one.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        May name a public data set.
+    source : Path
+        The table that is used.
+
+    Returns
+    -------
+    source, licence : str
+    """
+    known = datasets().get(recipe.data.name)
+    if known is None or source.name != known.file:
+        return "", ""
+    return "; ".join([known.title, *known.citation]), known.licence

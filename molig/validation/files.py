@@ -94,7 +94,7 @@ def evaluation_json(evaluation: Evaluation, title: str) -> str:
             "used": len(plan.data),
             "rejected": len(plan.data.rejections),
             "copies_in_train": plan.copies_in_train(),
-            "label_conflicts": asdict(conflicts) if conflicts else None,
+            "label_conflicts": conflicts.to_dict() if conflicts else None,
             "parts": [
                 {part: int((parts == part).sum()) for part in ("train", "validation", "test")}
                 for parts in plan.parts

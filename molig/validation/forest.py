@@ -20,7 +20,8 @@ class RandomForest(TaskByTask):
     """Random forest on counts (Breiman 2001), balanced by class.
 
     Tasks with very many inactives are learned by groups of trees, each from all actives and its own random
-    choice of inactives: the forest still sees most of the inactives, and the time stays bounded.
+    choice of inactives: together the trees see most of them, and the time stays bounded. The defaults were
+    chosen on validation parts of Tox21, MUV and AID 1706.
 
     Parameters
     ----------
@@ -46,9 +47,9 @@ class RandomForest(TaskByTask):
     """
 
     n_trees: int = 200
-    min_samples_leaf: int = 1
-    max_features: str | int | float = "sqrt"
-    max_inactives: int = 50_000
+    min_samples_leaf: int = 2
+    max_features: str | int | float = 0.05
+    max_inactives: int = 20_000
     n_groups: int = 10
     n_jobs: int = 1
 

@@ -250,6 +250,32 @@ class TestOptions:
         hits = table(screened(library, "--smiles-column", "b", "--id-column", "a").out)
         assert hits[["id", "smiles"]].values.tolist() == [[1, "CCO"], [2, "CCN"]]
 
+    def test_applicability_of_a_model_that_has_none(self, molig, library, tmp_path):
+        from support.random_models import random_model
+
+        from molig.model import save_model
+
+        save_model(random_model(), tmp_path / "bare")
+        run = molig("screen", library, "-m", tmp_path / "bare", "--applicability")
+        assert run.code == 2
+        assert "model 'random' has no applicability domain" in run.err
+        assert run.out == ""
+
+    def test_applicability_adds_two_columns(self, molig, library, tmp_path, small_model):
+        from molig.features import Featurizer
+        from molig.model import Applicability, ScreeningModel, save_model
+
+        mols = [small_model.parser.parse_smiles(s).mol for s in GOOD]
+        graphs = Featurizer(small_model.schema).featurize(mols)
+        domain = Applicability.fit([*GOOD], graphs, small_model.schema)
+        known = ScreeningModel(small_model.info, small_model.network, "cpu", domain)
+        save_model(known, tmp_path / "known")
+        run = molig("screen", library, "-m", tmp_path / "known", "--applicability", "-o", "-")
+        hits = table(run.out)
+        assert list(hits.columns[-2:]) == ["applicability", "similarity"]
+        assert set(hits["applicability"]) == {"in domain"}
+        assert hits["row"].tolist() == list(range(1, N + 1))
+
     def test_quiet_leaves_stderr_empty_and_the_table_on_stdout(self, screened, library):
         loud, quiet = screened(library), screened(library, "--quiet")
         assert (quiet.code, quiet.err) == (0, "")

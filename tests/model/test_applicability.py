@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
@@ -13,6 +13,7 @@ from molig.errors import InputError, UsageError
 from molig.features import Featurizer, preset
 from molig.model import Applicability, DomainStatus
 from molig.model import applicability as module
+from molig.molecules import Hydrogens
 
 from .conftest import domain_of
 
@@ -32,12 +33,17 @@ def flag(domain, smiles):
 
 @pytest.fixture(scope="module")
 def nci(nci_file):
-    return [Chem.CanonSmiles(s) for s in nci_smiles(150)]
+    return [Chem.CanonSmiles(s) for s in nci_smiles(60)]
 
 
 @pytest.fixture(scope="module")
 def domain(nci):
     return fitted(nci)
+
+
+@pytest.fixture(scope="module")
+def alcohols():
+    return fitted(ALCOHOLS)
 
 
 def reference_similarities(smiles, others):
@@ -158,7 +164,7 @@ class TestFlags:
         assert "partial_charge" not in found.detail
 
     def test_far_from_training(self, domain):
-        found = flag(domain, "FC(F)(F)S(=O)(=O)OP(Cl)OS(=O)(=O)C(F)(F)F")
+        found = flag(domain, "N=NN=NN=NN=NN=N")
         assert found.status == "far from training"
         assert found.similarity < domain.info.threshold
         assert found.detail == (
@@ -176,13 +182,11 @@ class TestFlags:
         assert found.similarity == 0
         assert found.status == "unseen feature"
 
-    @given(st.lists(st.integers(0, 29), max_size=12))
-    def test_a_flag_does_not_depend_on_the_others(self, chosen):
-        smiles = [*ALCOHOLS, *nci_smiles(24, start=500)]
-        mols = [Chem.MolFromSmiles(s) for s in smiles]
-        domain = fitted(ALCOHOLS)
-        one_by_one = [domain.flag([mol])[0] for mol in mols]
-        assert domain.flag([mols[i] for i in chosen]) == [one_by_one[i] for i in chosen]
+    @given(st.lists(st.integers(0, 59), max_size=12))
+    @settings(max_examples=20)
+    def test_a_flag_does_not_depend_on_the_others(self, alcohols, nci, chosen):
+        mols = [Chem.MolFromSmiles(nci[i]) for i in chosen]
+        assert alcohols.flag(mols) == [alcohols.flag([mol])[0] for mol in mols]
 
     def test_graphs_that_are_there_are_not_made_again(self, domain, nci):
         mols = [Chem.MolFromSmiles(s) for s in nci_smiles(10, start=700)]
@@ -194,7 +198,7 @@ class TestFlags:
 
 
 class TestPredict:
-    SMILES = ("CCO", "bad(", "CC[Pt]", None, "CC(=O)Oc1ccccc1C(=O)O")
+    SMILES = ("CCO", "bad(", "CC[TeH]", None, "CC(=O)Oc1ccccc1C(=O)O")
 
     def test_one_flag_per_row_and_none_for_the_rejected(self, domain_model):
         found = domain_model.predict(self.SMILES, applicability=True)
@@ -232,7 +236,7 @@ class TestPredict:
     def test_explicit_hydrogens(self):
         model = random_model("simple")
         info = model.info.model_copy(
-            update={"molecules": model.info.molecules.model_copy(update={"hydrogens": "explicit"})}
+            update={"molecules": model.info.molecules.model_copy(update={"hydrogens": Hydrogens.EXPLICIT})}
         )
         explicit = type(model)(info, model.network)
         explicit.applicability = domain_of(explicit, ALCOHOLS)

@@ -11,7 +11,7 @@ from safetensors.numpy import save
 from molig.errors import ModelFormatError
 from molig.model import ScreeningModel, load_model, save_model
 
-SMILES = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "CC[Pt]"]
+SMILES = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "CC[TeH]"]
 FILE = "applicability.safetensors"
 
 

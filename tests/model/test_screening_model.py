@@ -90,7 +90,7 @@ class TestRegression:
         assert list(found.to_frame().columns) == list(small_regression.tasks)
         molecules, _ = small_regression.parser.parse_many(smiles_records(["CCO"]))
         graphs = small_regression.featurize([molecules[0].mol])
-        np.testing.assert_array_equal(small_regression.logits(graphs), found.scores[:1])
+        np.testing.assert_allclose(small_regression.logits(graphs), found.scores[:1], rtol=1e-5)
 
     def test_it_has_no_probabilities(self, small_regression):
         with pytest.raises(UsageError, match=r"'values' is a regression: .* use predict\(smiles\)\.scores"):

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
 
+from molig.errors import UsageError
+from molig.model import ApplicabilityFlag, DomainStatus
 from molig.molecules import Molecule
 from molig.screening.hits import HitColumns, TopK
 
@@ -60,3 +62,22 @@ def test_a_cut_through_ties_keeps_the_earlier_rows_and_their_rank():
 
 def test_nothing_added_is_an_empty_table():
     assert TopK(ONE, 3).table().num_rows == 0
+
+
+def test_applicability_follows_the_rank_and_stays_with_its_row():
+    columns = HitColumns(("a",), applicability=True)
+    assert columns.schema.names == ["row", "id", "smiles", "a", "rank", "applicability", "similarity"]
+    molecules = [Molecule(row, "m", "C", Chem.MolFromSmiles("C")) for row in (1, 2, 3)]
+    flags = [ApplicabilityFlag(status, i / 4, "") for i, status in enumerate(DomainStatus)]
+    best = TopK(columns, 2)
+    best.add(columns.table(molecules, np.array([[0.1], [0.3], [0.2]], dtype=np.float32), flags))
+    assert best.table()["applicability"].to_pylist() == ["far from training", "unseen feature"]
+    assert best.table()["similarity"].to_pylist() == [0.25, 0.5]
+    assert best.table()["rank"].to_pylist() == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["applicability", "similarity"])
+def test_a_task_cannot_bear_the_name_of_another_column(name):
+    assert HitColumns((name,)).schema.names[3] == name
+    with pytest.raises(UsageError, match=f"a task '{name}'"):
+        HitColumns((name,), applicability=True)

@@ -13,6 +13,7 @@ from molig.training.metrics import (
     median_auc,
     median_r2,
     regression_metrics,
+    screening_metrics,
     task_metrics,
 )
 
@@ -36,6 +37,48 @@ def test_one_class_has_no_auc():
     found = task_metrics(np.array([1, 1, np.nan]), np.zeros(3))
     assert found.roc_auc is None
     assert found.pr_auc is None
+
+
+class TestScreeningMetrics:
+    @pytest.fixture
+    def ranking(self):
+        rng = np.random.default_rng(1)
+        labels = (rng.random(300) < 0.2).astype(float)
+        scores = rng.normal(size=300) + labels
+        labels[::17] = np.nan
+        return labels, scores, 1 / (1 + np.exp(-scores))
+
+    def test_the_areas_are_those_of_every_epoch(self, ranking):
+        found, areas = screening_metrics(*ranking, n_resamples=20), task_metrics(*ranking[:2])
+        for name in ("roc_auc", "pr_auc", "n_actives", "n_inactives"):
+            assert getattr(found, name) == pytest.approx(getattr(areas, name))
+
+    def test_early_enrichment_and_calibration(self, ranking):
+        labels, scores, probabilities = (a[~np.isnan(ranking[0])] for a in ranking)
+        found = screening_metrics(*ranking, n_resamples=0)
+        best = labels[np.argsort(-scores)]
+        n = 0.05 * len(labels)
+        expected = (best[: int(n)].sum() + (n - int(n)) * best[int(n)]) / n / labels.mean()
+        assert found.ef_5 == pytest.approx(expected, rel=0.1)
+        assert found.brier == pytest.approx(np.mean((labels - probabilities) ** 2))
+        assert 0 < found.bedroc < 1
+        assert found.tie_fraction == 0
+
+    def test_intervals_hold_their_figure_and_are_left_out_on_demand(self, ranking):
+        found = screening_metrics(*ranking, n_resamples=200)
+        assert set(found.intervals) == {"roc_auc", "pr_auc", "bedroc", "ef_0_5", "ef_1", "ef_5"}
+        for name, (low, high) in found.intervals.items():
+            assert low <= getattr(found, name) <= high
+        assert screening_metrics(*ranking, n_resamples=0).intervals == {}
+
+    def test_one_class_has_no_figures_but_the_brier_score(self):
+        found = screening_metrics(np.array([1, 1, np.nan]), np.arange(3.0), np.full(3, 0.5))
+        assert (found.roc_auc, found.bedroc, found.ef_1, found.brier) == (None, None, None, 0.25)
+        assert found.intervals == {}
+
+    def test_nothing_measured(self):
+        found = screening_metrics(np.full(2, np.nan), np.zeros(2), np.zeros(2))
+        assert (found.n_actives, found.n_inactives, found.brier, found.tie_fraction) == (0, 0, None, None)
 
 
 def test_median_leaves_out_tasks_without_auc():

@@ -1,0 +1,322 @@
+"""Model cards: every section from the description alone, with what it knows and no more."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from network.nets import graphs_of
+from support.random_models import random_model
+
+from molig.model import (
+    BaselineComparison,
+    CrossValidation,
+    Objective,
+    Provenance,
+    RegressionMetrics,
+    TaskMetrics,
+    model_card,
+)
+from molig.model.card_limits import known_limits
+from molig.model.card_text import table
+from molig.molecules import Hydrogens
+
+from .conftest import domain_of
+
+SMILES = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "CCBr"]
+
+
+def provenance(**changes):
+    known = {
+        "data_file": "table.csv",
+        "data_sha256": "ab12",
+        "n_rows": 2000,
+        "n_rejected": 5,
+        "n_train": 1500,
+        "n_validation": 200,
+        "n_test": 295,
+        "split": {"kind": "stratified", "seed": 0},
+        "seed": 3,
+        "epochs_run": 40,
+        "best_epoch": 37,
+        "command": "molig train -i table.csv",
+        "versions": {"molig": "1.0"},
+        "date": "2030-01-02",
+    }
+    return Provenance(**known | changes)
+
+
+def task(roc_auc=0.8, n_actives=50, **figures):
+    return TaskMetrics(roc_auc=roc_auc, pr_auc=0.4, n_actives=n_actives, n_inactives=900, **figures)
+
+
+def full_task(**figures):
+    known = {
+        "bedroc": 0.51,
+        "ef_0_5": 21.04,
+        "ef_1": 17.5,
+        "ef_5": 8.25,
+        "brier": 0.123,
+        "tie_fraction": 0.0,
+        "intervals": {"roc_auc": (0.75, 0.86), "bedroc": (0.4, 0.6), "ef_1": (1, 2)},
+    }
+    return task(**known | figures)
+
+
+@pytest.fixture(scope="module")
+def bare():
+    return random_model().info
+
+
+def card(info, **changes):
+    return model_card(info.model_copy(update=changes))
+
+
+def section(text, title):
+    (found,) = [part for part in text.split("\n## ") if part.startswith(title)]
+    return found
+
+
+def rows(text):
+    return [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+
+
+def test_a_bare_description_has_no_empty_sections(bare):
+    text = model_card(bare)
+    assert re.findall(r"^## (.*)", text, re.M) == ["Intended use", "Known limits"]
+    assert "n/a" not in text
+    assert "None" not in text
+
+
+def test_order_of_the_sections(bare):
+    text = card(
+        bare,
+        training=provenance(),
+        metrics={"test": {"one": full_task(), "two": full_task()}},
+        cross_validation=CrossValidation(folds=5, scheme="stratified", seed=0, tasks={}, medians={}),
+        applicability=domain_of(random_model(), SMILES).info,
+    )
+    assert re.findall(r"^## (.*)", text, re.M) == [
+        "Intended use",
+        "Data",
+        "Split",
+        "Quality on the test part",
+        "Cross-validation",
+        "Applicability",
+        "Known limits",
+        "Reproduction",
+    ]
+
+
+class TestData:
+    def test_source_and_licence(self, bare):
+        text = card(bare, training=provenance(data_source="https://example.org", data_licence="CC0-1.0"))
+        found = section(text, "Data")
+        assert "- Source: https://example.org\n- Licence: CC0-1.0\n- 2,000 rows, 5 of them unusable" in found
+        assert "`ab12`" in found
+
+    def test_conflicting_labels(self, bare):
+        conflicts = {"policy": "majority", "molecules": 12, "labels": 30, "changed": 7}
+        text = card(bare, training=provenance(label_conflicts=conflicts))
+        assert "different labels: policy majority, molecules 12, labels 30, changed 7" in section(
+            text, "Data"
+        )
+        assert "different labels" not in card(bare, training=provenance())
+
+    def test_reproduction(self, bare):
+        found = section(card(bare, training=provenance()), "Reproduction")
+        assert "```\nmolig train -i table.csv\n```" in found
+        assert "Seed 3; epoch 37 of 40 was the best on the validation part. molig 1.0; 2030-01-02." in found
+
+
+class TestQuality:
+    def test_figures_with_intervals_and_medians(self, bare):
+        metrics = {"test": {"one": full_task(), "two": full_task(roc_auc=0.9, bedroc=0.61)}}
+        text = section(card(bare, metrics=metrics), "Quality")
+        header, _, one, _, median = rows(text)
+        expected = {
+            "task": ("one", "**median**"),
+            "ROC-AUC": ("0.800 [0.750, 0.860]", "0.850"),
+            "PR-AUC": ("0.400", "0.400"),
+            "BEDROC": ("0.510 [0.400, 0.600]", "0.560"),
+            "EF 0.5 %": ("21.0", "21.0"),
+            "EF 1 %": ("17.5", "17.5"),
+            "EF 5 %": ("8.2", "8.2"),
+            "Brier": ("0.123", "0.123"),
+            "actives": ("50", ""),
+            "inactives": ("900", ""),
+        }
+        assert header == list(expected)
+        assert list(zip(one, median, strict=True)) == list(expected.values())
+        assert "Median ROC-AUC 0.850." in text
+        assert "95 % bootstrap intervals" in text
+
+    def test_an_older_model_has_the_areas_only(self, bare):
+        text = section(card(bare, metrics={"test": {"one": task()}}), "Quality")
+        assert rows(text)[0] == ["task", "ROC-AUC", "PR-AUC", "actives", "inactives"]
+        assert "BEDROC" not in text
+        assert "brackets" not in text
+        assert "median**" not in text  # of one task
+
+    def test_the_validation_part_is_one_line(self, bare):
+        metrics = {"validation": {"one": task(0.7)}, "test": {"one": task(0.8)}}
+        text = section(card(bare, metrics=metrics), "Quality")
+        assert text.startswith("Quality on the test part")
+        assert "On the validation part, which chose the epoch: 0.700." in text
+
+    def test_validation_alone_is_called_flattered(self, bare):
+        text = section(
+            card(bare, metrics={"validation": {"one": task(0.7)}}), "Quality on the validation part"
+        )
+        assert "Median ROC-AUC 0.700. The epoch was chosen on this part" in text
+
+    def test_a_task_with_one_class(self, bare):
+        empty = TaskMetrics(roc_auc=None, pr_auc=None, n_actives=0, n_inactives=9)
+        text = card(bare, metrics={"test": {"one": empty}})
+        assert "No task has both classes." in text
+        assert "| one | n/a | n/a | 0 | 9 |" in text
+
+    def test_ties_are_told_where_there_are_many(self, bare):
+        assert "Up to 8.0 % of the molecules share" in card(
+            bare, metrics={"test": {"one": full_task(tie_fraction=0.08)}}
+        )
+        assert "share their score" not in card(bare, metrics={"test": {"one": full_task()}})
+
+    def test_a_regression_speaks_of_values(self, bare):
+        found = RegressionMetrics(r2=0.5, rmse=12.34567, spearman=0.7, n=99)
+        text = card(bare, objective=Objective.REGRESSION, metrics={"test": {"one": found, "two": found}})
+        assert "| one | 0.500 | 12.35 | 0.700 | 99 |" in text
+        assert "| **median** | 0.500 |  | 0.700 |  |" in text  # no median of errors in different units
+        for word in ("AUC", "robability", "hit rate", "Brier"):
+            assert word not in text
+
+
+def test_cross_validation(bare):
+    found = CrossValidation(
+        folds=5,
+        scheme="scaffold",
+        seed=7,
+        tasks={"one": {"roc_auc": 0.81, "ef_1": 12.0}, "two": {"roc_auc": None, "ef_1": None}},
+        medians={"roc_auc": 0.81, "ef_1": 12.0},
+        baselines={"random forest": BaselineComparison(median_auc=0.79, wins=9, losses=3, p_value=0.1459)},
+        source="evaluation.json",
+    )
+    text = section(card(bare, cross_validation=found), "Cross-validation")
+    assert "Means over 5 scaffold folds (seed 7)" in text
+    assert "`evaluation.json`" in text
+    assert rows(text) == [
+        ["task", "ROC-AUC", "EF 1 %"],
+        ["---"] * 3,
+        ["one", "0.810", "12.0"],
+        ["two", "n/a", "n/a"],
+        ["**median**", "0.810", "12.0"],
+        ["method", "median ROC-AUC", "wins", "losses", "p"],
+        ["---"] * 5,
+        ["random forest", "0.790", "9", "3", "0.15"],
+    ]
+
+
+class TestApplicability:
+    def test_all_molecules_are_the_reference(self, bare):
+        info = domain_of(random_model(), SMILES).info
+        text = section(card(bare, applicability=info), "Applicability")
+        assert "over all 4 different training molecules" in text
+        assert rows(text)[0] == ["1 %", "5 %", "25 %", "50 %", "75 %"]
+        assert f"less similar than {info.threshold:.2f}" in text
+        assert "- Heavy atoms: 3 to 14;" in text
+        assert "- Elements (molecules): C 4, O 3, N 1, Br 1" in text
+
+    def test_a_sample_is_called_one(self, bare):
+        info = domain_of(random_model(), SMILES).info
+        text = card(bare, applicability=info.model_copy(update={"n_molecules": 100_000, "n_reference": 5000}))
+        assert "over 5,000 of 100,000 different training molecules, drawn at random" in text
+
+    def test_only_so_many_elements_are_listed(self, bare):
+        info = domain_of(random_model(), SMILES).info
+        many = info.model_copy(update={"elements": {f"X{i}": 1 for i in range(33)}})
+        assert "X29 1, 3 more" in card(bare, applicability=many)
+
+
+class TestLimits:
+    def limits(self, info, **changes):
+        return " ".join(known_limits(info.model_copy(update=changes)))
+
+    def test_own_limits_come_first(self, bare):
+        assert (
+            known_limits(bare.model_copy(update={"known_limits": ("Mind the gap.",)}))[0] == "Mind the gap."
+        )
+
+    @pytest.mark.parametrize(
+        ("weight", "text"),
+        [
+            (1.0, "0.5 stands for about the average hit rate"),
+            (0.5, "higher than the hit rate"),
+            (0.0, "were not calibrated"),
+        ],
+    )
+    def test_what_a_score_is_not(self, bare, weight, text):
+        assert text in self.limits(bare, training=provenance(positive_weight=weight))
+
+    def test_brier(self, bare):
+        assert "Median Brier score on the test part 0.123" in self.limits(
+            bare, metrics={"test": {"one": full_task()}}
+        )
+
+    def test_few_actives(self, bare):
+        text = self.limits(bare, metrics={"test": {"one": task(n_actives=19), "two": task(n_actives=20)}})
+        assert "1 task has fewer than 20 held-out actives, so their figures are uncertain: one." in text
+
+    @pytest.mark.parametrize(
+        ("modules", "distance", "text"),
+        [
+            (1, 2, "It is an exhibit"),
+            (2, 2, "up to 2 bonds away"),
+            (3, 2, "up to 2 bonds away"),
+            (4, 3, "up to 6 bonds away"),
+            (2, None, ""),
+        ],
+    )
+    def test_reach(self, modules, distance, text):
+        found = self.limits(random_model("simple", distance, n_modules=modules).info)
+        assert text in found
+        assert ("bonds away" in found) == ("bonds away" in text)
+
+    def test_what_the_features_do_not_hold(self):
+        simple, full = (self.limits(random_model(schema).info) for schema in ("simple", "full"))
+        assert "does not see formal charge, chirality" in simple
+        assert "formal charge" not in full
+        assert "chirality" not in full
+        for found in (simple, full):
+            assert "isotopes or conformation" in found
+
+    def test_hydrogens(self, bare):
+        explicit = bare.molecules.model_copy(update={"hydrogens": Hydrogens.EXPLICIT})
+        assert "number of hydrogens" in self.limits(bare)
+        assert "number of hydrogens" not in self.limits(bare, molecules=explicit)
+        assert "Hydrogens are atoms of the graph." in card(bare, molecules=explicit)
+
+    def test_where_to_look_for_applicability(self, bare):
+        assert "does not say which those are" in self.limits(bare)
+        domain = domain_of(random_model(), SMILES).info
+        assert "`molig screen --applicability`" in self.limits(bare, applicability=domain)
+
+
+def test_a_bar_in_the_name_of_a_task_stays_in_its_cell():
+    assert table(["a"], [["x|y"]]) == "| a |\n| --- |\n| x\\|y |"
+
+
+def test_what_an_atom_knows_is_what_the_card_says():
+    """Two molecules that differ in one atom: its neighbours' states change up to the stated distance."""
+    for modules in (1, 2, 3, 4):
+        model = random_model("simple", 2, n_modules=modules, atom_batch_norm=False)
+        states = []
+        for smiles in ("CCCCCCCCCC", "NCCCCCCCCC"):
+            kept = []
+            hook = model.network.readout.register_forward_pre_hook(
+                lambda _, args, kept=kept: kept.append(args[0])
+            )
+            model.logits(graphs_of([smiles], "simple", 2))
+            hook.remove()
+            states.append(kept[0].detach())
+        changed = torch.any((states[0] - states[1]).abs() > 1e-6, dim=1).numpy()
+        assert np.flatnonzero(changed).max() == modules // 2 * 2
