@@ -45,6 +45,9 @@ def evaluate(
         typer.Option("--baselines", help="random-forest,logistic-regression,nearest-active, all or none."),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of folds, baselines, bootstrap.")] = None,
+    card: Annotated[
+        Path | None, typer.Option("--card", help="Model directory whose card is to state the results.")
+    ] = None,
     smiles_column: SmilesColumnOption = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that work at the same time.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in the output.")] = False,
@@ -71,7 +74,13 @@ def evaluate(
     changed = _with_options(chosen, split, folds, baselines, seed)
     name = Path(str(recipe)).stem
     from molig.model import resolve_device
-    from molig.validation import EvaluationRun, plan_evaluation, resolve_baselines, write_evaluation
+    from molig.validation import (
+        EvaluationRun,
+        attach_to_model,
+        plan_evaluation,
+        resolve_baselines,
+        write_evaluation,
+    )
     from molig.validation import evaluate as run
 
     reporter = Reporter(quiet)
@@ -97,6 +106,8 @@ def evaluate(
         options = EvaluationRun(folder, resume=resume, jobs=jobs, device=where, on_done=done, on_epoch=epoch)
         found = run(plan, options)
     paths = write_evaluation(found, folder, title=name)
+    if card is not None:
+        attach_to_model(found, card, source=f"docs/results/{paths[0].parent.name}.json")
     _print(found.figures, name)
     for c in found.comparisons:
         if c.figure == "roc_auc":

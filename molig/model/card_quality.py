@@ -130,9 +130,14 @@ def cross_validation_section(found: CrossValidation | None) -> list[str]:
         medians = ["" if f.name in _OF_UNITS else shown(found.medians.get(f.name), f.form) for f in figures]
         rows.append(["**median**", *medians])
     source = f" Full results: `{found.source}`." if found.source else ""
+    how = (
+        f"Means over {found.folds} {found.scheme} folds (seed {found.seed}) of networks"
+        if found.folds > 1
+        else f"Test part of the {found.scheme} split, scored by a network"
+    )
     parts = [
-        f"## Cross-validation\n\nMeans over {found.folds} {found.scheme} folds (seed {found.seed}) of "
-        f"networks trained by the same recipe, not of these weights.{source}",
+        f"## {'Cross-validation' if found.folds > 1 else 'Evaluation of the recipe'}\n\n{how} trained by the "
+        f"same recipe, not of these weights.{source}",
         table(["task", *(f.heading for f in figures)], rows),
     ]
     if found.baselines:

@@ -117,11 +117,11 @@ def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> 
     info = _read_info(directory / INFO_FILE)
     network = build_network(info)
     _load_weights(network, directory / WEIGHTS_FILE, info)
-    domain = None
+    model = ScreeningModel(info, network, device)
     if info.applicability is not None:
-        schema = FeatureSchema.from_dict(info.feature_schema)
-        domain = read_applicability(directory / APPLICABILITY_FILE, info.applicability, schema)
-    return ScreeningModel(info, network, device, domain)
+        path = directory / APPLICABILITY_FILE
+        model.applicability = read_applicability(path, info.applicability, model.schema)
+    return model
 
 
 def load_info(path_or_name: str | Path) -> ModelInfo:

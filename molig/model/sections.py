@@ -127,7 +127,7 @@ class CrossValidation(Section):
     Parameters
     ----------
     folds : int
-        Number of folds.
+        Number of folds; 1 for a single split.
     scheme : str
         How molecules were dealt to folds, such as "stratified" or "scaffold".
     seed : int
@@ -142,7 +142,7 @@ class CrossValidation(Section):
         File with the results in full.
     """
 
-    folds: int = Field(ge=2)
+    folds: int = Field(ge=1)
     scheme: str
     seed: int
     tasks: dict[str, dict[str, float | None]]

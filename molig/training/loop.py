@@ -154,7 +154,8 @@ class Trainer:
         scores = self.scores(self.validation.graphs)
         quality = self.criterion.quality(self.validation.labels, scores, self.tasks)
         # Without a task that has different labels in validation there is nothing to choose by: keep the last.
-        if math.isnan(quality) or quality > done.best_score:
+        last = self.recipe.optimization.keep == "last"
+        if last or math.isnan(quality) or quality > done.best_score:
             done.best_score = quality if not math.isnan(quality) else done.best_score
             done.best_epoch = done.epoch
             self.best = self._snapshot()

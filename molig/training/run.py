@@ -45,7 +45,7 @@ from molig.training.splits import count_copies_in_train, split
 from molig.training.tables import public_data
 from molig.version import __version__
 
-_RESERVED = {"row", "id", "smiles", "rank", "best_task"}
+_RESERVED = {"row", "id", "smiles", "rank", "best_task", "applicability", "similarity"}
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,7 @@ def _finish(
         molecules=request.recipe.molecules,
         training=_provenance(request, data, parts, trainer, digest),
         weights_dtype=request.recipe.weights_dtype,
+        known_limits=_known_limits(request.recipe),
     )
     domain = training_domain(data, parts, schema, request.recipe.optimization.seed)
     stored = save_model(
@@ -205,6 +206,17 @@ def _finish(
     return model
 
 
+def _known_limits(recipe: Recipe) -> tuple[str, ...]:
+    """What a reader should know of this way of training."""
+    drawn = recipe.optimization.inactives_per_epoch
+    if drawn is None:
+        return ()
+    return (
+        f"Every epoch saw all actives but only {drawn:,} molecules without an active label, drawn anew: "
+        "probabilities are higher than the share of actives in the table.",
+    )
+
+
 def _baseline(
     model: ScreeningModel, part: Part, trainer: Trainer
 ) -> dict[str, BaselineScore] | dict[str, BaselineValue]:
@@ -224,6 +236,7 @@ def _provenance(
 ) -> Provenance:
     origin = public_data(request.recipe, request.source)
     return Provenance(
+        positive_weight=request.recipe.optimization.positive_weight,
         data_source=origin[0],
         data_licence=origin[1],
         label_conflicts=data.conflicts.to_dict() if data.conflicts and data.conflicts.molecules else None,

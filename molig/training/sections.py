@@ -184,6 +184,9 @@ class OptimizationRecipe(Section):
     weight_average : float
         Decay of the moving average of the weights, which is what is judged and kept; 0 keeps the weights
         of the steps themselves.
+    keep : {"best", "last"}
+        Which epoch's weights: those of the best validation score, or the last ones. A validation part with
+        a handful of actives per task cannot tell which epoch is best.
     inactives_per_epoch : int, optional
         Molecules without any active label that an epoch sees, drawn anew for each, beside all actives. For
         tables where actives are rare. Default all.
@@ -202,6 +205,7 @@ class OptimizationRecipe(Section):
     gradient_clip: float = Field(default=5.0, gt=0)
     patience: int = Field(default=20, ge=1)
     weight_average: float = Field(default=0.0, ge=0, lt=1)
+    keep: Literal["best", "last"] = "best"
     inactives_per_epoch: PositiveInt | None = None
     positive_weight: float = Field(default=1.0, ge=0, le=1)
     seed: int = 0

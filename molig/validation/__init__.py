@@ -6,6 +6,7 @@ Examples
 ['Random forest', 'Logistic regression', 'Nearest active']
 """
 
+from molig.validation.attach import attach_to_model, summary_for_card
 from molig.validation.baselines import BASELINES, Baseline, resolve_baselines
 from molig.validation.files import evaluation_json, evaluation_markdown, method_title, write_evaluation
 from molig.validation.heldout import HeldOut, judge_held_out, table_of_model
@@ -25,6 +26,7 @@ __all__ = [
     "HeldOut",
     "MethodFigures",
     "TaskFigures",
+    "attach_to_model",
     "compare",
     "evaluate",
     "evaluation_json",
@@ -35,6 +37,7 @@ __all__ = [
     "method_title",
     "plan_evaluation",
     "resolve_baselines",
+    "summary_for_card",
     "table_of_model",
     "write_evaluation",
 ]
