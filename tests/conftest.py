@@ -19,6 +19,12 @@ settings.load_profile("molig")
 torch.set_num_threads(1)  # the tests share their machine; tiny tensors gain nothing from more
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the user's cache directory out of the tests."""
+    os.environ["MOLIG_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def small_model_dir(tmp_path_factory: pytest.TempPathFactory, nci_file: Path) -> Path:
     """Directory of a tiny model, really trained: tasks "nitrogen" and "carbonyl". Do not write to it."""

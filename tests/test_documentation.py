@@ -14,6 +14,7 @@ ROOMS = [
     *(
         f"molig.{room}"
         for room in (
+            "ranking",
             "datasets",
             "molecules",
             "features",
@@ -24,6 +25,7 @@ ROOMS = [
             "depiction",
             "attribution",
             "screening",
+            "validation",
             "evaluation",
             "report",
         )

@@ -27,15 +27,11 @@ class WeightAverage:
         self.decay = decay
 
     def update(self, network: WeaveNet, step: int) -> None:
-        """Take the weights after a step, counted from 0, into the average."""
+        """Take the weights after a step, counted from 1, into the average."""
         # Without the warm-up the random weights of the beginning would stay in the average for long.
         share = 1 - min(self.decay, (1 + step) / (10 + step))
         average, current = _floating(self.network), _floating(network)
         torch._foreach_lerp_(average, current, share)
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Go on from a saved average."""
-        self.network.load_state_dict(state)
 
 
 def _floating(network: WeaveNet) -> list[Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,12 @@ class LabelConflicts:
             "labels": self.labels,
             "changed": self.changed,
         }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        counts = (int(data[name]) for name in ("molecules", "labels", "changed"))
+        return cls(ConflictPolicy(data["policy"]), *counts)
 
     def __str__(self) -> str:
         """One sentence, empty if there was nothing to settle."""

@@ -141,18 +141,19 @@ def read_training_data(
         given_parts=tuple(row.part for row in rows) if split_column else None,
     )
     if objective is Objective.CLASSIFICATION:
-        data = _settled(data, conflicts)
+        data = _settled(data, rows, conflicts)
     check_variety(source, data.labels, targets, objective)
     return data
 
 
-def _settled(data: TrainingData, policy: ConflictPolicy) -> TrainingData:
+def _settled(data: TrainingData, rows: Sequence[_Row], policy: ConflictPolicy) -> TrainingData:
     """The data after the policy for conflicting labels; rows that have no label left are rejected."""
     labels, conflicts = settle_conflicts(data.smiles, data.labels, policy)
     left = ~np.isnan(labels).all(axis=1)
     kept, lost = np.flatnonzero(left), np.flatnonzero(~left)
-    reason = "copies of the molecule have other labels in every task"
-    rejected = [Rejection(int(data.rows[i]), "", data.smiles[i], reason) for i in lost]
+    reason = f"copies of the molecule have other labels in every task (policy {policy.value})"
+    dropped = [rows[int(i)] for i in lost]
+    rejected = [Rejection(row.number, row.id, row.written, reason) for row in dropped]
     given = data.given_parts
     return TrainingData(
         graphs=data.graphs.select(kept) if len(lost) else data.graphs,
@@ -176,6 +177,8 @@ class _Row(NamedTuple):
     """What is kept of a usable row beside its graph."""
 
     number: int
+    id: str
+    written: str
     smiles: str
     labels: list[float]
     part: str
@@ -195,7 +198,8 @@ def _usable(
             rejections.append(Rejection(record.row, record.id, record.smiles, problem))
         else:
             molecules.append(parsed)
-            rows.append(_Row(record.row, _canonical(parsed.mol, parser), labels, part))
+            canonical = _canonical(parsed.mol, parser)
+            rows.append(_Row(record.row, record.id, record.smiles, canonical, labels, part))
     return molecules, rows, rejections
 
 

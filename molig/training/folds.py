@@ -64,7 +64,7 @@ def deal_folds(
     ([4, 4, 4, 4, 4], [2, 2, 2, 2, 2])
     """
     if recipe.kind is SplitKind.GIVEN:
-        raise UsageError("a given split has one test part and no folds; leave the number of folds at 1")
+        raise UsageError("a given split has one test part and no folds; set evaluation.folds to 1")
     if n_folds < 2:
         raise UsageError(f"a cross-validation needs at least 2 folds (got {n_folds})")
     unique, first, copy_of = np.unique(np.array(smiles, dtype=object), return_index=True, return_inverse=True)

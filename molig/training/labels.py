@@ -19,6 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 PARTS = ("train", "validation", "test")
 """Parts of a split."""
 
+_SYNONYMS = {"valid": "validation", "val": "validation"}
 _MISSING = {"", "nan", "na", "null", "none"}
 _MOST_ODD = 0.1
 
@@ -80,6 +81,7 @@ class LabelReader:
             return ""
         raw = record.fields.get(self.split_column)
         part = "" if raw is None else str(raw).strip().casefold()
+        part = _SYNONYMS.get(part, part)
         if part not in PARTS:
             raise InputError(
                 f"row {record.row}: column {self.split_column!r} says {raw!r}; a given split needs "

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from molig.errors import MoligError
+from molig.errors import InputError, MoligError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.network import WeaveNet, collate
 from molig.training.averaging import WeightAverage
@@ -80,6 +80,8 @@ class Trainer:
             fused=True,
         )
         self.sampler = EpochSampler(train.labels, options.inactives_per_epoch)
+        if self.sampler.size < 2:
+            raise InputError(f"{self.sampler.size} molecules to train on are too few; the least is 2")
         self.steps_per_epoch = max(1, self.sampler.size // options.batch_size)
         self.average = WeightAverage(self.network, options.weight_average) if options.weight_average else None
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(

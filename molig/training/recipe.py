@@ -136,6 +136,9 @@ def parse_recipe(data: dict[str, Any], source: str = "recipe") -> Recipe:
         if first["type"] == "extra_forbidden":
             unknown = UnknownNameError("key", ".".join(where), _valid_keys(where[:-1]))
             raise UsageError(f"{source}: {unknown}") from err
+        if first["type"] == "value_error":
+            # What contradicts itself is a whole section, or the whole recipe: too long to be repeated.
+            raise UsageError(": ".join([source, *where[:1], str(first["ctx"]["error"])])) from err
         raise UsageError(f"{source}: {'.'.join(where)}: {first['msg']} (got {first['input']!r})") from err
 
 

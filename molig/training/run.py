@@ -33,8 +33,9 @@ from molig.model import (
     resolve_device,
     save_model,
 )
+from molig.training.cache import read_or_load
 from molig.training.checkpoint import CHECKPOINT_FILE
-from molig.training.dataset import TrainingData, file_digest, read_training_data
+from molig.training.dataset import TrainingData, file_digest
 from molig.training.domain import training_domain
 from molig.training.evaluation import baseline_scores, baseline_values, quality
 from molig.training.labels import PARTS
@@ -90,8 +91,8 @@ class Progress:
 def train_model(request: TrainingRequest, progress: Progress | None = None) -> ScreeningModel:
     """Train a model and write its directory.
 
-    The directory then holds ``weights.safetensors``, ``model.json``, ``recipe.toml``, ``CARD.md``,
-    ``split.csv`` (the part of every row), ``rejected.csv`` and ``history.json``.
+    The directory then holds ``weights.safetensors``, ``applicability.safetensors``, ``model.json``,
+    ``recipe.toml``, ``CARD.md``, ``split.csv`` (the part of each row), ``rejected.csv``, ``history.json``.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
     recipe, device = request.recipe, resolve_device(request.device)
     _check_request(request)
     schema = recipe.features.schema_()
-    data = read_training_data(
+    data = read_or_load(
         request.source,
         request.targets,
         recipe.molecules.parser(),

@@ -119,7 +119,7 @@ class SplitRecipe(Section):
         rare tasks' values, ``scaffold`` keeps Murcko scaffolds together, the rare ones in validation and
         test, ``given`` takes the parts that a column of the table names.
     column : str
-        For ``given``: column with ``train``, ``validation`` or ``test`` in every row.
+        For ``given``: column with ``train``, ``validation`` (or ``valid``, ``val``) or ``test`` in every row.
     validation, test : float
         Shares of the molecules. For ``given`` only ``validation`` counts, and only where the column names
         no validation rows: that share of the training molecules is then drawn for it.

@@ -99,11 +99,19 @@ def draw_validation(
     -------
     array of str, shape (n_mols,)
         ``"train"`` or ``"validation"``.
+
+    Raises
+    ------
+    InputError
+        If there are too few molecules or scaffolds, or the share is all of them.
     """
     unique, first, copy_of = np.unique(np.array(smiles, dtype=object), return_index=True, return_inverse=True)
     share = max(size / len(smiles), 1 / len(unique))
     if len(unique) < 2 or share >= 1:
-        raise InputError(f"{len(unique)} different molecules are too few to draw validation from")
+        raise InputError(
+            f"{len(unique)} different molecules outside the test part are too few for a validation part of "
+            f"{round(size)}; add molecules or lower split.validation"
+        )
     one = recipe.model_copy(update={"test": 0.0, "validation": share})
     if recipe.kind is SplitKind.SCAFFOLD:
         # The scaffolds that do not fit into training are the rare ones, and all of them validate.
@@ -112,6 +120,8 @@ def draw_validation(
         strata = strata_of(labels, objective)[first] if recipe.kind is SplitKind.STRATIFIED else None
         parts = _at_random(len(unique), strata, one)
     result: Parts = parts[copy_of]
+    if not (result == "validation").any():
+        raise InputError("there is one scaffold only outside the test part: none is left for validation")
     return result
 
 
@@ -193,6 +203,8 @@ def _at_random(n: int, strata: npt.NDArray[np.int64] | None, recipe: SplitRecipe
     rest = np.arange(n)
     for name, share in (("test", recipe.test), ("validation", recipe.validation)):
         size = round(share * n)
+        if size >= len(rest):
+            raise InputError(f"{n} different molecules are too few for the shares of the split")
         if size:
             labels = None if strata is None else _frequent(strata[rest], size, len(rest))
             rest, taken = train_test_split(rest, test_size=size, random_state=recipe.seed, stratify=labels)

@@ -60,7 +60,9 @@ def locate_table(
     Raises
     ------
     UsageError
-        If no table or no label column is named, or a public data set is unknown or not there yet.
+        If no table or no label column is named, or a public data set is unknown.
+    InputError
+        If the table of a public data set is not there yet.
     """
     data = recipe.data
     known = datasets()

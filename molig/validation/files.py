@@ -58,7 +58,17 @@ def write_evaluation(evaluation: Evaluation, output: Path, *, title: str) -> lis
 
 
 def method_title(name: str) -> str:
-    """What tables and figures call a method."""
+    """What tables and figures call a method.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network or of a baseline.
+
+    Returns
+    -------
+    str
+    """
     return BASELINES[name].title if name in BASELINES else name
 
 
@@ -106,7 +116,7 @@ def evaluation_json(evaluation: Evaluation, title: str) -> str:
             {"against": c.against, "figure": c.figure, **asdict(c.test)} for c in evaluation.comparisons
         ],
     }
-    return json.dumps(_plain(content), indent=1) + "\n"
+    return json.dumps(_plain(content), indent=1, allow_nan=False) + "\n"
 
 
 def evaluation_markdown(evaluation: Evaluation, title: str) -> str:
@@ -214,7 +224,9 @@ def _notes(evaluation: Evaluation) -> list[str]:
 
 
 def _figures(evaluation: Evaluation, output: Path, title: str) -> list[Path]:
-    scores = {method_title(name): folds for name, folds in evaluation.scores.items()}
+    # Methods that state no probabilities come last, so that a method has one colour in all figures.
+    by_place = sorted(evaluation.scores.items(), key=lambda item: item[1][0].probabilities is None)
+    scores = {method_title(name): folds for name, folds in by_place}
     n_tasks, n_folds = len(evaluation.plan.data.tasks), len(evaluation.plan.parts)
     many = n_tasks * n_folds > 1
     subtitle = f"mean over {n_tasks} tasks and {n_folds} folds" if many else ""
@@ -274,7 +286,8 @@ def _method(figures: MethodFigures) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """The same with null for NaN, and enumerations as their text."""
     if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)
+        # Significant digits: a learning rate of the recipe or a p-value may be very small.
+        return None if math.isnan(value) else float(f"{value:.6g}")
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -11,8 +11,9 @@ import pandas as pd
 
 from molig.errors import InputError, UsageError
 from molig.features import PackedGraphs
-from molig.model import Objective, ScreeningModel, TaskMetrics, find_model
-from molig.training.dataset import TrainingData, file_digest, read_training_data
+from molig.model import Objective, ScreeningModel, TaskMetrics, find_model, load_info
+from molig.training.cache import read_or_load
+from molig.training.dataset import TrainingData, file_digest
 from molig.training.evaluation import quality
 from molig.training.recipe import read_recipe
 from molig.training.tables import locate_table
@@ -75,7 +76,7 @@ def judge_held_out(
     source : Path
         The table that it was trained with.
     smiles_column : str, optional
-        Where to find the SMILES, if not under a usual name.
+        Where to find the SMILES, if not where the model's recipe says.
     progress : callable, optional
         Called with the number of rows done since the last call.
 
@@ -93,15 +94,15 @@ def judge_held_out(
     if model.objective is not Objective.CLASSIFICATION:
         raise UsageError(f"model {model.name!r} is a regression; its evaluation is not that of a ranking")
     folder = find_model(directory)
-    parts, recipe_file = _parts(folder / SPLIT_FILE), folder / RECIPE_FILE
+    parts, chosen = _parts(folder / SPLIT_FILE), read_recipe(folder / RECIPE_FILE).data
     part = "test" if (parts == "test").any() else "validation"
-    data = read_training_data(
+    data = read_or_load(
         source,
         model.tasks,
         model.parser,
         model.featurizer,
-        smiles_column=smiles_column,
-        conflicts=read_recipe(recipe_file).data.conflicts,
+        smiles_column=smiles_column or chosen.smiles_column,
+        conflicts=chosen.conflicts,
         progress=progress,
     )
     graphs, labels = _held_out(data, parts, part, source)
@@ -131,10 +132,15 @@ def table_of_model(directory: str | Path) -> Path:
     Raises
     ------
     UsageError
-        If the recipe names none, or it is not there.
+        If the recipe names none, or a file that is not there.
+    InputError
+        If a public data set is not there yet.
     """
     path = find_model(directory) / RECIPE_FILE
-    return locate_table(read_recipe(path), path).source
+    found = locate_table(read_recipe(path), path, targets=load_info(directory).tasks).source
+    if not found.exists():
+        raise UsageError(f"{found}, the table that the model's recipe names, is not there; say with --input")
+    return found
 
 
 def _parts(path: Path) -> pd.Series:

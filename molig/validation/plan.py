@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from molig.errors import UsageError
+from molig.errors import OutputError, UsageError
 from molig.features import FeatureSchema, Featurizer
 from molig.model import Objective
 from molig.training import LabelledTable, Recipe
-from molig.training.dataset import TrainingData, file_digest, read_training_data
+from molig.training.cache import read_or_load
+from molig.training.dataset import TrainingData, file_digest
 from molig.training.folds import deal_folds, fold_parts
 from molig.training.sections import SplitKind
 from molig.training.splits import Parts, count_copies_in_train, split
@@ -105,11 +106,14 @@ def plan_evaluation(
     InputError
         If the table cannot be used, or is too small for the folds.
     """
-    if recipe.objective is Objective.REGRESSION:
-        raise UsageError("the evaluation of rankings needs classes; this recipe is a regression")
+    _check_request(recipe)
     given = recipe.split.kind is SplitKind.GIVEN
+    if table.smiles_column != recipe.data.smiles_column:
+        # Written down, since other molecules are other results.
+        named = recipe.data.model_copy(update={"smiles_column": table.smiles_column})
+        recipe = recipe.model_copy(update={"data": named})
     schema = recipe.features.schema_()
-    data = read_training_data(
+    data = read_or_load(
         table.source,
         table.targets,
         recipe.molecules.parser(),
@@ -144,6 +148,8 @@ def check_output(output: Path, plan: EvaluationPlan, resume: bool) -> None:
     ------
     UsageError
         If the results there are of other data or another recipe, or there are some and ``resume`` is false.
+    OutputError
+        If the directory cannot be written to.
     """
     path = output / PLAN_FILE
     if path.exists():
@@ -156,9 +162,23 @@ def check_output(output: Path, plan: EvaluationPlan, resume: bool) -> None:
         if found != plan.fingerprint:
             raise UsageError(f"{output} holds an evaluation of other data or another recipe")
         return
-    output.mkdir(parents=True, exist_ok=True)
+    if any(output.glob("fold-*/*")):
+        raise UsageError(f"{output} holds folds without {PLAN_FILE}; choose another output directory")
     note = {"fingerprint": plan.fingerprint, "table": plan.source, "sha256": plan.digest}
-    path.write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+    except OSError as err:
+        raise OutputError(f"cannot write to {output}: {err.strerror or err}") from err
+
+
+def _check_request(recipe: Recipe) -> None:
+    if recipe.objective is Objective.REGRESSION:
+        raise UsageError("the evaluation of rankings needs classes; this recipe is a regression")
+    if recipe.split.kind is SplitKind.GIVEN and recipe.evaluation.folds > 1:
+        raise UsageError(
+            "a given split has one test part and no folds: set evaluation.folds to 1, or use --folds 1"
+        )
 
 
 def _folds(recipe: Recipe, data: TrainingData) -> tuple[Parts, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,8 @@ class FoldScores:
             np.savez_compressed(temporary, **arrays)
             os.replace(temporary, path)
         except OSError as err:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
 
     @classmethod
@@ -83,7 +86,7 @@ class FoldScores:
                 baseline=_double(held.get("baseline")),
                 seconds=float(held["seconds"]),
             )
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as err:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as err:
             raise InputError(f"{path} is damaged: {err}; delete it to compute it again") from err
 
 

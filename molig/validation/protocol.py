@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 import torch
 from scipy.sparse import csr_matrix
 
+from molig.errors import MoligError
 from molig.validation.baselines import Baseline, resolve_baselines
 from molig.validation.methods import NETWORK, fingerprints, run_baseline, run_network
 from molig.validation.plan import EvaluationPlan, check_output
@@ -100,6 +104,8 @@ def evaluate(plan: EvaluationPlan, run: EvaluationRun, *, network: bool = True) 
         If the recipe names an unknown baseline.
     UsageError
         If the output directory holds something else; see `molig.validation.plan.check_output`.
+    MoligError
+        If a process of several ended unexpectedly.
     """
     baselines = resolve_baselines(plan.recipe.evaluation.baselines)
     check_output(run.output, plan, run.resume)
@@ -170,12 +176,30 @@ def _work(
         for task in tasks:
             yield task, worker.do(task, run.on_epoch)
         return
-    # Started afresh: a copy of a process that has used threads may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(run.jobs, context, _start, (worker,)) as pool:
+    with _processes(worker, run.jobs) as pool:
         futures: dict[Future[FoldScores], _Task] = {pool.submit(_do, task): task for task in tasks}
         for done in as_completed(futures):
             yield futures[done], done.result()
+
+
+@contextlib.contextmanager
+def _processes(worker: _Worker, jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that have all a task needs; after an error or an interruption nobody waits for them."""
+    others = multiprocessing.active_children()
+    # Started afresh: a copy of a process that has used threads may hang.
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start, (worker,))
+    try:
+        yield pool
+    except BaseException as err:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - set(others):
+            process.terminate()
+        if isinstance(err, BrokenProcessPool):
+            raise MoligError(
+                "a process ended unexpectedly, perhaps for want of memory; go on with --resume and fewer jobs"
+            ) from err
+        raise
+    pool.shutdown()
 
 
 @dataclass
@@ -208,6 +232,8 @@ _HERE: dict[str, Any] = {}
 
 
 def _start(worker: _Worker) -> None:
+    # Ctrl-C goes to all processes; the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     _HERE["worker"] = worker
 

@@ -143,7 +143,20 @@ def method_figures(
 
 
 def compare(network: MethodFigures, others: Sequence[MethodFigures]) -> list[Comparison]:
-    """Sign tests of the network against the other methods, for ROC-AUC, PR-AUC, BEDROC and EF 1 %."""
+    """Sign tests of the network against the other methods, for ROC-AUC, PR-AUC, BEDROC and EF 1 %.
+
+    Parameters
+    ----------
+    network : MethodFigures
+        Figures of the network.
+    others : sequence of MethodFigures
+        Those of the other methods, in the same tasks.
+
+    Returns
+    -------
+    list of Comparison
+        Method by method.
+    """
     return [
         Comparison(other.name, figure, sign_test(_means(network, figure), _means(other, figure)))
         for other in others

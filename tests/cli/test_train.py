@@ -209,6 +209,7 @@ class TestResult:
         assert all(word in run.out for word in ("task", "ROC-AUC", *TASKS))
         assert names_in(tmp_path / "model") == {
             "CARD.md",
+            "applicability.safetensors",
             "history.json",
             "model.json",
             "recipe.toml",

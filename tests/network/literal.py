@@ -78,7 +78,8 @@ def _distances(start: Chem.Atom) -> dict[int, int]:
 
 def literal_scores(p: Parameters, config, molecule: Dense) -> np.ndarray:
     """One score per task."""
-    return _head(p, config, _readout(str(config.readout), literal_atom_states(p, config, molecule)))
+    pooled = _readout(str(config.readout), literal_atom_states(p, config, molecule))
+    return _head(p, config, pooled / len(molecule.atoms) ** config.size_exponent)
 
 
 def literal_atom_states(p: Parameters, config, molecule: Dense) -> np.ndarray:

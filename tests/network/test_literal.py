@@ -28,6 +28,9 @@ NETWORKS = {
     "W2N2-no-norm": (2, {"batch_norm": False}),
     "W2N2-one-hidden": (2, {"hidden": (8,)}),
     "W2N2-no-hidden": (2, {"hidden": ()}),
+    "W2N2-root-of-size": (2, {"size_exponent": 0.5}),
+    "W2N2-sum-mean": (2, {"readout": "sum", "size_exponent": 1.0}),
+    "W2N2-rms-size": (2, {"readout": "rms", "size_exponent": 0.3}),
 }
 networks = pytest.mark.parametrize(("limit", "config"), NETWORKS.values(), ids=NETWORKS)
 

@@ -190,3 +190,43 @@ def test_cuda_agrees_with_the_processor(name, readout):
     assert_close(found[1], found[0].cpu(), 1e-4)
     for cuda, cpu in zip(gradients[1], gradients[0], strict=True):
         assert_close(cuda, cpu, 1e-4)
+
+
+# --- readouts divided by a power of the size -----------------------------------------------------
+
+
+@readouts
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_a_readout_is_divided_by_a_power_of_the_number_of_atoms(readout, exponent):
+    atoms, counts = torch.randn(7, 3, dtype=torch.float64), torch.tensor([4, 1, 2])
+    plain = MoleculeReadout(Readout(readout), 3)(atoms, counts)
+    found = MoleculeReadout(Readout(readout), 3, exponent)(atoms, counts)
+    expected = [row / n**exponent for row, n in zip(plain, (4, 1, 2), strict=True)]
+    assert_close(found, torch.stack(expected), 1e-12)
+
+
+@pytest.mark.parametrize(("readout", "exponent"), [("gaussian", 1.0), ("sum", 1.0), ("rms", 0.0)])
+def test_means_do_not_change_when_a_molecule_is_doubled(readout, exponent):
+    schema = featurizer().schema
+    net = make_net(schema, readout=readout, size_exponent=exponent).double()
+    one, two = scores(net, graphs_of(["CCO", "CCO.CCO"]), schema)
+    assert_close(two, one, 1e-10)
+
+
+@readouts
+def test_size_is_that_of_the_molecule_itself(readout):
+    """Whatever else is in the batch, and in which order its atoms are listed."""
+    schema = featurizer().schema
+    net = make_net(schema, readout=readout, size_exponent=0.5).double()
+    together = scores(net, graphs_of(MIXED), schema)
+    for i, smiles in enumerate(MIXED):
+        assert_close(scores(net, graphs_of([smiles]), schema)[0], together[i], 1e-10)
+    ways = ["CC(=O)Nc1ccc(O)cc1", "Oc1ccc(NC(C)=O)cc1", "c1(O)ccc(cc1)NC(=O)C"]
+    found = scores(net, graphs_of(ways), schema)
+    assert_close(found, found[:1].expand_as(found), 1e-10)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.5])
+def test_exponents_beyond_the_mean_are_refused(wrong):
+    with pytest.raises(ValidationError, match="size_exponent"):
+        NetworkConfig(size_exponent=wrong)

@@ -36,6 +36,7 @@ class Case:
     schema: str = "simple"
     double: bool = True
     moved_baseline: bool = False
+    size_exponent: float = 0.0
     batch: str = "mixed"
     seed: int = 0
 
@@ -50,6 +51,7 @@ class Case:
             batch_norm=self.norms[0],
             atom_batch_norm=self.norms[1],
             hidden=self.hidden,
+            size_exponent=self.size_exponent,
         )
         graphs = graphs_of(BATCHES[self.batch], self.schema)
         if not self.moved_baseline:
@@ -77,6 +79,7 @@ CASES = st.builds(
     schema=st.sampled_from(["simple", "full"]),
     double=st.booleans(),
     moved_baseline=st.booleans(),
+    size_exponent=st.sampled_from([0.0, 0.5]),
     batch=st.sampled_from(list(BATCHES)),
     seed=st.integers(0, 20),
 )
@@ -152,6 +155,20 @@ def test_shares_add_up_on_every_panel(case):
     scale = max(1, np.abs(left).max(), np.abs(right).max())
     found = totals(shares, relaxed.graphs, molecules)
     np.testing.assert_allclose(found, change, rtol=0, atol=case.tolerance * scale)
+
+
+@pytest.mark.parametrize("readout", list(Readout))
+@pytest.mark.parametrize("double", [True, False])
+def test_shares_of_readouts_divided_by_a_power_of_the_size_add_up(readout, double):
+    case = Case(readout=readout, double=double, size_exponent=0.5)
+    relaxed = case.relaxed()
+    molecules = np.arange(len(relaxed.graphs))
+    ends = np.zeros(len(molecules)), np.ones(len(molecules))
+    left, right, shares = walk(relaxed, molecules, *ends, np.ones_like(molecules))
+    change = (right - left)[:, 1]
+    assert np.abs(change).max() > 0.1
+    residual = totals(shares, relaxed.graphs, molecules) - change
+    np.testing.assert_allclose(residual, 0, atol=1e-10 if double else 1e-4)
 
 
 @given(DOUBLE)

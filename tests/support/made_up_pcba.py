@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from collections.abc import Sequence
 
 from molig.datasets import datasets
 
@@ -18,7 +19,7 @@ def made_up_label(row: int, task: int) -> int | None:
     return None if number % 3 == 0 else int(number % 5 == 0)
 
 
-def made_up_pcba(n_rows: int = 12) -> bytes:
+def made_up_pcba(n_rows: int = 12, smiles: Sequence[str] = SMILES) -> bytes:
     """The file, gzipped; labels are written as MoleculeNet does ("0.0", "1.0", nothing)."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -26,5 +27,5 @@ def made_up_pcba(n_rows: int = 12) -> bytes:
     for row in range(n_rows):
         labels = [made_up_label(row, task) for task in range(len(TASKS))]
         shown = ["" if label is None else f"{label:.1f}" for label in labels]
-        writer.writerow([*shown, f"CID{row}", SMILES[row % len(SMILES)]])
+        writer.writerow([*shown, f"CID{row}", smiles[row % len(smiles)]])
     return gzip.compress(text.getvalue().encode(), mtime=0)
