@@ -64,6 +64,8 @@ def evaluate(
     if (recipe is None) == (model is None):
         raise UsageError("name either --recipe or --model")
     if model is not None:
+        if any((output, target, split, folds, baselines, card, resume)) or seed is not None:
+            raise UsageError("--model judges a model as it is: give --input at most")
         _judge_model(model, source, smiles_column, device, Reporter(quiet))
         return
     from molig.training import read_recipe_and_table

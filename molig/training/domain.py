@@ -1,4 +1,4 @@
-"""The applicability domain of a model: what its training part was like."""
+"""What a model knows and does not know because of its training."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy.typing as npt
 from molig.features import FeatureSchema
 from molig.model import Applicability
 from molig.training.dataset import TrainingData
+from molig.training.recipe import Recipe
 
 
 def training_domain(
@@ -33,3 +34,25 @@ def training_domain(
     """
     chosen = np.flatnonzero(parts == "train")
     return Applicability.fit([data.smiles[i] for i in chosen], data.graphs.select(chosen), schema, seed=seed)
+
+
+def limits_of_training(recipe: Recipe) -> tuple[str, ...]:
+    """What a reader of a model card should know of this way of training.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        All choices of the run.
+
+    Returns
+    -------
+    tuple of str
+        Sentences.
+    """
+    drawn = recipe.optimization.inactives_per_epoch
+    if drawn is None:
+        return ()
+    return (
+        f"Every epoch saw all actives but only {drawn:,} molecules without an active label, drawn anew: "
+        "probabilities are higher than the share of actives in the table.",
+    )

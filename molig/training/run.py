@@ -36,7 +36,7 @@ from molig.model import (
 from molig.training.cache import read_or_load
 from molig.training.checkpoint import CHECKPOINT_FILE
 from molig.training.dataset import TrainingData, file_digest
-from molig.training.domain import training_domain
+from molig.training.domain import limits_of_training, training_domain
 from molig.training.evaluation import baseline_scores, baseline_values, quality
 from molig.training.labels import PARTS
 from molig.training.loop import Part, Trainer
@@ -182,7 +182,7 @@ def _finish(
         molecules=request.recipe.molecules,
         training=_provenance(request, data, parts, trainer, digest),
         weights_dtype=request.recipe.weights_dtype,
-        known_limits=_known_limits(request.recipe),
+        known_limits=limits_of_training(request.recipe),
     )
     domain = training_domain(data, parts, schema, request.recipe.optimization.seed)
     stored = save_model(
@@ -205,17 +205,6 @@ def _finish(
     (request.output / "CARD.md").write_text(model_card(model.info), encoding="utf-8")
     (request.output / "history.json").write_text(json.dumps(trainer.progress.history, indent=1) + "\n")
     return model
-
-
-def _known_limits(recipe: Recipe) -> tuple[str, ...]:
-    """What a reader should know of this way of training."""
-    drawn = recipe.optimization.inactives_per_epoch
-    if drawn is None:
-        return ()
-    return (
-        f"Every epoch saw all actives but only {drawn:,} molecules without an active label, drawn anew: "
-        "probabilities are higher than the share of actives in the table.",
-    )
 
 
 def _baseline(

@@ -44,7 +44,8 @@ def test_pcba_trains_on_all_tasks_from_its_name_alone(molig, pcba, tmp_path, mon
     model = load_model(tmp_path / "model")
     assert model.tasks == datasets()["pcba"].targets
     assert model.info.training.data_licence == datasets()["pcba"].licence
-    assert "--recipe recipe.toml" in model.info.training.command and "-i" not in model.info.training.command
+    assert "--recipe recipe.toml" in model.info.training.command
+    assert "-i" not in model.info.training.command
 
 
 def test_the_single_task_of_the_paper_is_evaluated(molig, pcba, tmp_path, monkeypatch):
