@@ -8,8 +8,9 @@ Examples
 
 from molig.validation.attach import attach_to_model, summary_for_card
 from molig.validation.baselines import BASELINES, Baseline, resolve_baselines
-from molig.validation.files import evaluation_json, evaluation_markdown, method_title, write_evaluation
+from molig.validation.files import evaluation_json, write_evaluation
 from molig.validation.heldout import HeldOut, judge_held_out, table_of_model
+from molig.validation.markdown import evaluation_markdown, method_title
 from molig.validation.plan import EvaluationPlan, plan_evaluation
 from molig.validation.predictions import FoldScores
 from molig.validation.protocol import Evaluation, EvaluationRun, evaluate, judge

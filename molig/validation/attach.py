@@ -15,7 +15,7 @@ from molig.model import (
     save_model,
 )
 from molig.screening import write_whole
-from molig.validation.files import method_title
+from molig.validation.markdown import method_title
 from molig.validation.methods import NETWORK
 from molig.validation.protocol import Evaluation
 from molig.validation.results import FIGURES
