@@ -109,7 +109,7 @@ def evaluate(
         found = run(plan, options)
     paths = write_evaluation(found, folder, title=name)
     if card is not None:
-        attach_to_model(found, card, source=f"docs/results/{paths[0].parent.name}.json")
+        attach_to_model(found, card, source=f"{folder.resolve().name}/{paths[0].name}")
     _print(found.figures, name)
     for c in found.comparisons:
         if c.figure == "roc_auc":

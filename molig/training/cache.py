@@ -90,7 +90,14 @@ def _place(
         return None
     policy = [str(parser.policy), parser.max_heavy_atoms, str(parser.hydrogens)]
     versions = [_LAYOUT, __version__, rdkit.__version__]
-    key = [digest, list(targets), policy, featurizer.schema.hash, dict(options), versions]
+    # In one order, and with what was not said, so that all commands find the same file.
+    said: ReadOptions = {
+        "objective": Objective.CLASSIFICATION,
+        "split_column": None,
+        "smiles_column": None,
+        "conflicts": ConflictPolicy.KEEP,
+    }
+    key = [digest, list(targets), policy, featurizer.schema.hash, said | options, versions]
     name = hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()
     return cache_directory() / "features" / f"{name}.npz"
 

@@ -14,12 +14,16 @@ from torch import Tensor
 
 from molig.errors import InputError, MoligError
 from molig.features import FeatureSchema, PackedGraphs
+from molig.model import Objective
 from molig.network import WeaveNet, collate
 from molig.training.averaging import WeightAverage
 from molig.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from molig.training.objectives import make_criterion
 from molig.training.recipe import Recipe
 from molig.training.sampling import EpochSampler, size_weights
+
+_MOST_JUDGED = 5_000
+"""Inactive validation molecules that are scored after every epoch; more do not make it much surer."""
 
 FloatArray = npt.NDArray[np.float64]
 OnEpoch = Callable[[dict[str, float]], None]
@@ -45,7 +49,7 @@ class Trainer:
     tasks : tuple of str
         Names of the tasks.
     train, validation : Part
-        Molecules to learn from, and to choose the best epoch by.
+        Molecules to learn from, and to choose the best epoch by: of many inactives a part drawn once.
     device : torch.device
         Where to compute.
     fingerprint : str
@@ -64,7 +68,7 @@ class Trainer:
         fingerprint: str,
     ) -> None:
         self.recipe, self.schema, self.tasks, self.device = recipe, schema, tasks, device
-        self.train, self.validation = train, validation
+        self.train, self.validation = train, _judged_part(validation, recipe)
         options = recipe.optimization
         torch.manual_seed(options.seed)
         self.network = WeaveNet(recipe.network, schema.n_atom_columns, schema.n_pair_columns, len(tasks)).to(
@@ -236,3 +240,11 @@ class Trainer:
                 batch = collate(graphs.select(chosen), self.schema).to(self.device)
                 parts.append(network(batch).double().cpu().numpy())
         return np.concatenate(parts)
+
+
+def _judged_part(validation: Part, recipe: Recipe) -> Part:
+    """The validation molecules that are scored after every epoch: all actives, and not too many others."""
+    if recipe.objective is Objective.REGRESSION or len(validation.labels) <= _MOST_JUDGED:
+        return validation
+    chosen = EpochSampler(validation.labels, _MOST_JUDGED).draw(np.random.default_rng(0))
+    return Part(validation.graphs.select(chosen), validation.labels[chosen])

@@ -63,6 +63,12 @@ def test_anything_that_differs_is_another_file(table, tmp_path):
     assert len(files(tmp_path)) == 4
 
 
+def test_an_option_that_is_said_is_no_other_than_its_default(table, tmp_path):
+    read(table)
+    read(table, conflicts=ConflictPolicy.KEEP, smiles_column=None)
+    assert len(files(tmp_path)) == 1
+
+
 def test_a_damaged_file_is_made_again(table, tmp_path):
     first = read(table)
     (path,) = files(tmp_path)
