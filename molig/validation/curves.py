@@ -59,7 +59,8 @@ def mean_enrichment(folds: Sequence[FoldScores]) -> EnrichmentCurve:
     Returns
     -------
     EnrichmentCurve
-        With mean numbers of molecules and actives.
+        The single curve itself where there is one only. A mean states the mean number of molecules and no
+        actives, since no one order is the best possible for all.
     """
     curves = [c for c in (enrichment_curve(*pair) for pair in _rankings(folds)) if len(c.screened)]
     if len(curves) == 1:
@@ -67,10 +68,9 @@ def mean_enrichment(folds: Sequence[FoldScores]) -> EnrichmentCurve:
     if not curves:
         return EnrichmentCurve(np.empty(0), np.empty(0), 0, 0)
     n_molecules = round(float(np.mean([c.n_molecules for c in curves])))
-    n_actives = max(1, round(float(np.mean([c.n_actives for c in curves]))))
     share = np.concatenate([[0], np.geomspace(min(1e-3, 1 / n_molecules), 1, _POINTS)])
     found = np.mean([np.interp(share, c.screened, c.found) for c in curves], axis=0)
-    return EnrichmentCurve(share, found, n_molecules, n_actives)
+    return EnrichmentCurve(share, found, n_molecules, 0)
 
 
 def pooled_reliability(folds: Sequence[FoldScores]) -> Reliability | None:

@@ -43,7 +43,7 @@ def test_mean_enrichment_ends_with_all_actives():
     assert rising(found, "screened", "found")
     assert found.found[-1] == pytest.approx(1)
     assert 50 < found.n_molecules < 80
-    assert found.n_actives >= 1
+    assert found.n_actives == 0  # no one order is the best for both
 
 
 def test_reliability_is_of_all_tasks_and_folds_together():
