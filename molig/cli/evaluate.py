@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +15,8 @@ from molig.errors import UsageError
 
 if TYPE_CHECKING:
     from molig.training import Recipe
-    from molig.validation import EvaluationPlan, FoldScores, MethodFigures
+    from molig.validation import Evaluation, EvaluationPlan, FoldScores
+    from molig.validation.protocol import OnDone, OnFoldEpoch
 
 _SHOWN = ("roc_auc", "pr_auc", "bedroc", "ef_0_5", "ef_1", "ef_5", "brier")
 
@@ -92,32 +95,34 @@ def evaluate(
         plan = plan_evaluation(changed, table, advance)
     _warn(plan, reporter)
     folder = output or Path(f"evaluation-{name}")
-    n_tasks = len(plan.parts) * (1 + len(changed.evaluation.baselines))
-    with reporter.progress("evaluating", n_tasks, unit="fits") as advance_fits:
-
-        def done(method: str, fold: int, scores: FoldScores) -> None:
-            advance_fits(1)
-            reporter.info(f"fold {fold + 1}: {method} done, {scores.seconds:.0f} s of processor time")
-
-        def epoch(fold: int, entry: dict[str, float]) -> None:
-            reporter.info(
-                f"fold {fold + 1}: epoch {entry['epoch']:.0f}/{changed.optimization.epochs}  "
-                f"loss {entry['loss']:.4f}  validation AUC {entry['validation_auc']:.4f}"
-            )
-
+    with _progress(plan, reporter) as (done, epoch):
         options = EvaluationRun(folder, resume=resume, jobs=jobs, device=where, on_done=done, on_epoch=epoch)
         found = run(plan, options)
     paths = write_evaluation(found, folder, title=name)
     if card is not None:
         attach_to_model(found, card, source=f"{folder.resolve().name}/{paths[0].name}")
-    _print(found.figures, name)
-    for c in found.comparisons:
-        if c.figure == "roc_auc":
-            reporter.info(
-                f"ROC-AUC against {c.against}: {c.test.wins} tasks won, {c.test.losses} lost, "
-                f"p = {c.test.p_value:.3g} (sign test)"
-            )
+    _print(found, name, reporter)
     reporter.info(f"results: {paths[0]}, {paths[1]}")
+
+
+@contextlib.contextmanager
+def _progress(plan: EvaluationPlan, reporter: Reporter) -> Iterator[tuple[OnDone, OnFoldEpoch]]:
+    """A bar over folds and methods; yields what to call after each of them, and after every epoch."""
+    recipe = plan.recipe
+    n_fits = len(plan.parts) * (1 + len(recipe.evaluation.baselines))
+    with reporter.progress("evaluating", n_fits, unit="fits") as advance:
+
+        def done(method: str, fold: int, scores: FoldScores) -> None:
+            advance(1)
+            reporter.info(f"fold {fold + 1}: {method} done, {scores.seconds:.0f} s of processor time")
+
+        def epoch(fold: int, entry: dict[str, float]) -> None:
+            reporter.info(
+                f"fold {fold + 1}: epoch {entry['epoch']:.0f}/{recipe.optimization.epochs}  "
+                f"loss {entry['loss']:.4f}  validation AUC {entry['validation_auc']:.4f}"
+            )
+
+        yield done, epoch
 
 
 def _with_options(
@@ -157,16 +162,22 @@ def _warn(plan: EvaluationPlan, reporter: Reporter) -> None:
         reporter.warning(f"{copies} test molecules have a copy in training, as the table parts them")
 
 
-def _print(figures: dict[str, MethodFigures], name: str) -> None:
+def _print(evaluation: Evaluation, name: str, reporter: Reporter) -> None:
     from molig.ranking import METRICS
     from molig.validation import method_title
 
     titles = {metric.name: metric.title for metric in METRICS}
     rows = [
         [method_title(method), *(_number(found.medians[figure]) for figure in _SHOWN)]
-        for method, found in figures.items()
+        for method, found in evaluation.figures.items()
     ]
     print_table(["method", *(titles[f] for f in _SHOWN)], rows, title=f"{name}: median over tasks")
+    for c in evaluation.comparisons:
+        if c.figure == "roc_auc":
+            reporter.info(
+                f"ROC-AUC against {c.against}: {c.test.wins} tasks won, {c.test.losses} lost, "
+                f"p = {c.test.p_value:.3g} (sign test)"
+            )
 
 
 def _number(value: float | None) -> str:
