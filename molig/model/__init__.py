@@ -10,6 +10,9 @@ from molig.model.relaxed import Densities, FeatureRows, RelaxedMolecules
 from molig.model.screening_model import ScreeningModel
 from molig.model.sections import (
     ApplicabilityInfo,
+    AuditedFinding,
+    AuditSummary,
+    AuxiliaryTable,
     BaselineComparison,
     BaselineScore,
     BaselineValue,
@@ -24,6 +27,9 @@ __all__ = [
     "Applicability",
     "ApplicabilityFlag",
     "ApplicabilityInfo",
+    "AuditSummary",
+    "AuditedFinding",
+    "AuxiliaryTable",
     "BaselineComparison",
     "BaselineScore",
     "BaselineValue",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from molig.features import FeatureSchema
+from molig.model.card_audit import audit_section
 from molig.model.card_limits import known_limits
 from molig.model.card_quality import baseline_section, cross_validation_section, quality_sections
 from molig.model.card_text import bullets, table
@@ -35,6 +36,7 @@ def model_card(info: ModelInfo) -> str:
         *cross_validation_section(info.cross_validation),
         *baseline_section(info),
         *_applicability(info.applicability),
+        *audit_section(info.audit),
         bullets("Known limits", known_limits(info)),
         *_reproduction(info),
     ]
@@ -92,6 +94,12 @@ def _data(training: Provenance | None) -> list[str]:
     ]
     if training.label_conflicts:
         items.append(f"Copies of a molecule with different labels: {_pairs(training.label_conflicts)}")
+    items += [
+        f"Learned along, though the model does not tell it: {each.name} (`{each.file}`, SHA-256 "
+        f"`{each.sha256}`), {each.n_tasks} task{'' if each.n_tasks == 1 else 's'}, {each.n_molecules:,} "
+        f"molecules; {each.n_left_out:,} left out that are held out here"
+        for each in training.auxiliary
+    ]
     return [bullets("Data", items), bullets("Split", _split(training))]
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from molig.model.sections import (
     ApplicabilityInfo,
+    AuditSummary,
     BaselineScore,
     BaselineValue,
     CrossValidation,
@@ -80,6 +81,8 @@ class ModelInfo(Section):
         Part ("validation", "test") to task to `TaskMetrics`, or `RegressionMetrics`.
     cross_validation : CrossValidation, optional
         Quality of the recipe over folds, and of other methods on the same ones.
+    audit : AuditSummary, optional
+        What the last audit found.
     baseline : dict
         Task to `BaselineScore`, or `BaselineValue` for a regression.
     applicability : ApplicabilityInfo, optional
@@ -101,6 +104,7 @@ class ModelInfo(Section):
     training: Provenance | None = None
     metrics: dict[str, dict[str, TaskMetrics | RegressionMetrics]] = Field(default={})
     cross_validation: CrossValidation | None = None
+    audit: AuditSummary | None = None
     baseline: dict[str, BaselineScore | BaselineValue] = Field(default={})
     applicability: ApplicabilityInfo | None = None
     known_limits: tuple[str, ...] = ()

@@ -151,6 +151,69 @@ class CrossValidation(Section):
     source: str = ""
 
 
+class AuditedFinding(Section):
+    """A finding of an audit, in short.
+
+    Parameters
+    ----------
+    check, severity, summary : str
+        What found it, how bad it is ("info", "warning", "error"), and one sentence.
+    """
+
+    check: str
+    severity: str
+    summary: str
+
+
+class AuditSummary(Section):
+    """Result of an audit of the model.
+
+    Parameters
+    ----------
+    source : str
+        The molecules it was made with.
+    n_molecules, n_explained : int
+        Molecules audited, and explained among them.
+    seed : int
+        Seed of the samples.
+    checks : dict
+        Name of a check to "ok", the highest severity it found, "skipped" or "failed".
+    findings : tuple of AuditedFinding
+        Worst first.
+    command : str
+        The command that repeats it.
+    """
+
+    source: str
+    n_molecules: int
+    n_explained: int
+    seed: int
+    checks: dict[str, str]
+    findings: tuple[AuditedFinding, ...] = ()
+    command: str = ""
+
+
+class AuxiliaryTable(Section):
+    """Another table that the network learned along.
+
+    Parameters
+    ----------
+    name, file, sha256 : str
+        The public data set, and the file it was read from.
+    n_molecules, n_tasks : int
+        How much of it was learned.
+    n_left_out : int
+        Its molecules that were not used, since the model's own table holds them out.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    n_molecules: int
+    n_tasks: int
+    n_left_out: int
+
+
 class Provenance(Section):
     """Where the weights come from.
 
@@ -171,6 +234,7 @@ class Provenance(Section):
     n_validation: int
     n_test: int
     n_test_in_train: int = 0
+    auxiliary: tuple[AuxiliaryTable, ...] = ()
     split: dict[str, Any]
     seed: int
     epochs_run: int

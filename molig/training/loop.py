@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from molig.errors import InputError, MoligError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.model import Objective
 from molig.network import WeaveNet, collate
+from molig.training.auxiliary import Auxiliary, JointSampler, first_tasks, join_tables
 from molig.training.averaging import WeightAverage
 from molig.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from molig.training.objectives import make_criterion
@@ -54,6 +55,8 @@ class Trainer:
         Where to compute.
     fingerprint : str
         Digest of data and recipe, for checkpoints.
+    auxiliaries : sequence of Auxiliary
+        Other tables to learn along; what is scored, judged and finished are the tasks alone.
     """
 
     def __init__(
@@ -66,14 +69,17 @@ class Trainer:
         validation: Part,
         device: torch.device,
         fingerprint: str,
+        auxiliaries: Sequence[Auxiliary] = (),
     ) -> None:
         self.recipe, self.schema, self.tasks, self.device = recipe, schema, tasks, device
         self.train, self.validation = train, _judged_part(validation, recipe)
+        self.auxiliaries, self._learned = tuple(auxiliaries), _join(train, auxiliaries)
+        learned_tasks = (*tasks, *(f"{a.recipe.name}: {task}" for a in auxiliaries for task in a.tasks))
         options = recipe.optimization
         torch.manual_seed(options.seed)
-        self.network = WeaveNet(recipe.network, schema.n_atom_columns, schema.n_pair_columns, len(tasks)).to(
-            device
-        )
+        self.network = WeaveNet(
+            recipe.network, schema.n_atom_columns, schema.n_pair_columns, len(learned_tasks)
+        ).to(device)
         self.network.spread_states()
         # The table covers [-1, 1], where tanh ends; batch normalisation of the atoms goes beyond.
         self.network.readout.tabulated = not recipe.network.atom_batch_norm
@@ -83,7 +89,7 @@ class Trainer:
             weight_decay=options.weight_decay,
             fused=True,
         )
-        self.sampler = EpochSampler(train.labels, options.inactives_per_epoch)
+        self.sampler = JointSampler(EpochSampler(train.labels, options.inactives_per_epoch), auxiliaries)
         if self.sampler.size < 2:
             raise InputError(f"{self.sampler.size} molecules to train on are too few; the least is 2")
         self.steps_per_epoch = max(1, self.sampler.size // options.batch_size)
@@ -94,9 +100,11 @@ class Trainer:
             total_steps=options.epochs * self.steps_per_epoch + 1,
             pct_start=options.warm_up,
         )
-        self.criterion = make_criterion(recipe, train.labels, tasks, device, self.sampler.seen)
-        self.encoded_labels = self.criterion.encode(train.labels)
-        self.copy_weights = size_weights(train.graphs.atom_counts)
+        self.criterion = make_criterion(
+            recipe, self._learned.labels, learned_tasks, device, self.sampler.seen
+        )
+        self.encoded_labels = self.criterion.encode(self._learned.labels)
+        self.copy_weights = size_weights(self._learned.graphs.atom_counts)
         self.progress = Progress(fingerprint=fingerprint)
         self.best = self._snapshot()
 
@@ -137,7 +145,7 @@ class Trainer:
 
     def finished_network(self) -> WeaveNet:
         """The fitted network as a model states it: its outputs are logits, or values in the labels' unit."""
-        return self.criterion.finished(self.network).eval()
+        return self.criterion.finished(first_tasks(self.network, len(self.tasks))).eval()
 
     def _save(self, path: Path) -> None:
         save_checkpoint(
@@ -204,7 +212,7 @@ class Trainer:
 
     def _step(self, molecules: npt.NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
         labels = torch.from_numpy(self.encoded_labels[molecules]).to(self.device, torch.float32)
-        outputs = self.network(collate(self.train.graphs.select(molecules), self.schema).to(self.device))
+        outputs = self.network(collate(self._learned.graphs.select(molecules), self.schema).to(self.device))
         loss = self.criterion.loss(outputs, labels)
         n_copies = min(self.recipe.neutral.copies, len(self.copy_weights))
         neutral = self._neutral_term(rng.choice(len(self.copy_weights), n_copies, p=self.copy_weights))
@@ -222,7 +230,7 @@ class Trainer:
         options = self.recipe.neutral
         if not len(molecules) or not options.weight:
             return torch.zeros((), device=self.device)
-        graphs = self.train.graphs.select(molecules)
+        graphs = self._learned.graphs.select(molecules)
         batch = collate(graphs, self.schema, np.zeros(len(molecules), dtype=np.float32)).to(self.device)
         self.network.eval()
         distance = (self.network(batch) - self.criterion.neutral).square().mean()
@@ -238,8 +246,15 @@ class Trainer:
             for start in range(0, len(graphs), batch_size):
                 chosen = np.arange(start, min(start + batch_size, len(graphs)))
                 batch = collate(graphs.select(chosen), self.schema).to(self.device)
-                parts.append(network(batch).double().cpu().numpy())
+                parts.append(network(batch)[:, : len(self.tasks)].double().cpu().numpy())
         return np.concatenate(parts)
+
+
+def _join(train: Part, auxiliaries: Sequence[Auxiliary]) -> Part:
+    """All molecules to learn from, with the labels of all tables."""
+    if not auxiliaries:
+        return train
+    return Part(*join_tables(train.graphs, train.labels, auxiliaries))
 
 
 def _judged_part(validation: Part, recipe: Recipe) -> Part:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError, model_validator
@@ -14,6 +14,7 @@ from molig.errors import UnknownNameError, UsageError
 from molig.model import MoleculePolicy, Objective
 from molig.network import NetworkConfig
 from molig.training.sections import (
+    AuxiliaryRecipe,
     DataRecipe,
     EvaluationRecipe,
     FeatureRecipe,
@@ -33,6 +34,8 @@ class Recipe(Section):
         Whether labels are classes (1, 0) or values (any number).
     data, molecules, features, network, split, optimization, neutral, evaluation : section
         See the classes of the sections.
+    auxiliary : tuple of section
+        Other tables whose tasks the network learns along; a classification only.
     weights_dtype : {"float16", "float32"}
         Precision in which the weights are stored.
 
@@ -51,12 +54,19 @@ class Recipe(Section):
     optimization: OptimizationRecipe = OptimizationRecipe()
     neutral: NeutralRecipe = NeutralRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
+    auxiliary: tuple[AuxiliaryRecipe, ...] = ()
     weights_dtype: Literal["float16", "float32"] = "float32"
 
     @model_validator(mode="after")
-    def _draws_inactives_of_classes(self) -> Self:
+    def _does_not_contradict_itself(self) -> Self:
         if self.objective is Objective.REGRESSION and self.optimization.inactives_per_epoch is not None:
             raise ValueError("optimization.inactives_per_epoch is for classes; a regression has no inactives")
+        if self.objective is Objective.REGRESSION and self.auxiliary:
+            raise ValueError("auxiliary tables are for classes; a regression takes none")
+        if len({auxiliary.name for auxiliary in self.auxiliary}) < len(self.auxiliary):
+            raise ValueError("an auxiliary table is named twice")
+        if self.data.name and self.data.name in {auxiliary.name for auxiliary in self.auxiliary}:
+            raise ValueError(f"{self.data.name} is the table itself; name other tables as auxiliary")
         return self
 
 
@@ -132,7 +142,8 @@ def parse_recipe(data: dict[str, Any], source: str = "recipe") -> Recipe:
         return Recipe.model_validate(data)
     except ValidationError as err:
         first = err.errors()[0]
-        where = [str(part) for part in first["loc"]]
+        # The place in a list of sections says less than the name of the key.
+        where = [part for part in first["loc"] if isinstance(part, str)]
         if first["type"] == "extra_forbidden":
             unknown = UnknownNameError("key", ".".join(where), _valid_keys(where[:-1]))
             raise UsageError(f"{source}: {unknown}") from err
@@ -160,6 +171,7 @@ def _valid_keys(section: list[str]) -> list[str]:
     prefix = ""
     for name in section:
         annotation = fields[name].annotation
+        annotation = next(iter(get_args(annotation)), annotation)  # of a list of sections, the section
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         fields, prefix = annotation.model_fields, f"{prefix}{name}."

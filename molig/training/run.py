@@ -33,6 +33,7 @@ from molig.model import (
     resolve_device,
     save_model,
 )
+from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
 from molig.training.cache import read_or_load
 from molig.training.checkpoint import CHECKPOINT_FILE
 from molig.training.dataset import TrainingData, file_digest
@@ -128,6 +129,7 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
     )
     digest = file_digest(request.source)
     parts = split(data.smiles, data.labels, recipe.split, objective=recipe.objective, given=data.given_parts)
+    auxiliaries = read_auxiliaries(recipe, data, parts)
     trainer = Trainer(
         recipe,
         schema,
@@ -136,13 +138,14 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
         validation=_part(data, parts, "validation"),
         device=device,
         fingerprint=_fingerprint(request, digest),
+        auxiliaries=auxiliaries,
     )
     _write_inputs(request, data, parts)
     checkpoint = request.output / CHECKPOINT_FILE
     if request.resume and checkpoint.exists():
         trainer.resume(checkpoint)
     trainer.fit(checkpoint, progress.epoch)
-    model = _finish(request, data, parts, trainer, digest)
+    model = _finish(request, data, parts, trainer, _provenance(request, data, parts, trainer, digest))
     checkpoint.unlink(missing_ok=True)
     return model
 
@@ -167,7 +170,7 @@ def _finish(
     data: TrainingData,
     parts: npt.NDArray[np.str_],
     trainer: Trainer,
-    digest: str,
+    provenance: Provenance,
 ) -> ScreeningModel:
     """Store the weights, measure the stored model, and write down what was measured."""
     schema = trainer.schema
@@ -180,7 +183,7 @@ def _finish(
         schema_hash=schema.hash,
         network=request.recipe.network,
         molecules=request.recipe.molecules,
-        training=_provenance(request, data, parts, trainer, digest),
+        training=provenance,
         weights_dtype=request.recipe.weights_dtype,
         known_limits=limits_of_training(request.recipe),
     )
@@ -238,6 +241,7 @@ def _provenance(
         n_validation=int((parts == "validation").sum()),
         n_test=int((parts == "test").sum()),
         n_test_in_train=count_copies_in_train(data.smiles, parts),
+        auxiliary=tuple(each.provenance() for each in trainer.auxiliaries),
         split=_split_description(request.recipe),
         seed=request.recipe.optimization.seed,
         epochs_run=trainer.progress.epoch,
@@ -273,7 +277,9 @@ def _command(request: TrainingRequest) -> str:
 
 
 def _fingerprint(request: TrainingRequest, digest: str) -> str:
-    text = json.dumps([digest, list(request.targets), request.recipe.model_dump(mode="json")])
+    recipe = request.recipe
+    digests = [digest, *auxiliary_digests(recipe)]
+    text = json.dumps([digests, list(request.targets), recipe.model_dump(mode="json")])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
 
+from molig.datasets import datasets
+from molig.errors import UnknownNameError
 from molig.features import FeatureSchema, preset
 
 
@@ -57,6 +59,34 @@ class DataRecipe(Section):
         if self.name and self.file:
             raise ValueError("data.name and data.file exclude each other")
         return self
+
+
+class AuxiliaryRecipe(Section):
+    """A public data set whose tasks the network learns along; the finished model does not have them.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set (``molig data list``).
+    targets : tuple of str
+        Label columns; default those of the data set.
+    inactives_per_epoch : int, optional
+        Molecules without any active label that an epoch sees, beside all actives. Default all.
+    """
+
+    name: str
+    targets: tuple[str, ...] = ()
+    inactives_per_epoch: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        if self.name not in datasets():
+            raise ValueError(str(UnknownNameError("data set", self.name, datasets())))
+        return self
+
+    def columns(self) -> tuple[str, ...]:
+        """Label columns."""
+        return self.targets or datasets()[self.name].targets
 
 
 class EvaluationRecipe(Section):

@@ -12,6 +12,7 @@ from rdkit import Chem, rdBase
 from scipy.sparse import csr_matrix
 
 from molig.model import ModelInfo, ScreeningModel
+from molig.training.auxiliary import read_auxiliaries
 from molig.training.checkpoint import CHECKPOINT_FILE
 from molig.training.loop import OnEpoch, Part, Trainer
 from molig.validation.baselines import Baseline
@@ -65,6 +66,7 @@ def run_network(
         validation=parts["validation"],
         device=device,
         fingerprint=f"{plan.fingerprint} fold {fold}",
+        auxiliaries=read_auxiliaries(plan.recipe, plan.data, plan.parts[fold]),
     )
     directory.mkdir(parents=True, exist_ok=True)
     checkpoint = directory / CHECKPOINT_FILE

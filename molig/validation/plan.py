@@ -15,6 +15,7 @@ from molig.errors import OutputError, UsageError
 from molig.features import FeatureSchema, Featurizer
 from molig.model import Objective
 from molig.training import LabelledTable, Recipe
+from molig.training.auxiliary import auxiliary_digests
 from molig.training.cache import read_or_load
 from molig.training.dataset import TrainingData, file_digest
 from molig.training.folds import deal_folds, fold_parts
@@ -56,7 +57,8 @@ class EvaluationPlan:
         """Digest of all that determines the results but the baselines asked for and the code."""
         recipe = self.recipe.model_dump(mode="json")
         recipe["evaluation"].pop("baselines")
-        text = json.dumps([self.digest, list(self.data.tasks), recipe])
+        digests = [self.digest, *auxiliary_digests(self.recipe)]
+        text = json.dumps([digests, list(self.data.tasks), recipe])
         return hashlib.sha256(text.encode()).hexdigest()
 
     def indices(self, fold: int, part: str) -> npt.NDArray[np.int64]:
