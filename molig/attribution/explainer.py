@@ -144,6 +144,21 @@ class Explainer:
         """
         return [only for (only,) in self._explain(molecules, all_tasks=False)]
 
+    def explain_molecules_all_tasks(self, molecules: Sequence[Molecule]) -> list[ByTask]:
+        """Explain every task of parsed molecules; see `explain_molecules` and `explain_all_tasks`.
+
+        Parameters
+        ----------
+        molecules : sequence of Molecule
+            Accepted by the model's parser.
+
+        Returns
+        -------
+        list of list of Explanation
+            One list per molecule, with one explanation per task.
+        """
+        return self._explain(molecules, all_tasks=True)
+
     def _explain(self, molecules: Sequence[Molecule], *, all_tasks: bool) -> list[ByTask]:
         """Of each molecule its one task, or all."""
         if not molecules:

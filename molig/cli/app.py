@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import molig
-from molig.cli import benchmark, data, demo, evaluate, explain, models, saturation, screen, train
+from molig.cli import audit, benchmark, data, demo, evaluate, explain, models, saturation, screen, train
 from molig.errors import MoligError
 
 _AFTER_CTRL_C = 130
@@ -28,6 +28,7 @@ app.command("screen")(screen.screen)
 app.command("explain")(explain.explain)
 app.command("saturation")(saturation.saturation)
 app.command("train")(train.train)
+app.command("audit")(audit.audit)
 app.command("evaluate")(evaluate.evaluate)
 app.command("models")(models.models)
 app.command("demo")(demo.demo)

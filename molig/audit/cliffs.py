@@ -1,0 +1,155 @@
+"""What two similar molecules share, and how attribution is divided between that and what differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from rdkit import Chem, rdBase
+from rdkit.Chem import rdFMCS
+
+from molig.attribution import Explanation
+from molig.audit.settings import ActivityPair
+
+FloatArray = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+
+TIMEOUT = 1
+"""Seconds after which the search for the common substructure of a pair is given up."""
+TIE = 1e-3
+"""Differences below this share of the unit (1 for probabilities) have no direction."""
+
+
+def with_rings(mol: Chem.Mol) -> Chem.Mol:
+    """The molecule with ring information, which standardisation may have dropped; on a copy if need be."""
+    try:
+        # RDKit would log that there is none.
+        with rdBase.BlockLogs():
+            mol.GetRingInfo().NumRings()
+    except RuntimeError:
+        mol = Chem.Mol(mol)
+        Chem.GetSymmSSSR(mol)
+    return mol
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Maximum common substructure of two molecules.
+
+    Parameters
+    ----------
+    first, second : array of int, shape (n_common,)
+        Matched atoms of the two, in the same order.
+    share : float
+        Matched atoms, as a share of the larger molecule's.
+    """
+
+    first: Index
+    second: Index
+    share: float
+
+
+def overlap(first: Chem.Mol, second: Chem.Mol) -> Overlap | None:
+    """Find the maximum common substructure: same elements, same bonds, ring atoms on ring atoms, whole rings.
+
+    Parameters
+    ----------
+    first, second : Mol
+        Sanitized molecules.
+
+    Returns
+    -------
+    Overlap or None
+        None if they share nothing, or the search took longer than `TIMEOUT`.
+
+    Examples
+    --------
+    >>> found = overlap(Chem.MolFromSmiles("CCO"), Chem.MolFromSmiles("CCN"))
+    >>> found.first.tolist(), round(found.share, 2)
+    ([0, 1], 0.67)
+    """
+    with rdBase.BlockLogs():
+        first, second = with_rings(first), with_rings(second)
+        result = rdFMCS.FindMCS(
+            [first, second],
+            timeout=TIMEOUT,
+            ringMatchesRingOnly=True,
+            completeRingsOnly=True,
+            bondCompare=rdFMCS.BondCompare.CompareOrderExact,
+        )
+        if result.canceled or not result.numAtoms or not result.smartsString:
+            return None
+        pattern = Chem.MolFromSmarts(result.smartsString)
+        atoms = [np.array(mol.GetSubstructMatch(pattern), dtype=np.int64) for mol in (first, second)]
+    if len(atoms[0]) != len(atoms[1]) or not len(atoms[0]):
+        return None
+    return Overlap(*atoms, len(atoms[0]) / max(first.GetNumAtoms(), second.GetNumAtoms()))
+
+
+@dataclass(frozen=True)
+class Cliff:
+    """A pair of molecules, compared.
+
+    Parameters
+    ----------
+    pair : ActivityPair
+        The pair.
+    explained : (Explanation, Explanation)
+        Of its two molecules.
+    common : Overlap
+        What they share.
+    unit : float
+        1 for probabilities, the spread of values of a regression.
+    """
+
+    pair: ActivityPair
+    explained: tuple[Explanation, Explanation]
+    common: Overlap
+    unit: float
+
+    @property
+    def changed(self) -> tuple[Index, Index]:
+        """Atoms outside the common substructure."""
+        first, second = self.explained
+        return (
+            np.setdiff1d(np.arange(first.mol.GetNumAtoms()), self.common.first),
+            np.setdiff1d(np.arange(second.mol.GetNumAtoms()), self.common.second),
+        )
+
+    @property
+    def attribution_difference(self) -> float:
+        """Attribution of the changed atoms of the first molecule minus that of the second's."""
+        atoms = self.changed
+        sums = [float(e.atom_scores[a].sum()) for e, a in zip(self.explained, atoms, strict=True)]
+        return sums[0] - sums[1]
+
+    @property
+    def score_difference(self) -> float:
+        """Score of the first molecule minus that of the second."""
+        return self.explained[0].score - self.explained[1].score
+
+    def direction(self) -> float:
+        """1 if attribution has the sign of the difference in activity, 0 if not, 0.5 without a direction."""
+        return _agree(self.attribution_difference, self.pair.difference, self.unit)
+
+    def ordered(self) -> float:
+        """The same for the scores."""
+        return _agree(self.score_difference, self.pair.difference, self.unit)
+
+    def faithful(self) -> float:
+        """1 if attribution has the sign of the difference of scores, 0 if not, NaN where scores are equal."""
+        if abs(self.score_difference) < TIE * self.unit:
+            return float("nan")
+        return _agree(self.attribution_difference, self.score_difference, self.unit)
+
+    def common_atoms(self) -> tuple[FloatArray, FloatArray]:
+        """Scores of the matched atoms in both molecules."""
+        first, second = self.explained
+        return first.atom_scores[self.common.first], second.atom_scores[self.common.second]
+
+
+def _agree(value: float, truth: float, unit: float) -> float:
+    if abs(value) < TIE * unit:
+        return 0.5
+    return float((value > 0) == (truth > 0))

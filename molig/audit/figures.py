@@ -1,0 +1,224 @@
+"""Plots of audits: small, self-contained SVG in one style."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from molig.audit.findings import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica", "sans-serif"],
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.axisbelow": True,
+    "text.parse_math": False,
+    "svg.fonttype": "none",
+}
+_SIZE = (5.2, 3.1)
+_MOST_NAMED = 7
+_BINS = 40
+
+
+def draw(title: str, fill: Callable[[Axes], object], size: tuple[float, float] = _SIZE) -> Figure:
+    """Draw a plot with matplotlib, in the style of audits.
+
+    Parameters
+    ----------
+    title : str
+        What it shows; also the title above the axes.
+    fill : callable
+        Draws into the axes it is given.
+    size : (float, float)
+        Width and height in inches.
+
+    Returns
+    -------
+    Figure
+        The same contents give the same text.
+
+    Examples
+    --------
+    >>> draw("A line", lambda axes: axes.plot([0, 1], [0, 1])).svg[:4]
+    '<svg'
+    """
+    import matplotlib as mpl  # noqa: PLC0415 - takes long to load
+    from matplotlib.figure import Figure as Canvas  # noqa: PLC0415
+
+    buffer = io.StringIO()
+    with mpl.rc_context(_STYLE | {"svg.hashsalt": title}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+        figure = Canvas(figsize=size, layout="constrained")
+        axes = figure.subplots()
+        axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold")
+        fill(axes)
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "molig"})
+    text = buffer.getvalue()
+    return Figure(title, text[text.index("<svg") :].strip())
+
+
+def histogram(
+    series: Mapping[str, npt.ArrayLike], title: str, label: str, *, counted: str = "molecules"
+) -> Figure:
+    """Draw distributions, one outline per series.
+
+    Parameters
+    ----------
+    series : mapping of str to array-like of float
+        Values by name; non-finite ones are left out.
+    title, label : str
+        Title of the plot and of its horizontal axis.
+    counted : str
+        What is counted, the title of the vertical axis.
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> histogram({"a": [0.1, 0.2, 0.2]}, "Three values", "value").title
+    'Three values'
+    """
+    finite = {name: _finite(values) for name, values in series.items()}
+    everything = np.concatenate([*finite.values(), np.empty(0)])
+    low, high = (float(everything.min()), float(everything.max())) if len(everything) else (0.0, 1.0)
+    margin = max(high - low, 1e-3 * max(abs(high), abs(low)), 1e-9) * 0.02
+    edges = np.linspace(low - margin, high + margin, _BINS + 1)
+
+    def fill(axes: Axes) -> None:
+        for place, (name, values) in enumerate(finite.items()):
+            counts, _ = np.histogram(values, edges)
+            axes.stairs(counts, edges, color=_COLORS[place % len(_COLORS)], label=name, alpha=0.85)
+        axes.set_xlabel(label)
+        axes.set_ylabel(counted)
+        _legend(axes, len(finite))
+
+    return draw(title, fill)
+
+
+def scatter(
+    x: npt.ArrayLike, y: npt.ArrayLike, title: str, labels: tuple[str, str], *, most: int = 2000
+) -> Figure:
+    """Draw points.
+
+    Parameters
+    ----------
+    x, y : array-like of float, shape (n,)
+        Coordinates.
+    title : str
+        Title of the plot.
+    labels : (str, str)
+        Titles of the axes.
+    most : int
+        Points drawn; of more, evenly spaced ones.
+
+    Returns
+    -------
+    Figure
+    """
+    left, right = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    chosen = np.unique(np.linspace(0, max(len(left) - 1, 0), min(most, max(len(left), 1))).astype(int))[
+        : len(left)
+    ]
+
+    def fill(axes: Axes) -> None:
+        axes.scatter(left[chosen], right[chosen], s=7, color=_COLORS[0], alpha=0.45, linewidths=0)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+
+    return draw(title, fill)
+
+
+def bars(values: Mapping[str, float], title: str, label: str, *, reference: float | None = None) -> Figure:
+    """Draw horizontal bars, from top to bottom in the order given.
+
+    Parameters
+    ----------
+    values : mapping of str to float
+        Length by name.
+    title, label : str
+        Title of the plot and of its horizontal axis.
+    reference : float, optional
+        Where to draw a dashed line.
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> bars({"a": 1.0, "b": -0.5}, "Two bars", "length").title
+    'Two bars'
+    """
+    names, lengths = list(values), [value if np.isfinite(value) else 0.0 for value in values.values()]
+
+    def fill(axes: Axes) -> None:
+        places = np.arange(len(names))
+        axes.barh(places, lengths, color=[_COLORS[0] if v >= 0 else _COLORS[1] for v in lengths], height=0.7)
+        axes.set_yticks(places, names, fontsize=8)
+        axes.invert_yaxis()
+        axes.axvline(0, color="#555555", linewidth=0.8)
+        if reference is not None:
+            axes.axvline(reference, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)))
+        axes.set_xlabel(label)
+
+    return draw(title, fill, (_SIZE[0], max(1.4, 0.9 + 0.2 * len(names))))
+
+
+def lines(
+    x: npt.ArrayLike, series: Mapping[str, npt.ArrayLike], title: str, labels: tuple[str, str]
+) -> Figure:
+    """Draw curves over a common horizontal axis.
+
+    Parameters
+    ----------
+    x : array-like of float, shape (n,)
+        Horizontal coordinates.
+    series : mapping of str to array-like of float, shape (n,)
+        Curves by name; non-finite points leave a gap.
+    title : str
+        Title of the plot.
+    labels : (str, str)
+        Titles of the axes.
+
+    Returns
+    -------
+    Figure
+    """
+    at = np.asarray(x, dtype=float)
+
+    def fill(axes: Axes) -> None:
+        for place, (name, values) in enumerate(series.items()):
+            heights = np.asarray(values, dtype=float)
+            axes.plot(at, heights, color=_COLORS[place % len(_COLORS)], label=name, linewidth=1.2)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        _legend(axes, len(series))
+
+    return draw(title, fill)
+
+
+def _legend(axes: Axes, n_series: int) -> None:
+    """Name the series, unless they are too many to be told apart by colour."""
+    if 1 < n_series <= _MOST_NAMED:
+        axes.legend(frameon=False, fontsize=8)
+    elif n_series > _MOST_NAMED:
+        axes.annotate(f"{n_series} tasks", (1, 1), xycoords="axes fraction", ha="right", va="top", fontsize=8)
+
+
+def _finite(values: npt.ArrayLike | Sequence[float]) -> npt.NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64).ravel()
+    return array[np.isfinite(array)]

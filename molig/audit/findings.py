@@ -1,0 +1,203 @@
+"""What an audit says: findings with evidence, and what each check measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from molig.errors import UsageError
+
+
+class Severity(StrEnum):
+    """How bad a finding is.
+
+    Examples
+    --------
+    >>> Severity.ERROR.rank > Severity.WARNING.rank > Severity.INFO.rank
+    True
+    """
+
+    INFO = "info"
+    """Worth knowing; nothing to repair."""
+
+    WARNING = "warning"
+    """Scores or explanations may mislead; look before relying on them."""
+
+    ERROR = "error"
+    """Scores or explanations do mislead."""
+
+    @property
+    def rank(self) -> int:
+        """0 for info, 1 for warning, 2 for error."""
+        return list(Severity).index(self)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A molecule that shows what a finding says.
+
+    Parameters
+    ----------
+    id, smiles : str
+        As in the audited file.
+    note : str
+        What to see in it.
+    svg : str
+        Drawing, trusted markup; may be empty.
+    """
+
+    id: str
+    smiles: str
+    note: str = ""
+    svg: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Plain data, without the drawing."""
+        return {"id": self.id, "smiles": self.smiles, "note": self.note}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What proves a finding.
+
+    Parameters
+    ----------
+    numbers : mapping of str to number, str, list or mapping
+        Named figures; non-finite ones become None in `to_dict`.
+    features : sequence of str
+        Input columns or blocks by name, such as ``"pair.distance_within: 5"``.
+    molecules : sequence of Example
+        Molecules that show it.
+    """
+
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    features: Sequence[str] = ()
+    molecules: Sequence[Example] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "numbers": plain(self.numbers),
+            "features": list(self.features),
+            "molecules": [molecule.to_dict() for molecule in self.molecules],
+        }
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a user of the model should know.
+
+    Parameters
+    ----------
+    check : str
+        Name of the check that found it.
+    severity : Severity
+        How bad it is.
+    summary : str
+        One sentence that a chemist understands.
+    evidence : Evidence
+        What proves it.
+    advice : str
+        What to do about it.
+
+    Examples
+    --------
+    >>> found = Finding("baseline", Severity.ERROR, "The empty molecule scores 0.9.", advice="Train again.")
+    >>> found.to_dict()["severity"]
+    'error'
+    """
+
+    check: str
+    severity: Severity
+    summary: str
+    evidence: Evidence = field(default_factory=Evidence)
+    advice: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "check": self.check,
+            "severity": self.severity.value,
+            "summary": self.summary,
+            "evidence": self.evidence.to_dict(),
+            "advice": self.advice,
+        }
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot.
+
+    Parameters
+    ----------
+    title : str
+        What it shows.
+    svg : str
+        The drawing, trusted markup.
+    """
+
+    title: str
+    svg: str
+
+    def __post_init__(self) -> None:
+        if not self.svg.startswith("<svg"):
+            raise UsageError(f"figure {self.title!r}: svg must be an <svg> element (got {self.svg[:20]!r})")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check returns.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+        Empty where nothing is wrong.
+    measured : mapping of str to number, str, list or mapping
+        What was measured, whether or not something was found.
+    figures : sequence of Figure
+        Plots of it.
+    remark : str
+        One sentence about how it was measured, such as the sample.
+    """
+
+    findings: Sequence[Finding] = ()
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    figures: Sequence[Figure] = ()
+    remark: str = ""
+
+
+class NotApplicable(Exception):  # noqa: N818 - nothing is wrong
+    """Raised by a check that cannot be made here; the text says why."""
+
+
+def plain(value: Any) -> Any:
+    """Make JSON data of mappings, sequences, arrays and numbers; NaN and infinities become None.
+
+    Parameters
+    ----------
+    value : object
+        Nested mappings, sequences, arrays, numbers, strings.
+
+    Returns
+    -------
+    object
+
+    Examples
+    --------
+    >>> plain({"a": np.float64(0.5), "b": (np.nan, 1)})
+    {'a': 0.5, 'b': [None, 1]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    return value if isinstance(value, str | bool | int | None) else str(value)

@@ -1,0 +1,179 @@
+"""Making the checks, one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from molig.audit.findings import Evidence, Finding, NotApplicable, Outcome, Severity
+from molig.audit.registry import Check, choose_checks
+from molig.audit.subject import AuditSubject
+from molig.errors import MoligError
+
+OnCheck = Callable[[Check], object]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What became of one check.
+
+    Parameters
+    ----------
+    check : Check
+        The check.
+    outcome : Outcome
+        Its findings and measurements.
+    skipped : str
+        Why it could not be made; empty if it was.
+    failed : bool
+        Whether it broke off with an error; then its only finding says so.
+    seconds : float
+        Time it took.
+    """
+
+    check: Check
+    outcome: Outcome
+    skipped: str = ""
+    failed: bool = False
+    seconds: float = 0.0
+
+    @property
+    def status(self) -> str:
+        """``"failed"``, ``"skipped"``, the highest severity found, or ``"ok"``."""
+        if self.failed or self.skipped:
+            return "failed" if self.failed else "skipped"
+        worst = max(self.outcome.findings, key=lambda f: f.severity.rank, default=None)
+        return worst.severity.value if worst else "ok"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The result of an audit.
+
+    Parameters
+    ----------
+    subject : AuditSubject
+        What was audited.
+    results : sequence of CheckResult
+        One per check, in order.
+    source : str
+        Name of the file the molecules came from.
+    """
+
+    subject: AuditSubject
+    results: Sequence[CheckResult]
+    source: str = ""
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All findings, worst first."""
+        found = [finding for result in self.results for finding in result.outcome.findings]
+        return sorted(found, key=lambda finding: -finding.severity.rank)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a check broke off."""
+        return any(result.failed for result in self.results)
+
+    def count(self, severity: Severity) -> int:
+        """Number of findings of a severity.
+
+        Parameters
+        ----------
+        severity : Severity
+            Which.
+        """
+        return sum(finding.severity is severity for finding in self.findings)
+
+    def fails(self, threshold: Severity | None) -> bool:
+        """Whether there is a finding of at least this severity, or a check broke off.
+
+        Parameters
+        ----------
+        threshold : Severity, optional
+            Without one, only a check that broke off counts.
+        """
+        found = threshold is not None and any(f.severity.rank >= threshold.rank for f in self.findings)
+        return self.failed or found
+
+    def _repr_html_(self) -> str:
+        # Imported late: the pages are built on this module.
+        from molig.audit.html import audit_fragment  # noqa: PLC0415
+
+        return audit_fragment(self)
+
+
+def audit(
+    subject: AuditSubject,
+    *,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    source: str = "",
+    on_check: OnCheck | None = None,
+) -> Audit:
+    """Make checks of a model.
+
+    Parameters
+    ----------
+    subject : AuditSubject
+        Model, molecules, labels, settings.
+    only, skip : sequence of str
+        Names of checks to make, or not to make.
+    source : str
+        Name of the file the molecules came from, for the report.
+    on_check : callable, optional
+        Called with each check before it is made.
+
+    Returns
+    -------
+    Audit
+        A check that breaks off becomes a finding of severity "error"; the others are made all the same.
+
+    Raises
+    ------
+    UnknownNameError
+        For the name of an unknown check.
+
+    Examples
+    --------
+    >>> import molig
+    >>> from molig.audit import subject_of
+    >>> model = molig.load_model("tox21-w2n2-simple")
+    >>> found = audit(subject_of(model, ["CCO", "c1ccccc1O", "CC(=O)N"]), only=["baseline"])
+    >>> found.findings
+    []
+    """
+    results = []
+    for check in choose_checks(only, skip):
+        if on_check:
+            on_check(check)
+        results.append(_make(check, subject))
+    return Audit(subject, results, source)
+
+
+def _make(check: Check, subject: AuditSubject) -> CheckResult:
+    started = time.perf_counter()
+    details: dict[str, Any] = {}
+    try:
+        outcome = check.run(subject)
+    except NotApplicable as reason:
+        outcome, details = Outcome(), {"skipped": str(reason)}
+    except Exception as err:
+        # Whatever one check runs into, the others are made.
+        outcome, details = Outcome([_failure(check, err)]), {"failed": True}
+    return CheckResult(check, outcome, seconds=time.perf_counter() - started, **details)
+
+
+def _failure(check: Check, err: Exception) -> Finding:
+    reason = str(err) if isinstance(err, MoligError) else f"{type(err).__name__}: {err}"
+    return Finding(
+        check.name,
+        Severity.ERROR,
+        f"Check failed: {reason}",
+        Evidence({"error": type(err).__name__}),
+        f"Nothing is known about this aspect of the model. Run it alone with --only {check.name}, and report "
+        "the error if the input is in order.",
+    )

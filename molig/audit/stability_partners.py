@@ -1,0 +1,175 @@
+"""How far models of the same tasks, such as other seeds, agree about scores and atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import spearmanr
+
+from molig.attribution import Explanation
+from molig.audit.subject import AuditSubject, FloatArray, explain_molecules
+from molig.model import ScreeningModel
+from molig.molecules import Molecule, Record
+
+STRONG = 0.25
+"""An atom matters whose attribution is at least this share of its molecule's largest."""
+MATTERS = 0.1
+"""A molecule matters if one of the models moves it this far from the baseline (probability, or standard
+deviations of a regression): attributions of scores of nothing are noise."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of two models on one task.
+
+    Parameters
+    ----------
+    partner, task : str
+        Which.
+    score : float
+        Rank correlation of the scores; NaN if one of them does not vary.
+    atoms : array of float, shape (n_molecules,)
+        Rank correlation of the atom scores within each molecule that matters.
+    flipped, strong : array of int, shape (n_molecules,)
+        Atoms whose sign differs, among those that matter in the audited model.
+    molecules : array of int
+        Places of these molecules among those compared.
+    """
+
+    partner: str
+    task: str
+    score: float
+    atoms: FloatArray
+    flipped: npt.NDArray[np.int64]
+    strong: npt.NDArray[np.int64]
+    molecules: npt.NDArray[np.int64]
+
+    @property
+    def share_flipped(self) -> float:
+        """Share of the atoms that matter whose sign differs; NaN without such atoms."""
+        total = int(self.strong.sum())
+        return int(self.flipped.sum()) / total if total else float("nan")
+
+    @property
+    def median_atoms(self) -> float:
+        """Median rank correlation of atom scores; NaN without molecules."""
+        return float(np.median(self.atoms)) if len(self.atoms) else float("nan")
+
+    def numbers(self) -> dict[str, float]:
+        """For reports."""
+        return {
+            "score_correlation": self.score,
+            "atom_correlation": self.median_atoms,
+            "share_of_signs_flipped": self.share_flipped,
+            "n_molecules": len(self.atoms),
+            "n_atoms": int(self.strong.sum()),
+        }
+
+
+def rank_correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
+    """Spearman's rank correlation; NaN where one of them does not vary."""
+    x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(spearmanr(x, y).statistic)
+
+
+def sign_flips(first: FloatArray, second: FloatArray) -> tuple[int, int]:
+    """Atoms of one molecule whose attribution has the other sign, and atoms that matter in the first model.
+
+    Parameters
+    ----------
+    first, second : array of float, shape (n_atoms,)
+        Atom scores by the audited model and by its partner.
+
+    Returns
+    -------
+    (int, int)
+
+    Examples
+    --------
+    >>> sign_flips(np.array([1.0, -0.5, 0.01]), np.array([0.2, 0.3, -1.0]))
+    (1, 2)
+    """
+    strong = np.abs(first) >= STRONG * np.abs(first).max(initial=0.0)
+    strong &= first != 0
+    return int((strong & (first * second < 0)).sum()), int(strong.sum())
+
+
+def compare_partner(
+    subject: AuditSubject,
+    partner: ScreeningModel,
+    chosen: npt.NDArray[np.int64],
+    own: Sequence[dict[str, Explanation]],
+) -> list[Agreement]:
+    """Compare the audited model with another one of the same tasks.
+
+    Parameters
+    ----------
+    subject : AuditSubject
+        The audited model and its molecules.
+    partner : ScreeningModel
+        The other model; its own parser and features are used.
+    chosen : array of int
+        Places of the molecules whose attributions are compared.
+    own : sequence of dict
+        The audited model's explanations of them, by task.
+
+    Returns
+    -------
+    list of Agreement
+        One per audited task that the partner has too.
+    """
+    tasks = [task for task in subject.tasks if task in partner.tasks]
+    pairs = [(i, _read(partner, subject.molecules[place])) for i, place in enumerate(chosen)]
+    same = [
+        (i, other)
+        for i, other in pairs
+        if other is not None and other.mol.GetNumAtoms() == subject.molecules[chosen[i]].mol.GetNumAtoms()
+    ]
+    if not tasks or not same:
+        return []
+    theirs = explain_molecules(partner, [other for _, other in same], tasks)
+    return [_agreement(subject, partner.name, task, [i for i, _ in same], (own, theirs)) for task in tasks]
+
+
+def _agreement(
+    subject: AuditSubject,
+    name: str,
+    task: str,
+    places: list[int],
+    explained: tuple[Sequence[dict[str, Explanation]], Sequence[dict[str, Explanation]]],
+) -> Agreement:
+    own, theirs = explained
+    # What counts as a change is a share of the spread where values have a unit.
+    unit = float(subject.scores[:, subject.column(task)].std()) if subject.is_regression else 1.0
+    pairs = [(own[i][task], other[task]) for i, other in zip(places, theirs, strict=True)]
+    atoms, flips, strong, kept = [], [], [], []
+    for place, (mine, other) in zip(places, pairs, strict=True):
+        change = max(abs(mine.score - mine.baseline_score), abs(other.score - other.baseline_score))
+        correlation = rank_correlation(mine.atom_scores, other.atom_scores)
+        if change < MATTERS * unit or not np.isfinite(correlation):
+            continue
+        flipped, counted = sign_flips(mine.atom_scores, other.atom_scores)
+        atoms.append(correlation)
+        flips.append(flipped)
+        strong.append(counted)
+        kept.append(place)
+    score = rank_correlation([mine.score for mine, _ in pairs], [other.score for _, other in pairs])
+    return Agreement(
+        name,
+        task,
+        score,
+        np.array(atoms),
+        np.array(flips, dtype=np.int64),
+        np.array(strong, dtype=np.int64),
+        np.array(kept, dtype=np.int64),
+    )
+
+
+def _read(partner: ScreeningModel, molecule: Molecule) -> Molecule | None:
+    found, _ = partner.parser.parse_many([Record(molecule.row, molecule.id, molecule.smiles)])
+    return found[0] if found else None

@@ -1,0 +1,253 @@
+"""What is audited: a model on molecules, with everything that several checks need computed once."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from molig.attribution import Explainer, Explanation
+from molig.audit.findings import NotApplicable
+from molig.audit.settings import AuditSettings
+from molig.errors import InputError, UsageError
+from molig.features import PackedGraphs
+from molig.model import Objective, ScreeningModel
+from molig.molecules import Molecule, Rejection
+
+FloatArray = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+Progress = Callable[[int], object]
+
+# Molecules that are explained together.
+_GROUP = 64
+
+
+@dataclass(frozen=True)
+class AuditSubject:
+    """A model and the molecules it is audited with.
+
+    Parameters
+    ----------
+    model : ScreeningModel
+        The model.
+    molecules : sequence of Molecule
+        Accepted by the model's parser.
+    labels : array of float, shape (n_mols, n_tasks), optional
+        1 active, 0 inactive, or values of a regression; NaN not measured. In the order of the model's tasks.
+    settings : AuditSettings
+        Seeds, samples, partners.
+    rejections : sequence of Rejection
+        Rows of the file that are not among the molecules.
+    progress : callable, optional
+        Called with the number of molecules explained since the last call.
+
+    Raises
+    ------
+    InputError
+        If there is no molecule.
+    UsageError
+        For an unknown task, or labels of another shape.
+    """
+
+    model: ScreeningModel
+    molecules: Sequence[Molecule]
+    labels: FloatArray | None = None
+    settings: AuditSettings = field(default_factory=AuditSettings)
+    rejections: Sequence[Rejection] = ()
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        if not self.molecules:
+            raise InputError("there is no molecule to audit the model with")
+        for task in self.settings.tasks:
+            self.model.task_index(task)
+        expected = (len(self.molecules), len(self.model.tasks))
+        if self.labels is not None and self.labels.shape != expected:
+            raise UsageError(f"labels must have shape {expected} (got {self.labels.shape})")
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks audited, in the model's order."""
+        chosen = self.settings.tasks
+        return tuple(task for task in self.model.tasks if not chosen or task in chosen)
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the model predicts values, not classes."""
+        return self.model.objective is Objective.REGRESSION
+
+    def rng(self, check: str) -> np.random.Generator:
+        """Random numbers of a check, the same whichever other checks are made.
+
+        Parameters
+        ----------
+        check : str
+            Name of the check.
+        """
+        return np.random.default_rng([self.settings.seed, zlib.crc32(check.encode())])
+
+    @cached_property
+    def graphs(self) -> PackedGraphs:
+        """The molecules, featurized."""
+        return self.model.featurize([molecule.mol for molecule in self.molecules])
+
+    @cached_property
+    def logits(self) -> FloatArray:
+        """Logits, or values of a regression; shape (n_mols, n_tasks), all tasks of the model."""
+        return self.model.logits(self.graphs)
+
+    @cached_property
+    def scores(self) -> FloatArray:
+        """Probabilities, or values of a regression; shape (n_mols, n_tasks), all tasks of the model."""
+        return self.logits if self.is_regression else probabilities(self.logits)
+
+    @cached_property
+    def baseline_logits(self) -> FloatArray:
+        """Logits (values) of the zero baselines: each molecule's graph without features."""
+        return self.model.logits(self.graphs, np.zeros(len(self.molecules), dtype=np.float32))
+
+    @cached_property
+    def sample(self) -> Index:
+        """Molecules that are explained, ascending.
+
+        All, or as many as the settings allow: half of them, if there are so many, active in some task
+        (or, without labels, above a score of 0.5), the others at random.
+        """
+        n, most = len(self.molecules), self.settings.max_explained
+        if n <= most:
+            return np.arange(n)
+        rng = self.rng("sample")
+        active = np.flatnonzero(self._active)
+        first = rng.permutation(active)[: most // 2]
+        rest = rng.permutation(np.setdiff1d(np.arange(n), first))[: most - len(first)]
+        return np.sort(np.concatenate([first, rest]))
+
+    @cached_property
+    def explanations(self) -> list[dict[str, Explanation]]:
+        """Explanations of the molecules of `sample`, by task; default options of `Explainer`."""
+        return self.explain(self.sample)
+
+    def explain(
+        self, chosen: npt.ArrayLike, *, model: ScreeningModel | None = None, **options: Any
+    ) -> list[dict[str, Explanation]]:
+        """Explain molecules for all audited tasks.
+
+        Parameters
+        ----------
+        chosen : array-like of int
+            Places of the molecules.
+        model : ScreeningModel, optional
+            Another model of the same tasks and molecules; default the audited one.
+        **options
+            Of `Explainer`, such as ``target``.
+
+        Returns
+        -------
+        list of dict
+            Task to explanation, one per molecule.
+        """
+        places = np.asarray(chosen, dtype=np.int64)
+        molecules = [self.molecules[i] for i in places]
+        return explain_molecules(
+            model or self.model, molecules, self.tasks, progress=self.progress, **options
+        )
+
+    def require_labels(self) -> FloatArray:
+        """Return the labels of all tasks of the model.
+
+        Raises
+        ------
+        NotApplicable
+            If there are none.
+        """
+        if self.labels is None or not np.isfinite(self.labels).any():
+            raise NotApplicable("the molecules have no labels: columns named like the tasks of the model")
+        return self.labels
+
+    def column(self, task: str) -> int:
+        """Column of a task in `logits`, `scores` and `labels`.
+
+        Parameters
+        ----------
+        task : str
+            Task of the model.
+        """
+        return self.model.task_index(task)
+
+    @property
+    def _active(self) -> npt.NDArray[np.bool_]:
+        columns = [self.column(task) for task in self.tasks]
+        if self.is_regression:
+            return np.zeros(len(self.molecules), dtype=bool)
+        if self.labels is not None:
+            return np.asarray((self.labels[:, columns] == 1).any(axis=1))
+        return np.asarray((self.scores[:, columns] > 0.5).any(axis=1))
+
+
+def explain_molecules(
+    model: ScreeningModel,
+    molecules: Sequence[Molecule],
+    tasks: Sequence[str],
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> list[dict[str, Explanation]]:
+    """Explain molecules for several tasks, sharing forward passes where all tasks are asked for.
+
+    Parameters
+    ----------
+    model : ScreeningModel
+        The model.
+    molecules : sequence of Molecule
+        Accepted by the model's parser.
+    tasks : sequence of str
+        Tasks of the model.
+    progress : callable, optional
+        Called with the number of molecules done since the last call.
+    **options
+        Of `Explainer`.
+
+    Returns
+    -------
+    list of dict
+        Task to explanation, one per molecule.
+    """
+    found: list[dict[str, Explanation]] = [{} for _ in molecules]
+    every = set(tasks) == set(model.tasks)
+    asked = [None] if every else list(tasks)
+    explainers = [Explainer(model, task=task, **options) for task in asked]
+    for start in range(0, len(molecules), _GROUP):
+        group = molecules[start : start + _GROUP]
+        for explainer in explainers:
+            for place, explained in enumerate(_explain(explainer, group, every), start):
+                found[place] |= {one.task: one for one in explained}
+        if progress:
+            progress(len(group))
+    return found
+
+
+def _explain(explainer: Explainer, group: Sequence[Molecule], every: bool) -> list[list[Explanation]]:
+    if every:
+        return explainer.explain_molecules_all_tasks(group)
+    return [[one] for one in explainer.explain_molecules(group)]
+
+
+def probabilities(logits: FloatArray) -> FloatArray:
+    """Logistic function.
+
+    Parameters
+    ----------
+    logits : array of float
+        Any shape.
+
+    Returns
+    -------
+    array of float
+        The same shape.
+    """
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))

@@ -1,0 +1,219 @@
+"""`molig audit`: findings about a model, with evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molig.cli.console import Reporter, count_rows, print_table, use_threads
+from molig.cli.options import (
+    DeviceOption,
+    FormatOption,
+    IdColumnOption,
+    ModelOption,
+    QuietOption,
+    SmilesColumnOption,
+    ThreadsOption,
+)
+from molig.errors import UsageError
+
+if TYPE_CHECKING:
+    from molig.audit import Audit, AuditSettings, AuditSubject, Check, LabelledFile
+    from molig.model import ScreeningModel
+
+
+def _list(wanted: bool) -> None:
+    if not wanted:
+        return
+    from molig.audit import available_checks
+
+    rows = [[check.name, check.title, check.question] for check in available_checks().values()]
+    print_table(["check", "title", "asks"], rows)
+    raise typer.Exit
+
+
+def audit(
+    model: ModelOption,
+    source: Annotated[
+        str | None,
+        typer.Option("-i", "--input", help="Molecules, perhaps labelled; default: what training held out."),
+    ] = None,
+    output: Annotated[
+        list[Path] | None, typer.Option("-o", "--output", help="Report: .html, .json or .md; repeatable.")
+    ] = None,
+    only: Annotated[str | None, typer.Option("--only", help="Checks to make, joined by commas.")] = None,
+    skip: Annotated[str | None, typer.Option("--skip", help="Checks not to make.")] = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option("--fail-on", help="Exit with 1 at findings of this severity: warning or error."),
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="Task to audit, repeatable; default: all.")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="TASK=COLUMN, where labels are not in a column called like the task."),
+    ] = None,
+    compare: Annotated[
+        list[str] | None, typer.Option("--compare", help="Model for the same tasks, such as another seed.")
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option("--pairs", help="Activity cliffs: smiles_a, smiles_b, difference, task.")
+    ] = None,
+    max_molecules: Annotated[int, typer.Option("--max-molecules", help="Audit at most this many.")] = 5000,
+    max_explained: Annotated[int, typer.Option("--max-explained", help="Explain at most this many.")] = 500,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of samples and random weights.")] = 0,
+    card: Annotated[bool, typer.Option("--card", help="State the result on the model's card.")] = False,
+    list_checks: Annotated[
+        bool,
+        typer.Option("--list", help="List the checks and stop.", is_eager=True, callback=_list),
+    ] = False,
+    smiles_column: SmilesColumnOption = None,
+    id_column: IdColumnOption = None,
+    file_format: FormatOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+    quiet: QuietOption = False,
+) -> None:
+    """Find features and behaviours of a model that should not be believed, with molecules and numbers.
+
+    Exit code 1 at findings of the severity of --fail-on, or if a check breaks off.
+    """
+    use_threads(threads)
+    reporter = Reporter(quiet)
+    from molig.audit import AuditSettings, Severity, check_audit_output, choose_checks
+    from molig.model import load_model
+
+    threshold = _severity(fail_on)
+    names = tuple(_names(only)), tuple(_names(skip))
+    n_checks = len(choose_checks(*names))
+    files = [check_audit_output(path) for path in output or []]
+    loaded = load_model(model, device)
+    settings = AuditSettings(
+        max_molecules=max_molecules,
+        max_explained=max_explained,
+        seed=seed,
+        tasks=tuple(task or ()),
+        partners=tuple(load_model(name, device) for name in compare or ()),
+    )
+    file, where = _file(model, source, label, (smiles_column, id_column, file_format))
+    subject = _read(loaded, file, settings, pairs, reporter)
+    result = _run(subject, names, where, n_checks, reporter)
+    from molig.audit import attach_audit, write_audit
+
+    for path in files:
+        reporter.info(f"report: {write_audit(result, path)}")
+    if card:
+        attach_audit(result, model)
+    _print(result, reporter)
+    if result.fails(Severity(threshold) if threshold else None):
+        raise typer.Exit(1)
+
+
+def _severity(name: str | None) -> str | None:
+    from molig.errors import UnknownNameError
+
+    if name is not None and name not in ("warning", "error"):
+        raise UnknownNameError("severity", name, ["warning", "error"])
+    return name
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _file(
+    model: str,
+    source: str | None,
+    label: list[str] | None,
+    columns: tuple[str | None, str | None, str | None],
+) -> tuple[LabelledFile, str]:
+    """The molecules to audit with, and what to call them."""
+    from molig.audit import LabelledFile, held_out_file
+
+    labels = {}
+    for text in label or ():
+        task, separator, column = text.rpartition("=")
+        if not separator or not task or not column:
+            raise UsageError(f"--label expects TASK=COLUMN (got {text!r})")
+        labels[task] = column
+    if source is None:
+        if labels or any(columns):
+            raise UsageError("--label and columns belong to a file: name it with --input")
+        file, part = held_out_file(model)
+        return file, f"the {part} part of {Path(file.source).name}"
+    name = "standard input" if source == "-" else Path(source).name
+    return LabelledFile(source, labels, *columns), name
+
+
+def _read(
+    model: ScreeningModel, file: LabelledFile, settings: AuditSettings, pairs: Path | None, reporter: Reporter
+) -> AuditSubject:
+    from dataclasses import replace
+
+    from molig.audit import read_subject
+
+    if pairs is not None:
+        from molig.audit import read_pairs
+
+        settings = replace(settings, pairs=tuple(read_pairs(pairs, model)))
+    total = None if str(file.source) == "-" or file.rows is not None else count_rows(Path(file.source))
+    with reporter.progress("reading", total or (len(file.rows) if file.rows else None)) as advance:
+        subject = read_subject(model, file, settings, advance)
+    if subject.rejections:
+        first = subject.rejections[0]
+        reporter.warning(
+            f"{len(subject.rejections)} rows cannot be scored (first: row {first.row}: {first.reason})"
+        )
+    return subject
+
+
+def _run(
+    subject: AuditSubject,
+    names: tuple[tuple[str, ...], tuple[str, ...]],
+    where: str,
+    n_checks: int,
+    reporter: Reporter,
+) -> Audit:
+    from dataclasses import replace
+
+    from molig.audit import audit as run
+
+    with reporter.progress("auditing", n_checks, unit="checks") as advance:
+        made = iter(range(n_checks + 1))
+
+        def tell(check: Check) -> None:
+            advance(min(next(made), 1))
+            reporter.info(f"{check.name}: {check.question}")
+
+        found = run(replace(subject), only=names[0], skip=names[1], source=where, on_check=tell)
+        advance(1)
+    return found
+
+
+def _print(result: Audit, reporter: Reporter) -> None:
+    from molig.audit import verdict
+
+    rows = [
+        [
+            r.check.name,
+            r.status,
+            str(len(r.outcome.findings)),
+            f"{r.seconds:.1f}",
+            r.skipped or _first(r.outcome),
+        ]
+        for r in result.results
+    ]
+    title = f"Audit of {result.subject.model.name} with {result.source}"
+    print_table(["check", "result", "findings", "seconds", "what"], rows, title=title)
+    reporter.info(verdict(result))
+
+
+def _first(outcome: object) -> str:
+    from molig.audit import Outcome
+
+    if not isinstance(outcome, Outcome) or not outcome.findings:
+        return ""
+    return max(outcome.findings, key=lambda finding: finding.severity.rank).summary

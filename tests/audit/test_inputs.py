@@ -1,0 +1,94 @@
+"""Molecules and labels from files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from molig.audit import AuditSettings, LabelledFile, held_out_file, read_subject
+from molig.errors import InputError, UnknownNameError, UsageError
+
+
+@pytest.fixture
+def write(tmp_path):
+    def run(text, name="a.csv"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return run
+
+
+def test_labels_come_from_columns_called_like_tasks(small_model, write):
+    path = write("smiles,nitrogen,other\nCCN,1,5\nnonsense,1,5\nCCO,0,5\nC,,\n")
+    subject = read_subject(small_model, LabelledFile(path))
+    np.testing.assert_array_equal(subject.labels, [[1, np.nan], [0, np.nan], [np.nan, np.nan]])
+    assert [rejection.row for rejection in subject.rejections] == [2]
+
+
+def test_columns_of_other_names(small_model, write):
+    path = write("smiles,amine,CO\nCCN,1,True\nCC=O,0,\n")
+    subject = read_subject(small_model, LabelledFile(path, {"nitrogen": "amine", "carbonyl": "CO"}))
+    np.testing.assert_array_equal(subject.labels, [[1, 1], [0, np.nan]])
+
+
+def test_no_label_columns(small_model, write):
+    assert read_subject(small_model, LabelledFile(write("CCN a\nCCO b\n", "a.smi"))).labels is None
+
+
+@pytest.mark.parametrize("value", ["2", "yes", "0.5"])
+def test_labels_that_are_none(small_model, write, value):
+    path = write(f"smiles,nitrogen\nCCN,1\nCCO,{value}\n")
+    with pytest.raises(InputError, match=f"row 2: column 'nitrogen' holds '?{value}'?; expected"):
+        read_subject(small_model, LabelledFile(path))
+
+
+def test_values_of_a_regression(small_regression, write):
+    subject = read_subject(small_regression, LabelledFile(write("smiles,mass\nCCN,45.08\nC,nan\n")))
+    np.testing.assert_array_equal(subject.labels, [[np.nan, 45.08], [np.nan, np.nan]])
+
+
+def test_what_is_refused(small_model, write):
+    path = write("smiles,nitrogen\nCCN,1\n")
+    with pytest.raises(UnknownNameError, match="'amine'"):
+        read_subject(small_model, LabelledFile(path, {"nitrogen": "amine"}))
+    with pytest.raises(UnknownNameError, match="task"):
+        read_subject(small_model, LabelledFile(path, {"amine": "nitrogen"}))
+    with pytest.raises(InputError, match=r"bad\.csv: none of the 1 molecules can be used"):
+        read_subject(small_model, LabelledFile(write("smiles\nnonsense\n", "bad.csv")))
+    with pytest.raises(InputError, match="there is no molecule"):
+        read_subject(small_model, LabelledFile(path, rows=frozenset()))
+
+
+@pytest.mark.parametrize(("most", "actives"), [(40, 10), (12, 6), (60, 10), (4, 2)])
+def test_a_sample_of_many_rows_is_half_active(small_model, tmp_path, most, actives):
+    smiles = ["C" * n for n in range(1, 51)]
+    frame = pd.DataFrame({"smiles": smiles, "nitrogen": [int(n >= 40) for n in range(50)]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    settings = AuditSettings(max_molecules=most)
+    subject, again = (read_subject(small_model, LabelledFile(tmp_path / "a.csv"), settings) for _ in range(2))
+    assert len(subject.molecules) == min(most, 50)
+    assert int(np.nansum(subject.labels[:, 0])) == actives
+    rows = [molecule.row for molecule in subject.molecules]
+    assert rows == sorted(set(rows)) == [molecule.row for molecule in again.molecules]
+
+
+def test_held_out_rows_of_a_model(small_model_dir, small_model):
+    file, part = held_out_file(small_model_dir, small_model_dir.parent / "labelled.csv")
+    split = pd.read_csv(small_model_dir / "split.csv")
+    subject = read_subject(small_model, file)
+    assert part == "test"
+    assert [m.row for m in subject.molecules] == split.row[split.part == "test"].tolist()
+    assert np.isfinite(subject.labels).all()
+
+
+def test_models_that_do_not_tell_what_they_held_out(small_model_dir, tmp_path):
+    for name in ("model.json", "weights.safetensors"):
+        (tmp_path / name).write_bytes((small_model_dir / name).read_bytes())
+    with pytest.raises(UsageError, match="give molecules with --input"):
+        held_out_file(tmp_path)
+    (tmp_path / "recipe.toml").write_text("")
+    (tmp_path / "split.csv").write_text("a\n1\n")
+    with pytest.raises(InputError, match="damaged"):
+        held_out_file(tmp_path, tmp_path)
