@@ -17,6 +17,7 @@ from molig.audit.held_out import held_out_file
 from molig.audit.html import audit_html
 from molig.audit.inputs import LabelledFile, read_subject, subject_of
 from molig.audit.markdown import audit_markdown
+from molig.audit.pairs import read_pairs
 from molig.audit.registry import Check, available_checks, choose_checks, register, unregister
 from molig.audit.run import Audit, CheckResult, audit
 from molig.audit.settings import ActivityPair, AuditSettings
@@ -48,6 +49,7 @@ __all__ = [
     "check_audit_output",
     "choose_checks",
     "held_out_file",
+    "read_pairs",
     "read_subject",
     "register",
     "subject_of",

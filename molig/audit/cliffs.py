@@ -19,6 +19,8 @@ TIMEOUT = 1
 """Seconds after which the search for the common substructure of a pair is given up."""
 TIE = 1e-3
 """Differences below this share of the unit (1 for probabilities) have no direction."""
+SLIGHT = 0.05
+"""Nor has attribution that accounts for less than this share of the difference of scores."""
 
 
 def with_rings(mol: Chem.Mol) -> Chem.Mol:
@@ -84,7 +86,7 @@ def overlap(first: Chem.Mol, second: Chem.Mol) -> Overlap | None:
         atoms = [np.array(mol.GetSubstructMatch(pattern), dtype=np.int64) for mol in (first, second)]
     if len(atoms[0]) != len(atoms[1]) or not len(atoms[0]):
         return None
-    return Overlap(*atoms, len(atoms[0]) / max(first.GetNumAtoms(), second.GetNumAtoms()))
+    return Overlap(atoms[0], atoms[1], len(atoms[0]) / max(first.GetNumAtoms(), second.GetNumAtoms()))
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,8 @@ class Cliff:
 
     @property
     def attribution_difference(self) -> float:
-        """Attribution of the changed atoms of the first molecule minus that of the second's."""
-        atoms = self.changed
-        sums = [float(e.atom_scores[a].sum()) for e, a in zip(self.explained, atoms, strict=True)]
+        """Attribution of what is changed in the first molecule minus that in the second."""
+        sums = [changed_attribution(e, a) for e, a in zip(self.explained, self.changed, strict=True)]
         return sums[0] - sums[1]
 
     @property
@@ -131,17 +132,21 @@ class Cliff:
 
     def direction(self) -> float:
         """1 if attribution has the sign of the difference in activity, 0 if not, 0.5 without a direction."""
-        return _agree(self.attribution_difference, self.pair.difference, self.unit)
+        return _agree(self.attribution_difference, self.pair.difference, self._least)
 
     def ordered(self) -> float:
         """The same for the scores."""
-        return _agree(self.score_difference, self.pair.difference, self.unit)
+        return _agree(self.score_difference, self.pair.difference, TIE * self.unit)
 
     def faithful(self) -> float:
         """1 if attribution has the sign of the difference of scores, 0 if not, NaN where scores are equal."""
         if abs(self.score_difference) < TIE * self.unit:
             return float("nan")
-        return _agree(self.attribution_difference, self.score_difference, self.unit)
+        return _agree(self.attribution_difference, self.score_difference, self._least)
+
+    @property
+    def _least(self) -> float:
+        return max(TIE * self.unit, SLIGHT * abs(self.score_difference))
 
     def common_atoms(self) -> tuple[FloatArray, FloatArray]:
         """Scores of the matched atoms in both molecules."""
@@ -149,7 +154,18 @@ class Cliff:
         return first.atom_scores[self.common.first], second.atom_scores[self.common.second]
 
 
-def _agree(value: float, truth: float, unit: float) -> float:
-    if abs(value) < TIE * unit:
+def changed_attribution(explanation: Explanation, atoms: Index) -> float:
+    """Attribution of atoms: their own features and all of every pair with one of them.
+
+    A bond to a changed atom is changed as a whole; half of it would be left with the atom that stays.
+    """
+    is_changed = np.zeros(explanation.mol.GetNumAtoms(), dtype=bool)
+    is_changed[atoms] = True
+    touched = is_changed[explanation.graph.pair_atoms].any(axis=1)
+    return float(explanation.own_atom_scores[is_changed].sum() + explanation.pair_scores[touched].sum())
+
+
+def _agree(value: float, truth: float, least: float) -> float:
+    if abs(value) < least:
         return 0.5
     return float((value > 0) == (truth > 0))

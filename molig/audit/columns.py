@@ -258,7 +258,7 @@ def dependent(
     table : ColumnTable
         The columns.
     chosen : sequence of int
-        Places of the columns to look at, and to explain them by.
+        Places of the columns to look at; they may follow from any others.
     rng : Generator
         Draws the rows, of very many.
     by_design : mapping of str to set of str
@@ -272,12 +272,13 @@ def dependent(
     rows = np.arange(len(table.values))
     if len(rows) > _MOST_ROWS:
         rows = np.sort(rng.permutation(rows)[:_MOST_ROWS])
-    found = []
+    values, found = table.values[rows], []
+    varied = np.flatnonzero(np.ptp(values, axis=0) > 0).tolist() if len(values) else []
     for column in chosen:
         block = table.columns[column].block
         excluded = by_design.get(block, frozenset()) | {block}
-        others = [other for other in chosen if table.columns[other].block not in excluded]
-        if others and len(rows) > 10 * len(others) and _follows(table.values[rows], column, others):
+        others = [other for other in varied if table.columns[other].block not in excluded]
+        if others and len(rows) > 10 * len(others) and _follows(values, column, others):
             found.append(column)
     return found
 

@@ -70,7 +70,7 @@ def find_fragments(mols: Sequence[Chem.Mol], fewest: int) -> list[Fragment]:
     --------
     >>> mols = [Chem.MolFromSmiles(smiles) for smiles in ("CCCl", "CCCCl", "CCC")]
     >>> [fragment.name for fragment in find_fragments(mols, 1)]
-    ['element Cl', 'halogens']
+    ['alkyl halides', 'element Cl']
     """
     found: dict[str, dict[int, set[int]]] = defaultdict(dict)
     for place, mol in enumerate(mols):
@@ -157,7 +157,7 @@ def ring_systems(mol: Chem.Mol) -> list[list[int]]:
             joined |= other
             systems.remove(other)
         systems.append(joined)
-    return [sorted(system) for system in systems]
+    return sorted(sorted(system) for system in systems)
 
 
 def brics_pieces(mol: Chem.Mol) -> list[list[int]]:

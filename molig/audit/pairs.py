@@ -14,7 +14,7 @@ from molig.audit.cliffs import with_rings
 from molig.audit.settings import ActivityPair
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import ScreeningModel
-from molig.molecules import Record, Rejection, read_records
+from molig.molecules import Record, read_records
 
 FIRST, SECOND, DIFFERENCE, TASK = "smiles_a", "smiles_b", "difference", "task"
 """Columns of a file of pairs."""
@@ -77,8 +77,7 @@ def _pair(path: str | Path, model: ScreeningModel, record: Record) -> ActivityPa
         raise InputError(f"{where}: {record.problem}")
     second = _text(record.fields.get(SECOND))
     for column, smiles in ((FIRST, record.smiles), (SECOND, second)):
-        (rejection,) = model.parser.parse_many([Record(record.row, record.id, smiles)])[1] or [None]
-        if isinstance(rejection, Rejection):
+        for rejection in model.parser.parse_many([Record(record.row, record.id, smiles)])[1]:
             raise InputError(f"{where}: {column} {smiles!r} cannot be used: {rejection.reason}")
     text = _text(record.fields.get(DIFFERENCE))
     try:

@@ -19,8 +19,10 @@ from molig.network import WeaveNet
 
 FloatArray = npt.NDArray[np.float64]
 
-# Points of Gauss-Legendre quadrature on the path: ranks need no more.
-_POINTS = 3
+# Midpoints on the path. Scores turn fast near the baseline: with a few points of a Gaussian rule their ranks
+# are wrong; with these the cosine to converged scores of the bundled models is 0.99. Trained model and copies
+# are treated alike, so that a layer without a part in the scores changes nothing at any number of points.
+_POINTS = 12
 # Scores that differ by less than this share of the largest are ties: rounding in single precision.
 _TIE = 1e-5
 
@@ -102,7 +104,7 @@ def redrawn(model: ScreeningModel, layers: Sequence[Layer], seed: int) -> Screen
 
 
 def atom_scores(model: ScreeningModel, graphs: PackedGraphs, tasks: Sequence[int]) -> list[FloatArray]:
-    """Integrated gradients of logits (values) from the zero baseline, by a fixed quadrature.
+    """Integrated gradients of logits (values) from the zero baseline, by a dozen points of the path.
 
     Parameters
     ----------
@@ -118,20 +120,21 @@ def atom_scores(model: ScreeningModel, graphs: PackedGraphs, tasks: Sequence[int
     list of array of float, shape (n_tasks, n_atoms)
         One per molecule: own features and half of each pair of every atom.
     """
-    nodes, weights = np.polynomial.legendre.leggauss(_POINTS)
     n_mols, n_tasks = len(graphs), len(tasks)
     molecules = np.repeat(np.arange(n_mols), n_tasks * _POINTS)
     outputs = np.tile(np.repeat(np.asarray(tasks, dtype=np.int64), _POINTS), n_mols)
-    scales = np.tile((nodes + 1) / 2, n_mols * n_tasks)
+    scales = np.tile((np.arange(_POINTS) + 0.5) / _POINTS, n_mols * n_tasks)
     found = model.relax(graphs).densities(molecules, scales, outputs)
     scores = []
     for m, graph in enumerate(graphs):
         rows = np.zeros((n_tasks, len(graph.atom_codes)))
         for t in range(n_tasks):
-            for p, weight in enumerate(weights / 2):
-                place = (m * n_tasks + t) * _POINTS + p
-                own, pairs = found.atoms[place].sum(axis=1), found.pairs[place].sum(axis=1)
-                rows[t] += weight * share_pairs(own, pairs, graph.pair_atoms)
+            at = slice((m * n_tasks + t) * _POINTS, (m * n_tasks + t + 1) * _POINTS)
+            own, pairs = (
+                np.mean([rates.sum(axis=1) for rates in level[at]], axis=0)
+                for level in (found.atoms, found.pairs)
+            )
+            rows[t] = share_pairs(own, pairs, graph.pair_atoms)
         scores.append(rows)
     return scores
 
@@ -157,26 +160,37 @@ def rank_correlations(first: FloatArray, second: FloatArray) -> tuple[float, flo
     return _spearman(first, second), _spearman(np.abs(first), np.abs(second))
 
 
-def correlation(first: FloatArray, second: FloatArray) -> float:
-    """Pearson's correlation of scores, up to rounding.
+def likeness(first: FloatArray, second: FloatArray) -> tuple[float, float, float, float]:
+    """Compare scores of the same atoms in four ways.
 
     Parameters
     ----------
     first, second : array of float, shape (n,)
-        Scores of the same atoms.
+        Scores.
 
     Returns
     -------
-    float
-        0 where only one of the two is constant, NaN where the first is.
+    signed, magnitudes : float
+        As of `rank_correlations`.
+    linear : float
+        Pearson's correlation; 0 where only the second are constant, NaN where the first are.
+    cosine : float
+        Of the angle between them: 1 where they are the same but for a common factor. 0 if the second are
+        nought, NaN if the first are.
     """
-    left, right = first - first.mean(), second - second.mean()
-    left_norm, right_norm = float(np.linalg.norm(left)), float(np.linalg.norm(right))
-    if not left_norm > _TIE * np.abs(first).max(initial=0.0):
+    centred = _cosine(first - first.mean(), second - second.mean(), (_size(first), _size(second)))
+    return *rank_correlations(first, second), centred, _cosine(first, second, (_size(first), _size(second)))
+
+
+def _cosine(first: FloatArray, second: FloatArray, sizes: tuple[float, float]) -> float:
+    norms = float(np.linalg.norm(first)), float(np.linalg.norm(second))
+    if not norms[0] > _TIE * sizes[0]:
         return float("nan")
-    if not right_norm > _TIE * np.abs(second).max(initial=0.0):
-        return 0.0
-    return float(left @ right) / (left_norm * right_norm)
+    return float(first @ second) / (norms[0] * norms[1]) if norms[1] > _TIE * sizes[1] else 0.0
+
+
+def _size(scores: FloatArray) -> float:
+    return float(np.abs(scores).max(initial=0.0))
 
 
 def _spearman(first: FloatArray, second: FloatArray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,14 +16,17 @@ import numpy.typing as npt
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.Chem.rdMolDescriptors import CalcMolFormula
+from rdkit.Chem.Scaffolds.MurckoScaffold import GetScaffoldForMol
 
 from molig.errors import InputError
-from molig.features import FeatureSchema, Featurizer, PackedGraphs
+from molig.features import FeatureSchema, Featurizer, MolGraph, PackedGraphs
 from molig.model.columns_seen import ColumnsSeen, record_columns
 from molig.model.sections import ApplicabilityInfo, SizeRange
 
 FloatArray = npt.NDArray[np.float64]
 Bits = npt.NDArray[np.uint8]
+Hashes = npt.NDArray[np.uint64]
+Flags = npt.NDArray[np.bool_]
 
 MAX_REFERENCE = 5_000
 """Most training molecules whose fingerprints are kept."""
@@ -83,6 +87,8 @@ class Applicability:
         Packed Morgan fingerprints of the reference molecules.
     schema : FeatureSchema
         The model's features.
+    scaffolds : array of uint64, ascending, optional
+        Hashes of the Murcko scaffolds of all training molecules; models of earlier versions have none.
 
     Examples
     --------
@@ -98,9 +104,13 @@ class Applicability:
     """
 
     def __init__(
-        self, info: ApplicabilityInfo, fingerprints: npt.NDArray[np.uint8], schema: FeatureSchema
+        self,
+        info: ApplicabilityInfo,
+        fingerprints: npt.NDArray[np.uint8],
+        schema: FeatureSchema,
+        scaffolds: Hashes | None = None,
     ) -> None:
-        self.info, self.fingerprints, self.schema = info, fingerprints, schema
+        self.info, self.fingerprints, self.schema, self.scaffolds = info, fingerprints, schema, scaffolds
         self._generator = rdFingerprintGenerator.GetMorganGenerator(radius=info.radius, fpSize=info.n_bits)
         self._columns = ColumnsSeen(schema, info)
 
@@ -169,7 +179,52 @@ class Applicability:
             categories=categories,
             ranges=ranges,
         )
-        return cls(info, np.packbits(bits, axis=1), schema)
+        return cls(info, np.packbits(bits, axis=1), schema, _scaffolds(different))
+
+    def with_scaffolds(self, smiles: Sequence[str]) -> Self:
+        """Return the same domain with the scaffolds of training, which earlier versions left out.
+
+        Parameters
+        ----------
+        smiles : sequence of str
+            The training molecules after standardisation, hydrogens implicit.
+        """
+        return type(self)(self.info, self.fingerprints, self.schema, _scaffolds(list(dict.fromkeys(smiles))))
+
+    def known_scaffold(self, mols: Sequence[Chem.Mol]) -> Flags | None:
+        """Tell which molecules have the Murcko scaffold of a training molecule.
+
+        Parameters
+        ----------
+        mols : sequence of Mol
+            Molecules that the model's parser has accepted.
+
+        Returns
+        -------
+        array of bool, shape (n,), or None
+            None if the model does not know its training scaffolds. Without rings, all have the same one.
+        """
+        if self.scaffolds is None:
+            return None
+        # RDKit would log each molecule that standardisation left without ring information.
+        with rdBase.BlockLogs():
+            hashes = np.array([_scaffold_hash(_with_rings(_heavy(mol))) for mol in mols], dtype=np.uint64)
+        return np.isin(hashes, self.scaffolds)
+
+    def unseen_entries(self, graph: MolGraph) -> tuple[Flags, Flags]:
+        """Tell which features of one molecule have weights that were never trained.
+
+        Parameters
+        ----------
+        graph : MolGraph
+            The molecule, featurized with the model's schema.
+
+        Returns
+        -------
+        atoms, pairs : array of bool
+            In the shape of attributions: an entry per categorical block and per numeric column.
+        """
+        return self._columns.unseen_entries(graph)
 
     def flag(self, mols: Sequence[Chem.Mol], graphs: PackedGraphs | None = None) -> list[ApplicabilityFlag]:
         """Compare molecules with the training part.
@@ -222,12 +277,37 @@ class Applicability:
 
     def _fingerprint(self, mol: Chem.Mol) -> Bits:
         # The reference was read with implicit hydrogens, whatever the model takes for atoms.
-        heavy = mol if mol.GetNumAtoms() == mol.GetNumHeavyAtoms() else Chem.RemoveHs(mol)
-        return np.asarray(self._generator.GetFingerprintAsNumPy(_with_rings(heavy)), dtype=np.uint8)
+        return np.asarray(self._generator.GetFingerprintAsNumPy(_with_rings(_heavy(mol))), dtype=np.uint8)
 
     @cached_property
     def _reference(self) -> _Reference:
         return _Reference(np.unpackbits(self.fingerprints, axis=1))
+
+
+def _heavy(mol: Chem.Mol) -> Chem.Mol:
+    if mol.GetNumAtoms() == mol.GetNumHeavyAtoms():
+        return mol
+    try:
+        return Chem.RemoveHs(mol)
+    except ValueError:
+        # A hydrogen with several bonds, as in boranes, has a valence that RDKit refuses to check again.
+        return mol
+
+
+def _scaffolds(smiles: Sequence[str]) -> Hashes:
+    """Distinct hashes of the scaffolds of molecules, ascending."""
+    return np.unique(np.array([_scaffold_hash(mol) for mol in _read(smiles)], dtype=np.uint64))
+
+
+def _scaffold_hash(mol: Chem.Mol) -> int:
+    """The first 64 bits of the digest of the scaffold's SMILES without stereo marks."""
+    try:
+        scaffold = GetScaffoldForMol(mol)  # type: ignore[no-untyped-call]
+    except ValueError:
+        # RDKit refuses to check the valences of the rest: the molecule is its own scaffold.
+        scaffold = mol
+    text = Chem.MolToSmiles(scaffold, isomericSmiles=False)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
 def _with_rings(mol: Chem.Mol) -> Chem.Mol:

@@ -1,4 +1,4 @@
-"""The fingerprints of a model's applicability domain: ``applicability.safetensors``."""
+"""The fingerprints and scaffolds of a model's applicability domain: ``applicability.safetensors``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ from molig.model.sections import ApplicabilityInfo
 
 APPLICABILITY_FILE = "applicability.safetensors"
 _TENSOR = "fingerprints"
+# Only in files since the audit of domains; readers of before pass it over.
+_SCAFFOLDS = "scaffolds"
 
 
 def applicability_content(domain: Applicability) -> tuple[bytes, ApplicabilityInfo]:
     """Content of the file, and the section of ``model.json`` that bears its digest."""
-    content = save({_TENSOR: np.ascontiguousarray(domain.fingerprints)})
+    tensors = {_TENSOR: np.ascontiguousarray(domain.fingerprints)}
+    if domain.scaffolds is not None:
+        tensors[_SCAFFOLDS] = np.ascontiguousarray(domain.scaffolds, dtype=np.uint64)
+    content = save(tensors)
     digest = hashlib.sha256(content).hexdigest()
     return content, domain.info.model_copy(update={"sha256": digest})
 
@@ -60,7 +65,8 @@ def read_applicability(path: Path, info: ApplicabilityInfo, schema: FeatureSchem
             "fetch the model again"
         )
     try:
-        fingerprints = load(content)[_TENSOR]
+        tensors = load(content)
+        fingerprints = tensors[_TENSOR]
     except (SafetensorError, KeyError) as err:
         raise ModelFormatError(f"{path} holds no fingerprints ({err}); fetch the model again") from err
     expected = (info.n_reference, info.n_bits // 8)
@@ -75,4 +81,4 @@ def read_applicability(path: Path, info: ApplicabilityInfo, schema: FeatureSchem
             f"{path.with_name('model.json')} is damaged: applicability.categories must name the blocks "
             f"{', '.join(sorted(blocks))} (got {', '.join(sorted(info.categories))}); fetch the model again"
         )
-    return Applicability(info, fingerprints, schema)
+    return Applicability(info, fingerprints, schema, tensors.get(_SCAFFOLDS))

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from molig.features import BlockKind, FeatureSchema, PackedGraphs
+from molig.features import BlockKind, FeatureSchema, MolGraph, PackedGraphs
 from molig.model.sections import ApplicabilityInfo
+
+Flags = npt.NDArray[np.bool_]
 
 NONE = "none"
 """How the absence of all columns of a categorical block is written."""
@@ -103,6 +105,43 @@ class ColumnsSeen:
                 for molecule, value in _distinct(level, rows, values):
                     found.setdefault(molecule, []).append(f"{column} {value:g}")
         return found
+
+    def unseen_entries(self, graph: MolGraph) -> tuple[Flags, Flags]:
+        """Tell which features of one molecule have weights that were never trained.
+
+        Parameters
+        ----------
+        graph : MolGraph
+            The molecule.
+
+        Returns
+        -------
+        atoms, pairs : array of bool, shapes (n_atoms, n atom entries) and (n_pairs, n pair entries)
+            An entry per categorical block and per numeric column, in the order of the schema.
+        """
+        sides = (graph.atom_codes, graph.atom_values), (graph.pair_codes, graph.pair_values)
+        atoms, pairs = (
+            self._flags(level, codes, values)
+            for level, (codes, values) in zip(("atom", "pair"), sides, strict=True)
+        )
+        return atoms, pairs
+
+    def _flags(self, level: str, codes: npt.NDArray[np.int8], values: npt.NDArray[np.float32]) -> Flags:
+        found = [np.zeros((len(codes), 0), dtype=bool)]
+        categorical = numeric = 0
+        for block in self._schema.blocks(level):
+            if block.kind is BlockKind.CATEGORICAL:
+                seen = self._seen[f"{level}.{block.name}"]
+                found.append(~seen[codes[:, categorical] + 1][:, None])
+                categorical += 1
+                continue
+            names = _numeric_columns(self._schema, level)[numeric : numeric + block.width]
+            # A larger number than any seen is extrapolated with trained weights; one where training had
+            # nothing but 0 meets weights that were never trained.
+            empty = np.array([self._info.ranges.get(name, (0.0, 1.0)) == (0.0, 0.0) for name in names])
+            found.append((values[:, numeric : numeric + block.width] != 0) & empty)
+            numeric += block.width
+        return np.concatenate(found, axis=1)
 
 
 def _distinct(

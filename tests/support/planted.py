@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from molig.audit import Audit, AuditSettings, AuditSubject, Severity, audit, subject_of
+from molig.audit import Audit, AuditSettings, AuditSubject, Finding, Severity, audit, subject_of
 from molig.model import ScreeningModel
 from molig.network import WeaveNet
 from molig.training import TrainingRequest, parse_recipe, train_model
@@ -47,12 +48,21 @@ class Case:
         Whether a defect was planted; a control has none.
     least : Severity
         Least severity that counts: planted, there must be such a finding of the check; in a control none.
+    about : tuple of str
+        One of these words must be in a finding that counts as detection, lest it be about something else.
     """
 
     name: str
     make: Callable[[], AuditSubject]
     planted: bool
     least: Severity = Severity.WARNING
+    about: tuple[str, ...] = ()
+
+    def counts(self, finding: Finding) -> bool:
+        """Whether a finding is what was planted, or a false alarm."""
+        text = json.dumps(finding.to_dict(), ensure_ascii=False)
+        meant = not self.planted or not self.about or any(word in text for word in self.about)
+        return finding.severity.rank >= self.least.rank and meant
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,7 @@ def judge(check: str, case: Case) -> Verdict:
     """Make one check on one case. A check that breaks off, or is skipped, finds nothing."""
     result = audit(case.make(), only=[check])
     findings = [] if result.failed else result.findings
-    return Verdict(case, any(f.severity.rank >= case.least.rank for f in findings), result)
+    return Verdict(case, any(case.counts(f) for f in findings), result)
 
 
 @cache

@@ -1,0 +1,344 @@
+"""Whether attribution explains why similar molecules differ in activity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from molig.audit.cliffs import Cliff, overlap
+from molig.audit.examples import MOST_EXAMPLES, explained_example
+from molig.audit.figures import draw
+from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
+from molig.audit.intervals import bootstrap_median, wilson
+from molig.audit.pairs import similar_pairs
+from molig.audit.registry import register
+from molig.audit.settings import ActivityPair
+from molig.audit.stability_partners import rank_correlation
+from molig.audit.subject import AuditSubject, FloatArray, explain_molecules
+from molig.molecules import Molecule, Record
+
+NAME = "activity-cliffs"
+
+SIMILAR = 0.6
+"""Tanimoto similarity from which molecules of different activity make a cliff."""
+PAIRS_PER_TASK, PAIRS = 60, 300
+"""Pairs compared of a task, and of all tasks together; of more, a sample drawn with the seed."""
+ENOUGH = 25
+"""Pairs below which a share tells nothing: its 95 % interval is wider than 0.36."""
+CERTAIN = 0.01
+"""Chance by which a difference between scores and attributions must not be luck."""
+UNTOLD = 0.65
+"""A model whose interval stays below this share of pairs in the right order does not tell analogues apart."""
+_Z_TASK = 2.5758
+"""99 % intervals for single tasks, of which there are many."""
+_BINS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The cliffs of one task, or of all."""
+
+    name: str
+    cliffs: list[Cliff]
+    z: float
+
+    def share(self, measure: str) -> tuple[float, float, float]:
+        """Share and its interval; ties count as half."""
+        values = self.values(measure)
+        n = len(values)
+        return (float(values.mean()) if n else float("nan"), *wilson(float(values.sum()), n, self.z))
+
+    def values(self, measure: str) -> FloatArray:
+        values = np.array([getattr(cliff, measure)() for cliff in self.cliffs], dtype=float)
+        return np.asarray(values[np.isfinite(values)])
+
+    def numbers(self) -> dict[str, Any]:
+        names = {
+            "direction": "attribution_has_sign_of_activity",
+            "ordered": "score_has_sign_of_activity",
+            "faithful": "attribution_has_sign_of_score",
+        }
+        found: dict[str, Any] = {"pairs": len(self.cliffs)}
+        for measure, name in names.items():
+            found[name] = dict(zip(("share", "low", "high"), self.share(measure), strict=True))
+        return found
+
+    @property
+    def worse_than_scores(self) -> bool:
+        """Whether attributions go wrong significantly more often than scores (sign test over pairs)."""
+        difference = self.values("ordered") - self.values("direction")
+        lost, won = int((difference > 0).sum()), int((difference < 0).sum())
+        return bool(lost + won and binomtest(lost, lost + won, alternative="greater").pvalue < CERTAIN)
+
+
+@register(
+    NAME,
+    title="Activity cliffs",
+    question="Where similar molecules differ in activity, does attribution point at what differs?",
+)
+def check(subject: AuditSubject) -> Outcome:
+    """Compare attributions within pairs of similar molecules; see `Outcome`."""
+    given = subject.settings.pairs
+    pairs = [p for p in given if p.task in subject.tasks] if given else _pairs_of_labels(subject)
+    if not pairs:
+        where = "among those given for the audited tasks" if given else "among the labelled molecules"
+        raise NotApplicable(f"there is no pair of similar molecules with different activity {where}")
+    chosen = _sample(subject, pairs)
+    cliffs = _cliffs(subject, chosen)
+    groups = [_Group(t, [c for c in cliffs if c.pair.task == t], _Z_TASK) for t in subject.tasks]
+    groups = [group for group in groups if group.cliffs]
+    everything = _Group("all tasks", cliffs, 1.96)
+    findings = _judge(everything, groups)
+    measured = {group.name: group.numbers() for group in [everything, *groups]}
+    shares = _by_share(cliffs, subject.rng(NAME))
+    measured["common atoms by MCS share"] = shares
+    source = "given" if given else f"found in the labels (similarity at least {SIMILAR})"
+    remark = (
+        f"{len(pairs)} pairs {source}; {len(cliffs)} compared of {len(chosen)} drawn with "
+        f"seed {subject.settings.seed} (at most {PAIRS_PER_TASK} per task); left out are pairs of which "
+        f"a molecule "
+        "cannot be used or whose common part takes too long to find, or is everything."
+    )
+    return Outcome(findings, measured, _figures(groups, shares), remark)
+
+
+def _pairs_of_labels(subject: AuditSubject) -> list[ActivityPair]:
+    labels = subject.require_labels()
+    found = []
+    for task in subject.tasks:
+        values = labels[:, subject.column(task)]
+        known = np.flatnonzero(np.isfinite(values))
+        spread = float(values[known].std()) if len(known) > 1 else 0.0
+        if spread == 0:
+            continue
+        least = spread if subject.is_regression else 1.0
+        mols = [subject.molecules[int(i)].mol for i in known]
+        for i, j in similar_pairs(mols, values[known], least, SIMILAR):
+            first, second = int(known[i]), int(known[j])
+            texts = subject.molecules[first].smiles, subject.molecules[second].smiles
+            found.append(ActivityPair(*texts, float(values[first] - values[second]), task))
+    return found
+
+
+def _sample(subject: AuditSubject, pairs: Sequence[ActivityPair]) -> list[ActivityPair]:
+    """Of each task as many, in an order that does not depend on the other tasks."""
+    rng = subject.rng(NAME)
+    tasks = [task for task in subject.tasks if any(pair.task == task for pair in pairs)]
+    most = min(PAIRS_PER_TASK, max(ENOUGH, PAIRS // len(tasks)))
+    if len(tasks) == 1:
+        most = PAIRS // 2
+    chosen: list[ActivityPair] = []
+    for task in tasks:
+        own = [pair for pair in pairs if pair.task == task]
+        kept = np.sort(rng.permutation(len(own))[:most])
+        chosen += [own[i] for i in kept]
+    return chosen
+
+
+def _cliffs(subject: AuditSubject, pairs: Sequence[ActivityPair]) -> list[Cliff]:
+    found = []
+    for task in subject.tasks:
+        own = [pair for pair in pairs if pair.task == task]
+        texts = dict.fromkeys(text for pair in own for text in (pair.first, pair.second))
+        records = [Record(row, str(row), text) for row, text in enumerate(texts, start=1)]
+        molecules = {m.smiles: m for m in subject.model.parser.parse_many(records)[0]}
+        matched = [(pair, _matched(molecules, pair)) for pair in own]
+        used = [pair for pair, common in matched if common is not None]
+        needed = list(dict.fromkeys(text for pair in used for text in (pair.first, pair.second)))
+        explained = explain_molecules(subject.model, [molecules[text] for text in needed], [task])
+        by_text = {text: one[task] for text, one in zip(needed, explained, strict=True)}
+        unit = float(subject.logits[:, subject.column(task)].std()) if subject.is_regression else 1.0
+        found += [
+            Cliff(pair, (by_text[pair.first], by_text[pair.second]), common, unit)
+            for pair, common in matched
+            if common is not None
+        ]
+    return found
+
+
+def _matched(molecules: dict[str, Molecule], pair: ActivityPair) -> Any:
+    """What the molecules of a pair share; None if one cannot be used or nothing differs."""
+    first, second = molecules.get(pair.first), molecules.get(pair.second)
+    if first is None or second is None:
+        return None
+    common = overlap(first.mol, second.mol)
+    whole = first.mol.GetNumAtoms() == second.mol.GetNumAtoms()
+    return None if common is None or (common.share == 1.0 and whole) else common
+
+
+def _judge(everything: _Group, groups: list[_Group]) -> list[Finding]:
+    if len(everything.cliffs) < ENOUGH:
+        return [
+            Finding(
+                NAME,
+                Severity.INFO,
+                f"Only {len(everything.cliffs)} pairs of similar molecules differ in activity: too few "
+                f"to judge.",
+                Evidence(everything.numbers()),
+                "Give pairs of your own with --pairs.",
+            )
+        ]
+    judged = [everything, *(group for group in groups if len(group.cliffs) >= ENOUGH)]
+    if len(groups) == 1:
+        judged = [everything]
+    reversed_ = [g for g in judged if g.share("ordered")[2] < 0.5]
+    wrong = [
+        g
+        for g in judged
+        if g not in reversed_ and (g.share("direction")[2] < 0.5 or g.share("faithful")[2] < 0.5)
+    ]
+    blind = [
+        g
+        for g in judged
+        if g not in wrong
+        and g.share("ordered")[1] > 0.5
+        and g.share("direction")[1] <= 0.5
+        and g.worse_than_scores
+    ]
+    findings = []
+    if reversed_:
+        findings.append(_reversed(reversed_))
+    if wrong:
+        findings.append(_wrong(wrong))
+    if blind:
+        findings.append(_blind(blind))
+    _, low, high = everything.share("ordered")
+    if not findings and low <= 0.5 and high < UNTOLD:
+        findings.append(_unordered(everything))
+    return findings
+
+
+def _evidence(groups: list[_Group]) -> Evidence:
+    cliffs = [cliff for cliff in groups[0].cliffs if cliff.direction() == 0.0]
+    cliffs.sort(key=lambda cliff: -abs(cliff.attribution_difference))
+    return Evidence({group.name: group.numbers() for group in groups}, molecules=_examples(cliffs))
+
+
+def _examples(cliffs: list[Cliff]) -> list[Example]:
+    shown = []
+    for number, cliff in enumerate(cliffs[: MOST_EXAMPLES // 2], start=1):
+        for which, explanation in zip(("first", "second"), cliff.explained, strict=True):
+            note = (
+                f"pair {number}, {which}: {cliff.pair.task}, difference of activity "
+                f"{cliff.pair.difference:+.3g}, "
+                f"of scores {cliff.score_difference:+.3g}, of attribution of what differs "
+                f"{cliff.attribution_difference:+.3g}"
+            )
+            shown.append(explained_example(explanation, note))
+    return shown
+
+
+def _reversed(groups: list[_Group]) -> Finding:
+    worst = groups[0]
+    share, low, high = worst.share("ordered")
+    return Finding(
+        NAME,
+        Severity.ERROR,
+        f"Among similar molecules the more active one gets the lower score: only {share:.0%} of "
+        f"{len(worst.cliffs)} pairs ({worst.name}; interval {low:.0%} to {high:.0%}) are in the right order.",
+        _evidence(groups),
+        "Look whether labels or the sign of the differences are reversed, or columns of tasks are "
+        "swapped; if "
+        "not, the model is wrong about what makes these molecules active.",
+    )
+
+
+def _wrong(groups: list[_Group]) -> Finding:
+    worst = groups[0]
+    share, low, high = worst.share("direction")
+    return Finding(
+        NAME,
+        Severity.ERROR,
+        f"Attribution of what differs between similar molecules points the wrong way: it has the sign of the "
+        f"difference in activity in only {share:.0%} of {len(worst.cliffs)} pairs ({worst.name}; interval "
+        f"{low:.0%} to {high:.0%}).",
+        _evidence(groups),
+        "Do not use these explanations to choose what to change in a molecule; score the changed molecules.",
+    )
+
+
+def _blind(groups: list[_Group]) -> Finding:
+    worst = groups[0]
+    share, low, high = worst.share("direction")
+    return Finding(
+        NAME,
+        Severity.WARNING,
+        f"Scores tell similar molecules apart ({worst.share('ordered')[0]:.0%} of {len(worst.cliffs)} pairs, "
+        f"{worst.name}), but attribution of what differs is no better than chance ({share:.0%}, interval "
+        f"{low:.0%} to {high:.0%}).",
+        _evidence(groups),
+        "Attribution lies on atoms that the molecules share; compare whole pairs of explanations, not the "
+        "changed atoms only.",
+    )
+
+
+def _unordered(group: _Group) -> Finding:
+    share, low, high = group.share("ordered")
+    return Finding(
+        NAME,
+        Severity.WARNING,
+        f"The model does not tell similar molecules of different activity apart: {share:.0%} of "
+        f"{len(group.cliffs)} pairs are in the right order (interval {low:.0%} to {high:.0%}; chance is "
+        f"50%).",
+        _evidence([group]),
+        "Do not use scores or explanations to decide between close analogues.",
+    )
+
+
+def _by_share(cliffs: list[Cliff], rng: np.random.Generator) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for low, high in pairwise(_BINS):
+        inside = [c for c in cliffs if low <= c.common.share < high or (high == 1.0 == c.common.share)]
+        if not inside:
+            continue
+        group = _Group("", inside, 1.96)
+        correlations, same, total = [], 0, 0
+        for cliff in inside:
+            first, second = cliff.common_atoms()
+            correlation = rank_correlation(first, second)
+            if np.isfinite(correlation):
+                correlations.append(correlation)
+            same += int((first * second > 0).sum())
+            total += int((first * second != 0).sum())
+        found[f"{low:.1f}-{high:.1f}"] = {
+            "pairs": len(inside),
+            "direction": group.share("direction"),
+            "rank_correlation": float(np.median(correlations)) if correlations else None,
+            "rank_correlation_interval": bootstrap_median(correlations, rng) if correlations else None,
+            "same_sign": same / total if total else None,
+        }
+    return found
+
+
+def _figures(groups: list[_Group], shares: dict[str, Any]) -> list[Figure]:
+    def directions(axes: Any) -> None:
+        for row, group in enumerate(groups):
+            for offset, measure, colour in ((-0.15, "direction", "#0072B2"), (0.15, "ordered", "#D55E00")):
+                share, low, high = group.share(measure)
+                axes.plot([low, high], [row + offset] * 2, color=colour, linewidth=1.2)
+                axes.plot([share], [row + offset], "o", color=colour, markersize=4)
+        axes.set_yticks(range(len(groups)), [f"{g.name} ({len(g.cliffs)})" for g in groups], fontsize=8)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1)
+        axes.axvline(0.5, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)))
+        axes.set_xlabel("share of pairs with the sign of activity: blue attribution, orange score")
+
+    def agreement(axes: Any) -> None:
+        known = {k: v for k, v in shares.items() if v["rank_correlation"] is not None}
+        for place, item in enumerate(known.values()):
+            axes.plot([place] * 2, item["rank_correlation_interval"], color="#0072B2", linewidth=1.2)
+            axes.plot([place], [item["rank_correlation"]], "o", color="#0072B2", markersize=4)
+        axes.set_xticks(range(len(known)), [f"{k}\n({v['pairs']})" for k, v in known.items()], fontsize=8)
+        axes.set_xlabel("common substructure, share of the larger molecule (pairs)")
+        axes.set_ylabel("rank correlation")
+
+    size = (5.2, max(1.8, 1.1 + 0.3 * len(groups)))
+    return [
+        draw("Pairs of similar molecules: direction", directions, size),
+        draw("Agreement about the atoms that both have", agreement),
+    ]

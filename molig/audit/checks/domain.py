@@ -1,0 +1,326 @@
+"""What the audited molecules have that the training molecules had not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from molig.attribution import Explanation
+from molig.audit.examples import MOST_EXAMPLES, marked_example
+from molig.audit.figures import draw, histogram
+from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
+from molig.audit.intervals import wilson
+from molig.audit.registry import register
+from molig.audit.subject import AuditSubject, FloatArray
+from molig.features import MolGraph
+from molig.model import Applicability, ApplicabilityFlag, DomainStatus
+
+NAME = "domain"
+
+MANY, MOST = 0.25, 0.5
+"""Shares of molecules unlike training (lower end of the 95 % interval) for a warning and for an error: by the
+threshold's definition 5 % of the training molecules are as far from the others."""
+NOTABLE = 0.10
+"""Share of molecules unlike training from which it is worth knowing."""
+NOTICEABLE = 0.05
+"""Share of a molecule's attribution, in amount, on features that were never trained."""
+LARGE = 0.2
+"""Such a share in a single molecule is a warning; so is a noticeable one in more than `OFTEN` of them."""
+OFTEN = 0.02
+NEW_SCAFFOLDS = 0.5
+"""Share of molecules with a scaffold unknown to training from which it is worth knowing."""
+_LISTED = 20
+
+
+@dataclass(frozen=True)
+class _Domain:
+    """What is known of every molecule."""
+
+    flags: list[ApplicabilityFlag]
+    rare_size: npt.NDArray[np.bool_]
+    known_scaffold: npt.NDArray[np.bool_] | None
+
+    @property
+    def outside(self) -> npt.NDArray[np.int64]:
+        return np.flatnonzero([flag.status is not DomainStatus.IN for flag in self.flags])
+
+    @property
+    def similarity(self) -> FloatArray:
+        return np.array([flag.similarity for flag in self.flags])
+
+    def count(self, status: DomainStatus) -> int:
+        return sum(flag.status is status for flag in self.flags)
+
+    @property
+    def unseen(self) -> dict[str, int]:
+        """Element or column that no training molecule had to the number of molecules with it."""
+        found: Counter[str] = Counter()
+        for flag in self.flags:
+            if flag.status is DomainStatus.UNSEEN:
+                found.update(flag.detail.partition(": ")[2].split(", "))
+        return dict(found.most_common())
+
+    @property
+    def strange(self) -> npt.NDArray[np.int64]:
+        """Places of molecules that are unlike training, or as large or small as hardly any of it."""
+        return np.union1d(self.outside, np.flatnonzero(self.rare_size))
+
+    @property
+    def sized(self) -> int:
+        return sum("heavy atoms" in flag.detail for flag in self.flags)
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """Attribution on features that were never trained."""
+
+    shares: dict[tuple[int, str], float]  # place in the explained sample and task
+    columns: dict[str, float]  # column to its largest share in a molecule
+
+    @property
+    def noticeable(self) -> dict[int, tuple[float, str]]:
+        """Place in the explained sample to the largest share, and its task."""
+        found: dict[int, tuple[float, str]] = {}
+        for (place, task), share in self.shares.items():
+            if share > NOTICEABLE and share > found.get(place, (0.0, ""))[0]:
+                found[place] = share, task
+        return found
+
+
+@register(NAME, title="Domain", question="Are the molecules like those that the model was trained on?")
+def check(subject: AuditSubject) -> Outcome:
+    """Compare molecules with the training molecules; see `Outcome`."""
+    known = subject.model.applicability
+    if known is None:
+        raise NotApplicable("the model does not know what its training molecules were like")
+    mols = [molecule.mol for molecule in subject.molecules]
+    sizes, common = np.array([mol.GetNumHeavyAtoms() for mol in mols]), known.info.heavy_atoms
+    rare_size = (sizes < common.q1) | (sizes > common.q99)
+    domain = _Domain(known.flag(mols, subject.graphs), rare_size, known.known_scaffold(mols))
+    carried = _carried(subject, known)
+    findings = _outside(subject, known, domain) + _on_unseen(subject, known, carried)
+    if not findings:
+        findings = _few_unseen(subject, domain)
+    findings += _new_scaffolds(domain)
+    told = "" if known.scaffolds is not None else " The model's files do not tell the scaffolds of training."
+    remark = (
+        f"All {len(mols)} molecules compared with {known.info.n_reference} training molecules; "
+        f"attributions of "
+        f"{len(subject.sample)} of them.{told}"
+    )
+    return Outcome(findings, _numbers(known, domain, carried), _figures(known, domain), remark)
+
+
+def _carried(subject: AuditSubject, known: Applicability) -> _Carried:
+    shares: dict[tuple[int, str], float] = {}
+    columns: dict[str, float] = {}
+    for place, by_task in enumerate(subject.explanations):
+        for task, explanation in by_task.items():
+            masks = known.unseen_entries(explanation.graph)
+            if not any(mask.any() for mask in masks):
+                break
+            amounts = [np.abs(explanation.atom_attributions), np.abs(explanation.pair_attributions)]
+            total = float(sum(amount.sum() for amount in amounts))
+            on_unseen = float(sum(a[m].sum() for a, m in zip(amounts, masks, strict=True)))
+            if total <= 0 or abs(explanation.score - explanation.baseline_score) < _floor(subject, task):
+                continue
+            shares[place, task] = on_unseen / total
+            for name, amount in _by_column(explanation, masks).items():
+                columns[name] = max(columns.get(name, 0.0), amount / total)
+    return _Carried(shares, dict(sorted(columns.items(), key=lambda item: -item[1])))
+
+
+def _floor(subject: AuditSubject, task: str) -> float:
+    """Scores that hardly leave the baseline have nothing to be explained."""
+    if not subject.is_regression:
+        return 0.01
+    return 0.01 * float(subject.logits[:, subject.column(task)].std())
+
+
+def _by_column(explanation: Explanation, masks: tuple[npt.NDArray[np.bool_], ...]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    graph: MolGraph = explanation.graph
+    sides = (
+        ("atom", graph.atom_codes, explanation.atom_attributions, masks[0]),
+        ("pair", graph.pair_codes, explanation.pair_attributions, masks[1]),
+    )
+    for level, codes, amounts, mask in sides:
+        entry = categorical = 0
+        for block in explanation.schema.blocks(level):
+            if block.kind == "categorical":
+                for row in np.flatnonzero(mask[:, entry] & (codes[:, categorical] >= 0)):
+                    name = f"{level}.{block.name} = {block.columns[codes[row, categorical]]}"
+                    found[name] = found.get(name, 0.0) + abs(float(amounts[row, entry]))
+                entry, categorical = entry + 1, categorical + 1
+                continue
+            for column in block.columns:
+                amount = float(np.abs(amounts[mask[:, entry], entry]).sum())
+                if amount > 0:
+                    name = f"{level}.{block.name}: {column}"
+                    found[name] = found.get(name, 0.0) + amount
+                entry += 1
+    return found
+
+
+def _outside(subject: AuditSubject, known: Applicability, domain: _Domain) -> list[Finding]:
+    outside, total = domain.strange, len(domain.flags)
+    low, _ = wilson(len(outside), total)
+    if len(outside) / total <= NOTABLE:
+        return []
+    severity = Severity.ERROR if low > MOST else Severity.WARNING if low > MANY else Severity.INFO
+    far, unseen = domain.count(DomainStatus.FAR), domain.count(DomainStatus.UNSEEN)
+    median = float(np.median(domain.similarity))
+    return [
+        Finding(
+            NAME,
+            severity,
+            f"{len(outside)} of {total} molecules ({len(outside) / total:.0%}) are unlike the training "
+            f"molecules: {far} are far from all of them or of another size, {unseen} have an element or a "
+            f"feature that none had, {int(domain.rare_size.sum())} are smaller or larger than 99 % of them. "
+            f"Median similarity to the nearest is {median:.2f} (within training "
+            f"{known.info.similarity[50]:.2f}).",
+            Evidence(
+                _domain_numbers(known, domain), list(domain.unseen)[:_LISTED], _examples(subject, domain)
+            ),
+            "Do not rely on scores or explanations of these molecules; screen with --applicability to have "
+            "each one marked, or train with molecules like them.",
+        )
+    ]
+
+
+def _few_unseen(subject: AuditSubject, domain: _Domain) -> list[Finding]:
+    n = domain.count(DomainStatus.UNSEEN)
+    if not n:
+        return []
+    return [
+        Finding(
+            NAME,
+            Severity.INFO,
+            f"{n} of {len(domain.flags)} molecules have an element or a feature that no training "
+            f"molecule had: "
+            f"{', '.join(list(domain.unseen)[:5])}.",
+            Evidence(domain.unseen, list(domain.unseen)[:_LISTED], _examples(subject, domain, unseen=True)),
+            "Leave these molecules out, or mark them with --applicability.",
+        )
+    ]
+
+
+def _on_unseen(subject: AuditSubject, known: Applicability, carried: _Carried) -> list[Finding]:
+    noticeable = carried.noticeable
+    if not noticeable:
+        return []
+    order = sorted(noticeable, key=lambda place: -noticeable[place][0])
+    share, task = noticeable[order[0]]
+    many = len(noticeable) > max(1, OFTEN * len(subject.sample))
+    examples = []
+    for place in order[:MOST_EXAMPLES]:
+        explanation = subject.explanations[place][noticeable[place][1]]
+        examples.append(
+            marked_example(
+                explanation,
+                _touched(explanation, known),
+                f"{noticeable[place][1]}: {noticeable[place][0]:.0%} of the attribution is on the "
+                f"marked atoms' "
+                "features that no training molecule had",
+            )
+        )
+    return [
+        Finding(
+            NAME,
+            Severity.WARNING if many or share > LARGE else Severity.INFO,
+            f"Features that no training molecule had, whose weights are therefore random, carry up to "
+            f"{share:.0%} of the attribution of a molecule ({task}), and more than {NOTICEABLE:.0%} in "
+            f"{len(noticeable)} of {len(subject.sample)} explained molecules.",
+            Evidence(
+                {"largest_share_in_a_molecule": dict(list(carried.columns.items())[:_LISTED])},
+                list(carried.columns)[:_LISTED],
+                examples,
+            ),
+            "Believe neither scores nor explanations of molecules with these features; train with "
+            "molecules that "
+            "have them.",
+        )
+    ]
+
+
+def _touched(explanation: Explanation, known: Applicability) -> list[int]:
+    atoms, pairs = known.unseen_entries(explanation.graph)
+    ends = explanation.graph.pair_atoms[(pairs & (explanation.pair_attributions != 0)).any(axis=1)]
+    own = np.flatnonzero((atoms & (explanation.atom_attributions != 0)).any(axis=1))
+    return sorted({*own.tolist(), *ends.ravel().tolist()})
+
+
+def _new_scaffolds(domain: _Domain) -> list[Finding]:
+    if domain.known_scaffold is None:
+        return []
+    new = float((~domain.known_scaffold).mean())
+    if new <= NEW_SCAFFOLDS:
+        return []
+    return [
+        Finding(
+            NAME,
+            Severity.INFO,
+            f"{new:.0%} of the molecules have a ring scaffold that no training molecule has.",
+            Evidence({"share_with_new_scaffold": new}),
+            "Expect less than the accuracy measured on molecules that resemble training, unless it was "
+            "measured "
+            "on a scaffold split.",
+        )
+    ]
+
+
+def _examples(subject: AuditSubject, domain: _Domain, *, unseen: bool = False) -> list[Example]:
+    places = [i for i in domain.strange if not unseen or domain.flags[i].status is DomainStatus.UNSEEN]
+    # The least similar ones, one for each of the reasons first.
+    places.sort(key=lambda i: domain.flags[i].similarity)
+    shown, reasons = [], set()
+    for i in places:
+        reason = domain.flags[i].detail.partition(":")[2]
+        if reason and reason in reasons:
+            continue
+        reasons.add(reason)
+        shown.append(i)
+        if len(shown) == MOST_EXAMPLES:
+            break
+    return [
+        marked_example(subject.molecules[i], (), f"{domain.flags[i].status.value}: {domain.flags[i].detail}")
+        for i in shown
+    ]
+
+
+def _domain_numbers(known: Applicability, domain: _Domain) -> dict[str, Any]:
+    n = len(domain.flags)
+    return {
+        "molecules": n,
+        "share_unlike_training": len(domain.strange) / n,
+        "share_far": domain.count(DomainStatus.FAR) / n,
+        "share_unseen_feature": domain.count(DomainStatus.UNSEEN) / n,
+        "outside_training_sizes": domain.sized,
+        "beyond_99_percent_of_training_sizes": int(domain.rare_size.sum()),
+        "unseen": dict(list(domain.unseen.items())[:_LISTED]),
+        "similarity_quantiles": {
+            str(q): float(np.quantile(domain.similarity, q / 100)) for q in known.info.similarity
+        },
+        "similarity_quantiles_of_training": {str(q): v for q, v in known.info.similarity.items()},
+    }
+
+
+def _numbers(known: Applicability, domain: _Domain, carried: _Carried) -> dict[str, Any]:
+    scaffolds = "not recorded with the model"
+    share = None if domain.known_scaffold is None else float((~domain.known_scaffold).mean())
+    return _domain_numbers(known, domain) | {
+        "share_with_new_scaffold": scaffolds if share is None else share,
+        "largest_attribution_on_unseen": max(carried.shares.values(), default=0.0),
+        "molecules_with_attribution_on_unseen": len(carried.noticeable),
+    }
+
+
+def _figures(known: Applicability, domain: _Domain) -> list[Figure]:
+    title, label = "Similarity to the nearest training molecule", "Tanimoto similarity (Morgan, radius 2)"
+    if len(domain.flags) > 1:
+        return [histogram({"audited": domain.similarity}, title, label)]
+    return [draw(title, lambda axes: axes.plot(domain.similarity, [1], "o"))]

@@ -1,0 +1,215 @@
+"""Explanations of copies with random weights: whether attributions depend on what was learned.
+
+Adebayo et al. 2018, arXiv:1810.03292.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from molig.audit.figures import draw
+from molig.audit.findings import Evidence, Figure, Finding, NotApplicable, Outcome, Severity
+from molig.audit.randomised import Layer, atom_scores, layers_of, likeness, redrawn
+from molig.audit.registry import register
+from molig.audit.subject import AuditSubject
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FloatArray = npt.NDArray[np.float64]
+
+NAME = "randomisation"
+
+MOST_MOLECULES, MOST_TASKS = 16, 2
+"""Molecules and tasks of the sample: some forty copies of the model explain each of them."""
+LEAST_MOLECULES, LEAST_ATOMS = 5, 5
+"""Fewer molecules, or atoms, have similar ranks by chance."""
+N_COPIES, N_FULL_COPIES = 2, 4
+"""Copies per layer, and copies in which all weights are drawn anew."""
+NEARLY_THE_SAME = 0.8
+"""Mean correlation with fully random copies; that of networks that have learned is 0.1 to 0.4."""
+SAME_RANKS, SAME_SCORES = 0.99, 0.999
+"""Mean rank and linear correlation from which on a layer has no part in the scores."""
+SAME_PICTURE = 0.99999
+"""Cosine between scores from which on it has none, whatever their ranks: all change by half a percent."""
+
+_ADVICE_SAME = (
+    "Do not read anything out of these explanations: a network that has learned nothing gives them too. Look "
+    "for score that bypasses the learned weights, for input columns that are the same on every atom, and "
+    "audit with more varied molecules."
+)
+_ADVICE_IDLE = (
+    "What these layers have learned does not reach the score; look at dead units and at the weights of the "
+    "layers that take them up. Train again, with a smaller learning rate or a smaller network."
+)
+
+
+@dataclass(frozen=True)
+class _Likeness:
+    """Likeness to the trained model's attributions, means over molecules; shape (n_copies, n_tasks).
+
+    NaN for a task on which the trained scores of no molecule differ.
+    """
+
+    signed: FloatArray
+    magnitudes: FloatArray
+    linear: FloatArray
+    cosines: FloatArray
+
+    def numbers(self) -> dict[str, float]:
+        return {
+            "signed": _mean(self.signed),
+            "magnitudes": _mean(self.magnitudes),
+            "linear": _mean(self.linear),
+            "cosine": _mean(self.cosines),
+        }
+
+    @property
+    def either_sign(self) -> dict[str, float]:
+        """Means where every copy may have turned the signs of a task."""
+        return {
+            "signed": _mean(np.abs(self.signed)),
+            "magnitudes": _mean(self.magnitudes),
+            "linear": _mean(np.abs(self.linear)),
+        }
+
+    @property
+    def idle(self) -> bool:
+        """Whether the redrawn weights have no part in the attributions."""
+        same_ranks = min(_mean(self.signed), _mean(self.magnitudes)) >= SAME_RANKS
+        same_scores = same_ranks and _mean(self.linear) >= SAME_SCORES
+        return bool(same_scores or _mean(self.cosines) >= SAME_PICTURE)
+
+
+class _Comparison:
+    """The trained model's attributions on a sample, and those of copies of it."""
+
+    def __init__(self, subject: AuditSubject) -> None:
+        places = np.linspace(0, len(subject.tasks) - 1, min(MOST_TASKS, len(subject.tasks))).astype(int)
+        self.tasks = [subject.tasks[place] for place in places]
+        self.model = subject.model
+        self._columns = [subject.column(task) for task in self.tasks]
+        self._rng = subject.rng(NAME)
+        large = subject.sample[subject.graphs.atom_counts[subject.sample] >= LEAST_ATOMS]
+        chosen = np.sort(self._rng.permutation(large)[:MOST_MOLECULES])
+        self._graphs = subject.graphs.select(chosen)
+        self._trained = atom_scores(self.model, self._graphs, self._columns) if len(chosen) else []
+        varied = [np.ptp(scores, axis=1) > 0 for scores in self._trained]
+        self.n_molecules = sum(bool(flags.any()) for flags in varied)
+
+    def likeness(self, layers: Sequence[Layer], n_copies: int) -> _Likeness:
+        """Compare with copies in which layers are drawn anew."""
+        found = []
+        # Not small numbers: a model that was trained with that seed began with these very weights.
+        for seed in self._rng.integers(1 << 32, 1 << 62, n_copies).tolist():
+            copies = atom_scores(redrawn(self.model, layers, seed), self._graphs, self._columns)
+            rows = [
+                [likeness(old, new) for old, new in zip(before, after, strict=True)]
+                for before, after in zip(self._trained, copies, strict=True)
+            ]
+            found.append(_mean_over_molecules(np.array(rows)))
+        return _Likeness(*np.moveaxis(np.array(found), -1, 0))
+
+
+@register(
+    NAME,
+    title="Randomised weights",
+    question="Do the explanations depend on what each layer has learned?",
+)
+def check(subject: AuditSubject) -> Outcome:
+    """Explain copies with layers drawn anew, from the output down and each alone; see `Outcome`."""
+    comparison = _Comparison(subject)
+    if comparison.n_molecules < LEAST_MOLECULES:
+        raise NotApplicable(
+            f"{comparison.n_molecules} molecules with at least {LEAST_ATOMS} atoms of different attributions "
+            f"are too few to compare ranks; the least is {LEAST_MOLECULES}"
+        )
+    layers = layers_of(subject.model.network)
+    alone = {layer.name: comparison.likeness([layer], N_COPIES) for layer in layers}
+    stages = list(dict.fromkeys(layer.stage for layer in layers))
+    cascade = {stages[0]: alone[layers[0].name]}
+    for place, stage in enumerate(stages[1:], 2):
+        redone = [layer for layer in layers if layer.stage in stages[:place]]
+        cascade[stage] = comparison.likeness(redone, N_FULL_COPIES if place == len(stages) else N_COPIES)
+    full = cascade[stages[-1]]
+    findings = []
+    if max(full.either_sign.values()) >= NEARLY_THE_SAME:
+        findings.append(_independent(full))
+    idle = [name for name, likeness in alone.items() if likeness.idle]
+    if idle:
+        findings.append(_idle(idle, alone, len(layers)))
+    measured = {
+        "fully_random": full.numbers() | {"in_either_direction": full.either_sign},
+        "cascade_from_the_output_down_to": {name: found.numbers() for name, found in cascade.items()},
+        "layer_alone": {name: found.numbers() for name, found in alone.items()},
+    }
+    remark = (
+        f"{len(comparison.tasks)} tasks ({', '.join(comparison.tasks)}) and {comparison.n_molecules} "
+        f"molecules of at least {LEAST_ATOMS} atoms, drawn from the explained ones; {N_COPIES} random copies "
+        f"each, {N_FULL_COPIES} fully random; gradients of the logit (or value) averaged over a dozen points "
+        "of the path, mean of Spearman's rank correlation of the atoms' scores within a molecule."
+    )
+    return Outcome(findings, measured, [_figure(cascade, alone)], remark)
+
+
+def _independent(full: _Likeness) -> Finding:
+    likeness_of = full.either_sign
+    return Finding(
+        NAME,
+        Severity.ERROR,
+        "Explanations do not depend on what the model has learned: copies with random weights in all layers "
+        "score the atoms nearly the same, up to the sign (mean correlation with the trained model's scores "
+        f"{likeness_of['linear']:.2f}, of ranks {likeness_of['signed']:.2f}).",
+        Evidence(full.numbers() | {"in_either_direction": likeness_of}),
+        _ADVICE_SAME,
+    )
+
+
+def _idle(idle: list[str], alone: dict[str, _Likeness], n_layers: int) -> Finding:
+    return Finding(
+        NAME,
+        Severity.WARNING,
+        f"{len(idle)} of {n_layers} layers have no part in the scores: drawing their weights anew leaves the "
+        f"attributions as they are ({', '.join(idle)}).",
+        Evidence({name: alone[name].numbers() for name in idle}),
+        _ADVICE_IDLE,
+    )
+
+
+def _figure(cascade: dict[str, _Likeness], alone: dict[str, _Likeness]) -> Figure:
+    shown = {f"down to {name}": found for name, found in cascade.items()}
+    shown |= {f"{name} alone": found for name, found in alone.items()}
+    places = np.arange(len(shown))
+
+    def fill(axes: Axes) -> None:
+        for shift, color, name in ((-0.2, "#0072B2", "signed"), (0.2, "#E69F00", "magnitudes")):
+            lengths = [found.numbers()[name] for found in shown.values()]
+            axes.barh(places + shift, lengths, 0.38, color=color, label=name)
+        axes.set_yticks(places, list(shown), fontsize=8)
+        axes.invert_yaxis()
+        axes.axhline(len(cascade) - 0.5, color="#555555", linewidth=0.8)
+        axes.axvline(0, color="#555555", linewidth=0.8)
+        axes.set_xlim(-1, 1.02)
+        axes.set_xlabel("rank correlation with the trained model's scores (1: no change)")
+        axes.legend(frameon=False, fontsize=8, loc="upper left")
+
+    return draw("Attributions after drawing layers anew", fill, (6.2, 0.9 + 0.24 * len(shown)))
+
+
+def _mean_over_molecules(rows: FloatArray) -> FloatArray:
+    """Mean of likenesses, shape (n_tasks, 4), over molecules whose trained scores differ at all."""
+    known = np.isfinite(rows)
+    counts = known.sum(axis=0)
+    means = np.where(known, rows, 0.0).sum(axis=0) / np.maximum(counts, 1)
+    return np.asarray(np.where(counts > 0, means, np.nan), dtype=np.float64)
+
+
+def _mean(values: FloatArray) -> float:
+    """Mean of the numbers; 0 if there are none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else 0.0

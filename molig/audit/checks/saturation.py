@@ -1,0 +1,224 @@
+"""Saturation: actives whose score no longer changes with their features, so that gradients say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from molig.attribution import Explainer, MoleculeCurves, molecule_curves
+from molig.audit.figures import draw
+from molig.audit.findings import Evidence, Figure, Finding, NotApplicable, Outcome, Severity
+from molig.audit.registry import register
+from molig.audit.subject import AuditSubject, FloatArray, probabilities
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAME = "saturation"
+
+EXPLAINED = 0.1
+"""Share of the score's change below which a gradient is called saturated."""
+SMALLEST_CHANGE = 0.01
+"""Smallest change of the score from the baseline that shares are taken of, the floor of `Explainer`."""
+KNOWN_SHARE = 0.1
+"""Share of saturated actives from which on it is worth knowing; most trained models have more."""
+BOUND = float(24 * np.log(2))
+"""Logit beyond which a probability is 0 or 1 to single precision, 17: its gradient is lost, too."""
+ALLOWED_AT_BOUND = 0.5
+"""Share of actives that may be there. In the bundled models none is; of small models that were trained on
+simple patterns, and put nearly all actives above 0.99, less than a tenth."""
+FEWEST, MOST = 10, 100
+"""Actives of a task: of fewer nothing is concluded, of more a sample is measured."""
+MOST_CURVES = 25
+
+Index = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Actives of one task that were measured, and those whose score changes."""
+
+    name: str
+    molecules: Index
+    share: FloatArray  # of the change of the score that the gradient explains; only where it changes
+    logit_share: FloatArray
+    logits: FloatArray  # of all molecules measured
+
+    def numbers(self) -> dict[str, float]:
+        return {
+            "actives": len(self.molecules),
+            "with_changing_score": len(self.share),
+            "under_10_percent": _mean(self.share < EXPLAINED),
+            "within_10_percent": _mean(np.abs(self.share) < EXPLAINED),
+            "at_bound": self.at_bound,
+            "logit_within_10_percent": _mean(np.abs(self.logit_share) < EXPLAINED),
+            "median_share": float(np.median(self.share)) if len(self.share) else float("nan"),
+            "median_score": float(np.median(probabilities(self.logits))),
+        }
+
+    @property
+    def at_bound(self) -> float:
+        return _mean(np.abs(self.logits) > BOUND)
+
+    @property
+    def is_flat(self) -> bool:
+        return len(self.logits) >= FEWEST and self.at_bound >= ALLOWED_AT_BOUND
+
+
+@register(
+    NAME,
+    title="Saturation",
+    question="Does the score of actives still change with their features, or has it levelled off?",
+)
+def check(subject: AuditSubject) -> Outcome:
+    """Compare gradients at the actives with the change of their score; see `Outcome`."""
+    if subject.is_regression:
+        raise NotApplicable("a regression has no actives, and its values no bound to level off at")
+    rng = subject.rng(NAME)
+    labelled = subject.labels is not None and bool((subject.labels == 1).any())
+    tasks = []
+    for task in subject.tasks:
+        actives = np.flatnonzero(_actives(subject, task, labelled))
+        if len(actives):
+            tasks.append(_measure(subject, task, np.sort(rng.permutation(actives)[:MOST])))
+    if not tasks:
+        raise NotApplicable("no molecule is active" + ("" if labelled else ", or predicted above 0.5"))
+    findings = [*_flat(tasks), *_saturated(tasks)]
+    chosen = max(tasks, key=lambda task: len(task.share))
+    remark = (
+        f"Actives {'by label' if labelled else 'by a score above 0.5'}, at most {MOST} per task; curves of "
+        f"{chosen.name}."
+    )
+    measured = {"all": _pooled(tasks), **{task.name: task.numbers() for task in tasks}}
+    return Outcome(findings, measured, [_curves(subject, chosen)], remark)
+
+
+def _actives(subject: AuditSubject, task: str, labelled: bool) -> Flags:
+    column = subject.column(task)
+    if labelled and subject.labels is not None:
+        return np.asarray(subject.labels[:, column] == 1)
+    return np.asarray(subject.scores[:, column] > 0.5)
+
+
+def _measure(subject: AuditSubject, task: str, molecules: Index) -> _Task:
+    column = subject.column(task)
+    graphs = subject.graphs.select(molecules)
+    everything = np.arange(len(molecules))
+    at_end = subject.model.relax(graphs).densities(
+        everything, np.ones(len(molecules)), np.full(len(molecules), column)
+    )
+    gradient = np.array([a.sum() + p.sum() for a, p in zip(at_end.atoms, at_end.pairs, strict=True)])
+    share, logit_share = gradient_shares(gradient, at_end.values, subject.baseline_logits[molecules, column])
+    usable = np.isfinite(share)
+    return _Task(
+        task,
+        molecules,
+        share[usable],
+        logit_share[usable & np.isfinite(logit_share)],
+        at_end.values,
+    )
+
+
+def gradient_shares(
+    gradient: FloatArray, logits: FloatArray, baselines: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Shares of the change of probability and of logit that gradient x input at the molecule explains.
+
+    Parameters
+    ----------
+    gradient : array of float, shape (n,)
+        Sum of (x - x') d logit / dx.
+    logits, baselines : array of float, shape (n,)
+        At the molecules, and at their baselines.
+
+    Returns
+    -------
+    (array of float, array of float)
+        Of the probability and of the logit; NaN where the probability changes by less than
+        `SMALLEST_CHANGE` or a number is not finite.
+
+    Examples
+    --------
+    >>> gradient_shares(np.array([2.0]), np.array([2.0]), np.array([0.0]))[1].tolist()
+    [1.0]
+    """
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        change = probabilities(logits) - probabilities(baselines)
+        odds = np.exp(-np.abs(logits))  # p (1 - p) without loss of digits where p is close to 1
+        share = gradient * odds / (1 + odds) ** 2 / change
+        logit_share = gradient / (logits - baselines)
+    usable = np.isfinite(share + logit_share) & (np.abs(change) >= SMALLEST_CHANGE)
+    return np.where(usable, share, np.nan), np.where(usable, logit_share, np.nan)
+
+
+def _flat(tasks: Sequence[_Task]) -> list[Finding]:
+    flat = [task for task in tasks if task.is_flat]
+    if not flat:
+        return []
+    worst = max(flat, key=lambda task: task.at_bound)
+    return [
+        Finding(
+            NAME,
+            Severity.WARNING,
+            f"Most actives score 0 or 1 to the last digit on {len(flat)} of {len(tasks)} tasks "
+            f"({worst.at_bound:.0%} of those of {worst.name}): no feature seems to matter any more, and they "
+            "cannot be ranked.",
+            Evidence({task.name: task.numbers() for task in flat}),
+            "Gradients, occlusion and single substitutions show nothing for such molecules. Train with "
+            "weight decay or fewer epochs, or calibrate the model; explain the logit instead of the "
+            "probability.",
+        )
+    ]
+
+
+def _saturated(tasks: Sequence[_Task]) -> list[Finding]:
+    pooled = _pooled(tasks)
+    known = pooled["with_changing_score"] >= FEWEST and pooled["under_10_percent"] >= KNOWN_SHARE
+    if not known or all(task.is_flat for task in tasks):
+        return []
+    return [
+        Finding(
+            NAME,
+            Severity.INFO,
+            f"For {pooled['under_10_percent']:.0%} of the actives the plain gradient explains under "
+            f"{EXPLAINED:.0%} of the score (for {pooled['within_10_percent']:.0%} it is nearly zero, for the "
+            "others it points the other way).",
+            Evidence({task.name: task.numbers()["under_10_percent"] for task in tasks if len(task.share)}),
+            "Nothing to repair: the score levels off, as most networks' do. Use integrated gradients, not "
+            "plain gradients, for this model.",
+        )
+    ]
+
+
+def _pooled(tasks: Sequence[_Task]) -> dict[str, float]:
+    share = np.concatenate([task.share for task in tasks])
+    return {
+        "with_changing_score": len(share),
+        "under_10_percent": _mean(share < EXPLAINED),
+        "within_10_percent": _mean(np.abs(share) < EXPLAINED),
+        "at_bound": _mean(np.abs(np.concatenate([task.logits for task in tasks])) > BOUND),
+    }
+
+
+def _curves(subject: AuditSubject, task: _Task) -> Figure:
+    molecules = [subject.molecules[i] for i in task.molecules[:MOST_CURVES]]
+    found = molecule_curves(Explainer(subject.model, task=task.name), molecules, at=np.linspace(0, 1, 26))
+    curves = [one for one in found if isinstance(one, MoleculeCurves)]
+
+    def fill(axes: Axes) -> None:
+        for one in curves:
+            axes.plot(one.at, one.scores, color="#D55E00", alpha=0.45, linewidth=0.9)
+        axes.set_xlabel("share of the features, from the baseline (0) to the molecule (1)")
+        axes.set_ylabel("probability")
+        axes.set_ylim(-0.02, 1.02)
+
+    return draw(f"{task.name}: score of {len(curves)} actives on their way", fill)
+
+
+def _mean(flags: npt.NDArray[np.bool_]) -> float:
+    return float(flags.mean()) if len(flags) else 0.0

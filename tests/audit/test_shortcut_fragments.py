@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from rdkit import Chem
+from support.planted import audited, changed
+from support.small_model import label, nci_smiles
+
+from audit.planted.shortcut_fragments import like
+from molig.audit import Severity, audit, subject_of
+from molig.audit.enrichment import adjusted, fisher_p, higher_p, label_odds, score_odds
+from molig.audit.fragments import find_fragments, fragment_atoms, functional_groups
+from molig.model import ScreeningModel
+
+NAME = "shortcut-fragments"
+
+
+def _labels(smiles: list[str], chlorine: bool = False) -> np.ndarray:
+    rows = [[max(label(s)["nitrogen"], chlorine and "Cl" in s), label(s)["carbonyl"]] for s in smiles]
+    return np.array(rows, dtype=float)
+
+
+@pytest.mark.parametrize(
+    ("edit", "chlorine", "words"),
+    [
+        (("Cl", "N"), False, "raise the score"),
+        (None, True, "get no attribution"),
+        (None, False, ""),
+    ],
+)
+def test_planted_and_clean(
+    small_model: ScreeningModel, edit: tuple[str, str] | None, chlorine: bool, words: str
+) -> None:
+    model = changed(small_model, like(*edit)) if edit else small_model
+    smiles = nci_smiles(400, 400)
+    subject = audited(
+        model, smiles=smiles, labels=_labels(smiles, chlorine), tasks=("nitrogen",), max_explained=100
+    )
+    found = [f for f in audit(subject, only=[NAME]).findings if f.severity is not Severity.INFO]
+    assert [words in finding.summary for finding in found] == ([True] if words else [])
+    if words:
+        assert any(
+            "Cl" in name or "halide" in name or "halogen" in name for name in found[0].evidence.features
+        )
+        assert found[0].evidence.molecules
+
+
+def test_without_labels_it_is_skipped(small_model: ScreeningModel) -> None:
+    result = audit(audited(small_model, labels=None), only=[NAME]).results[0]
+    assert "no labels" in result.skipped
+
+
+@pytest.mark.parametrize("smiles", [["CCO"], ["C"] * 30, nci_smiles(60, 400)])
+def test_one_class_or_few_fragments_are_skipped(small_model: ScreeningModel, smiles: list[str]) -> None:
+    subject = subject_of(small_model, smiles, np.zeros((len(smiles), 2)))
+    result = audit(subject, only=[NAME]).results[0]
+    assert result.skipped
+    assert not result.failed
+
+
+def test_a_regression_is_split_at_the_median(small_regression: ScreeningModel) -> None:
+    smiles = nci_smiles(120, 400)
+    values = np.array([[s.count("N"), Chem.MolFromSmiles(s).GetNumHeavyAtoms()] for s in smiles], dtype=float)
+    subject = audited(small_regression, smiles=smiles, labels=values, max_explained=60)
+    result = audit(subject, only=[NAME]).results[0]
+    assert not result.failed
+    assert result.outcome.measured["pairs"] > 0
+
+
+def test_fragments_of_a_molecule() -> None:
+    found = {name: sorted(atoms) for name, atoms in fragment_atoms(Chem.MolFromSmiles("CC(=O)Nc1ccccc1"))}
+    assert found["element O"] == [2]
+    assert found["amides"] == [1, 3] or found["amides"] == [1, 2, 3]
+    assert found["ring c1ccccc1"] == found["scaffold c1ccccc1"] == [4, 5, 6, 7, 8, 9]
+    assert found["piece CC=O"] == [0, 1, 2]
+
+
+def test_single_atoms_and_salts_have_fragments_or_none() -> None:
+    assert list(fragment_atoms(Chem.MolFromSmiles("C"))) == []
+    assert [name for name, _ in fragment_atoms(Chem.MolFromSmiles("[Na+].[Cl-]"))] == [
+        "element Na",
+        "element Cl",
+        "halogens",
+    ]
+
+
+def test_fragments_in_all_or_few_molecules_are_left_out() -> None:
+    mols = [Chem.MolFromSmiles(s) for s in ("CCO", "CCCO", "CCF", "CO")]
+    assert "element O" not in [f.name for f in find_fragments(mols, 2)]
+    assert find_fragments(mols, 1)[0].presence(4).tolist() == [True, True, False, True]
+
+
+def test_functional_groups_are_read_from_rdkit() -> None:
+    groups = functional_groups()
+    assert len(groups) > 60
+    assert Chem.MolFromSmiles("C[N+](=O)[O-]").HasSubstructMatch(groups["nitro groups"])
+
+
+def test_odds_ratio_of_a_textbook_table() -> None:
+    # 20 of 30 active with it, 10 of 40 without it; with half a molecule added to each count.
+    has = np.array([True] * 30 + [False] * 40)
+    active = np.array([True] * 20 + [False] * 10 + [True] * 10 + [False] * 30)
+    odds = label_odds(has, active)
+    ratio = 20.5 * 30.5 / (10.5 * 10.5)
+    error = math.sqrt(1 / 20.5 + 1 / 10.5 + 1 / 10.5 + 1 / 30.5)
+    assert odds.ratio == pytest.approx(ratio)
+    assert math.log(odds.high / odds.low) == pytest.approx(2 * 1.96 * error, rel=1e-4)
+    assert score_odds(has, active.astype(float)).ratio == pytest.approx(ratio)
+    assert score_odds(has, active.astype(float)).low == pytest.approx(odds.low, rel=0.1)
+    assert fisher_p(has, active) == pytest.approx(0.00065, rel=0.2)
+
+
+def test_p_values_are_adjusted_as_by_hand() -> None:
+    np.testing.assert_allclose(adjusted([0.01, 0.02, 0.03, 0.5]), [0.04, 0.04, 0.04, 0.5])
+
+
+def test_signed_ranks() -> None:
+    assert higher_p(np.zeros(12)) == 1
+    assert higher_p(np.arange(1.0, 20)) < 1e-3
+    assert higher_p(-np.arange(1.0, 20)) > 0.99
