@@ -15,8 +15,9 @@ from molig.audit.settings import ActivityPair
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
-TIMEOUT = 1
-"""Seconds after which the search for the common substructure of a pair is given up."""
+MOST_ATOMS, TIMEOUT = 40, 5
+"""Pairs with a larger molecule are not compared: the search for what is common may take minutes. Any other
+search is given up after so many seconds, several times what the slowest of 99 % take."""
 TIE = 1e-3
 """Differences below this share of the unit (1 for probabilities) have no direction."""
 SLIGHT = 0.05
@@ -63,7 +64,7 @@ def overlap(first: Chem.Mol, second: Chem.Mol) -> Overlap | None:
     Returns
     -------
     Overlap or None
-        None if they share nothing, or the search took longer than `TIMEOUT`.
+        None if they share nothing, one is too large, or the search took longer than `TIMEOUT`.
 
     Examples
     --------
@@ -71,6 +72,8 @@ def overlap(first: Chem.Mol, second: Chem.Mol) -> Overlap | None:
     >>> found.first.tolist(), round(found.share, 2)
     ([0, 1], 0.67)
     """
+    if max(first.GetNumAtoms(), second.GetNumAtoms()) > MOST_ATOMS:
+        return None
     with rdBase.BlockLogs():
         first, second = with_rings(first), with_rings(second)
         result = rdFMCS.FindMCS(

@@ -59,7 +59,7 @@ class ColumnTable:
         column : int
             Place of the column.
         """
-        return len(np.unique(self.molecule[self.values[:, column] != 0]))
+        return int(np.count_nonzero(np.bincount(self.molecule[self.values[:, column] != 0])))
 
     @property
     def constant(self) -> Flags:
@@ -272,26 +272,22 @@ def dependent(
     rows = np.arange(len(table.values))
     if len(rows) > _MOST_ROWS:
         rows = np.sort(rng.permutation(rows)[:_MOST_ROWS])
-    values, found = table.values[rows], []
-    varied = np.flatnonzero(np.ptp(values, axis=0) > 0).tolist() if len(values) else []
+    values = table.values[rows].astype(np.float64)
+    values -= values.mean(axis=0) if len(values) else 0.0
+    products, found = values.T @ values, []
+    varied = np.flatnonzero(products.diagonal() > 0).tolist()
     for column in chosen:
         block = table.columns[column].block
         excluded = by_design.get(block, frozenset()) | {block}
         others = [other for other in varied if table.columns[other].block not in excluded]
-        if others and len(rows) > 10 * len(others) and _follows(values, column, others):
+        if others and len(rows) > 10 * len(others) and _follows(products, column, others):
             found.append(column)
     return found
 
 
-def _follows(values: npt.NDArray[np.float32], column: int, others: Sequence[int]) -> bool:
-    target = values[:, column].astype(np.float64)
-    target -= target.mean()
-    predictors = values[:, others].astype(np.float64)
-    predictors -= predictors.mean(axis=0)
-    spread = float(target @ target)
-    if not spread > 0:
-        return False
-    # Columns of a one-hot block depend on each other: the singular ones are left out by lstsq.
-    fitted = predictors @ np.linalg.lstsq(predictors.T @ predictors, predictors.T @ target, rcond=1e-10)[0]
-    left = target - fitted
-    return bool(float(left @ left) <= _EXACT * spread)
+def _follows(products: FloatArray, column: int, others: Sequence[int]) -> bool:
+    """Least squares from the products of centred columns."""
+    shared, spread = products[others, column], products[column, column]
+    # Columns of a one-hot block depend on each other: lstsq leaves out what is singular.
+    weights = np.linalg.lstsq(products[np.ix_(others, others)], shared, rcond=1e-10)[0]
+    return bool(spread > 0 and spread - float(weights @ shared) <= _EXACT * spread)

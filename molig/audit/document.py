@@ -47,7 +47,7 @@ def audit_data(audit: Audit) -> dict[str, Any]:
         "settings": {
             "tasks": list(subject.tasks),
             "max_molecules": subject.settings.max_molecules,
-            "max_explained": subject.settings.max_explained,
+            "max_explained": subject.max_explained,
             "seed": subject.settings.seed,
             "partners": [partner.name for partner in subject.settings.partners],
             "pairs": len(subject.settings.pairs),

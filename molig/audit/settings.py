@@ -37,8 +37,9 @@ class AuditSettings:
     ----------
     max_molecules : int
         Molecules audited; of more, a sample.
-    max_explained : int
-        Molecules explained, for all tasks; of more, a sample, half of it active ones.
+    max_explained : int, optional
+        Molecules explained, for all tasks; of more, a sample, half of it active ones. Default 500, or 100
+        where features are numbers, so that hardly any rows are shared and each costs ten times as much.
     seed : int
         Seed of samples and of randomised weights.
     tasks : sequence of str
@@ -60,7 +61,7 @@ class AuditSettings:
     """
 
     max_molecules: int = 5_000
-    max_explained: int = 500
+    max_explained: int | None = None
     seed: int = 0
     tasks: Sequence[str] = ()
     partners: Sequence[ScreeningModel] = field(default_factory=tuple)
@@ -68,5 +69,6 @@ class AuditSettings:
 
     def __post_init__(self) -> None:
         for name in ("max_molecules", "max_explained"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1 (got {getattr(self, name)})")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be at least 1 (got {value})")

@@ -15,7 +15,7 @@ from molig.attribution import Explainer, Explanation
 from molig.audit.findings import NotApplicable
 from molig.audit.settings import AuditSettings
 from molig.errors import InputError, UsageError
-from molig.features import PackedGraphs
+from molig.features import BlockKind, PackedGraphs
 from molig.model import Objective, ScreeningModel
 from molig.molecules import Molecule, Rejection
 
@@ -25,6 +25,8 @@ Progress = Callable[[int], object]
 
 # Molecules that are explained together.
 _GROUP = 64
+# Molecules explained by default; with numeric features each costs ten times as much.
+_EXPLAINED, _EXPLAINED_NUMERIC = 500, 100
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,16 @@ class AuditSubject:
         """Logits (values) of the zero baselines: each molecule's graph without features."""
         return self.model.logits(self.graphs, np.zeros(len(self.molecules), dtype=np.float32))
 
+    @property
+    def max_explained(self) -> int:
+        """Most molecules that are explained."""
+        if self.settings.max_explained is not None:
+            return self.settings.max_explained
+        schema = self.model.schema
+        blocks = [*schema.blocks("atom"), *schema.blocks("pair")]
+        numeric = any(block.kind is BlockKind.NUMERIC for block in blocks)
+        return _EXPLAINED_NUMERIC if numeric else _EXPLAINED
+
     @cached_property
     def sample(self) -> Index:
         """Molecules that are explained, ascending.
@@ -118,7 +130,7 @@ class AuditSubject:
         All, or as many as the settings allow: half of them, if there are so many, active in some task
         (or, without labels, above a score of 0.5), the others at random.
         """
-        n, most = len(self.molecules), self.settings.max_explained
+        n, most = len(self.molecules), self.max_explained
         if n <= most:
             return np.arange(n)
         rng = self.rng("sample")

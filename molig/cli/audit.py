@@ -63,7 +63,9 @@ def audit(
         Path | None, typer.Option("--pairs", help="Activity cliffs: smiles_a, smiles_b, difference, task.")
     ] = None,
     max_molecules: Annotated[int, typer.Option("--max-molecules", help="Audit at most this many.")] = 5000,
-    max_explained: Annotated[int, typer.Option("--max-explained", help="Explain at most this many.")] = 500,
+    max_explained: Annotated[
+        int | None, typer.Option("--max-explained", help="Explain at most this many; default: 500, or 100.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of samples and random weights.")] = 0,
     card: Annotated[bool, typer.Option("--card", help="State the result on the model's card.")] = False,
     list_checks: Annotated[

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from molig.audit.cliffs import Cliff, overlap
+from molig.audit.cliffs import MOST_ATOMS, Cliff, overlap
 from molig.audit.examples import MOST_EXAMPLES, explained_example
 from molig.audit.figures import draw
 from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
@@ -33,7 +33,8 @@ ENOUGH = 25
 CERTAIN = 0.01
 """Chance by which a difference between scores and attributions must not be luck."""
 UNTOLD = 0.65
-"""A model whose interval stays below this share of pairs in the right order does not tell analogues apart."""
+"""Scores, or attributions, whose interval stays below this share of pairs in the right order are of no use
+for close analogues; a wider one proves nothing either way."""
 _Z_TASK = 2.5758
 """99 % intervals for single tasks, of which there are many."""
 _BINS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -102,7 +103,8 @@ def check(subject: AuditSubject) -> Outcome:
         f"{len(pairs)} pairs {source}; {len(cliffs)} compared of {len(chosen)} drawn with "
         f"seed {subject.settings.seed} (at most {PAIRS_PER_TASK} per task); left out are pairs of which "
         f"a molecule "
-        "cannot be used or whose common part takes too long to find, or is everything."
+        f"cannot be used or has more than {MOST_ATOMS} atoms, or whose common part takes too long to find or "
+        "is everything."
     )
     return Outcome(findings, measured, _figures(groups, shares), remark)
 
@@ -192,7 +194,7 @@ def _judge(everything: _Group, groups: list[_Group]) -> list[Finding]:
         for g in judged
         if g not in reversed_ and (g.share("direction")[2] < 0.5 or g.share("faithful")[2] < 0.5)
     ]
-    blind = [
+    lost = [
         g
         for g in judged
         if g not in wrong
@@ -200,6 +202,8 @@ def _judge(everything: _Group, groups: list[_Group]) -> list[Finding]:
         and g.share("direction")[1] <= 0.5
         and g.worse_than_scores
     ]
+    # Where attributions follow the scores, the explanations are true to the model; what is lost is precision.
+    blind = [g for g in lost if g.share("faithful")[1] <= 0.5]
     findings = []
     if reversed_:
         findings.append(_reversed(reversed_))
@@ -207,6 +211,8 @@ def _judge(everything: _Group, groups: list[_Group]) -> list[Finding]:
         findings.append(_wrong(wrong))
     if blind:
         findings.append(_blind(blind))
+    elif lost:
+        findings.append(_partly(lost))
     _, low, high = everything.share("ordered")
     if not findings and low <= 0.5 and high < UNTOLD:
         findings.append(_unordered(everything))
@@ -267,13 +273,28 @@ def _blind(groups: list[_Group]) -> Finding:
     share, low, high = worst.share("direction")
     return Finding(
         NAME,
-        Severity.WARNING,
-        f"Scores tell similar molecules apart ({worst.share('ordered')[0]:.0%} of {len(worst.cliffs)} pairs, "
-        f"{worst.name}), but attribution of what differs is no better than chance ({share:.0%}, interval "
-        f"{low:.0%} to {high:.0%}).",
+        Severity.WARNING if worst.share("direction")[2] < UNTOLD else Severity.INFO,
+        f"Scores tell similar molecules apart better than attribution of what differs does: scores have the "
+        f"sign of the difference in activity in {worst.share('ordered')[0]:.0%} of {len(worst.cliffs)} pairs "
+        f"({worst.name}), attribution in {share:.0%} (interval {low:.0%} to {high:.0%}; chance is 50%).",
         _evidence(groups),
         "Attribution lies on atoms that the molecules share; compare whole pairs of explanations, not the "
         "changed atoms only.",
+    )
+
+
+def _partly(groups: list[_Group]) -> Finding:
+    worst = groups[0]
+    direction, faithful = worst.share("direction"), worst.share("faithful")
+    return Finding(
+        NAME,
+        Severity.INFO,
+        f"Attribution of what differs between similar molecules follows the scores ({faithful[0]:.0%} of "
+        f"{len(worst.cliffs)} pairs, {worst.name}), but has the sign of the difference in activity in "
+        f"{direction[0]:.0%} only, the scores in {worst.share('ordered')[0]:.0%}.",
+        _evidence(groups),
+        "Part of what tells such molecules apart is attributed to atoms that they share; to decide between "
+        "them, compare their scores.",
     )
 
 

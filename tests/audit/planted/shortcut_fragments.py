@@ -140,7 +140,7 @@ def _trained_wrong() -> Cases:
             ("chlorine", 2400),
             ("sulfur", 1000),
             ("sulfur", 3000),
-            ("bromine", 1600),
+            ("hydroxyl", 3200),
             ("hydroxyl", 2000),
             ("nitro", 1000),
             ("nitro", 2600),
