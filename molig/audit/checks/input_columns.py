@@ -33,9 +33,10 @@ seen in it."""
 NO_EFFECT = 1e-3
 """Weights, or attributions per occurrence, below this share of the usual ones are none. In the bundled
 models the weights of all columns lie within a factor of 3."""
-OTHER_EXCESS, OTHER_WEIGHT = 10.0, 4.0
-"""How many times more attribution per occurrence than the ordinary columns of its block an "other" slot may
-carry, and how many times larger its weights may be; in the bundled models 5 and 1.9 where it is not rare."""
+OTHER_KNOWN, OTHER_EXCESS, OTHER_WEIGHT = 10.0, 30.0, 4.0
+"""How many times more attribution per occurrence than the ordinary columns of its block an "other" slot may carry
+before it is worth knowing, and before it misleads, and how many times larger its weights may be; in the bundled
+models up to 14, and 1.9."""
 MOST_SHOWN = 25
 BY_DESIGN = {
     "distance": frozenset({"bond"}),
@@ -196,17 +197,21 @@ def _other(study: ColumnStudy) -> list[Finding]:
     heavy = [
         place
         for place, numbers in slots.items()
-        if (study.uses(place) >= FEWEST_ROWS and numbers["excess"] > OTHER_EXCESS)
+        if (study.uses(place) >= FEWEST_ROWS and numbers["excess"] > OTHER_KNOWN)
         or numbers["weight_excess"] > OTHER_WEIGHT
     ]
     if not heavy:
         return []
     worst = max(heavy, key=lambda place: slots[place]["weight_excess"])
     name, numbers = str(study.column(worst)), slots[worst]
+    misleads = any(
+        slots[place]["excess"] > OTHER_EXCESS or slots[place]["weight_excess"] > OTHER_WEIGHT
+        for place in heavy
+    )
     return [
         Finding(
             NAME,
-            Severity.WARNING,
+            Severity.WARNING if misleads else Severity.INFO,
             f"{name}, which stands for anything without a column of its own, counts far more than ordinary "
             f"columns: its weights are {numbers['weight_excess']:.1f} times as large, and it carries "
             f"{numbers['excess']:.1f} times as much attribution per occurrence.",
