@@ -34,9 +34,9 @@ NO_EFFECT = 1e-3
 """Weights, or attributions per occurrence, below this share of the usual ones are none. In the bundled
 models the weights of all columns lie within a factor of 3."""
 OTHER_KNOWN, OTHER_EXCESS, OTHER_WEIGHT = 10.0, 30.0, 4.0
-"""How many times more attribution per occurrence than the ordinary columns of its block an "other" slot may carry
-before it is worth knowing, and before it misleads, and how many times larger its weights may be; in the bundled
-models up to 14, and 1.9."""
+"""How many times more attribution per occurrence than the ordinary columns of its block an "other" slot may
+carry before it is worth knowing, and before it misleads, and how many times larger its weights may be; in the
+bundled models up to 14, and 1.9."""
 MOST_SHOWN = 25
 BY_DESIGN = {
     "distance": frozenset({"bond"}),
