@@ -10,9 +10,20 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from molig.attribution import Explanation
+from molig.audit.examples import scored_example
+from molig.audit.findings import Evidence, Example, Finding, Severity
+from molig.audit.stability_variants import some
 from molig.audit.subject import AuditSubject, FloatArray, explain_molecules
 from molig.model import ScreeningModel
 from molig.molecules import Molecule, Record
+
+PARTNER_MOLECULES = 40
+"""Molecules whose attributions are compared with those of partners."""
+SCORE_AGREEMENT, FLIPPED, ATOMS = 0.5, 0.4, 50
+"""Models that rank molecules with less correlation, or that give more of the atoms that matter (of at least
+so many) the opposite sign, disagree: other seeds of sound models reach 0.73 and 0.35."""
+NOTABLE_FLIPPED = 0.25
+"""Share of opposite signs from which single atoms should not be read from one model."""
 
 STRONG = 0.25
 """An atom matters whose attribution is at least this share of its molecule's largest."""
@@ -173,3 +184,66 @@ def _agreement(
 def _read(partner: ScreeningModel, molecule: Molecule) -> Molecule | None:
     found, _ = partner.parser.parse_many([Record(molecule.row, molecule.id, molecule.smiles)])
     return found[0] if found else None
+
+
+def compare_partners(
+    subject: AuditSubject, rng: np.random.Generator
+) -> tuple[list[dict[str, Explanation]], list[Agreement]]:
+    """Explain molecules with the audited model and every partner; nothing without partners."""
+    partners = subject.settings.partners
+    if not partners:
+        return [], []
+    chosen = some(len(subject.molecules), PARTNER_MOLECULES, rng)
+    own = subject.explain(chosen)
+    return own, [a for partner in partners for a in compare_partner(subject, partner, chosen, own)]
+
+
+def disagreement(
+    check: str, subject: AuditSubject, agreements: list[Agreement], own: list[dict[str, Explanation]]
+) -> list[Finding]:
+    """What to say of partners that rank molecules, or sign atoms, otherwise."""
+    other = [a for a in agreements if not np.isfinite(a.score) or a.score < SCORE_AGREEMENT]
+    flips = [a for a in agreements if a.strong.sum() >= ATOMS and a.share_flipped > FLIPPED]
+    notable = [a for a in agreements if a.strong.sum() >= ATOMS and a.share_flipped > NOTABLE_FLIPPED]
+    bad = [a for a in agreements if a in other or a in flips]
+    # Scores of one sort only, as of a handful of molecules, cannot be ranked by any model.
+    if len(own) < 3 or not (bad or notable):
+        return []
+    listed = bad or notable
+    worst = max(listed, key=lambda a: (a in other, np.nan_to_num(a.share_flipped)))
+    severity = Severity.WARNING if bad else Severity.INFO
+    what = "disagree with the audited one" if bad else "agree about molecules, less about single atoms"
+    return [
+        Finding(
+            check,
+            severity,
+            f"Partner models {what} on {len({a.task for a in listed})} of {len(subject.tasks)} tasks: worst "
+            f"{worst.partner!r} on {worst.task}, rank correlation of scores {worst.score:.2f}, of atoms "
+            f"within "
+            f"a molecule {worst.median_atoms:.2f}; {worst.share_flipped:.0%} of the atoms that matter "
+            f"have the "
+            "opposite sign.",
+            Evidence(
+                {f"{a.partner}: {a.task}": a.numbers() for a in listed},
+                molecules=_flipped_examples(worst, own),
+            ),
+            "Read explanations as averages over several seeds, and trust only atoms whose sign they share."
+            if not bad
+            else "These models did not learn the same thing: check that the tasks mean the same, then train "
+            "several seeds and rely only on what they share.",
+        )
+    ]
+
+
+def _flipped_examples(worst: Agreement, own: list[dict[str, Explanation]]) -> list[Example]:
+    order = np.argsort(-worst.flipped, kind="stable")[:3]
+    return [
+        scored_example(
+            own[worst.molecules[i]][worst.task],
+            own[worst.molecules[i]][worst.task].atom_scores,
+            f"{worst.task}: {worst.flipped[i]} of {worst.strong[i]} atoms that matter have the opposite sign "
+            f"in {worst.partner!r}",
+        )
+        for i in order
+        if worst.flipped[i]
+    ]

@@ -2,73 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
-import torch
 from rdkit import Chem
 
 from molig.attribution import Explanation
-from molig.audit.examples import marked_example, scored_example
+from molig.audit.examples import marked_example
 from molig.audit.figures import bars, histogram
 from molig.audit.findings import Evidence, Example, Figure, Finding, Outcome, Severity
 from molig.audit.registry import register
-from molig.audit.stability_partners import Agreement, compare_partner
+from molig.audit.stability_changes import (
+    ALONE,
+    ATTRIBUTION_TOLERANCE,
+    DEVICE,
+    EXPLAINED,
+    EXPLAINED_TASKS,
+    LARGE,
+    MOLECULES,
+    ORDER,
+    PRECISION,
+    REPEATED,
+    REVERSED,
+    Changes,
+    compare_attributions,
+    compare_scores,
+    repeat,
+)
+from molig.audit.stability_partners import (
+    PARTNER_MOLECULES,
+    Agreement,
+    compare_partners,
+    disagreement,
+)
 from molig.audit.stability_variants import (
     FORMS,
-    Variant,
-    aligned,
-    alone,
-    in_double,
-    large_molecules,
-    largest_difference,
     modules_in_training,
-    parsed,
-    readable,
-    renumbered,
-    rewritten,
     some,
 )
-from molig.audit.subject import AuditSubject, FloatArray, Index, explain_molecules
-from molig.features import PackedGraphs
-from molig.molecules import Molecule
+from molig.audit.subject import AuditSubject, FloatArray, Index
 
 NAME = "stability"
 
-MOLECULES, EXPLAINED, EXPLAINED_TASKS = 50, 8, 3
-"""Molecules scored in other forms; molecules, and tasks, explained in other forms; drawn with the seed."""
-PARTNER_MOLECULES = 40
-"""Molecules whose attributions are compared with those of partners."""
-SCORE_TOLERANCE = 1e-3
-"""Allowed change of a logit (of a regression: of its standard deviation); rounding makes some 1e-6."""
-ATTRIBUTION_TOLERANCE, SMALLEST = 0.05, 0.01
-"""Allowed change of an atom's score, as a share of the largest one (of at least 0.01): the error that the
-integration itself is allowed."""
 SINGLE_PRECISION = 0.01
 """Difference of single and double precision from which two molecules may change places."""
-SCORE_AGREEMENT, FLIPPED, ATOMS = 0.5, 0.4, 50
-"""Models that rank molecules with less correlation, or that give more of the atoms that matter (of at least
-so many) the opposite sign, disagree: other seeds of sound models reach 0.73 and 0.35."""
-NOTABLE_FLIPPED = 0.25
-"""Share of opposite signs from which single atoms should not be read from one model."""
-
-
-@dataclass
-class _Measured:
-    """Largest difference of scores per molecule and kind of change, in units of the tolerance's scale."""
-
-    chosen: Index
-    scores: dict[str, FloatArray] = field(default_factory=dict)
-    attributions: dict[str, FloatArray] = field(default_factory=dict)
-    rejected: dict[str, int] = field(default_factory=dict)
-    allowed: float = SCORE_TOLERANCE
-
-    def broken(self, kind: str) -> Index:
-        return np.flatnonzero(self.scores.get(kind, np.empty(0)) > self.allowed)
-
-
-ORDER, REPEATED, PRECISION, DEVICE = "atom order", "repeated", "double precision", "device"
-ALONE, REVERSED, LARGE = "alone", "reversed batch", "beside large molecules"
 
 
 @register(
@@ -79,22 +54,22 @@ ALONE, REVERSED, LARGE = "alone", "reversed batch", "beside large molecules"
 def check(subject: AuditSubject) -> Outcome:
     """Change atom order, SMILES form, batch, precision and device; see `Outcome`."""
     rng = subject.rng(NAME)
-    found = _Measured(some(len(subject.molecules), MOLECULES, rng))
+    found = Changes(some(len(subject.molecules), MOLECULES, rng))
     graphs = subject.model.featurize(_mols(subject, found))
-    _repeat(subject, graphs, found)
+    repeat(subject, graphs, found)
     findings: list[Finding] = []
     agreements: list[Agreement] = []
     own: list[dict[str, Explanation]] = []
     if len(found.broken(REPEATED)):
         findings.append(_unrepeatable(subject, found))
     else:
-        _compare_scores(subject, graphs, found, rng)
+        compare_scores(subject, graphs, found, rng)
         findings += _broken_invariance(subject, found)
         if not findings:
-            _compare_attributions(subject, found, rng)
+            compare_attributions(subject, found, rng)
             findings += _moving_attributions(subject, found)
-            own, agreements = _partners(subject, rng)
-            findings += _disagreement(subject, agreements, own)
+            own, agreements = compare_partners(subject, rng)
+            findings += disagreement(NAME, subject, agreements, own)
         if (found.scores[PRECISION] > SINGLE_PRECISION).any():
             findings.append(_rounding(subject, found))
     return Outcome(
@@ -102,102 +77,11 @@ def check(subject: AuditSubject) -> Outcome:
     )
 
 
-def _mols(subject: AuditSubject, found: _Measured) -> list[Chem.Mol]:
+def _mols(subject: AuditSubject, found: Changes) -> list[Chem.Mol]:
     return [subject.molecules[i].mol for i in found.chosen]
 
 
-def _unit(subject: AuditSubject) -> float:
-    """1 for logits; for values their spread, which is what a difference must be small against."""
-    if not subject.is_regression:
-        return 1.0
-    return max(float(subject.logits.std(axis=0).min()), 1e-6 * float(np.abs(subject.logits).max()), 1e-12)
-
-
-def _repeat(subject: AuditSubject, graphs: PackedGraphs, found: _Measured) -> None:
-    unit = _unit(subject)
-    first = subject.model.logits(graphs)
-    again = [largest_difference(first, subject.model.logits(graphs)) for _ in range(2)]
-    found.scores[REPEATED] = np.maximum(*again) / unit
-
-
-def _compare_scores(
-    subject: AuditSubject, graphs: PackedGraphs, found: _Measured, rng: np.random.Generator
-) -> None:
-    model, unit = subject.model, _unit(subject)
-    logits = model.logits(graphs)
-
-    def note(kind: str, other: FloatArray) -> None:
-        found.scores[kind] = largest_difference(logits, other) / unit
-
-    note(PRECISION, in_double(model).logits(graphs))
-    # Where rounding itself is felt, that is a finding of its own, and nothing else is blamed for it.
-    found.allowed = max(SCORE_TOLERANCE, 10 * float(np.median(found.scores[PRECISION])))
-    backwards = np.arange(len(graphs))[::-1]
-    note(REVERSED, model.logits(graphs.select(backwards))[backwards])
-    note(ALONE, alone(model, graphs))
-    large = large_molecules(model)
-    if large:
-        together = PackedGraphs.concatenate([model.featurize([m.mol for m in large]), graphs])
-        note(LARGE, model.logits(together)[len(large) :])
-    molecules = [subject.molecules[i] for i in found.chosen]
-    note(ORDER, aligned([renumbered(m, rng).molecule for m in molecules], model))
-    sources = [readable(m) for m in molecules]
-    for kind, write in FORMS.items():
-        others = [parsed(model, m, write(s, rng)) for m, s in zip(molecules, sources, strict=True)]
-        found.rejected[kind] = sum(other is None for other in others)
-        note(kind, aligned(others, model))
-    if torch.cuda.is_available():
-        other = "cpu" if model.device.type == "cuda" else "cuda"
-        note(DEVICE, in_double(model).to(other).logits(graphs))
-
-
-def _compare_attributions(subject: AuditSubject, found: _Measured, rng: np.random.Generator) -> None:
-    """Explain some molecules as their SMILES gives them, renumbered, and from a random SMILES."""
-    places = found.chosen[some(len(found.chosen), EXPLAINED, rng)]
-    tasks = [subject.tasks[i] for i in some(len(subject.tasks), EXPLAINED_TASKS, rng)]
-    originals = [_as_written(subject, subject.molecules[i]) for i in places]
-    kinds: dict[str, list[Variant | None]] = {
-        ORDER: [renumbered(m, rng) for m in originals],
-        "random SMILES": [rewritten(subject.model, m, rng) for m in originals],
-    }
-    before = explain_molecules(subject.model, originals, tasks)
-    for kind, variants in kinds.items():
-        after = explain_molecules(subject.model, [v.molecule for v in variants if v is not None], tasks)
-        known = [i for i, variant in enumerate(variants) if variant is not None]
-        moved = np.zeros(len(originals))
-        for i, other in zip(known, after, strict=True):
-            variant = variants[i]
-            if variant is not None:
-                moved[i] = max(_moved(before[i][task], other[task], variant) for task in tasks)
-        found.attributions[kind] = moved
-
-
-def _as_written(subject: AuditSubject, molecule: Molecule) -> Molecule:
-    return parsed(subject.model, molecule, molecule.smiles) or molecule
-
-
-def _moved(before: Explanation, after: Explanation, variant: Variant) -> float:
-    """Largest change of an atom's score, as a share of the largest score."""
-    own = before.atom_scores
-    back = variant.back(after.atom_scores, len(own))
-    followed = np.zeros(len(own), dtype=bool)
-    followed[variant.places[variant.places >= 0]] = True
-    difference = np.abs(own - back)[followed].max(initial=0.0)
-    return float(difference / max(float(np.abs(own).max(initial=0.0)), SMALLEST))
-
-
-def _partners(
-    subject: AuditSubject, rng: np.random.Generator
-) -> tuple[list[dict[str, Explanation]], list[Agreement]]:
-    partners = subject.settings.partners
-    if not partners:
-        return [], []
-    chosen = some(len(subject.molecules), PARTNER_MOLECULES, rng)
-    own = subject.explain(chosen)
-    return own, [a for partner in partners for a in compare_partner(subject, partner, chosen, own)]
-
-
-def _unrepeatable(subject: AuditSubject, found: _Measured) -> Finding:
+def _unrepeatable(subject: AuditSubject, found: Changes) -> Finding:
     layers = modules_in_training(subject.model)
     broken = found.broken(REPEATED)
     cause = f" Layers in training mode: {', '.join(layers)}." if layers else ""
@@ -230,7 +114,7 @@ _ADVICE = {
 }
 
 
-def _broken_invariance(subject: AuditSubject, found: _Measured) -> list[Finding]:
+def _broken_invariance(subject: AuditSubject, found: Changes) -> list[Finding]:
     findings = []
     order_broken = len(found.broken(ORDER)) > 0
     for change, kinds in _CHANGES.items():
@@ -267,7 +151,7 @@ def _broken_invariance(subject: AuditSubject, found: _Measured) -> list[Finding]
     return findings
 
 
-def _moving_attributions(subject: AuditSubject, found: _Measured) -> list[Finding]:
+def _moving_attributions(subject: AuditSubject, found: Changes) -> list[Finding]:
     bad = {k: int((v > ATTRIBUTION_TOLERANCE).sum()) for k, v in found.attributions.items()}
     if not any(bad.values()):
         return []
@@ -289,7 +173,7 @@ def _moving_attributions(subject: AuditSubject, found: _Measured) -> list[Findin
     ]
 
 
-def _rounding(subject: AuditSubject, found: _Measured) -> Finding:
+def _rounding(subject: AuditSubject, found: Changes) -> Finding:
     values = found.scores[PRECISION]
     felt = np.flatnonzero(values > SINGLE_PRECISION)
     return Finding(
@@ -308,57 +192,7 @@ def _rounding(subject: AuditSubject, found: _Measured) -> Finding:
     )
 
 
-def _disagreement(
-    subject: AuditSubject, agreements: list[Agreement], own: list[dict[str, Explanation]]
-) -> list[Finding]:
-    other = [a for a in agreements if not np.isfinite(a.score) or a.score < SCORE_AGREEMENT]
-    flips = [a for a in agreements if a.strong.sum() >= ATOMS and a.share_flipped > FLIPPED]
-    notable = [a for a in agreements if a.strong.sum() >= ATOMS and a.share_flipped > NOTABLE_FLIPPED]
-    bad = [a for a in agreements if a in other or a in flips]
-    # Scores of one sort only, as of a handful of molecules, cannot be ranked by any model.
-    if len(own) < 3 or not (bad or notable):
-        return []
-    listed = bad or notable
-    worst = max(listed, key=lambda a: (a in other, np.nan_to_num(a.share_flipped)))
-    severity = Severity.WARNING if bad else Severity.INFO
-    what = "disagree with the audited one" if bad else "agree about molecules, less about single atoms"
-    return [
-        Finding(
-            NAME,
-            severity,
-            f"Partner models {what} on {len({a.task for a in listed})} of {len(subject.tasks)} tasks: worst "
-            f"{worst.partner!r} on {worst.task}, rank correlation of scores {worst.score:.2f}, of atoms "
-            f"within "
-            f"a molecule {worst.median_atoms:.2f}; {worst.share_flipped:.0%} of the atoms that matter "
-            f"have the "
-            "opposite sign.",
-            Evidence(
-                {f"{a.partner}: {a.task}": a.numbers() for a in listed},
-                molecules=_flipped_examples(worst, own),
-            ),
-            "Read explanations as averages over several seeds, and trust only atoms whose sign they share."
-            if not bad
-            else "These models did not learn the same thing: check that the tasks mean the same, then train "
-            "several seeds and rely only on what they share.",
-        )
-    ]
-
-
-def _flipped_examples(worst: Agreement, own: list[dict[str, Explanation]]) -> list[Example]:
-    order = np.argsort(-worst.flipped, kind="stable")[:3]
-    return [
-        scored_example(
-            own[worst.molecules[i]][worst.task],
-            own[worst.molecules[i]][worst.task].atom_scores,
-            f"{worst.task}: {worst.flipped[i]} of {worst.strong[i]} atoms that matter have the opposite sign "
-            f"in {worst.partner!r}",
-        )
-        for i in order
-        if worst.flipped[i]
-    ]
-
-
-def _examples(subject: AuditSubject, found: _Measured, broken: Index, kind: str) -> list[Example]:
+def _examples(subject: AuditSubject, found: Changes, broken: Index, kind: str) -> list[Example]:
     values = found.scores[kind]
     order = broken[np.argsort(-values[broken], kind="stable")][:3]
     return [
@@ -382,7 +216,7 @@ def _shown(values: FloatArray) -> str:
     return text if len(finite) == len(values) else f"{text}; {len(values) - len(finite)} cannot be scored"
 
 
-def _numbers(subject: AuditSubject, found: _Measured, agreements: list[Agreement]) -> dict[str, object]:
+def _numbers(subject: AuditSubject, found: Changes, agreements: list[Agreement]) -> dict[str, object]:
     device = _largest(found.scores[DEVICE]) if DEVICE in found.scores else "no CUDA device here"
     return {
         "molecules": len(found.chosen),
@@ -395,7 +229,7 @@ def _numbers(subject: AuditSubject, found: _Measured, agreements: list[Agreement
     }
 
 
-def _figures(found: _Measured, agreements: list[Agreement]) -> list[Figure]:
+def _figures(found: Changes, agreements: list[Agreement]) -> list[Figure]:
     sizes = {
         k: np.log10(max(float(v[np.isfinite(v)].max(initial=0.0)), 1e-9)) + 9 for k, v in found.scores.items()
     }
