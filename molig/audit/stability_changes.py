@@ -28,12 +28,8 @@ from molig.molecules import Molecule
 
 MOLECULES, EXPLAINED, EXPLAINED_TASKS = 50, 8, 3
 """Molecules scored in other forms; molecules, and tasks, explained in other forms; drawn with the seed."""
-
-
 SCORE_TOLERANCE = 1e-3
 """Allowed change of a logit (of a regression: of its standard deviation); rounding makes some 1e-6."""
-
-
 ATTRIBUTION_TOLERANCE, SMALLEST = 0.05, 0.01
 """Allowed change of an atom's score, as a share of the largest one (of at least 0.01): the error that the
 integration itself is allowed."""
@@ -55,8 +51,6 @@ class Changes:
 
 
 ORDER, REPEATED, PRECISION, DEVICE = "atom order", "repeated", "double precision", "device"
-
-
 ALONE, REVERSED, LARGE = "alone", "reversed batch", "beside large molecules"
 
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
+from molig.audit.cliff_groups import Z_TASK, CliffGroup, by_common_share, cliff_figures
 from molig.audit.cliffs import MOST_ATOMS, Cliff, overlap
 from molig.audit.examples import MOST_EXAMPLES, explained_example
-from molig.audit.figures import draw
-from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
-from molig.audit.intervals import bootstrap_median, wilson
+from molig.audit.findings import Evidence, Example, Finding, NotApplicable, Outcome, Severity
 from molig.audit.pairs import similar_pairs
 from molig.audit.registry import register
 from molig.audit.settings import ActivityPair
-from molig.audit.stability_partners import rank_correlation
-from molig.audit.subject import AuditSubject, FloatArray, explain_molecules
+from molig.audit.subject import AuditSubject, explain_molecules
 from molig.molecules import Molecule, Record
 
 NAME = "activity-cliffs"
@@ -30,51 +25,9 @@ PAIRS_PER_TASK, PAIRS = 60, 300
 """Pairs compared of a task, and of all tasks together; of more, a sample drawn with the seed."""
 ENOUGH = 25
 """Pairs below which a share tells nothing: its 95 % interval is wider than 0.36."""
-CERTAIN = 0.01
-"""Chance by which a difference between scores and attributions must not be luck."""
 UNTOLD = 0.65
 """Scores, or attributions, whose interval stays below this share of pairs in the right order are of no use
 for close analogues; a wider one proves nothing either way."""
-_Z_TASK = 2.5758
-"""99 % intervals for single tasks, of which there are many."""
-_BINS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """The cliffs of one task, or of all."""
-
-    name: str
-    cliffs: list[Cliff]
-    z: float
-
-    def share(self, measure: str) -> tuple[float, float, float]:
-        """Share and its interval; ties count as half."""
-        values = self.values(measure)
-        n = len(values)
-        return (float(values.mean()) if n else float("nan"), *wilson(float(values.sum()), n, self.z))
-
-    def values(self, measure: str) -> FloatArray:
-        values = np.array([getattr(cliff, measure)() for cliff in self.cliffs], dtype=float)
-        return np.asarray(values[np.isfinite(values)])
-
-    def numbers(self) -> dict[str, Any]:
-        names = {
-            "direction": "attribution_has_sign_of_activity",
-            "ordered": "score_has_sign_of_activity",
-            "faithful": "attribution_has_sign_of_score",
-        }
-        found: dict[str, Any] = {"pairs": len(self.cliffs)}
-        for measure, name in names.items():
-            found[name] = dict(zip(("share", "low", "high"), self.share(measure), strict=True))
-        return found
-
-    @property
-    def worse_than_scores(self) -> bool:
-        """Whether attributions go wrong significantly more often than scores (sign test over pairs)."""
-        difference = self.values("ordered") - self.values("direction")
-        lost, won = int((difference > 0).sum()), int((difference < 0).sum())
-        return bool(lost + won and binomtest(lost, lost + won, alternative="greater").pvalue < CERTAIN)
 
 
 @register(
@@ -91,12 +44,12 @@ def check(subject: AuditSubject) -> Outcome:
         raise NotApplicable(f"there is no pair of similar molecules with different activity {where}")
     chosen = _sample(subject, pairs)
     cliffs = _cliffs(subject, chosen)
-    groups = [_Group(t, [c for c in cliffs if c.pair.task == t], _Z_TASK) for t in subject.tasks]
+    groups = [CliffGroup(t, [c for c in cliffs if c.pair.task == t], Z_TASK) for t in subject.tasks]
     groups = [group for group in groups if group.cliffs]
-    everything = _Group("all tasks", cliffs, 1.96)
+    everything = CliffGroup("all tasks", cliffs, 1.96)
     findings = _judge(everything, groups)
     measured = {group.name: group.numbers() for group in [everything, *groups]}
-    shares = _by_share(cliffs, subject.rng(NAME))
+    shares = by_common_share(cliffs, subject.rng(NAME))
     measured["common atoms by MCS share"] = shares
     source = "given" if given else f"found in the labels (similarity at least {SIMILAR})"
     remark = (
@@ -106,7 +59,7 @@ def check(subject: AuditSubject) -> Outcome:
         f"cannot be used or has more than {MOST_ATOMS} atoms, or whose common part takes too long to find or "
         "is everything."
     )
-    return Outcome(findings, measured, _figures(groups, shares), remark)
+    return Outcome(findings, measured, cliff_figures(groups, shares), remark)
 
 
 def _pairs_of_labels(subject: AuditSubject) -> list[ActivityPair]:
@@ -173,7 +126,7 @@ def _matched(molecules: dict[str, Molecule], pair: ActivityPair) -> Any:
     return None if common is None or (common.share == 1.0 and whole) else common
 
 
-def _judge(everything: _Group, groups: list[_Group]) -> list[Finding]:
+def _judge(everything: CliffGroup, groups: list[CliffGroup]) -> list[Finding]:
     if len(everything.cliffs) < ENOUGH:
         return [
             Finding(
@@ -219,7 +172,7 @@ def _judge(everything: _Group, groups: list[_Group]) -> list[Finding]:
     return findings
 
 
-def _evidence(groups: list[_Group]) -> Evidence:
+def _evidence(groups: list[CliffGroup]) -> Evidence:
     cliffs = [cliff for cliff in groups[0].cliffs if cliff.direction() == 0.0]
     cliffs.sort(key=lambda cliff: -abs(cliff.attribution_difference))
     return Evidence({group.name: group.numbers() for group in groups}, molecules=_examples(cliffs))
@@ -239,7 +192,7 @@ def _examples(cliffs: list[Cliff]) -> list[Example]:
     return shown
 
 
-def _reversed(groups: list[_Group]) -> Finding:
+def _reversed(groups: list[CliffGroup]) -> Finding:
     worst = groups[0]
     share, low, high = worst.share("ordered")
     return Finding(
@@ -254,7 +207,7 @@ def _reversed(groups: list[_Group]) -> Finding:
     )
 
 
-def _wrong(groups: list[_Group]) -> Finding:
+def _wrong(groups: list[CliffGroup]) -> Finding:
     worst = groups[0]
     share, low, high = worst.share("direction")
     return Finding(
@@ -268,7 +221,7 @@ def _wrong(groups: list[_Group]) -> Finding:
     )
 
 
-def _blind(groups: list[_Group]) -> Finding:
+def _blind(groups: list[CliffGroup]) -> Finding:
     worst = groups[0]
     share, low, high = worst.share("direction")
     return Finding(
@@ -283,7 +236,7 @@ def _blind(groups: list[_Group]) -> Finding:
     )
 
 
-def _partly(groups: list[_Group]) -> Finding:
+def _partly(groups: list[CliffGroup]) -> Finding:
     worst = groups[0]
     direction, faithful = worst.share("direction"), worst.share("faithful")
     return Finding(
@@ -298,7 +251,7 @@ def _partly(groups: list[_Group]) -> Finding:
     )
 
 
-def _unordered(group: _Group) -> Finding:
+def _unordered(group: CliffGroup) -> Finding:
     share, low, high = group.share("ordered")
     return Finding(
         NAME,
@@ -309,57 +262,3 @@ def _unordered(group: _Group) -> Finding:
         _evidence([group]),
         "Do not use scores or explanations to decide between close analogues.",
     )
-
-
-def _by_share(cliffs: list[Cliff], rng: np.random.Generator) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for low, high in pairwise(_BINS):
-        inside = [c for c in cliffs if low <= c.common.share < high or (high == 1.0 == c.common.share)]
-        if not inside:
-            continue
-        group = _Group("", inside, 1.96)
-        correlations, same, total = [], 0, 0
-        for cliff in inside:
-            first, second = cliff.common_atoms()
-            correlation = rank_correlation(first, second)
-            if np.isfinite(correlation):
-                correlations.append(correlation)
-            same += int((first * second > 0).sum())
-            total += int((first * second != 0).sum())
-        found[f"{low:.1f}-{high:.1f}"] = {
-            "pairs": len(inside),
-            "direction": group.share("direction"),
-            "rank_correlation": float(np.median(correlations)) if correlations else None,
-            "rank_correlation_interval": bootstrap_median(correlations, rng) if correlations else None,
-            "same_sign": same / total if total else None,
-        }
-    return found
-
-
-def _figures(groups: list[_Group], shares: dict[str, Any]) -> list[Figure]:
-    def directions(axes: Any) -> None:
-        for row, group in enumerate(groups):
-            for offset, measure, colour in ((-0.15, "direction", "#0072B2"), (0.15, "ordered", "#D55E00")):
-                share, low, high = group.share(measure)
-                axes.plot([low, high], [row + offset] * 2, color=colour, linewidth=1.2)
-                axes.plot([share], [row + offset], "o", color=colour, markersize=4)
-        axes.set_yticks(range(len(groups)), [f"{g.name} ({len(g.cliffs)})" for g in groups], fontsize=8)
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1)
-        axes.axvline(0.5, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)))
-        axes.set_xlabel("share of pairs with the sign of activity: blue attribution, orange score")
-
-    def agreement(axes: Any) -> None:
-        known = {k: v for k, v in shares.items() if v["rank_correlation"] is not None}
-        for place, item in enumerate(known.values()):
-            axes.plot([place] * 2, item["rank_correlation_interval"], color="#0072B2", linewidth=1.2)
-            axes.plot([place], [item["rank_correlation"]], "o", color="#0072B2", markersize=4)
-        axes.set_xticks(range(len(known)), [f"{k}\n({v['pairs']})" for k, v in known.items()], fontsize=8)
-        axes.set_xlabel("common substructure, share of the larger molecule (pairs)")
-        axes.set_ylabel("rank correlation")
-
-    size = (5.2, max(1.8, 1.1 + 0.3 * len(groups)))
-    return [
-        draw("Pairs of similar molecules: direction", directions, size),
-        draw("Agreement about the atoms that both have", agreement),
-    ]
