@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 from typing import Annotated
 
@@ -12,6 +11,7 @@ import typer
 
 import molig
 from molig.cli import audit, benchmark, data, demo, evaluate, explain, models, saturation, screen, train
+from molig.cli.interrupts import heard_interrupts
 from molig.errors import MoligError
 
 _AFTER_CTRL_C = 130
@@ -53,14 +53,9 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit code 0 is success, 1 a failed run, 2 a wrong request."""
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, _stop)
-    sys.exit(_run(arguments))
-
-
-def _stop(number: int, frame: object) -> None:
-    """Clean up after a polite kill as after Ctrl-C."""
-    raise KeyboardInterrupt
+    with heard_interrupts():
+        code = _run(arguments)
+    sys.exit(code)
 
 
 def _run(arguments: list[str] | None) -> int:

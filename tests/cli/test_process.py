@@ -160,6 +160,13 @@ def test_ctrl_c_while_screening_leaves_the_old_file_and_nothing_else(small_model
     assert output.read_text() == "old"
 
 
+def test_the_package_runs_as_a_module():
+    found = subprocess.run(
+        [sys.executable, "-m", "molig", "--version"], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.startswith("molig ")
+
+
 def test_training_that_is_interrupted_and_resumed_gives_the_same_weights(tmp_path, molig):
     source, recipe = write_labelled(tmp_path / "labelled.csv", 60), tmp_path / "recipe.toml"
     write_recipe(small_recipe(epochs=EPOCHS, patience=EPOCHS), recipe)
