@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,16 @@ import numpy.typing as npt
 from rdkit import Chem
 
 from molig.attribution import Explanation
-from molig.audit.environments import LEVELS, attribution_colors, environments, pairs_by_level
+from molig.audit.alike_atoms import (
+    ERROR_SHARE,
+    IDENTICAL,
+    INVISIBLE,
+    NEIGHBOURS,
+    AlikePairs,
+    CriticalPairs,
+    Tally,
+    study_pairs,
+)
 from molig.audit.examples import MOST_EXAMPLES, scored_example
 from molig.audit.figures import draw
 from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
@@ -27,19 +35,6 @@ Index = npt.NDArray[np.int64]
 
 NAME = "identical-attribution"
 
-IDENTICAL = 1e-4
-"""Difference, as a share of a molecule's largest attribution, that rounding in single precision explains."""
-INVISIBLE = 1e-3
-"""Difference, as a share of the largest attribution, that no reader of a picture or a table sees."""
-UNSEEN, UNUSED = 0.5, 0.5
-"""Share, of the pairs that only their neighbours' types tell apart, that cannot be or are not told apart."""
-LEAST_SHARE, ERROR_SHARE = 0.01, 0.05
-"""Share of those pairs, among all with other neighbours, that is worth a warning, and that is an error."""
-LEAST_PAIRS = 5
-"""Pairs from which on coincidence of a few weights is no explanation."""
-
-_LEVEL = LEVELS.index("radius 1")
-_SMALLEST = 1e-9  # largest attribution of a molecule below which there is nothing to compare
 _LEAST_DRAWN = 5  # atoms of an example
 _FAINT = 0.2  # share of the largest score below which an atom of an example would look white
 _ADVICE_UNSEEN = (
@@ -55,51 +50,6 @@ _ADVICE_UNUSED = (
 )
 
 
-@dataclass(frozen=True)
-class _Molecule:
-    """Pairs of atoms of one molecule that first differ in their neighbours, and how they fare."""
-
-    explanations: Mapping[str, Explanation]
-    pairs: Index  # (2, n): alike in own bonds, different at radius 1, told apart by neighbours' types only
-    blind: Flags  # the architecture cannot tell them apart
-    gaps: FloatArray  # (n_tasks, n): differences; NaN where the explanation is flat
-
-
-@dataclass
-class _Tally:
-    """Numbers of pairs by level, and of (pair, task)."""
-
-    pairs: Index = field(default_factory=lambda: np.zeros(len(LEVELS), dtype=np.int64))
-    blind: Index = field(default_factory=lambda: np.zeros(len(LEVELS), dtype=np.int64))
-    asked: Index = field(default_factory=lambda: np.zeros(len(LEVELS), dtype=np.int64))
-    identical: Index = field(default_factory=lambda: np.zeros(len(LEVELS), dtype=np.int64))
-    unused: Index = field(default_factory=lambda: np.zeros(len(LEVELS), dtype=np.int64))
-    flat: int = 0
-
-    def add(self, level: Index, blind: Flags, gaps: FloatArray) -> None:
-        """Count the pairs of a molecule that differ at some level."""
-        known = np.isfinite(gaps)
-        self.flat += int((~known.any(axis=1)).sum()) if gaps.shape[1] else 0
-        identical = known & (gaps <= IDENTICAL)
-        self.pairs += _by_level(level)
-        self.blind += _by_level(level, blind)
-        self.asked += _by_level(level, known)
-        self.identical += _by_level(level, identical)
-        self.unused += _by_level(level, identical & ~blind)
-
-    def table(self) -> dict[str, dict[str, float | int | None]]:
-        """What to report, by level."""
-        rows: dict[str, dict[str, float | int | None]] = {}
-        for i, name in enumerate(LEVELS):
-            rows[name] = {
-                "pairs": int(self.pairs[i]),
-                "share_identical": _share(self.identical[i], self.asked[i]),
-                "share_architecture_cannot_tell_apart": _share(self.blind[i], self.pairs[i]),
-                "share_identical_though_it_could": _share(self.unused[i], self.asked[i]),
-            }
-        return rows
-
-
 @register(
     NAME,
     title="Identical attributions",
@@ -107,16 +57,16 @@ class _Tally:
 )
 def check(subject: AuditSubject) -> Outcome:
     """Compare attributions of atoms that differ at growing radius; see `Outcome`."""
-    tally, molecules = _Tally(), []
+    tally, molecules = Tally(), []
     for explanations in subject.explanations:
-        found = _measure(explanations, subject.model.info.network.n_modules, tally)
+        found = study_pairs(explanations, subject.model.info.network.n_modules, tally)
         if found.pairs.shape[1]:
             molecules.append(found)
-    if not tally.pairs[_LEVEL]:
+    if not tally.pairs[NEIGHBOURS]:
         raise NotApplicable(
             "no molecule has two atoms of one element and the same bonds that are bonded to different atoms"
         )
-    critical = _Critical(molecules, subject.tasks, int(tally.pairs[_LEVEL]))
+    critical = CriticalPairs(molecules, subject.tasks, int(tally.pairs[NEIGHBOURS]))
     findings = []
     if critical.unseen:
         findings.append(_cannot_see(critical, len(subject.explanations)))
@@ -135,106 +85,7 @@ def check(subject: AuditSubject) -> Outcome:
     return Outcome(findings, measured, [_figure(tally)], remark)
 
 
-def _measure(explanations: Mapping[str, Explanation], n_modules: int, tally: _Tally) -> _Molecule:
-    """Count the pairs of a molecule, and keep those that only neighbours' types tell apart."""
-    one = next(iter(explanations.values()))
-    pairs, level = pairs_by_level(environments(one.mol))
-    colors = attribution_colors(one.graph, n_modules)
-    blind = colors[pairs[0]] == colors[pairs[1]]
-    gaps = np.array([_gaps(explanation, pairs) for explanation in explanations.values()])
-    differ = level < len(LEVELS)
-    tally.add(level[differ], blind[differ], gaps[:, differ])
-    # One module sees an atom and its pairs: what it cannot tell apart differs in the atoms around only.
-    near = attribution_colors(one.graph, 1)
-    kept = (level == _LEVEL) & (near[pairs[0]] == near[pairs[1]])
-    return _Molecule(explanations, pairs[:, kept], blind[kept], gaps[:, kept])
-
-
-def _gaps(explanation: Explanation, pairs: Index) -> FloatArray:
-    """Largest difference of any entry between two atoms, as a share of the largest attribution."""
-    scores = explanation.atom_attributions
-    largest = max(np.abs(scores).max(initial=0.0), np.abs(explanation.pair_attributions).max(initial=0.0))
-    if not largest > _SMALLEST:
-        return np.full(pairs.shape[1], np.nan)
-    gaps = np.abs(scores[pairs[0]] - scores[pairs[1]]).max(axis=1, initial=0.0) / largest
-    return np.asarray(gaps, dtype=np.float64)
-
-
-class _Critical:
-    """Pairs of all molecules that only the types of their neighbours tell apart.
-
-    Parameters
-    ----------
-    molecules : list of _Molecule
-        With such pairs.
-    tasks : tuple of str
-        Tasks audited.
-    n_differing : int
-        Pairs that first differ in their neighbours, however the network could tell them apart.
-    """
-
-    def __init__(self, molecules: list[_Molecule], tasks: tuple[str, ...], n_differing: int) -> None:
-        self.molecules, self.tasks, self.n_differing = molecules, tasks, n_differing
-        none = [np.zeros((len(tasks), 0))]
-        self.blind = np.concatenate([np.zeros(0, dtype=bool), *(m.blind for m in molecules)])
-        self.gaps = np.concatenate([*none, *(m.gaps for m in molecules)], axis=1)
-
-    @property
-    def share(self) -> float:
-        """Among all pairs that first differ in their neighbours."""
-        return len(self.blind) / self.n_differing
-
-    @property
-    def unseen(self) -> bool:
-        """Whether the architecture is blind to neighbours' types, and attributions show it."""
-        if not len(self.blind) or self.share < LEAST_SHARE or self.blind.mean() < UNSEEN:
-            return False
-        gaps = self.gaps[:, self.blind]
-        known = np.isfinite(gaps)
-        return bool(known.any() and (gaps[known] <= IDENTICAL).mean() >= UNSEEN)
-
-    @property
-    def tasks_unused(self) -> list[str]:
-        """Tasks on which pairs that the network could tell apart get the same attributions."""
-        if self.share < LEAST_SHARE:
-            return []
-        shares = self.invisible_by_task
-        return [task for task, share in shares.items() if share is not None and share >= UNUSED]
-
-    @property
-    def invisible_by_task(self) -> dict[str, float | None]:
-        """Share, of the pairs that the network could tell apart, without a visible difference."""
-        found: dict[str, float | None] = {}
-        for task, gaps in zip(self.tasks, self.gaps[:, ~self.blind], strict=True):
-            known = gaps[np.isfinite(gaps)]
-            enough = len(known) >= LEAST_PAIRS
-            found[task] = float((known <= INVISIBLE).mean()) if enough else None
-        return found
-
-    def affected(self, most: float, *, blind: bool) -> list[tuple[_Molecule, Flags]]:
-        """Molecules with pairs closer than ``most`` on every task where anything is attributed."""
-        found = []
-        for molecule in self.molecules:
-            known = np.isfinite(molecule.gaps)
-            close = ((molecule.gaps <= most) | ~known).all(axis=0) & known.any(axis=0)
-            close &= molecule.blind == blind
-            if close.any():
-                found.append((molecule, close))
-        return found
-
-    def numbers(self) -> dict[str, object]:
-        """What to report."""
-        known = self.gaps[np.isfinite(self.gaps)]
-        return {
-            "pairs": len(self.blind),
-            "share_of_pairs_with_other_neighbours": self.share,
-            "share_architecture_cannot_tell_apart": _share(self.blind.sum(), len(self.blind)),
-            "share_identical": _share((known <= IDENTICAL).sum(), len(known)),
-            "share_without_visible_difference_though_it_could": self.invisible_by_task,
-        }
-
-
-def _cannot_see(critical: _Critical, n_molecules: int) -> Finding:
+def _cannot_see(critical: CriticalPairs, n_molecules: int) -> Finding:
     affected = critical.affected(IDENTICAL, blind=True)
     n_pairs = sum(int(close.sum()) for _, close in affected)
     n_atoms = sum(len(np.unique(molecule.pairs[:, close])) for molecule, close in affected)
@@ -252,7 +103,7 @@ def _cannot_see(critical: _Critical, n_molecules: int) -> Finding:
     return Finding(NAME, severity, summary, evidence, _ADVICE_UNSEEN)
 
 
-def _does_not_use(critical: _Critical, n_molecules: int) -> Finding:
+def _does_not_use(critical: CriticalPairs, n_molecules: int) -> Finding:
     tasks = critical.tasks_unused
     shares = critical.invisible_by_task
     worst = max(tasks, key=lambda task: shares[task] or 0.0)
@@ -269,7 +120,7 @@ def _does_not_use(critical: _Critical, n_molecules: int) -> Finding:
     return Finding(NAME, Severity.WARNING, summary, evidence, _ADVICE_UNUSED)
 
 
-def _examples(affected: list[tuple[_Molecule, Flags]], tasks: tuple[str, ...]) -> list[Example]:
+def _examples(affected: list[tuple[AlikePairs, Flags]], tasks: tuple[str, ...]) -> list[Example]:
     """Small molecules in which identical atoms carry a good part of the score."""
     ranked: list[tuple[tuple[bool, bool, int, int], Explanation, Index]] = []
     for place, (molecule, close) in enumerate(affected):
@@ -302,7 +153,7 @@ def _example(explanation: Explanation, pair: Index) -> Example:
     )
 
 
-def _figure(tally: _Tally) -> Figure:
+def _figure(tally: Tally) -> Figure:
     rows = tally.table()
     series = {
         "identical": [row["share_identical"] or 0.0 for row in rows.values()],
@@ -327,15 +178,5 @@ def _figure(tally: _Tally) -> Figure:
     return draw("Atoms that the model does not tell apart", fill)
 
 
-def _by_level(level: Index, chosen: Flags | None = None) -> Index:
-    """Number of pairs, or of (task, pair) chosen, by level."""
-    weights = None if chosen is None else np.atleast_2d(chosen).sum(axis=0)
-    return np.bincount(level, weights, len(LEVELS)).astype(np.int64)
-
-
 def _all(n_tasks: int) -> str:
     return f"all {n_tasks} tasks" if n_tasks > 1 else "its task"
-
-
-def _share(part: float, whole: float) -> float | None:
-    return float(part / whole) if whole else None
