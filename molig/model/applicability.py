@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -15,12 +12,19 @@ import numpy as np
 import numpy.typing as npt
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
-from rdkit.Chem.rdMolDescriptors import CalcMolFormula
-from rdkit.Chem.Scaffolds.MurckoScaffold import GetScaffoldForMol
 
 from molig.errors import InputError
 from molig.features import FeatureSchema, Featurizer, MolGraph, PackedGraphs
 from molig.model.columns_seen import ColumnsSeen, record_columns
+from molig.model.reference_chemistry import (
+    as_read,
+    composition,
+    elements_of,
+    read_smiles,
+    scaffold_hash,
+    scaffold_hashes,
+)
+from molig.model.reference_fingerprints import ReferenceFingerprints, nearest_other
 from molig.model.sections import ApplicabilityInfo, SizeRange
 
 FloatArray = npt.NDArray[np.float64]
@@ -34,8 +38,6 @@ MAX_REFERENCE = 5_000
 RADIUS, N_BITS = 2, 1024
 QUANTILES = (1, 5, 25, 50, 75)
 THRESHOLD_QUANTILE = 5
-
-_SYMBOL = re.compile("[A-Z][a-z]?")
 
 
 class DomainStatus(StrEnum):
@@ -154,11 +156,11 @@ class Applicability:
             chosen = np.random.default_rng(seed).choice(len(different), MAX_REFERENCE, replace=False)
             drawn = [different[i] for i in np.sort(chosen)]
         generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=N_BITS)
-        bits = np.array([generator.GetFingerprintAsNumPy(mol) for mol in _read(drawn)], dtype=np.uint8)
+        bits = np.array([generator.GetFingerprintAsNumPy(mol) for mol in read_smiles(drawn)], dtype=np.uint8)
         if not len(bits):
             raise InputError("the training part has no molecule to describe an applicability domain with")
-        elements, sizes = _composition(different)
-        nearest = _nearest_other(bits)
+        elements, sizes = composition(different)
+        nearest = nearest_other(bits)
         quantiles = {q: float(np.quantile(nearest, q / 100)) for q in QUANTILES}
         categories, ranges = record_columns(schema, graphs)
         info = ApplicabilityInfo(
@@ -179,7 +181,7 @@ class Applicability:
             categories=categories,
             ranges=ranges,
         )
-        return cls(info, np.packbits(bits, axis=1), schema, _scaffolds(different))
+        return cls(info, np.packbits(bits, axis=1), schema, scaffold_hashes(different))
 
     def with_scaffolds(self, smiles: Sequence[str]) -> Self:
         """Return the same domain with the scaffolds of training, which earlier versions left out.
@@ -189,7 +191,7 @@ class Applicability:
         smiles : sequence of str
             The training molecules after standardisation, hydrogens implicit.
         """
-        return type(self)(self.info, self.fingerprints, self.schema, _scaffolds(list(dict.fromkeys(smiles))))
+        return type(self)(self.info, self.fingerprints, self.schema, scaffold_hashes(smiles))
 
     def known_scaffold(self, mols: Sequence[Chem.Mol]) -> Flags | None:
         """Tell which molecules have the Murcko scaffold of a training molecule.
@@ -208,7 +210,7 @@ class Applicability:
             return None
         # RDKit would log each molecule that standardisation left without ring information.
         with rdBase.BlockLogs():
-            hashes = np.array([_scaffold_hash(_with_rings(_heavy(mol))) for mol in mols], dtype=np.uint64)
+            hashes = np.array([scaffold_hash(as_read(mol)) for mol in mols], dtype=np.uint64)
         return np.isin(hashes, self.scaffolds)
 
     def unseen_entries(self, graph: MolGraph) -> tuple[Flags, Flags]:
@@ -259,7 +261,7 @@ class Applicability:
             return np.array([self._reference.similarities(self._fingerprint(mol)).max() for mol in mols])
 
     def _judged(self, mol: Chem.Mol, similarity: float, columns: list[str]) -> ApplicabilityFlag:
-        elements = sorted(_elements(mol) - self.info.elements.keys())
+        elements = sorted(elements_of(mol) - self.info.elements.keys())
         # An unseen element explains an unseen type of atom.
         others = [c for c in columns if not (elements and c.startswith("atom.type"))]
         if elements or others:
@@ -277,96 +279,8 @@ class Applicability:
 
     def _fingerprint(self, mol: Chem.Mol) -> Bits:
         # The reference was read with implicit hydrogens, whatever the model takes for atoms.
-        return np.asarray(self._generator.GetFingerprintAsNumPy(_with_rings(_heavy(mol))), dtype=np.uint8)
+        return np.asarray(self._generator.GetFingerprintAsNumPy(as_read(mol)), dtype=np.uint8)
 
     @cached_property
-    def _reference(self) -> _Reference:
-        return _Reference(np.unpackbits(self.fingerprints, axis=1))
-
-
-def _heavy(mol: Chem.Mol) -> Chem.Mol:
-    if mol.GetNumAtoms() == mol.GetNumHeavyAtoms():
-        return mol
-    try:
-        return Chem.RemoveHs(mol)
-    except ValueError:
-        # A hydrogen with several bonds, as in boranes, has a valence that RDKit refuses to check again.
-        return mol
-
-
-def _scaffolds(smiles: Sequence[str]) -> Hashes:
-    """Distinct hashes of the scaffolds of molecules, ascending."""
-    return np.unique(np.array([_scaffold_hash(mol) for mol in _read(smiles)], dtype=np.uint64))
-
-
-def _scaffold_hash(mol: Chem.Mol) -> int:
-    """The first 64 bits of the digest of the scaffold's SMILES without stereo marks."""
-    try:
-        scaffold = GetScaffoldForMol(mol)  # type: ignore[no-untyped-call]
-    except ValueError:
-        # RDKit refuses to check the valences of the rest: the molecule is its own scaffold.
-        scaffold = mol
-    text = Chem.MolToSmiles(scaffold, isomericSmiles=False)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
-
-
-def _with_rings(mol: Chem.Mol) -> Chem.Mol:
-    """The molecule with ring information, on a copy if need be: features count rings more exactly."""
-    try:
-        mol.GetRingInfo().NumRings()
-    except RuntimeError:
-        mol = Chem.Mol(mol)
-        Chem.FastFindRings(mol)
-    return mol
-
-
-class _Reference:
-    """Fingerprints by bit: a molecule's shared bits with all of them are the sum of its own bits' rows."""
-
-    def __init__(self, bits: Bits) -> None:
-        self._by_bit = np.ascontiguousarray(bits.T)
-        self._sizes = bits.sum(axis=1, dtype=np.int64)
-
-    def similarities(self, bits: Bits) -> FloatArray:
-        """Tanimoto similarity to each; two empty fingerprints have 0."""
-        on = np.flatnonzero(bits)
-        # Bytes are added several times faster than wider numbers, and hold any count of 255 bits.
-        width = np.uint8 if len(on) <= 255 else np.uint16
-        shared = np.add.reduce(self._by_bit[on], axis=0, dtype=width).astype(np.int64)
-        return np.asarray(shared / np.maximum(self._sizes + len(on) - shared, 1))
-
-
-def _nearest_other(bits: Bits) -> FloatArray:
-    """Similarity of each fingerprint to the nearest of the others; 0 if there is no other."""
-    reference = _Reference(bits)
-    nearest = np.zeros(len(bits))
-    for i, own in enumerate(bits):
-        similarities = reference.similarities(own)
-        similarities[i] = 0
-        nearest[i] = similarities.max()
-    return nearest
-
-
-def _composition(smiles: Sequence[str]) -> tuple[Counter[str], list[int]]:
-    """Number of molecules with each element, and the heavy atoms of each molecule."""
-    elements: Counter[str] = Counter()
-    sizes = []
-    for mol in _read(smiles, sanitize=False):
-        mol.UpdatePropertyCache(strict=False)
-        elements.update(sorted(_elements(mol)))
-        sizes.append(mol.GetNumHeavyAtoms())
-    return elements, sizes
-
-
-def _elements(mol: Chem.Mol) -> set[str]:
-    # A fifth of the time of asking every atom.
-    return set(_SYMBOL.findall(CalcMolFormula(mol))) - {"H"}
-
-
-def _read(smiles: Sequence[str], *, sanitize: bool = True) -> Iterator[Chem.Mol]:
-    """Molecules of SMILES; the rare one that RDKit wrote but cannot read is left out."""
-    with rdBase.BlockLogs():
-        for text in smiles:
-            mol = Chem.MolFromSmiles(text, sanitize=sanitize)
-            if mol is not None:
-                yield mol
+    def _reference(self) -> ReferenceFingerprints:
+        return ReferenceFingerprints(np.unpackbits(self.fingerprints, axis=1))

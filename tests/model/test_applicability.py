@@ -13,7 +13,8 @@ from molig.errors import InputError, UsageError
 from molig.features import Featurizer, preset
 from molig.model import Applicability, DomainStatus
 from molig.model import applicability as module
-from molig.molecules import Hydrogens
+from molig.model.reference_fingerprints import ReferenceFingerprints
+from molig.molecules import Hydrogens, MoleculeParser
 
 from .conftest import domain_of
 
@@ -81,13 +82,19 @@ class TestSimilarity:
     def test_more_bits_than_a_byte_counts(self):
         bits = np.ones((3, 1024), dtype=np.uint8)
         bits[1, :500] = bits[2, 300:] = 0
-        reference = module._Reference(bits)
+        reference = ReferenceFingerprints(bits)
         np.testing.assert_allclose(reference.similarities(bits[1]), [524 / 1024, 1, 0])
         np.testing.assert_allclose(reference.similarities(np.zeros(1024, dtype=np.uint8)), 0)
 
     def test_hydrogens_as_atoms_do_not_count(self, domain):
         heavy = Chem.MolFromSmiles("CC(=O)Oc1ccccc1C(=O)O")
         assert domain.similarity([heavy]) == domain.similarity([Chem.AddHs(heavy)])
+
+    def test_hydrogens_with_several_bonds(self, domain):
+        # NSC's way to write a hydride; RDKit accepts it once, and not when hydrogens are removed.
+        hydride = MoleculeParser().parse_smiles("[H][H-][B-]1([H-][H])[n+]2ccccc2-c2cccc[n+]21").mol
+        assert domain.flag([hydride])[0].detail.startswith("in no training molecule: element B")
+        assert domain.known_scaffold([hydride]).tolist() == [False]
 
     def test_molecules_without_ring_information(self, domain, capfd):
         made = Chem.MolFromSmiles("CC(=O)Oc1ccccc1C(=O)O")

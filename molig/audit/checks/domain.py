@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from molig.attribution import Explanation
 from molig.audit.examples import MOST_EXAMPLES, marked_example
 from molig.audit.figures import draw, histogram
 from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
 from molig.audit.intervals import wilson
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray
-from molig.features import MolGraph
+from molig.audit.unseen_features import NOTICEABLE, CarriedByUnseen, carried_by_unseen, touched_atoms
 from molig.model import Applicability, ApplicabilityFlag, DomainStatus
 
 NAME = "domain"
@@ -26,8 +25,6 @@ MANY, MOST = 0.25, 0.5
 threshold's definition 5 % of the training molecules are as far from the others."""
 NOTABLE = 0.10
 """Share of molecules unlike training from which it is worth knowing."""
-NOTICEABLE = 0.05
-"""Share of a molecule's attribution, in amount, on features that were never trained."""
 LARGE = 0.2
 """Such a share in a single molecule is a warning; so is a noticeable one in more than `OFTEN` of them."""
 OFTEN = 0.02
@@ -74,23 +71,6 @@ class _Domain:
         return sum("heavy atoms" in flag.detail for flag in self.flags)
 
 
-@dataclass(frozen=True)
-class _Carried:
-    """Attribution on features that were never trained."""
-
-    shares: dict[tuple[int, str], float]  # place in the explained sample and task
-    columns: dict[str, float]  # column to its largest share in a molecule
-
-    @property
-    def noticeable(self) -> dict[int, tuple[float, str]]:
-        """Place in the explained sample to the largest share, and its task."""
-        found: dict[int, tuple[float, str]] = {}
-        for (place, task), share in self.shares.items():
-            if share > NOTICEABLE and share > found.get(place, (0.0, ""))[0]:
-                found[place] = share, task
-        return found
-
-
 @register(NAME, title="Domain", question="Are the molecules like those that the model was trained on?")
 def check(subject: AuditSubject) -> Outcome:
     """Compare molecules with the training molecules; see `Outcome`."""
@@ -101,7 +81,7 @@ def check(subject: AuditSubject) -> Outcome:
     sizes, common = np.array([mol.GetNumHeavyAtoms() for mol in mols]), known.info.heavy_atoms
     rare_size = (sizes < common.q1) | (sizes > common.q99)
     domain = _Domain(known.flag(mols, subject.graphs), rare_size, known.known_scaffold(mols))
-    carried = _carried(subject, known)
+    carried = carried_by_unseen(subject, known)
     findings = _outside(subject, known, domain) + _on_unseen(subject, known, carried)
     if not findings:
         findings = _few_unseen(subject, domain)
@@ -113,57 +93,6 @@ def check(subject: AuditSubject) -> Outcome:
         f"{len(subject.sample)} of them.{told}"
     )
     return Outcome(findings, _numbers(known, domain, carried), _figures(known, domain), remark)
-
-
-def _carried(subject: AuditSubject, known: Applicability) -> _Carried:
-    shares: dict[tuple[int, str], float] = {}
-    columns: dict[str, float] = {}
-    for place, by_task in enumerate(subject.explanations):
-        for task, explanation in by_task.items():
-            masks = known.unseen_entries(explanation.graph)
-            if not any(mask.any() for mask in masks):
-                break
-            amounts = [np.abs(explanation.atom_attributions), np.abs(explanation.pair_attributions)]
-            total = float(sum(amount.sum() for amount in amounts))
-            on_unseen = float(sum(a[m].sum() for a, m in zip(amounts, masks, strict=True)))
-            if total <= 0 or abs(explanation.score - explanation.baseline_score) < _floor(subject, task):
-                continue
-            shares[place, task] = on_unseen / total
-            for name, amount in _by_column(explanation, masks).items():
-                columns[name] = max(columns.get(name, 0.0), amount / total)
-    return _Carried(shares, dict(sorted(columns.items(), key=lambda item: -item[1])))
-
-
-def _floor(subject: AuditSubject, task: str) -> float:
-    """Scores that hardly leave the baseline have nothing to be explained."""
-    if not subject.is_regression:
-        return 0.01
-    return 0.01 * float(subject.logits[:, subject.column(task)].std())
-
-
-def _by_column(explanation: Explanation, masks: tuple[npt.NDArray[np.bool_], ...]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    graph: MolGraph = explanation.graph
-    sides = (
-        ("atom", graph.atom_codes, explanation.atom_attributions, masks[0]),
-        ("pair", graph.pair_codes, explanation.pair_attributions, masks[1]),
-    )
-    for level, codes, amounts, mask in sides:
-        entry = categorical = 0
-        for block in explanation.schema.blocks(level):
-            if block.kind == "categorical":
-                for row in np.flatnonzero(mask[:, entry] & (codes[:, categorical] >= 0)):
-                    name = f"{level}.{block.name} = {block.columns[codes[row, categorical]]}"
-                    found[name] = found.get(name, 0.0) + abs(float(amounts[row, entry]))
-                entry, categorical = entry + 1, categorical + 1
-                continue
-            for column in block.columns:
-                amount = float(np.abs(amounts[mask[:, entry], entry]).sum())
-                if amount > 0:
-                    name = f"{level}.{block.name}: {column}"
-                    found[name] = found.get(name, 0.0) + amount
-                entry += 1
-    return found
 
 
 def _outside(subject: AuditSubject, known: Applicability, domain: _Domain) -> list[Finding]:
@@ -209,7 +138,7 @@ def _few_unseen(subject: AuditSubject, domain: _Domain) -> list[Finding]:
     ]
 
 
-def _on_unseen(subject: AuditSubject, known: Applicability, carried: _Carried) -> list[Finding]:
+def _on_unseen(subject: AuditSubject, known: Applicability, carried: CarriedByUnseen) -> list[Finding]:
     noticeable = carried.noticeable
     if not noticeable:
         return []
@@ -222,7 +151,7 @@ def _on_unseen(subject: AuditSubject, known: Applicability, carried: _Carried) -
         examples.append(
             marked_example(
                 explanation,
-                _touched(explanation, known),
+                touched_atoms(explanation, known),
                 f"{noticeable[place][1]}: {noticeable[place][0]:.0%} of the attribution is on the "
                 f"marked atoms' "
                 "features that no training molecule had",
@@ -245,13 +174,6 @@ def _on_unseen(subject: AuditSubject, known: Applicability, carried: _Carried) -
             "have them.",
         )
     ]
-
-
-def _touched(explanation: Explanation, known: Applicability) -> list[int]:
-    atoms, pairs = known.unseen_entries(explanation.graph)
-    ends = explanation.graph.pair_atoms[(pairs & (explanation.pair_attributions != 0)).any(axis=1)]
-    own = np.flatnonzero((atoms & (explanation.atom_attributions != 0)).any(axis=1))
-    return sorted({*own.tolist(), *ends.ravel().tolist()})
 
 
 def _new_scaffolds(domain: _Domain) -> list[Finding]:
@@ -309,7 +231,7 @@ def _domain_numbers(known: Applicability, domain: _Domain) -> dict[str, Any]:
     }
 
 
-def _numbers(known: Applicability, domain: _Domain, carried: _Carried) -> dict[str, Any]:
+def _numbers(known: Applicability, domain: _Domain, carried: CarriedByUnseen) -> dict[str, Any]:
     scaffolds = "not recorded with the model"
     share = None if domain.known_scaffold is None else float((~domain.known_scaffold).mean())
     return _domain_numbers(known, domain) | {
