@@ -65,7 +65,8 @@ class Target(StrEnum):
         """Mean derivative of the score between two outputs."""
         if self is not Target.PROBABILITY:
             return np.ones_like(left)
-        width = right - left
+        with np.errstate(invalid="ignore"):  # of outputs that are not finite it is NaN, which is told
+            width = right - left
         middle = self.score((left + right) / 2)
         close = np.abs(width) < _CLOSE
         rise = self.score(right) - self.score(left)

@@ -221,8 +221,7 @@ def disagreement(
             f"{worst.partner!r} on {worst.task}, rank correlation of scores {worst.score:.2f}, of atoms "
             f"within "
             f"a molecule {worst.median_atoms:.2f}; {worst.share_flipped:.0%} of the atoms that matter "
-            f"have the "
-            "opposite sign.",
+            f"have the opposite sign.",
             Evidence(
                 {f"{a.partner}: {a.task}": a.numbers() for a in listed},
                 molecules=_flipped_examples(worst, own),

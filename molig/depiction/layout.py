@@ -43,13 +43,16 @@ class Words:
 
 @dataclass(frozen=True)
 class Cell:
-    """One panel with its place on the sheet: the structure's box, the colour bar and the words around."""
+    """One panel with its place on the sheet: the structure's box, the colour bar and the words around.
+
+    Where every score is 0 and none is called for, there is no bar.
+    """
 
     panel: Panel
     scale: float
     label: str
     structure: Box
-    bar: Box
+    bar: Box | None
     words: tuple[Words, ...]
 
 
@@ -125,13 +128,14 @@ def _cell(panel: Panel, scale: float, legend: list[str], place: Box, around: tup
     structure = Box(place.x, place.y + top, place.width, place.height - top - bottom - MARGIN / 2)
     under = structure.y + structure.height
     bar_width = min(_BAR_WIDTH, place.width / 3)
-    bar = Box(middle - bar_width / 2, under + 4, bar_width, _BAR_HEIGHT)
-    base = bar.y + _BAR_HEIGHT - 1
-    words += [
-        Words(number(-scale), bar.x - 6, base, BAR_SIZE, BAR_COLOR, anchor="end"),
-        Words("0", middle, base, BAR_SIZE - 1, BAR_COLOR),
-        Words(number(scale), bar.x + bar_width + 6, base, BAR_SIZE, BAR_COLOR, anchor="start"),
-    ]
+    bar = Box(middle - bar_width / 2, under + 4, bar_width, _BAR_HEIGHT) if scale > 0 else None
+    if bar:
+        base = bar.y + _BAR_HEIGHT - 1
+        words += [
+            Words(number(-scale), bar.x - 6, base, BAR_SIZE, BAR_COLOR, anchor="end"),
+            Words("0", middle, base, BAR_SIZE - 1, BAR_COLOR),
+            Words(number(scale), bar.x + bar_width + 6, base, BAR_SIZE, BAR_COLOR, anchor="start"),
+        ]
     base = under + _BAR_LINE - 4
     for line in legend:
         base += _LEGEND_LINE
@@ -143,7 +147,8 @@ def _label(panel: Panel, scale: float) -> str:
     """Tell a panel in words, for those who listen to it."""
     name = legible(panel.title) or "molecule"
     facts = [legible(line) for line in panel.legend]
-    return "; ".join([name, *facts, f"red raises, blue lowers, full colour at {scale:.3g}"])
+    colors = f"red raises, blue lowers, full colour at {scale:.3g}" if scale > 0 else "no atom has a score"
+    return "; ".join([name, *facts, colors])
 
 
 def _sheet_title(panels: tuple[Panel, ...]) -> str:

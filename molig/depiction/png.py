@@ -63,7 +63,8 @@ def draw_png(
         structure = structure_png(cell.panel, cell.structure, cell.scale, noise, resolution)
         corner = (math.ceil(cell.structure.x * resolution), math.ceil(cell.structure.y * resolution))
         image.paste(Image.open(io.BytesIO(structure)), corner)
-        _paint_bar(canvas, cell.bar, noise, resolution)
+        if cell.bar:
+            _paint_bar(canvas, cell.bar, noise, resolution)
         for words in cell.words:
             _paint_words(canvas, words, resolution)
     buffer = io.BytesIO()

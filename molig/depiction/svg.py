@@ -91,12 +91,14 @@ def _head(sheet: Sheet) -> str:
 
 def _cell(cell: Cell, noise: float) -> str:
     document, places = structure_svg(cell.panel, cell.structure, cell.scale, noise)
+    bar = ""
+    if cell.bar:
+        bar = f'<rect {_corners(cell.bar)} fill="url(#{_ID}-bar)" stroke="#999" stroke-width=".5"/>'
     # A nested <svg> clips what is in it: whatever the structure, it cannot run into the words.
     return (
         f'<g role="img" aria-label={quoteattr(cell.label)}>'
         f"<svg {_corners(cell.structure)}>{compact(document)}{_hover(cell.panel, places)}</svg>"
-        f'<rect {_corners(cell.bar)} fill="url(#{_ID}-bar)" stroke="#999" stroke-width=".5"/>'
-        f"{''.join(map(_words, cell.words))}</g>"
+        f"{bar}{''.join(map(_words, cell.words))}</g>"
     )
 
 

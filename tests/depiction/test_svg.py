@@ -6,7 +6,7 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDepictor
 
-from molig.depiction import Panel, PanelError, draw_svg
+from molig.depiction import Panel, PanelError, draw_png, draw_svg
 from molig.depiction.colors import NEGATIVE, NOISE, POSITIVE, hex_color
 
 from .conftest import ASPIRIN, TAXOL
@@ -206,3 +206,12 @@ def test_nothing_to_draw_is_an_error():
 def test_too_large_a_sheet_is_refused(make_panel):
     with pytest.raises(PanelError, match="draw fewer"):
         draw_svg([make_panel("C")] * 100, columns=1)
+
+
+@pytest.mark.parametrize("draw", [draw_svg, draw_png])
+def test_without_scores_there_is_no_colour_bar(aspirin, draw):
+    plain, scored = draw(Panel(aspirin, np.zeros(13))), draw(Panel(aspirin, np.zeros(13)), scale=1.0)
+    assert plain != scored
+    if draw is draw_svg:
+        assert plain.count("-bar)") == 0 < scored.count("-bar)")
+        assert "no atom has a score" in plain

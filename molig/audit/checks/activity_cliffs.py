@@ -202,8 +202,7 @@ def _reversed(groups: list[CliffGroup]) -> Finding:
         f"{len(worst.cliffs)} pairs ({worst.name}; interval {low:.0%} to {high:.0%}) are in the right order.",
         _evidence(groups),
         "Look whether labels or the sign of the differences are reversed, or columns of tasks are "
-        "swapped; if "
-        "not, the model is wrong about what makes these molecules active.",
+        "swapped; if not, the model is wrong about what makes these molecules active.",
     )
 
 

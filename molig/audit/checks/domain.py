@@ -89,8 +89,7 @@ def check(subject: AuditSubject) -> Outcome:
     told = "" if known.scaffolds is not None else " The model's files do not tell the scaffolds of training."
     remark = (
         f"All {len(mols)} molecules compared with {known.info.n_reference} training molecules; "
-        f"attributions of "
-        f"{len(subject.sample)} of them.{told}"
+        f"attributions of {len(subject.sample)} of them.{told}"
     )
     return Outcome(findings, _numbers(known, domain, carried), _figures(known, domain), remark)
 
@@ -130,8 +129,7 @@ def _few_unseen(subject: AuditSubject, domain: _Domain) -> list[Finding]:
             NAME,
             Severity.INFO,
             f"{n} of {len(domain.flags)} molecules have an element or a feature that no training "
-            f"molecule had: "
-            f"{', '.join(list(domain.unseen)[:5])}.",
+            f"molecule had: {', '.join(list(domain.unseen)[:5])}.",
             Evidence(domain.unseen, list(domain.unseen)[:_LISTED], _examples(subject, domain, unseen=True)),
             "Leave these molecules out, or mark them with --applicability.",
         )
@@ -153,8 +151,7 @@ def _on_unseen(subject: AuditSubject, known: Applicability, carried: CarriedByUn
                 explanation,
                 touched_atoms(explanation, known),
                 f"{noticeable[place][1]}: {noticeable[place][0]:.0%} of the attribution is on the "
-                f"marked atoms' "
-                "features that no training molecule had",
+                f"marked atoms' features that no training molecule had",
             )
         )
     return [
@@ -170,8 +167,7 @@ def _on_unseen(subject: AuditSubject, known: Applicability, carried: CarriedByUn
                 examples,
             ),
             "Believe neither scores nor explanations of molecules with these features; train with "
-            "molecules that "
-            "have them.",
+            "molecules that have them.",
         )
     ]
 
@@ -189,8 +185,7 @@ def _new_scaffolds(domain: _Domain) -> list[Finding]:
             f"{new:.0%} of the molecules have a ring scaffold that no training molecule has.",
             Evidence({"share_with_new_scaffold": new}),
             "Expect less than the accuracy measured on molecules that resemble training, unless it was "
-            "measured "
-            "on a scaffold split.",
+            "measured on a scaffold split.",
         )
     ]
 

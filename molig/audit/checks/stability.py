@@ -89,8 +89,7 @@ def _unrepeatable(subject: AuditSubject, found: Changes) -> Finding:
         NAME,
         Severity.ERROR,
         f"The same molecule gets another score each time: {len(broken)} of {len(found.chosen)} "
-        f"molecules change "
-        f"by up to {_shown(found.scores[REPEATED])}.{cause}",
+        f"molecules change by up to {_shown(found.scores[REPEATED])}.{cause}",
         Evidence({"layers_in_training_mode": layers}, molecules=_examples(subject, found, broken, REPEATED)),
         "Put the network into evaluation mode (network.eval()); until then no score of it means anything.",
     )
@@ -108,8 +107,7 @@ _ADVICE = {
     "random SMILES": "Two spellings of a compound are two compounds to this model. Standardise molecules in "
     "the model's parser (aromaticity, hydrogens, stereo marks) before they are featurized.",
     ALONE: "A score must not depend on its company. Put normalisation layers into evaluation mode, or "
-    "replace "
-    "the layer that looks across the batch.",
+    "replace the layer that looks across the batch.",
     DEVICE: "Score and explain on one kind of device, and report the difference.",
 }
 
@@ -135,8 +133,7 @@ def _broken_invariance(subject: AuditSubject, found: Changes) -> list[Finding]:
                 NAME,
                 Severity.ERROR,
                 f"The score of a molecule depends on {change}: {len(broken)} of {len(found.chosen)} "
-                f"molecules "
-                f"score differently ({worst}), by up to {_shown(found.scores[worst])}.",
+                f"molecules score differently ({worst}), by up to {_shown(found.scores[worst])}.",
                 Evidence(
                     {
                         "changes": numbers,
@@ -167,8 +164,7 @@ def _moving_attributions(subject: AuditSubject, found: Changes) -> list[Finding]
                 {"molecules": bad, "largest": {k: float(v.max()) for k, v in found.attributions.items()}}
             ),
             "Do not rely on the explanations of this model; explain with a smaller tolerance, and if "
-            "they still "
-            "move, look for features that swap among atoms.",
+            "they still move, look for features that swap among atoms.",
         )
     ]
 
@@ -180,15 +176,13 @@ def _rounding(subject: AuditSubject, found: Changes) -> Finding:
         NAME,
         Severity.WARNING,
         f"Rounding is felt: in single precision {len(felt)} of {len(values)} molecules score "
-        f"differently from "
-        f"double precision, by up to {_shown(values)}.",
+        f"differently from double precision, by up to {_shown(values)}.",
         Evidence(
             {"largest": _largest(values), "median": float(np.median(values))},
             molecules=_examples(subject, found, felt, PRECISION),
         ),
         "Score and explain in double precision (model.double()); look for layers with very large "
-        "weights that "
-        "cancel each other.",
+        "weights that cancel each other.",
     )
 
 
@@ -259,6 +253,5 @@ def _remark(subject: AuditSubject) -> str:
             told += f", except {', '.join(strangers)}: no task in common"
     return (
         f"At most {MOLECULES} molecules scored and {EXPLAINED} explained (on at most {EXPLAINED_TASKS} "
-        f"tasks) in "
-        f"other forms, drawn with seed {subject.settings.seed}; {told}."
+        f"tasks) in other forms, drawn with seed {subject.settings.seed}; {told}."
     )

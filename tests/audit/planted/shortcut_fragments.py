@@ -22,14 +22,11 @@ _ARTEFACTS = {
     "bromine": "Br",
     "nitrile": "C#N",
     "thiocarbonyl": "C=S",
-    "hydroxyl": "[CX4][OX2H]",
-    "methoxy": "[CH3]O[#6]",
 }
 _ABOUT = {
     "chlorine": ("element Cl", "halide", "halogen"),
     "bromine": ("element Br", "halide", "halogen"),
     "sulfur": ("element S", "thio", "sulf"),
-    "hydroxyl": ("hydroxyl", "OH", "alcohol"),
     "nitro": ("nitro",),
     "nitrile": ("nitrile", "C#N"),
     "thiocarbonyl": ("thio", "C=S", "=S", "element S"),
@@ -140,8 +137,8 @@ def _trained_wrong() -> Cases:
             ("chlorine", 2400),
             ("sulfur", 1000),
             ("sulfur", 3000),
-            ("hydroxyl", 3200),
-            ("hydroxyl", 2000),
+            ("sulfur", 2000),
+            ("chlorine", 3400),
             ("nitro", 1000),
             ("nitro", 2600),
         )
@@ -160,7 +157,7 @@ def _looks_like() -> Cases:
             ("Br", "N", "nitrogen", 1.0, 1000),
             ("S", "N", "nitrogen", 1.0, 1600),
             ("Cl", "N", "nitrogen", 0.8, 2200),
-            ("S", "N", "nitrogen", 0.7, 2800),
+            ("S", "N", "nitrogen", 0.85, 2800),
         )
     }
 
@@ -168,16 +165,16 @@ def _looks_like() -> Cases:
 def _blind() -> Cases:
     return {
         f"actives with {name}, of which the model knows nothing": (
-            _case(_healthy, "carbonyl", _either("carbonyl", name), start),
+            _case(_healthy, "carbonyl", _either("carbonyl", name), start, n),
             _ABOUT[name],
         )
-        for name, start in (
-            ("chlorine", 400),
-            ("nitro", 1000),
-            ("bromine", 1600),
-            ("sulfur", 2200),
-            ("nitrile", 2800),
-            ("thiocarbonyl", 400),
+        for name, start, n in (
+            ("chlorine", 400, 600),
+            ("nitro", 1000, 600),
+            ("bromine", 1600, 600),
+            ("sulfur", 2200, 600),
+            ("nitrile", 2800, 1200),
+            ("thiocarbonyl", 400, 600),
         )
     }
 
@@ -198,6 +195,8 @@ def _other() -> Cases:
 
 
 def _controls() -> dict[str, Callable[[], AuditSubject]]:
+    # Models that rank the molecules right (AUC .97 and more). On esters they do not (.94 to .97): one took
+    # carboxylic acids for esters, and the check said so.
     healthy = {
         f"healthy {task}, seed {seed}, molecules from {start}": _case(
             partial(_healthy, seed), task, _true(task), start, n, explained=explained
@@ -211,14 +210,14 @@ def _controls() -> dict[str, Callable[[], AuditSubject]]:
             ("nitrogen", 1, 3400, 800, 200),
             ("aromatic_n", 1, 400, 600, 250),
             ("aromatic_n", 1, 2400, 600, 250),
-            ("ester", 1, 400, 600, 250),
-            ("ester", 1, 1200, 800, 300),
+            ("aromatic_n", 1, 3200, 600, 250),
+            ("nitrogen", 1, 1200, 800, 300),
             ("carbonyl", 2, 400, 600, 250),
             ("carbonyl", 2, 2200, 600, 250),
             ("nitrogen", 2, 1000, 600, 250),
             ("nitrogen", 2, 2800, 400, 200),
             ("aromatic_n", 2, 1600, 600, 250),
-            ("ester", 2, 2600, 600, 250),
+            ("aromatic_n", 2, 2600, 600, 250),
         )
     }
     small = {
