@@ -28,6 +28,7 @@ ROOMS = [
             "validation",
             "evaluation",
             "report",
+            "audit",
         )
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.attribution import Explanation
-from molig.audit.environments import LEVELS, attribution_colors, environments, pairs_by_level
+from molig.audit.environments import LEVELS, attribution_colors, environments, pairs_by_level, surroundings
 
 FloatArray = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -27,6 +28,9 @@ LEAST_PAIRS = 5
 """Pairs from which on coincidence of a few weights is no explanation."""
 NEIGHBOURS = LEVELS.index("radius 1")
 """Level of pairs that are alike in their own bonds and differ in what they are bonded to."""
+
+MOST_ENVIRONMENTS = 10
+"""Kinds of pairs that are listed."""
 
 _SMALLEST = 1e-9  # largest attribution of a molecule below which there is nothing to compare
 
@@ -163,6 +167,10 @@ class CriticalPairs:
                 found.append((molecule, close))
         return found
 
+    def identical(self) -> list[tuple[AlikePairs, Flags]]:
+        """Molecules with pairs that are identical, whether or not the architecture could tell them apart."""
+        return [*self.affected(IDENTICAL, blind=True), *self.affected(IDENTICAL, blind=False)]
+
     def numbers(self) -> dict[str, object]:
         """What to report."""
         known = self.gaps[np.isfinite(self.gaps)]
@@ -173,6 +181,28 @@ class CriticalPairs:
             "share_identical": share_of((known <= IDENTICAL).sum(), len(known)),
             "share_without_visible_difference_though_it_could": self.invisible_by_task,
         }
+
+
+def environments_of(affected: list[tuple[AlikePairs, Flags]]) -> dict[str, int]:
+    """Count pairs by what their two atoms are and are bonded to; the most frequent kinds first.
+
+    Parameters
+    ----------
+    affected : list of (AlikePairs, array of bool)
+        Molecules, and which of their pairs to count; see `CriticalPairs.affected`.
+
+    Returns
+    -------
+    dict of str to int
+        At most `MOST_ENVIRONMENTS` texts such as ``"C bonded to C,N | C bonded to C,O"`` (the two atoms in
+        alphabetical order) with their numbers of pairs.
+    """
+    found: Counter[str] = Counter()
+    for molecule, chosen in affected:
+        texts = surroundings(next(iter(molecule.explanations.values())).mol)
+        found.update(" | ".join(sorted((texts[i], texts[j]))) for i, j in molecule.pairs[:, chosen].T)
+    ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    return dict(ranked[:MOST_ENVIRONMENTS])
 
 
 def _by_level(level: Index, chosen: Flags | None = None) -> Index:

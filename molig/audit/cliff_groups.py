@@ -12,8 +12,7 @@ from scipy.stats import binomtest
 from molig.audit.cliffs import Cliff
 from molig.audit.figures import draw
 from molig.audit.findings import Figure
-from molig.audit.intervals import bootstrap_median, wilson
-from molig.audit.stability_partners import rank_correlation
+from molig.audit.intervals import Estimate, bootstrap_median, bootstrap_share, spearman, wilson
 from molig.audit.subject import FloatArray
 
 CERTAIN = 0.01
@@ -62,28 +61,85 @@ class CliffGroup:
         return bool(lost + won and binomtest(lost, lost + won, alternative="greater").pvalue < CERTAIN)
 
 
+@dataclass(frozen=True)
+class CommonAtoms:
+    """How far attributions of the atoms that two similar molecules share agree.
+
+    Parameters
+    ----------
+    same_sign : Estimate
+        Share of the matched atoms with the same sign in both molecules.
+    strong : Estimate
+        The same of atoms that matter in both.
+    n_strong : int
+        How many such atoms there are.
+    """
+
+    same_sign: Estimate
+    strong: Estimate
+    n_strong: int
+
+    def numbers(self) -> dict[str, Any]:
+        """What to report; no share without atoms."""
+        shares = {"same_sign": self.same_sign, "same_sign_of_strong_atoms": self.strong}
+        found: dict[str, Any] = {
+            name: None if np.isnan(one.value) else [one.value, one.low, one.high]
+            for name, one in shares.items()
+        }
+        return found | {"strong_atoms": self.n_strong}
+
+
+def common_atoms(cliffs: list[Cliff], rng: np.random.Generator) -> CommonAtoms:
+    """Count common atoms whose attributions have the same sign; intervals by resampling pairs.
+
+    Parameters
+    ----------
+    cliffs : list of Cliff
+        The pairs.
+    rng : Generator
+        Draws the samples.
+
+    Returns
+    -------
+    CommonAtoms
+    """
+    every = np.array([cliff.same_sign() for cliff in cliffs], dtype=np.int64).reshape(-1, 2)
+    strong = np.array([cliff.same_sign(strong=True) for cliff in cliffs], dtype=np.int64).reshape(-1, 2)
+    return CommonAtoms(
+        bootstrap_share(every[:, 0], every[:, 1], rng),
+        bootstrap_share(strong[:, 0], strong[:, 1], rng),
+        int(strong[:, 1].sum()),
+    )
+
+
 def by_common_share(cliffs: list[Cliff], rng: np.random.Generator) -> dict[str, Any]:
-    """Agreement of attributions by the share of the molecules that is common."""
+    """Agreement of attributions by the share of the molecules that is common.
+
+    Parameters
+    ----------
+    cliffs : list of Cliff
+        The pairs.
+    rng : Generator
+        Draws the samples of the intervals.
+
+    Returns
+    -------
+    dict
+        By bin, such as ``"0.8-0.9"``: number of pairs, and shares and a median, each with its interval.
+    """
     found: dict[str, Any] = {}
+    (signs,) = rng.spawn(1)
     for low, high in pairwise(_BINS):
         inside = [c for c in cliffs if low <= c.common.share < high or (high == 1.0 == c.common.share)]
         if not inside:
             continue
-        group = CliffGroup("", inside, 1.96)
-        correlations, same, total = [], 0, 0
-        for cliff in inside:
-            first, second = cliff.common_atoms()
-            correlation = rank_correlation(first, second)
-            if np.isfinite(correlation):
-                correlations.append(correlation)
-            same += int((first * second > 0).sum())
-            total += int((first * second != 0).sum())
+        correlations = [spearman(*cliff.common_atoms()) for cliff in inside]
+        known = [value for value in correlations if np.isfinite(value)]
         found[f"{low:.1f}-{high:.1f}"] = {
             "pairs": len(inside),
-            "direction": group.share("direction"),
-            "rank_correlation": float(np.median(correlations)) if correlations else None,
-            "rank_correlation_interval": bootstrap_median(correlations, rng) if correlations else None,
-            "same_sign": same / total if total else None,
+            "direction": list(CliffGroup("", inside, 1.96).share("direction")),
+            "rank_correlation": [float(np.median(known)), *bootstrap_median(known, rng)] if known else None,
+            **common_atoms(inside, signs).numbers(),
         }
     return found
 
@@ -103,17 +159,32 @@ def cliff_figures(groups: list[CliffGroup], shares: dict[str, Any]) -> list[Figu
         axes.axvline(0.5, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)))
         axes.set_xlabel("share of pairs with the sign of activity: blue attribution, orange score")
 
-    def agreement(axes: Any) -> None:
-        known = {k: v for k, v in shares.items() if v["rank_correlation"] is not None}
-        for place, item in enumerate(known.values()):
-            axes.plot([place] * 2, item["rank_correlation_interval"], color="#0072B2", linewidth=1.2)
-            axes.plot([place], [item["rank_correlation"]], "o", color="#0072B2", markersize=4)
-        axes.set_xticks(range(len(known)), [f"{k}\n({v['pairs']})" for k, v in known.items()], fontsize=8)
-        axes.set_xlabel("common substructure, share of the larger molecule (pairs)")
-        axes.set_ylabel("rank correlation")
-
     size = (5.2, max(1.8, 1.1 + 0.3 * len(groups)))
     return [
         draw("Pairs of similar molecules: direction", directions, size),
-        draw("Agreement about the atoms that both have", agreement),
+        draw("Agreement by what both molecules have", lambda axes: _agreement(axes, shares)),
     ]
+
+
+_AGREEMENT = {
+    "direction": ("#0072B2", "pairs: what differs has the sign of activity"),
+    "same_sign": ("#009E73", "common atoms: same sign"),
+    "rank_correlation": ("#D55E00", "common atoms: rank correlation, median"),
+}
+
+
+def _agreement(axes: Any, shares: dict[str, Any]) -> None:
+    for offset, (measure, (colour, label)) in zip((-0.15, 0.0, 0.15), _AGREEMENT.items(), strict=True):
+        known = [
+            (place + offset, item[measure]) for place, item in enumerate(shares.values()) if item[measure]
+        ]
+        for place, (_, low, high) in known:
+            axes.plot([place] * 2, [low, high], color=colour, linewidth=1.2)
+        at = [place for place, _ in known]
+        axes.plot(at, [values[0] for _, values in known], "o", color=colour, markersize=4, label=label)
+    axes.axhline(0.5, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.set_xticks(range(len(shares)), [f"{k}\n({v['pairs']})" for k, v in shares.items()], fontsize=8)
+    axes.set_xlabel("common substructure, share of the larger molecule (pairs)")
+    axes.set_ylim(top=1.45)
+    axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
+    axes.legend(frameon=False, fontsize=7.5, loc="upper left")

@@ -18,6 +18,10 @@ Index = npt.NDArray[np.int64]
 MOST_ATOMS, TIMEOUT = 40, 5
 """Pairs with a larger molecule are not compared: the search for what is common may take minutes. Any other
 search is given up after so many seconds, several times what the slowest of 99 % take."""
+MOST_GIVEN_UP = 12
+"""Searches given up, after which no further pair is searched: a minute is enough for nothing."""
+STRONG = 0.25
+"""An atom matters whose attribution is at least this share of its molecule's largest."""
 TIE = 1e-3
 """Differences below this share of the unit (1 for probabilities) have no direction."""
 SLIGHT = 0.05
@@ -64,7 +68,12 @@ def overlap(first: Chem.Mol, second: Chem.Mol) -> Overlap | None:
     Returns
     -------
     Overlap or None
-        None if they share nothing, one is too large, or the search took longer than `TIMEOUT`.
+        None if they share nothing, or one is too large.
+
+    Raises
+    ------
+    TimeoutError
+        If the search took longer than `TIMEOUT`.
 
     Examples
     --------
@@ -83,13 +92,51 @@ def overlap(first: Chem.Mol, second: Chem.Mol) -> Overlap | None:
             completeRingsOnly=True,
             bondCompare=rdFMCS.BondCompare.CompareOrderExact,
         )
-        if result.canceled or not result.numAtoms or not result.smartsString:
+        if result.canceled:
+            raise TimeoutError(f"the search for a common substructure took longer than {TIMEOUT} s")
+        if not result.numAtoms or not result.smartsString:
             return None
         pattern = Chem.MolFromSmarts(result.smartsString)
         atoms = [np.array(mol.GetSubstructMatch(pattern), dtype=np.int64) for mol in (first, second)]
     if len(atoms[0]) != len(atoms[1]) or not len(atoms[0]):
         return None
     return Overlap(atoms[0], atoms[1], len(atoms[0]) / max(first.GetNumAtoms(), second.GetNumAtoms()))
+
+
+@dataclass
+class Searches:
+    """Searches for common substructures, until too many of them had to be given up.
+
+    Parameters
+    ----------
+    given_up : int
+        Searches that took longer than `TIMEOUT`, which depends on the load of the machine.
+    not_begun : int
+        Searches that were not begun because `MOST_GIVEN_UP` others had been given up.
+    """
+
+    given_up: int = 0
+    not_begun: int = 0
+
+    def overlap(self, first: Chem.Mol, second: Chem.Mol) -> Overlap | None:
+        """As `overlap`; None, too, for a search that is given up or not begun."""
+        if self.given_up >= MOST_GIVEN_UP:
+            self.not_begun += 1
+            return None
+        try:
+            return overlap(first, second)
+        except TimeoutError:
+            self.given_up += 1
+            return None
+
+    def __str__(self) -> str:
+        """For a remark."""
+        text = f"{self.given_up} pairs whose common part took longer than {TIMEOUT} s to find"
+        if self.given_up:
+            text += " (how many depends on the load of the machine)"
+        if self.not_begun:
+            text += f", {self.not_begun} more that were not searched after so many"
+        return text
 
 
 @dataclass(frozen=True)
@@ -155,6 +202,21 @@ class Cliff:
         """Scores of the matched atoms in both molecules."""
         first, second = self.explained
         return first.atom_scores[self.common.first], second.atom_scores[self.common.second]
+
+    def same_sign(self, *, strong: bool = False) -> tuple[int, int]:
+        """Matched atoms of one sign in both molecules, out of those with a sign.
+
+        Parameters
+        ----------
+        strong : bool
+            Count only atoms that matter in both molecules.
+        """
+        first, second = self.common_atoms()
+        counted = first * second != 0
+        if strong:
+            for scores, explanation in zip((first, second), self.explained, strict=True):
+                counted &= np.abs(scores) >= STRONG * np.abs(explanation.atom_scores).max(initial=0.0)
+        return int((counted & (first * second > 0)).sum()), int(counted.sum())
 
 
 def changed_attribution(explanation: Explanation, atoms: Index) -> float:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from molig.attribution import Explanation
 from molig.attribution.projection import share_pairs
-from molig.features import BlockKind, FeatureSchema, PackedGraphs
+from molig.audit.block_places import block_places
+from molig.features import FeatureSchema, PackedGraphs
 from molig.features.schema import Column
 from molig.model import ScreeningModel
 from molig.network.weave import WeaveModule
@@ -100,14 +101,12 @@ def column_table(graphs: PackedGraphs, schema: FeatureSchema, level: str) -> Col
         else (graphs.pair_codes, graphs.pair_values, graphs.pair_counts)
     )
     values, columns = np.zeros((len(codes), 0), dtype=np.float32), schema.columns(level)
-    parts, categorical, numeric = [values], 0, 0
-    for block in schema.blocks(level):
-        if block.kind is BlockKind.CATEGORICAL:
-            parts.append((codes[:, [categorical]] == np.arange(block.width)).astype(np.float32))
-            categorical += 1
+    parts = [values]
+    for place in block_places(schema, level):
+        if place.is_categorical:
+            parts.append((codes[:, place.stored] == np.arange(place.block.width)).astype(np.float32))
         else:
-            parts.append(numbers[:, numeric : numeric + block.width])
-            numeric += block.width
+            parts.append(numbers[:, place.stored])
     return ColumnTable(columns, np.hstack(parts), np.repeat(np.arange(len(counts)), counts))
 
 
@@ -158,20 +157,16 @@ def _add(why: Explanation, level: str, scores: FloatArray, absolute: FloatArray,
     codes, numbers = (
         (graph.atom_codes, graph.atom_values) if level == "atom" else (graph.pair_codes, graph.pair_values)
     )
-    start = entry = categorical = numeric = 0
-    for block in why.schema.blocks(level):
-        place = slice(start, start + block.width)
-        if block.kind is BlockKind.CATEGORICAL:
-            code = codes[:, categorical].astype(np.int64)
+    for place in block_places(why.schema, level):
+        own = scores[:, place.entries]
+        if place.is_categorical:
+            code, width = codes[:, place.stored.start].astype(np.int64), place.block.width
             known = code >= 0
-            absolute[place] += np.bincount(code[known], scores[known, entry], block.width)
-            uses[place] += np.bincount(code[known], minlength=block.width)
-            categorical, entry = categorical + 1, entry + 1
+            absolute[place.columns] += np.bincount(code[known], own[known, 0], width)
+            uses[place.columns] += np.bincount(code[known], minlength=width)
         else:
-            absolute[place] += scores[:, entry : entry + block.width].sum(axis=0)
-            uses[place] += np.count_nonzero(numbers[:, numeric : numeric + block.width], axis=0)
-            numeric, entry = numeric + block.width, entry + block.width
-        start += block.width
+            absolute[place.columns] += own.sum(axis=0)
+            uses[place.columns] += np.count_nonzero(numbers[:, place.stored], axis=0)
 
 
 def atom_scores_of(why: Explanation, chosen: Mapping[str, Sequence[int]]) -> FloatArray:
@@ -188,16 +183,18 @@ def atom_scores_of(why: Explanation, chosen: Mapping[str, Sequence[int]]) -> Flo
     for level in LEVELS:
         scores = why.atom_attributions if level == "atom" else why.pair_attributions
         codes = why.graph.atom_codes if level == "atom" else why.graph.pair_codes
-        rows[level], start, entry, categorical = np.zeros(len(scores)), 0, 0, 0
-        for block in why.schema.blocks(level):
-            inside = [column - start for column in chosen.get(level, ()) if 0 <= column - start < block.width]
-            if block.kind is BlockKind.CATEGORICAL:
-                rows[level] += scores[:, entry] * np.isin(codes[:, categorical], inside)
-                categorical, entry = categorical + 1, entry + 1
+        rows[level] = np.zeros(len(scores))
+        for place in block_places(why.schema, level):
+            own = scores[:, place.entries]
+            inside = [
+                column - place.columns.start
+                for column in chosen.get(level, ())
+                if place.columns.start <= column < place.columns.stop
+            ]
+            if place.is_categorical:
+                rows[level] += own[:, 0] * np.isin(codes[:, place.stored.start], inside)
             else:
-                rows[level] += scores[:, [entry + column for column in inside]].sum(axis=1)
-                entry += block.width
-            start += block.width
+                rows[level] += own[:, inside].sum(axis=1)
     return share_pairs(rows["atom"], rows["pair"], why.graph.pair_atoms)
 
 

@@ -24,7 +24,8 @@ def audit_data(audit: Audit) -> dict[str, Any]:
     -------
     dict
         ``findings``, worst first, each with check, severity, summary, evidence and advice; ``checks`` with
-        status and measurements of each; ``model``, ``molecules``, ``settings`` and ``counts``.
+        status and measurements of each; ``model``, with the digests of its files, ``molecules``,
+        ``settings`` and ``counts``.
     """
     subject = audit.subject
     info = subject.model.info
@@ -34,6 +35,8 @@ def audit_data(audit: Audit) -> dict[str, Any]:
         "model": {
             "name": info.name,
             "schema_hash": info.schema_hash,
+            "weights_sha256": info.weights_sha256,
+            "applicability_sha256": info.applicability.sha256 if info.applicability else None,
             "network": f"W{info.network.n_modules}N{_distance(audit)}",
             "tasks": list(subject.model.tasks),
         },
@@ -42,7 +45,7 @@ def audit_data(audit: Audit) -> dict[str, Any]:
             "audited": len(subject.molecules),
             "rejected": len(subject.rejections),
             "explained": _explained(audit),
-            "labelled": subject.labels is not None,
+            "labelled": subject.is_labelled,
         },
         "settings": {
             "tasks": list(subject.tasks),
@@ -136,9 +139,9 @@ def sampling(audit: Audit) -> list[str]:
         )
     elif n_explained:
         told.append("All of them explained.")
-    if subject.labels is None:
+    if not subject.is_labelled:
         told.append("There are no labels.")
-    return [*told, *audit.notes]
+    return told
 
 
 def _explained(audit: Audit) -> int:

@@ -4,38 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import false_discovery_control, fisher_exact, wilcoxon
 
+from molig.audit.intervals import Z95, Estimate
+
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-_Z95 = 1.959964
 
-
-@dataclass(frozen=True)
-class Odds:
-    """An odds ratio and its 95 % interval.
-
-    Parameters
-    ----------
-    ratio, low, high : float
-        Estimate, lower and upper limit.
-    """
-
-    ratio: float
-    low: float
-    high: float
-
-    def to_dict(self) -> dict[str, float]:
-        """Plain data."""
-        return {"value": self.ratio, "low": self.low, "high": self.high}
-
-
-def label_odds(has: BoolArray, active: BoolArray) -> Odds:
+def label_odds(has: BoolArray, active: BoolArray) -> Estimate:
     """Odds to be active with a fragment, relative to those without it.
 
     Half a molecule is added to each of the four counts (Haldane, Anscombe); the interval is Woolf's.
@@ -47,12 +27,13 @@ def label_odds(has: BoolArray, active: BoolArray) -> Odds:
 
     Returns
     -------
-    Odds
+    Estimate
+        Odds ratio.
 
     Examples
     --------
     >>> odds = label_odds(np.array([True] * 10 + [False] * 10), np.array([True, False] * 10))
-    >>> odds.ratio
+    >>> odds.value
     1.0
     """
     counts = np.array([(has & active).sum(), (has & ~active).sum(), (~has & active).sum(), 0.0])
@@ -62,7 +43,7 @@ def label_odds(has: BoolArray, active: BoolArray) -> Odds:
     return _odds(log, math.sqrt((1 / counts).sum()))
 
 
-def score_odds(has: BoolArray, scores: FloatArray) -> Odds:
+def score_odds(has: BoolArray, scores: FloatArray) -> Estimate:
     """Odds of the mean score with a fragment, relative to those without it.
 
     Half an active and half an inactive molecule are added on either side, as in `label_odds`: scores of
@@ -77,11 +58,12 @@ def score_odds(has: BoolArray, scores: FloatArray) -> Odds:
 
     Returns
     -------
-    Odds
+    Estimate
+        Odds ratio.
 
     Examples
     --------
-    >>> score_odds(np.array([True, True, False, False]), np.array([0.2, 0.8, 0.8, 0.2])).ratio
+    >>> score_odds(np.array([True, True, False, False]), np.array([0.2, 0.8, 0.8, 0.2])).value
     1.0
     """
     with_it, without = _logit_of_mean(scores[has]), _logit_of_mean(scores[~has])
@@ -96,8 +78,8 @@ def _logit_of_mean(scores: FloatArray) -> tuple[float, float]:
     return math.log(mean / (1 - mean)), float(padded.std() / math.sqrt(n + 1) / (mean * (1 - mean)))
 
 
-def _odds(log: float, error: float) -> Odds:
-    return Odds(math.exp(log), math.exp(log - _Z95 * error), math.exp(log + _Z95 * error))
+def _odds(log: float, error: float) -> Estimate:
+    return Estimate(math.exp(log), math.exp(log - Z95 * error), math.exp(log + Z95 * error))
 
 
 def fisher_p(has: BoolArray, active: BoolArray) -> float:

@@ -20,6 +20,8 @@ LEVELS = ("element", "own bonds", "radius 1", "radius 2", "radius 3")
 # atoms, are one value.
 _DECIMALS = 5
 
+_BOND_SIGNS = {"SINGLE": "", "DOUBLE": "=", "TRIPLE": "#", "AROMATIC": ":"}
+
 
 def environments(mol: Chem.Mol) -> Index:
     """Colour atoms by their surroundings, level by level (Weisfeiler and Leman 1968).
@@ -56,6 +58,42 @@ def environments(mol: Chem.Mol) -> Index:
         colors = _numbered(zip(element, around, strict=True))
         found.append(colors)
     return np.array(found, dtype=np.int64).reshape(len(LEVELS), -1)
+
+
+def surroundings(mol: Chem.Mol) -> list[str]:
+    """Say of every atom what it is and what it is bonded to: its environment of radius 1 as text.
+
+    Parameters
+    ----------
+    mol : rdkit.Chem.Mol
+        A molecule.
+
+    Returns
+    -------
+    list of str
+        One text per atom, whatever the order of its neighbours; bonds other than single ones have a sign
+        (``=``, ``#``, ``:`` aromatic, else the name in brackets).
+
+    Examples
+    --------
+    >>> surroundings(Chem.MolFromSmiles("NC=O"))
+    ['N bonded to C', 'C bonded to N,=O', 'O bonded to =C']
+    >>> surroundings(Chem.MolFromSmiles("C"))
+    ['C bonded to nothing']
+    """
+    found = []
+    for atom in mol.GetAtoms():
+        around = sorted(
+            (bond.GetOtherAtom(atom).GetSymbol(), _sign(str(bond.GetBondType()))) for bond in atom.GetBonds()
+        )
+        found.append(
+            f"{atom.GetSymbol()} bonded to {','.join(sign + name for name, sign in around) or 'nothing'}"
+        )
+    return found
+
+
+def _sign(order: str) -> str:
+    return _BOND_SIGNS.get(order, f"({order.lower()})")
 
 
 def attribution_colors(graph: MolGraph, n_modules: int) -> Index:

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from molig.attribution import Explanation
 from molig.audit.enrichment import (
-    Odds,
     fisher_p,
     higher_p,
     label_odds,
     score_odds,
 )
 from molig.audit.fragments import Fragment
+from molig.audit.intervals import Estimate
 from molig.audit.subject import AuditSubject, FloatArray
 
 FEWEST = 10
@@ -61,9 +61,9 @@ class FragmentOnTask:
     n_with: int
     active: tuple[float, float]  # share of actives with it, without it
     scored: tuple[float, float]  # mean score with it, without it
-    label: Odds
-    score: Odds
-    called: Odds  # of being among as many best scores as there are actives
+    label: Estimate
+    score: Estimate
+    called: Estimate  # of being among as many best scores as there are actives
     attributed: Attributed
     label_p: float
     excess_p: float
@@ -131,36 +131,55 @@ class FragmentOnTask:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class TaskLabels:
+    """Labels and scores of one task, the same for all fragments."""
+
+    task: str
+    known: BoolArray  # of all molecules, those with a label; the other arrays are of these only
+    active: BoolArray
+    scores: FloatArray
+    best: BoolArray  # as many best scores as there are actives
+    scale: float
+
+    @classmethod
+    def of(cls, subject: AuditSubject, task: str) -> TaskLabels | None:
+        """Labels of a task; None where they are all of one class."""
+        labels = subject.require_labels()[:, subject.column(task)]
+        known = np.isfinite(labels)
+        if not known.any():
+            return None
+        active, scores = _classes(subject, labels[known], subject.scores[known, subject.column(task)])
+        if active.all() or not active.any():
+            return None
+        return cls(task, known, active, scores, _best(scores, int(active.sum())), _scale(subject, task))
+
+
 def study_fragment(
-    subject: AuditSubject, task: str, fragment: Fragment, where: dict[int, int]
+    subject: AuditSubject, labels: TaskLabels, fragment: Fragment, where: dict[int, int]
 ) -> FragmentOnTask | None:
-    """Measure a fragment on a task; None where it is too rare, or labels are missing."""
-    labels = subject.require_labels()[:, subject.column(task)]
-    known = np.isfinite(labels)
-    presence = fragment.presence(len(labels))
-    has = presence[known]
+    """Measure a fragment on a task; None where it is too rare."""
+    presence = fragment.presence(len(labels.known))
+    has, active, scores = presence[labels.known], labels.active, labels.scores
     if min(has.sum(), (~has).sum()) < FEWEST:
         return None
-    active, scores = _classes(subject, labels[known], subject.scores[known, subject.column(task)])
-    if active.all() or not active.any():
-        return None
-    attributed = _attributed(subject.explanations, task, fragment, where)
+    attributed = _attributed(subject.explanations, labels.task, fragment, where)
     if len(attributed.places) < FEWEST:
         return None
     return FragmentOnTask(
         fragment,
-        task,
+        labels.task,
         int(has.sum()),
         (float(active[has].mean()), float(active[~has].mean())),
         (float(scores[has].mean()), float(scores[~has].mean())),
         label_odds(has, active),
         score_odds(has, scores),
-        label_odds(has, _best(scores, int(active.sum()))),
+        label_odds(has, labels.best),
         attributed,
         fisher_p(has, active),
         higher_p(attributed.excess),
         presence,
-        _scale(subject, task),
+        labels.scale,
     )
 
 

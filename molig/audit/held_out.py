@@ -35,7 +35,9 @@ def held_out_file(model: str | Path, source: Path | None = None) -> tuple[Labell
     Raises
     ------
     UsageError
-        If the model's directory does not tell what was held out, or its table is not there.
+        If the model's directory does not tell what was held out or of which table, or the table is not there.
+    InputError
+        If the split is damaged, or a public data set is not there yet.
     """
     folder = find_model(model)
     if not (folder / _SPLIT).is_file() or not (folder / _RECIPE).is_file():
@@ -52,5 +54,23 @@ def held_out_file(model: str | Path, source: Path | None = None) -> tuple[Labell
     if not rows:
         raise UsageError(f"{folder.name} held out no molecules in training: give some with --input")
     recipe = read_recipe(folder / _RECIPE)
-    table = source or table_of_model(model)
+    table = source or _table(folder)
     return LabelledFile(table, smiles_column=recipe.data.smiles_column, rows=rows), part
+
+
+def _table(folder: Path) -> Path:
+    """The table that the recipe names; where there is none, training's advice is no help for an audit."""
+    recipe = read_recipe(folder / _RECIPE)
+    if not recipe.data.name and not recipe.data.file:
+        raise UsageError(
+            f"{folder.name} does not tell which table it was trained with, so what was held out cannot be "
+            f"found: give molecules with --input, or name the table as file in [data] of {folder / _RECIPE}"
+        )
+    try:
+        return table_of_model(folder)
+    except UsageError as err:
+        raise UsageError(
+            f"{folder / _RECIPE} names {recipe.data.name or recipe.data.file} as the table that "
+            f"{folder.name} was trained with, but there is none: put it there to audit what was held out of "
+            "it, or give molecules with --input"
+        ) from err

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from molig.audit.document import sampling, verdict
-from molig.audit.markdown import shown
+from molig.audit.markdown import shown, tables_of
 from molig.audit.run import Audit
 from molig.depiction.text import legible
 from molig.version import __version__
@@ -92,7 +92,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "columns": _columns}
+    environment.filters |= {"shown": shown, "columns": _columns, "tables": tables_of}
     environment.tests["table"] = is_table
     return environment
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from molig.audit.pipes import repeatable
 from molig.audit.settings import AuditSettings
 from molig.audit.subject import AuditSubject
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import Objective, ScreeningModel
 from molig.molecules import Record, Rejection, batched, read_records, smiles_records
-from molig.report import is_repeatable
 
 FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[int], object]
@@ -147,7 +147,13 @@ def read_subject(
     UsageError
         If the file, or a column that was named, does not exist.
     """
-    settings = settings or AuditSettings()
+    with repeatable(file) as readable:
+        return _read(model, readable, settings or AuditSettings(), progress)
+
+
+def _read(
+    model: ScreeningModel, file: LabelledFile, settings: AuditSettings, progress: Progress | None
+) -> AuditSubject:
     columns = _label_columns(model, file)
     reader = _Sampler(settings, sorted(columns.values()))
     for batch in batched(file.records(sorted(set(columns.values()))), _BATCH):
@@ -212,8 +218,6 @@ def _label_columns(model: ScreeningModel, file: LabelledFile) -> dict[str, str]:
     """Task to label column: as asked for, else the columns called like a task."""
     for task in file.labels:
         model.task_index(task)
-    if not is_repeatable(file.source):
-        return dict(file.labels)  # a pipe cannot be looked into twice
     wanted = {task: file.labels.get(task, task) for task in model.tasks}
     asked = set(file.labels.values())
     while wanted:

@@ -49,7 +49,7 @@ def audit_markdown(audit: Audit) -> str:
 
 
 def measured_lines(measured: Mapping[str, Any]) -> list[str]:
-    """A table where all values are mappings with the same keys, else a list.
+    """A table where all values are mappings, else a list; values that are tables follow, each by itself.
 
     Parameters
     ----------
@@ -61,6 +61,13 @@ def measured_lines(measured: Mapping[str, Any]) -> list[str]:
     list of str
         Lines of Markdown.
     """
+    nested = tables_of(measured)
+    if nested:
+        rest = {name: value for name, value in measured.items() if name not in nested}
+        lines = [f"- {name}: {_cell(shown(value))}" for name, value in rest.items()]
+        for name, value in nested.items():
+            lines += ["", f"**{_cell(name.replace('_', ' '))}**", "", *measured_lines(value)]
+        return lines if rest else lines[1:]
     values = list(measured.values())
     if values and all(isinstance(value, Mapping) for value in values):
         keys = list(dict.fromkeys(key for value in values for key in value))
@@ -71,6 +78,33 @@ def measured_lines(measured: Mapping[str, Any]) -> list[str]:
         ]
         return head + rows
     return [f"- {name}: {_cell(shown(value))}" for name, value in measured.items()]
+
+
+def tables_of(measured: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Values that are tables themselves: mappings of mappings that all have the same keys.
+
+    Parameters
+    ----------
+    measured : mapping
+        Names to numbers, texts, lists or mappings.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> tables_of({"n": 3, "by task": {"a": {"share": 0.5}, "b": {"share": 0.6}}, "row": {"share": 0.5}})
+    {'by task': {'a': {'share': 0.5}, 'b': {'share': 0.6}}}
+    """
+    return {name: value for name, value in measured.items() if _is_table(value)}
+
+
+def _is_table(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not value:
+        return False
+    rows = list(value.values())
+    return all(isinstance(row, Mapping) and row.keys() == rows[0].keys() for row in rows)
 
 
 def shown(value: Any) -> str:

@@ -97,17 +97,20 @@ def _text(value: object) -> str:
 
 
 def similar_pairs(
-    mols: list[Chem.Mol], differs: npt.NDArray[np.float64], least: float, threshold: float
-) -> list[tuple[int, int]]:
-    """Find pairs of similar molecules whose values differ.
+    mols: list[Chem.Mol],
+    values: npt.NDArray[np.float64],
+    least: npt.NDArray[np.float64],
+    threshold: float,
+) -> list[list[tuple[int, int]]]:
+    """Find pairs of similar molecules whose values differ, for every column of values at once.
 
     Parameters
     ----------
     mols : list of Mol
         The molecules.
-    differs : array of float, shape (n,)
-        Their values.
-    least : float
+    values : array of float, shape (n_mols, n_columns)
+        Their values; NaN where not known.
+    least : array of float, shape (n_columns,)
         Least difference of the values.
     threshold : float
         Least Tanimoto similarity of Morgan fingerprints of radius 2, below 1: identical fingerprints show
@@ -115,20 +118,24 @@ def similar_pairs(
 
     Returns
     -------
-    list of (int, int)
-        Places, the molecule of the higher value first; found block by block in bounded memory.
+    list of list of (int, int)
+        For each column places, the molecule of the higher value first; similarities are found
+        block by block in bounded memory.
     """
+    found: list[list[tuple[int, int]]] = [[] for _ in least]
     if len(mols) < 2:
-        return []
+        return found
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=_N_BITS)
     bits = np.array([generator.GetFingerprintAsNumPy(with_rings(mol)) for mol in mols], dtype=np.float32)
     sizes = bits.sum(axis=1)
-    found = []
     for start in range(0, len(mols), _BLOCK):
         shared = bits[start : start + _BLOCK] @ bits.T
         either = sizes[start : start + _BLOCK, None] + sizes[None] - shared
         similarity = shared / np.maximum(either, 1)
-        gap = differs[start : start + _BLOCK, None] - differs[None]
-        rows, columns = np.nonzero((similarity >= threshold) & (similarity < 1) & (gap >= least))
-        found += [(int(row) + start, int(column)) for row, column in zip(rows, columns, strict=True)]
+        rows, columns = np.nonzero((similarity >= threshold) & (similarity < 1))
+        rows += start
+        for place, column in enumerate(values.T):
+            # NaN, a value that is not known, makes no pair.
+            wanted = column[rows] - column[columns] >= least[place]
+            found[place] += zip(rows[wanted].tolist(), columns[wanted].tolist(), strict=True)
     return found

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, NoReturn
 
 from molig.audit.findings import Outcome
-from molig.errors import UnknownNameError, UsageError
+from molig.errors import InputError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from molig.audit.subject import AuditSubject
@@ -58,6 +58,9 @@ class Check:
 
 
 _checks: dict[str, Check] = {}
+# What loading each entry point came to, "" where it went well: a module that broke off half way would
+# complain of its own half at the second import.
+_loaded: dict[EntryPoint, str] = {}
 
 
 def register(name: str, *, title: str, question: str) -> Callable[[CheckFunction], CheckFunction]:
@@ -113,6 +116,8 @@ def unregister(name: str) -> None:
 def available_checks() -> dict[str, Check]:
     """All checks by name, in the order of reports: the built-in ones, then others as they were registered.
 
+    An entry point that cannot be loaded stands last, as a check that fails with the reason.
+
     Examples
     --------
     >>> "baseline" in available_checks()
@@ -120,11 +125,36 @@ def available_checks() -> dict[str, Check]:
     """
     for module in _BUILT_IN:
         import_module(f"molig.audit.checks.{module}")
-    for point in entry_points(group=ENTRY_POINTS):
-        point.load()
+    broken = [check for point in entry_points(group=ENTRY_POINTS) if (check := _load(point))]
     own = [name.replace("_", "-") for name in _BUILT_IN]
     names = [name for name in own if name in _checks] + [name for name in _checks if name not in own]
-    return {name: _checks[name] for name in names}
+    found = {name: _checks[name] for name in names}
+    for check in broken:
+        # It may be called like a check that is there.
+        name = check.name if check.name not in found else f"{check.name}-not-loaded"
+        found[name] = replace(check, name=name)
+    return found
+
+
+def _load(point: EntryPoint) -> Check | None:
+    """Load the checks of another package; if that fails, return a check that says so."""
+    if point not in _loaded:
+        try:
+            point.load()
+            _loaded[point] = ""
+        except Exception as err:
+            # Whatever is wrong with another package, the other checks are made.
+            _loaded[point] = f"{type(err).__name__}: {err}"
+    reason = _loaded[point]
+    if not reason:
+        return None
+
+    def fail(subject: AuditSubject) -> NoReturn:
+        raise InputError(
+            f"{point.value}, which brings further checks, cannot be loaded ({reason}); mend or uninstall it"
+        )
+
+    return Check(point.name, point.name, f"What would the checks of {point.value} find?", fail)
 
 
 def choose_checks(only: Iterable[str] = (), skip: Iterable[str] = ()) -> list[Check]:

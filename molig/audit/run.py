@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from molig.audit.findings import Evidence, Finding, NotApplicable, Outcome, Severity
@@ -65,7 +65,6 @@ class Audit:
     subject: AuditSubject
     results: Sequence[CheckResult]
     source: str = ""
-    notes: Sequence[str] = field(default_factory=tuple)
 
     @property
     def findings(self) -> list[Finding]:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import r2_score
 
+from molig.audit.intervals import Estimate, rank_correlation
 from molig.audit.size_yardstick import (
     FOLDS,
-    Estimate,
     SizeTable,
     predict_classes,
     predict_values,
-    rank_correlation,
     resampled,
     share_of_quality,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from rdkit import Chem
 from rdkit.Chem.rdMolDescriptors import CalcCrippenDescriptors, _CalcMolWt
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 
@@ -22,7 +21,6 @@ MOST_FITTED = 1500
 RESAMPLES = 200
 
 _SETTINGS = {"max_iter": 30, "max_leaf_nodes": 8, "learning_rate": 0.15, "min_samples_leaf": 5}
-_Z95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -39,25 +37,6 @@ class SizeTable:
 
     names: tuple[str, ...]
     values: FloatArray
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number and its 95 % interval.
-
-    Parameters
-    ----------
-    value, low, high : float
-        Estimate, lower and upper limit.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    def to_dict(self) -> dict[str, float]:
-        """Plain data."""
-        return {"value": self.value, "low": self.low, "high": self.high}
 
 
 def size_table(mols: Sequence[Chem.Mol]) -> SizeTable:
@@ -92,38 +71,6 @@ def size_table(mols: Sequence[Chem.Mol]) -> SizeTable:
     ]
     names = ("heavy atoms", "molecular weight", "logP", *(f"number of {symbol}" for symbol in symbols))
     return SizeTable(names, np.nan_to_num(np.array(rows, dtype=np.float64)))
-
-
-def rank_correlation(x: npt.ArrayLike, y: npt.ArrayLike) -> Estimate:
-    """Spearman's rank correlation, with an interval by Fisher's transformation.
-
-    The standard error is that of Bonett and Wright 2000 (doi:10.1007/BF02294183).
-
-    Parameters
-    ----------
-    x, y : array-like of float, shape (n,)
-        Two variables.
-
-    Returns
-    -------
-    Estimate
-        0 if a variable does not vary; limits of -1 and 1 for fewer than 4 pairs.
-
-    Examples
-    --------
-    >>> round(rank_correlation(range(50), range(50)).value, 6)
-    1.0
-    """
-    left, right = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if len(left) < 2 or np.ptp(left) == 0 or np.ptp(right) == 0:
-        return Estimate(0.0, -1.0, 1.0)
-    rho = float(np.clip(spearmanr(left, right).statistic, -1, 1))
-    if len(left) < 4:
-        return Estimate(rho, -1.0, 1.0)
-    if abs(rho) == 1:
-        return Estimate(rho, rho, rho)
-    half = _Z95 * math.sqrt((1 + rho**2 / 2) / (len(left) - 3))
-    return Estimate(rho, math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half))
 
 
 def predict_values(table: FloatArray, values: FloatArray, seed: int) -> FloatArray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from molig.attribution import Explanation
 from molig.audit.stability_variants import (
@@ -16,6 +15,8 @@ from molig.audit.stability_variants import (
     in_double,
     large_molecules,
     largest_difference,
+    on_device,
+    other_device,
     parsed,
     readable,
     renumbered,
@@ -96,9 +97,10 @@ def compare_scores(
         others = [parsed(model, m, write(s, rng)) for m, s in zip(molecules, sources, strict=True)]
         found.rejected[kind] = sum(other is None for other in others)
         note(kind, aligned(others, model))
-    if torch.cuda.is_available():
-        other = "cpu" if model.device.type == "cuda" else "cuda"
-        note(DEVICE, in_double(model).to(other).logits(graphs))
+    device = other_device(model)
+    if device:
+        # In the model's own precision: faults of a device hardly show in another one.
+        note(DEVICE, on_device(model, device).logits(graphs))
 
 
 def compare_attributions(subject: AuditSubject, found: Changes, rng: np.random.Generator) -> None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import spearmanr
 
 from molig.attribution import Explanation
+from molig.audit.cliffs import STRONG
 from molig.audit.examples import scored_example
 from molig.audit.findings import Evidence, Example, Finding, Severity
+from molig.audit.intervals import spearman
 from molig.audit.stability_variants import some
 from molig.audit.subject import AuditSubject, FloatArray, explain_molecules
 from molig.model import ScreeningModel
@@ -25,8 +26,6 @@ so many) the opposite sign, disagree: other seeds of sound models reach 0.73 and
 NOTABLE_FLIPPED = 0.25
 """Share of opposite signs from which single atoms should not be read from one model."""
 
-STRONG = 0.25
-"""An atom matters whose attribution is at least this share of its molecule's largest."""
 MATTERS = 0.1
 """A molecule matters if one of the models moves it this far from the baseline (probability, or standard
 deviations of a regression): attributions of scores of nothing are noise."""
@@ -78,14 +77,6 @@ class Agreement:
             "n_molecules": len(self.atoms),
             "n_atoms": int(self.strong.sum()),
         }
-
-
-def rank_correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Spearman's rank correlation; NaN where one of them does not vary."""
-    x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(spearmanr(x, y).statistic)
 
 
 def sign_flips(first: FloatArray, second: FloatArray) -> tuple[int, int]:
@@ -161,7 +152,7 @@ def _agreement(
     atoms, flips, strong, kept = [], [], [], []
     for place, (mine, other) in zip(places, pairs, strict=True):
         change = max(abs(mine.score - mine.baseline_score), abs(other.score - other.baseline_score))
-        correlation = rank_correlation(mine.atom_scores, other.atom_scores)
+        correlation = spearman(mine.atom_scores, other.atom_scores)
         if change < MATTERS * unit or not np.isfinite(correlation):
             continue
         flipped, counted = sign_flips(mine.atom_scores, other.atom_scores)
@@ -169,7 +160,7 @@ def _agreement(
         flips.append(flipped)
         strong.append(counted)
         kept.append(place)
-    score = rank_correlation([mine.score for mine, _ in pairs], [other.score for _, other in pairs])
+    score = spearman([mine.score for mine, _ in pairs], [other.score for _, other in pairs])
     return Agreement(
         name,
         task,

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from rdkit import Chem, rdBase
 
 from molig.features import PackedGraphs
 from molig.model import ScreeningModel
 from molig.molecules import Molecule, Record, input_atom_indices
+from molig.network import WeaveNet
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -187,10 +189,31 @@ def alone(model: ScreeningModel, graphs: PackedGraphs) -> FloatArray:
 
 def in_double(model: ScreeningModel) -> ScreeningModel:
     """The same model, its parts and their states as they are, in double precision."""
+    return _with_network(model, copy.deepcopy(model.network).double())
+
+
+def other_device(model: ScreeningModel) -> str | None:
+    """The other kind of device, CPU or CUDA, that a model could run on here; None if there is none."""
+    if not torch.cuda.is_available():
+        return None
+    return "cpu" if model.device.type == "cuda" else "cuda"
+
+
+def on_device(model: ScreeningModel, device: str) -> ScreeningModel:
+    """The same model, its parts, their states and its precision as they are, on another device.
+
+    `ScreeningModel.to` moves the network itself and puts it into evaluation mode; this moves a copy.
+    """
+    twin = _with_network(model, copy.deepcopy(model.network).to(device))
+    twin.device = torch.device(device)
+    return twin
+
+
+def _with_network(model: ScreeningModel, network: WeaveNet) -> ScreeningModel:
     twin = copy.copy(model)
     for cached in ("dtype", "secants"):
         twin.__dict__.pop(cached, None)
-    twin.network = copy.deepcopy(model.network).double()
+    twin.network = network
     return twin
 
 

@@ -83,6 +83,11 @@ class AuditSubject:
         """Whether the model predicts values, not classes."""
         return self.model.objective is Objective.REGRESSION
 
+    @property
+    def is_labelled(self) -> bool:
+        """Whether any molecule has a label; label columns may be empty."""
+        return self.labels is not None and bool(np.isfinite(self.labels).any())
+
     def rng(self, check: str) -> np.random.Generator:
         """Random numbers of a check, the same whichever other checks are made.
 
@@ -177,7 +182,7 @@ class AuditSubject:
         NotApplicable
             If there are none.
         """
-        if self.labels is None or not np.isfinite(self.labels).any():
+        if self.labels is None or not self.is_labelled:
             raise NotApplicable("the molecules have no labels: columns named like the tasks of the model")
         return self.labels
 
@@ -196,7 +201,7 @@ class AuditSubject:
         columns = [self.column(task) for task in self.tasks]
         if self.is_regression:
             return np.zeros(len(self.molecules), dtype=bool)
-        if self.labels is not None:
+        if self.labels is not None and self.is_labelled:
             return np.asarray((self.labels[:, columns] == 1).any(axis=1))
         return np.asarray((self.scores[:, columns] > 0.5).any(axis=1))
 

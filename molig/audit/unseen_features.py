@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.attribution import Explanation
+from molig.audit.block_places import block_places
 from molig.audit.subject import AuditSubject
 from molig.features import MolGraph
 from molig.model import Applicability
@@ -68,20 +69,19 @@ def _by_column(explanation: Explanation, masks: tuple[npt.NDArray[np.bool_], ...
         ("pair", graph.pair_codes, explanation.pair_attributions, masks[1]),
     )
     for level, codes, amounts, mask in sides:
-        entry = categorical = 0
-        for block in explanation.schema.blocks(level):
-            if block.kind == "categorical":
-                for row in np.flatnonzero(mask[:, entry] & (codes[:, categorical] >= 0)):
-                    name = f"{level}.{block.name} = {block.columns[codes[row, categorical]]}"
-                    found[name] = found.get(name, 0.0) + abs(float(amounts[row, entry]))
-                entry, categorical = entry + 1, categorical + 1
+        sizes = np.where(mask, np.abs(amounts), 0.0)
+        for place in block_places(explanation.schema, level):
+            block, own = place.block, sizes[:, place.entries]
+            if place.is_categorical:
+                code, unseen = codes[:, place.stored.start], mask[:, place.entries.start]
+                for row in np.flatnonzero(unseen & (code >= 0)):
+                    name = f"{level}.{block.name} = {block.columns[code[row]]}"
+                    found[name] = found.get(name, 0.0) + float(own[row, 0])
                 continue
-            for column in block.columns:
-                amount = float(np.abs(amounts[mask[:, entry], entry]).sum())
+            for column, amount in zip(block.columns, own.sum(axis=0).tolist(), strict=True):
                 if amount > 0:
                     name = f"{level}.{block.name}: {column}"
                     found[name] = found.get(name, 0.0) + amount
-                entry += 1
     return found
 
 

@@ -89,6 +89,8 @@ def audit(
     from molig.model import load_model
 
     threshold = _severity(fail_on)
+    if card and (only or skip or task):
+        raise UsageError("--card states a whole audit: leave --only, --skip and --task out")
     names = tuple(_names(only)), tuple(_names(skip))
     n_checks = len(choose_checks(*names))
     files = [check_audit_output(path) for path in output or []]
@@ -100,7 +102,8 @@ def audit(
         tasks=tuple(task or ()),
         partners=tuple(load_model(name, device) for name in compare or ()),
     )
-    file, where = _file(model, source, label, (smiles_column, id_column, file_format))
+    columns = (smiles_column, id_column, file_format)
+    file, where = _file(model, source, label, columns)
     subject = _read(loaded, file, settings, pairs, reporter)
     result = _run(subject, names, where, n_checks, reporter)
     from molig.audit import attach_audit, write_audit
@@ -108,7 +111,7 @@ def audit(
     for path in files:
         reporter.info(f"report: {write_audit(result, path)}")
     if card:
-        attach_audit(result, model)
+        attach_audit(result, model, _options(source, label, columns, pairs))
     _print(result, reporter)
     if result.fails(Severity(threshold) if threshold else None):
         raise typer.Exit(1)
@@ -150,6 +153,20 @@ def _file(
     return LabelledFile(source, labels, *columns), name
 
 
+def _options(
+    source: str | None,
+    label: list[str] | None,
+    columns: tuple[str | None, str | None, str | None],
+    pairs: Path | None,
+) -> list[str]:
+    """The options that say which molecules were taken, for the card: files by name only."""
+    named = [("-i", source if source in (None, "-") else Path(source).name)]
+    named += [("--label", text) for text in label or ()]
+    named += zip(("--smiles-column", "--id-column", "--format"), columns, strict=True)
+    named += [("--pairs", pairs.name if pairs else None)]
+    return [word for option, value in named if value for word in (option, value)]
+
+
 def _read(
     model: ScreeningModel, file: LabelledFile, settings: AuditSettings, pairs: Path | None, reporter: Reporter
 ) -> AuditSubject:
@@ -180,19 +197,19 @@ def _run(
     reporter: Reporter,
 ) -> Audit:
     from dataclasses import replace
+    from itertools import count
 
     from molig.audit import audit as run
 
-    with reporter.progress("auditing", n_checks, unit="checks") as advance:
-        made = iter(range(n_checks + 1))
+    number = count(1)
 
-        def tell(check: Check) -> None:
-            advance(min(next(made), 1))
-            reporter.info(f"{check.name}: {check.question}")
+    def tell(check: Check) -> None:
+        reporter.info(f"{next(number)}/{n_checks} {check.name}: {check.question}")
 
-        found = run(replace(subject), only=names[0], skip=names[1], source=where, on_check=tell)
-        advance(1)
-    return found
+    # How many molecules will be explained, for all checks together, is known at the end only.
+    with reporter.progress("explaining", None) as advance:
+        subject = replace(subject, progress=advance)
+        return run(subject, only=names[0], skip=names[1], source=where, on_check=tell)
 
 
 def _print(result: Audit, reporter: Reporter) -> None:

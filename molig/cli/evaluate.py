@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,17 +12,20 @@ import typer
 
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import DeviceOption, QuietOption, SmilesColumnOption, ThreadsOption
-from molig.errors import UsageError
+from molig.errors import MoligError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from molig.training import Recipe
-    from molig.validation import Evaluation, EvaluationPlan, FoldScores
+    from molig.validation import Evaluation, EvaluationPlan, FoldScores, HeldOut
     from molig.validation.protocol import OnDone, OnFoldEpoch
 
 _SHOWN = ("roc_auc", "pr_auc", "bedroc", "ef_0_5", "ef_1", "ef_5", "brier")
+_OF_MODELS = {"model", "output", "source", "smiles_column", "device", "threads", "quiet"}
+_NOT_RECORDED = {"resume", "quiet"}  # they make no difference to results
 
 
 def evaluate(
+    context: typer.Context,
     recipe: Annotated[
         str | None, typer.Option("--recipe", help="TOML file, or the name of a bundled recipe.")
     ] = None,
@@ -29,7 +33,8 @@ def evaluate(
         str | None, typer.Option("-m", "--model", help="Instead: judge this model on what it held out.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Directory; default: evaluation-NAME.")
+        Path | None,
+        typer.Option("-o", "--output", help="Directory; default: evaluation-NAME, with --model none."),
     ] = None,
     source: Annotated[
         Path | None, typer.Option("-i", "--input", help="Table, if not the one the recipe names.")
@@ -61,15 +66,16 @@ def evaluate(
     """Train and judge the network of a recipe and simple baselines on the same folds.
 
     The output gets evaluation.json, evaluation.md and figures. With --model a trained model is judged on
-    the rows that its training held out, and compared with what its card says.
+    the rows that its training held out, and compared with what its card says: a figure that differs by more
+    than 0.005 (above 1: 0.5 %) ends with exit code 1, and the output gets reproduction.json and .md.
     """
     use_threads(threads)
     if (recipe is None) == (model is None):
         raise UsageError("name either --recipe or --model")
+    command = _command(context)
     if model is not None:
-        if any((output, target, split, folds, baselines, card, resume)) or seed is not None:
-            raise UsageError("--model judges a model as it is: give --input at most")
-        _judge_model(model, source, smiles_column, device, Reporter(quiet))
+        _refuse_options_of_recipes(context)
+        _judge_model(model, source, smiles_column, device, Reporter(quiet), output, command)
         return
     from molig.training import read_recipe_and_table
 
@@ -98,11 +104,38 @@ def evaluate(
     with _progress(plan, reporter) as (done, epoch):
         options = EvaluationRun(folder, resume=resume, jobs=jobs, device=where, on_done=done, on_epoch=epoch)
         found = run(plan, options)
-    paths = write_evaluation(found, folder, title=name)
+    paths = write_evaluation(found, folder, title=name, command=command)
     if card is not None:
         attach_to_model(found, card, source=f"{folder.resolve().name}/{paths[0].name}")
     _print(found, name, reporter)
     reporter.info(f"results: {paths[0]}, {paths[1]}")
+
+
+def _given(context: typer.Context) -> dict[str, str]:
+    """Names of the parameters that were on the command line, and what their options are called."""
+    sources = {p.name: context.get_parameter_source(p.name) for p in context.command.params if p.name}
+    options = {p.name: p.opts[0] for p in context.command.params if p.name}
+    return {name: options[name] for name, found in sources.items() if found and found.name == "COMMANDLINE"}
+
+
+def _command(context: typer.Context) -> str:
+    """The command as it was given, less what makes no difference to the results."""
+    words = context.command_path.split()
+    for name, option in _given(context).items():
+        if name not in _NOT_RECORDED:
+            values = context.params[name]
+            for value in values if isinstance(values, (list, tuple)) else [values]:
+                words += [option, str(value)]
+    return shlex.join(words)
+
+
+def _refuse_options_of_recipes(context: typer.Context) -> None:
+    useless = [option for name, option in _given(context).items() if name not in _OF_MODELS]
+    if useless:
+        raise UsageError(
+            f"{', '.join(useless)}: of no effect with --model, which judges a model as it is; leave out "
+            f"{'it' if len(useless) == 1 else 'them'}, or name --recipe instead"
+        )
 
 
 @contextlib.contextmanager
@@ -130,7 +163,11 @@ def _with_options(
 ) -> Recipe:
     """The recipe with what the command line says otherwise."""
     from molig.training import parse_recipe
+    from molig.training.sections import SplitKind
 
+    kinds = [kind.value for kind in SplitKind]
+    if split is not None and split not in kinds:
+        raise UnknownNameError("value of --split", split, kinds)
     plain = recipe.model_dump(mode="json", exclude_none=True)
     if split is not None:
         plain["split"]["kind"] = split
@@ -157,9 +194,8 @@ def _warn(plan: EvaluationPlan, reporter: Reporter) -> None:
         )
     if plan.data.conflicts and str(plan.data.conflicts):
         reporter.warning(str(plan.data.conflicts))
-    copies = plan.copies_in_train()
-    if copies:
-        reporter.warning(f"{copies} test molecules have a copy in training, as the table parts them")
+    if copies := plan.copies_note():
+        reporter.warning(copies)
 
 
 def _print(evaluation: Evaluation, name: str, reporter: Reporter) -> None:
@@ -185,15 +221,34 @@ def _number(value: float | None) -> str:
 
 
 def _judge_model(
-    name: str, source: Path | None, smiles_column: str | None, device: str, reporter: Reporter
+    name: str,
+    source: Path | None,
+    smiles_column: str | None,
+    device: str,
+    reporter: Reporter,
+    output: Path | None,
+    command: str,
 ) -> None:
     from molig.model import load_model
-    from molig.validation import judge_held_out, table_of_model
+    from molig.validation import judge_held_out, table_of_model, write_reproduction
 
     model = load_model(name, device)
     table = source or table_of_model(name)
     with reporter.progress("reading", count_rows(table)) as advance:
         found = judge_held_out(model, name, table, smiles_column=smiles_column, progress=advance)
+    _print_held_out(found, model.name)
+    if not found.same_table:
+        reporter.warning(f"{table} is not the file that the model was trained with; figures may differ")
+    if not found.differences:
+        reporter.warning(f"the card of {model.name} states no figures of the {found.part} part")
+    reporter.info(f"largest difference from the card: {found.largest_difference:.4f}")
+    if output:
+        paths = write_reproduction(found, output, model=model.name, table=table.name, command=command)
+        reporter.info(f"results: {paths[0]}, {paths[1]}")
+    _fail_unless_reproduced(found, model.name, output)
+
+
+def _print_held_out(found: HeldOut, name: str) -> None:
     rows = []
     for task, m in found.metrics.items():
         stated = found.stated.get(task)
@@ -202,7 +257,20 @@ def _judge_model(
         ]
         rows.append([task, str(m.n_actives), str(m.n_inactives), *cells])
     header = ["task", "actives", "inactives", "ROC-AUC", "ROC-AUC stated", "PR-AUC", "BEDROC", "EF 1 %"]
-    print_table(header, rows, title=f"{model.name}: {found.part} part")
-    if not found.same_table:
-        reporter.warning(f"{table} is not the file that the model was trained with; figures may differ")
-    reporter.info(f"largest difference from the card: {found.largest_difference:.4f}")
+    print_table(header, rows, title=f"{name}: {found.part} part")
+
+
+def _fail_unless_reproduced(found: HeldOut, name: str, output: Path | None) -> None:
+    from molig.validation.reproduction import TOLERANCE
+    from molig.validation.reproduction_files import REPRODUCTION_REPORT, figure_title
+
+    if found.is_reproduced:
+        return
+    worst = found.not_reproduced[0]
+    mend = "" if found.same_table else "; name the table that it was trained with by --input"
+    where = f"see {output / REPRODUCTION_REPORT}" if output else "all of them with -o DIR"
+    raise MoligError(
+        f"{len(found.not_reproduced)} of {len(found.differences)} figures on the card of {name} differ by "
+        f"more than {TOLERANCE} (above 1: {100 * TOLERANCE:g} %), most {figure_title(worst.figure)} of "
+        f"{worst.task}: {worst.stated:.4f} on the card, {worst.now:.4f} now{mend}; {where}"
+    )

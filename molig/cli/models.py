@@ -40,5 +40,5 @@ def _quality(info: ModelInfo) -> str:
     median = info.median_figure(part, figure) if part else None
     if median is None:
         return "n/a"
-    # Such a figure is flattered: the part chose the epoch.
+    # Such a figure may be flattered: the part may have chosen the epoch.
     return f"{title} {median:.3f}" + (" (validation)" if part == "validation" else "")

@@ -81,7 +81,7 @@ def train(
             device=device,
             resume=resume,
         )
-        model = train_model(request, Progress(rows=advance_rows, epoch=report))
+        model = train_model(request, Progress(advance_rows, report, reporter.warning))
     _print_figures(model)
     provenance = model.info.training
     if provenance and provenance.n_test_in_train:

@@ -13,15 +13,14 @@ from molig.model.sections import (
     AuditedFinding,
     AuditSummary,
     AuxiliaryTable,
-    BaselineComparison,
     BaselineScore,
     BaselineValue,
-    CrossValidation,
     Provenance,
     RegressionMetrics,
     SizeRange,
     TaskMetrics,
 )
+from molig.model.sections_evaluation import BaselineComparison, CrossValidation, TasksWon
 
 __all__ = [
     "Applicability",
@@ -47,6 +46,7 @@ __all__ = [
     "ScreeningModel",
     "SizeRange",
     "TaskMetrics",
+    "TasksWon",
     "build_network",
     "bundled_models",
     "find_model",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from molig.features import FeatureSchema
 from molig.model.card_audit import audit_section
+from molig.model.card_evaluation import cross_validation_section
 from molig.model.card_limits import known_limits
-from molig.model.card_quality import baseline_section, cross_validation_section, quality_sections
+from molig.model.card_quality import baseline_section, quality_sections
 from molig.model.card_text import bullets, table
 from molig.model.info import ModelInfo, Objective
 from molig.model.sections import ApplicabilityInfo, Provenance
@@ -154,6 +155,13 @@ def _reproduction(info: ModelInfo) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in training.versions.items())
     return [
         f"## Reproduction\n\n```\n{training.command}\n```\n\n"
-        f"Seed {training.seed}; epoch {training.best_epoch} of {training.epochs_run} was the best on the "
-        f"validation part. {versions}; {training.date}."
+        f"Seed {training.seed}; {_epoch(training)}. {versions}; {training.date}."
     ]
+
+
+def _epoch(training: Provenance) -> str:
+    """Which epoch's weights these are."""
+    if training.keep == "last":
+        return f"{training.epochs_run} epochs, of which the last was kept"
+    kept = f"epoch {training.best_epoch} of {training.epochs_run}"
+    return f"{kept} was the best on the validation part" if training.keep else f"{kept} was kept"

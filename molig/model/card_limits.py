@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from molig.features import FeatureSchema
+from molig.model.card_figures import SCREENING
 from molig.model.info import ModelInfo, Objective
 from molig.model.sections import TaskMetrics
+from molig.model.sections_evaluation import TasksWon
 from molig.molecules import Hydrogens
 
 _FEW_ACTIVES = 20
 _NAMED_TASKS = 10
+_OF_THE_TOP = ("pr_auc", "bedroc", "ef_1")
 
 
 def known_limits(info: ModelInfo) -> list[str]:
@@ -28,6 +31,7 @@ def known_limits(info: ModelInfo) -> list[str]:
         *info.known_limits,
         *_calibration(info),
         *_few_actives(info),
+        *_better_methods(info),
         *_reach(info, schema),
         *_unseen(info, schema),
         _unlike_training(info),
@@ -69,6 +73,29 @@ def _few_actives(info: ModelInfo) -> list[str]:
     named = ", ".join(few[:_NAMED_TASKS]) + (", ..." if len(few) > _NAMED_TASKS else "")
     count = "1 task has" if len(few) == 1 else f"{len(few)} tasks have"
     return [f"{count} fewer than {_FEW_ACTIVES} held-out actives, so their figures are uncertain: {named}."]
+
+
+def _better_methods(info: ModelInfo) -> list[str]:
+    """Simple methods with higher figures than the network's at the top of the ranking."""
+    found = info.cross_validation
+    named = []
+    for method, other in (found.baselines if found else {}).items():
+        lost = {name: test for name, test in other.tests.items() if test.mostly_lost}
+        if any(name in lost for name in _OF_THE_TOP):
+            figures = [_lost_in(f.heading, lost[f.name]) for f in SCREENING if f.name in lost]
+            named.append(f"{method} in {', '.join(figures)}")
+    if not named:
+        return []
+    where = "" if found and len(found.tasks) == 1 else " in most tasks"
+    return [
+        f"In the evaluation above simpler methods have higher figures{where}: {'; '.join(named)}. "
+        "PR-AUC, BEDROC and EF 1 % judge the top of the ranking, which is what a screen takes its compounds "
+        "from."
+    ]
+
+
+def _lost_in(heading: str, test: TasksWon) -> str:
+    return f"{heading} ({test.losses} of {test.n_tasks} tasks)" if test.n_tasks > 1 else heading
 
 
 def _reach(info: ModelInfo, schema: FeatureSchema) -> list[str]:

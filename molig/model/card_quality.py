@@ -1,16 +1,15 @@
-"""The tables of a model card: held-out quality, cross-validation, zero baseline."""
+"""The tables of a model card: held-out quality and zero baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
+from molig.model.card_figures import OF_UNITS, REGRESSION, SCREENING, Figure
 from molig.model.card_text import shown, table
 from molig.model.info import ModelInfo, Objective
 from molig.model.sections import (
     BaselineScore,
     BaselineValue,
-    CrossValidation,
     RegressionMetrics,
     TaskMetrics,
 )
@@ -18,27 +17,13 @@ from molig.model.sections import (
 Metrics = Mapping[str, TaskMetrics | RegressionMetrics]
 
 
-class _Figure(NamedTuple):
-    """A column of the tables: field, heading, format, and whether its interval is shown."""
-
-    name: str
-    heading: str
-    form: str = ".3f"
-    interval: bool = False
-
-
-_SCREENING = (
-    _Figure("roc_auc", "ROC-AUC", interval=True),
-    _Figure("pr_auc", "PR-AUC"),
-    _Figure("bedroc", "BEDROC", interval=True),
-    _Figure("ef_0_5", "EF 0.5 %", ".1f"),
-    _Figure("ef_1", "EF 1 %", ".1f"),
-    _Figure("ef_5", "EF 5 %", ".1f"),
-    _Figure("brier", "Brier"),
-)
-_REGRESSION = (_Figure("r2", "R2"), _Figure("rmse", "RMSE", ".4g"), _Figure("spearman", "Spearman"))
-_OF_UNITS = {"rmse"}
 _MANY_TIES = 0.005
+_ON_VALIDATION = {
+    "best": "The epoch was chosen on this part, which flatters the figures.",
+    "last": "The last epoch was kept; training only watched this part.",
+    None: "The epoch may have been chosen on this part, which would flatter the figures.",
+}
+_ROLE_OF_VALIDATION = {"best": ", which chose the epoch", "last": ", which training only watched", None: ""}
 
 
 def quality_sections(info: ModelInfo) -> list[str]:
@@ -47,7 +32,7 @@ def quality_sections(info: ModelInfo) -> list[str]:
     if part is None:
         return []
     regression = info.objective is Objective.REGRESSION
-    figures = [f for f in (_REGRESSION if regression else _SCREENING) if _is_known(info.metrics[part], f)]
+    figures = [f for f in (REGRESSION if regression else SCREENING) if _is_known(info.metrics[part], f)]
     text = [
         f"## Quality on the {part} part",
         _about(info, part),
@@ -66,32 +51,33 @@ def _about(info: ModelInfo, part: str) -> str:
         lines.append("No task has different values." if regression else "No task has both classes.")
     else:
         lines.append(f"Median {name} {median:.3f}.")
+    keep = info.training.keep if info.training else None
     if part == "validation":
-        lines.append("The epoch was chosen on this part, which flatters the figures.")
-    elif (chosen_on := info.median_figure("validation", figure)) is not None:
-        lines.append(f"On the validation part, which chose the epoch: {chosen_on:.3f}.")
+        lines.append(_ON_VALIDATION[keep])
+    elif (watched := info.median_figure("validation", figure)) is not None:
+        lines.append(f"On the validation part{_ROLE_OF_VALIDATION[keep]}: {watched:.3f}.")
     return " ".join(lines)
 
 
-def _is_known(metrics: Metrics, figure: _Figure) -> bool:
+def _is_known(metrics: Metrics, figure: Figure) -> bool:
     """Whether a column has anything to show; the first two always have a place."""
     first = figure.name in ("roc_auc", "pr_auc", "r2", "rmse", "spearman")
     return first or any(getattr(task, figure.name, None) is not None for task in metrics.values())
 
 
-def _metrics_table(info: ModelInfo, part: str, figures: list[_Figure]) -> str:
+def _metrics_table(info: ModelInfo, part: str, figures: list[Figure]) -> str:
     regression = info.objective is Objective.REGRESSION
     counts = ["molecules"] if regression else ["actives", "inactives"]
     rows = [_metrics_row(task, m, figures) for task, m in info.metrics[part].items()]
     if len(rows) > 1:
         medians = [
-            "" if f.name in _OF_UNITS else shown(info.median_figure(part, f.name), f.form) for f in figures
+            "" if f.name in OF_UNITS else shown(info.median_figure(part, f.name), f.form) for f in figures
         ]
         rows.append(["**median**", *medians, *[""] * len(counts)])
     return table(["task", *(f.heading for f in figures), *counts], rows)
 
 
-def _metrics_row(task: str, metrics: TaskMetrics | RegressionMetrics, figures: list[_Figure]) -> list[str]:
+def _metrics_row(task: str, metrics: TaskMetrics | RegressionMetrics, figures: list[Figure]) -> list[str]:
     cells = [shown(getattr(metrics, f.name, None), f.form) for f in figures]
     if isinstance(metrics, RegressionMetrics):
         return [task, *cells, str(metrics.n)]
@@ -102,7 +88,7 @@ def _metrics_row(task: str, metrics: TaskMetrics | RegressionMetrics, figures: l
     return [task, *cells, str(metrics.n_actives), str(metrics.n_inactives)]
 
 
-def _notes(info: ModelInfo, part: str, figures: list[_Figure]) -> list[str]:
+def _notes(info: ModelInfo, part: str, figures: list[Figure]) -> list[str]:
     """What the columns mean, as far as they are there."""
     tasks = [m for m in info.metrics[part].values() if isinstance(m, TaskMetrics)]
     notes = []
@@ -117,40 +103,6 @@ def _notes(info: ModelInfo, part: str, figures: list[_Figure]) -> list[str]:
     if ties > _MANY_TIES:
         notes.append(f"Up to {100 * ties:.1f} % of the molecules share their score with another.")
     return [" ".join(notes)] if notes else []
-
-
-def cross_validation_section(found: CrossValidation | None) -> list[str]:
-    """Quality of the recipe over folds, and the comparison to simple methods."""
-    if found is None:
-        return []
-    known = {name for task in found.tasks.values() for name, value in task.items() if value is not None}
-    figures = [f for f in (*_SCREENING, *_REGRESSION) if f.name in known]
-    rows = [[task, *(shown(m.get(f.name), f.form) for f in figures)] for task, m in found.tasks.items()]
-    if len(rows) > 1:
-        medians = ["" if f.name in _OF_UNITS else shown(found.medians.get(f.name), f.form) for f in figures]
-        rows.append(["**median**", *medians])
-    source = f" Full results: `{found.source}`." if found.source else ""
-    how = (
-        f"Means over {found.folds} {found.scheme} folds (seed {found.seed}) of networks"
-        if found.folds > 1
-        else f"Test part of the {found.scheme} split, scored by a network"
-    )
-    parts = [
-        f"## {'Cross-validation' if found.folds > 1 else 'Evaluation of the recipe'}\n\n{how} trained by the "
-        f"same recipe, not of these weights.{source}",
-        table(["task", *(f.heading for f in figures)], rows),
-    ]
-    if found.baselines:
-        others = [
-            [name, f"{b.median_auc:.3f}", str(b.wins), str(b.losses), f"{b.p_value:.2g}"]
-            for name, b in found.baselines.items()
-        ]
-        parts += [
-            "Other methods on the same folds; wins are tasks in which this model has the higher ROC-AUC, "
-            "p is that of a two-sided sign test.",
-            table(["method", "median ROC-AUC", "wins", "losses", "p"], others),
-        ]
-    return ["\n\n".join(parts)]
 
 
 def baseline_section(info: ModelInfo) -> list[str]:

@@ -14,12 +14,12 @@ from molig.model.sections import (
     AuditSummary,
     BaselineScore,
     BaselineValue,
-    CrossValidation,
     Provenance,
     RegressionMetrics,
     Section,
     TaskMetrics,
 )
+from molig.model.sections_evaluation import CrossValidation
 from molig.molecules import Hydrogens, MoleculeParser, StandardizationPolicy
 from molig.network import NetworkConfig
 

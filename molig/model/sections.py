@@ -1,8 +1,8 @@
-"""Sections of ``model.json``: figures, provenance and applicability, as plain checked data."""
+"""Sections of ``model.json``: figures, audit, provenance and applicability, as plain checked data."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -102,55 +102,6 @@ class BaselineValue(Section):
     tolerance: float
 
 
-class BaselineComparison(Section):
-    """Another method on the same folds, against the model.
-
-    Parameters
-    ----------
-    median_auc : float
-        Median over tasks of the other method's mean ROC-AUC.
-    wins, losses : int
-        Tasks in which the model's mean ROC-AUC is the higher, and the lower one.
-    p_value : float
-        Two-sided sign test over the tasks.
-    """
-
-    median_auc: float
-    wins: int
-    losses: int
-    p_value: float
-
-
-class CrossValidation(Section):
-    """Quality of the model's recipe over folds; every fold trains a network of its own.
-
-    Parameters
-    ----------
-    folds : int
-        Number of folds; 1 for a single split.
-    scheme : str
-        How molecules were dealt to folds, such as "stratified" or "scaffold".
-    seed : int
-        Seed of the folds.
-    tasks : dict
-        Task to figure ("roc_auc", "bedroc", ...) to its mean over the folds.
-    medians : dict
-        Figure to the median over tasks of these means.
-    baselines : dict
-        Name of another method to its `BaselineComparison`.
-    source : str
-        File with the results in full.
-    """
-
-    folds: int = Field(ge=1)
-    scheme: str
-    seed: int
-    tasks: dict[str, dict[str, float | None]]
-    medians: dict[str, float | None]
-    baselines: dict[str, BaselineComparison] = {}
-    source: str = ""
-
-
 class AuditedFinding(Section):
     """A finding of an audit, in short.
 
@@ -219,7 +170,8 @@ class Provenance(Section):
 
     ``n_test_in_train`` counts the test molecules that have a copy in the training part; only a given split
     can have any. ``label_conflicts`` says what was done about copies of a molecule with different labels;
-    ``positive_weight`` is the exponent of inactives / actives in the weight of an active.
+    ``positive_weight`` is the exponent of inactives / actives in the weight of an active; ``keep`` tells
+    whether the best epoch on the validation part or the last one was kept, None where that is not known.
     """
 
     data_file: str
@@ -239,6 +191,7 @@ class Provenance(Section):
     seed: int
     epochs_run: int
     best_epoch: int
+    keep: Literal["best", "last"] | None = None
     command: str
     versions: dict[str, str]
     date: str

@@ -36,6 +36,7 @@ from molig.model import (
 from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
 from molig.training.cache import read_or_load
 from molig.training.checkpoint import CHECKPOINT_FILE
+from molig.training.concerns import data_concerns
 from molig.training.dataset import TrainingData, file_digest
 from molig.training.domain import limits_of_training, training_domain
 from molig.training.evaluation import baseline_scores, baseline_values, quality
@@ -83,10 +84,21 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class Progress:
-    """Callbacks of a run: rows read so far, and one history entry per epoch."""
+    """Callbacks of a run.
+
+    Parameters
+    ----------
+    rows : callable, optional
+        Takes the number of rows read since the last call.
+    epoch : callable, optional
+        Takes the history entry of each epoch.
+    concern : callable, optional
+        Takes a sentence on what is wrong with the data.
+    """
 
     rows: Callable[[int], None] | None = None
     epoch: Callable[[dict[str, float]], None] | None = None
+    concern: Callable[[str], None] | None = None
 
 
 def train_model(request: TrainingRequest, progress: Progress | None = None) -> ScreeningModel:
@@ -141,6 +153,9 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
         auxiliaries=auxiliaries,
     )
     _write_inputs(request, data, parts)
+    for concern in data_concerns(data, parts, recipe.objective, request.output / "rejected.csv"):
+        if progress.concern:
+            progress.concern(concern)
     checkpoint = request.output / CHECKPOINT_FILE
     if request.resume and checkpoint.exists():
         trainer.resume(checkpoint)
@@ -246,6 +261,7 @@ def _provenance(
         seed=request.recipe.optimization.seed,
         epochs_run=trainer.progress.epoch,
         best_epoch=trainer.progress.best_epoch,
+        keep=request.recipe.optimization.keep,
         command=_command(request),
         versions={
             "molig": __version__,

@@ -163,8 +163,34 @@ def count_copies_in_train(smiles: Sequence[str], parts: Parts) -> int:
     >>> count_copies_in_train(["C", "CC", "C", "C"], np.array(["train", "train", "test", "test"]))
     2
     """
-    in_train = {text for text, part in zip(smiles, parts, strict=True) if part == "train"}
-    return sum(text in in_train for text, part in zip(smiles, parts, strict=True) if part == "test")
+    return _count_test_copies(smiles, parts, {"train"})
+
+
+def count_copies_outside_test(smiles: Sequence[str], parts: Parts) -> int:
+    """Number of test molecules that have a copy, by SMILES, in the training or the validation part.
+
+    Parameters
+    ----------
+    smiles : sequence of str
+        Canonical SMILES.
+    parts : array of str, shape (n_mols,)
+        Part of each.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> count_copies_outside_test(["C", "N", "C", "N"], np.array(["train", "validation", "test", "test"]))
+    2
+    """
+    return _count_test_copies(smiles, parts, {"train", "validation"})
+
+
+def _count_test_copies(smiles: Sequence[str], parts: Parts, others: set[str]) -> int:
+    elsewhere = {text for text, part in zip(smiles, parts, strict=True) if part in others}
+    return sum(text in elsewhere for text, part in zip(smiles, parts, strict=True) if part == "test")
 
 
 def _as_given(smiles: Sequence[str], given: Sequence[str], recipe: SplitRecipe) -> Parts:

@@ -14,15 +14,19 @@ from molig.validation.markdown import evaluation_markdown, method_title
 from molig.validation.plan import EvaluationPlan, plan_evaluation
 from molig.validation.predictions import FoldScores
 from molig.validation.protocol import Evaluation, EvaluationRun, evaluate, judge
+from molig.validation.reproduction import TOLERANCE, FigureDifference
+from molig.validation.reproduction_files import write_reproduction
 from molig.validation.results import Comparison, MethodFigures, TaskFigures, compare, method_figures
 
 __all__ = [
     "BASELINES",
+    "TOLERANCE",
     "Baseline",
     "Comparison",
     "Evaluation",
     "EvaluationPlan",
     "EvaluationRun",
+    "FigureDifference",
     "FoldScores",
     "HeldOut",
     "MethodFigures",
@@ -41,4 +45,5 @@ __all__ = [
     "summary_for_card",
     "table_of_model",
     "write_evaluation",
+    "write_reproduction",
 ]

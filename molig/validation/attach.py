@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from molig.errors import UsageError
 from molig.model import (
     BaselineComparison,
     CrossValidation,
+    ModelInfo,
     ScreeningModel,
+    TaskMetrics,
+    TasksWon,
     find_model,
     load_model,
     model_card,
     save_model,
 )
 from molig.screening import write_whole
+from molig.training import Recipe, read_recipe
+from molig.validation.heldout import RECIPE_FILE
 from molig.validation.markdown import method_title
 from molig.validation.methods import NETWORK
 from molig.validation.protocol import Evaluation
+from molig.validation.public import is_training_table
 from molig.validation.results import FIGURES
 
 _ON_CARDS = tuple(name for name in FIGURES if name != "tie_fraction")
+_SAME_AUC = 1e-6
+# Tables are compared by their digest, and an evaluation may deal its molecules otherwise than the training.
+_OTHERWISE_COMPARED = ("evaluation", "data.name", "data.file", "data.targets", "data.smiles_column")
+_OF_THIS_TIME = ("split.kind", "split.column", "split.seed")
 
 
 def attach_to_model(evaluation: Evaluation, directory: str | Path, *, source: str = "") -> ScreeningModel:
@@ -43,16 +54,18 @@ def attach_to_model(evaluation: Evaluation, directory: str | Path, *, source: st
     Raises
     ------
     UsageError
-        If the model has other tasks, or was trained on another table.
+        If the model has other tasks, or was trained on another table or by another recipe.
     """
     folder = find_model(directory)
     model = load_model(folder)
     plan, training = evaluation.plan, model.info.training
     if model.tasks != plan.data.tasks:
         raise UsageError(f"model {model.name!r} has other tasks than the evaluation")
-    if training is None or training.data_sha256 != plan.digest:
+    if not is_training_table(training, plan.digest, plan.public):
         raise UsageError(f"model {model.name!r} was trained on another table than the evaluation")
+    _check_recipe(plan.recipe, folder, model.name)
     found = summary_for_card(evaluation, source)
+    found = found.model_copy(update={"same_weights": _same_weights(evaluation, model.info)})
     info = model.info.model_copy(update={"cross_validation": found})
     saved = save_model(ScreeningModel(info, model.network, "cpu", model.applicability), folder)
     write_whole(folder / "CARD.md", model_card(saved.info).encode())
@@ -82,7 +95,6 @@ def summary_for_card(evaluation: Evaluation, source: str = "") -> CrossValidatio
     if network is None:
         raise UsageError("this evaluation has no figures of the network")
     recipe = evaluation.plan.recipe
-    tests = {c.against: c.test for c in evaluation.comparisons if c.figure == "roc_auc"}
     return CrossValidation(
         folds=len(evaluation.plan.parts),
         scheme=recipe.split.kind.value,
@@ -93,16 +105,83 @@ def summary_for_card(evaluation: Evaluation, source: str = "") -> CrossValidatio
         },
         medians={name: _known(network.medians[name]) for name in _ON_CARDS},
         baselines={
-            method_title(name): BaselineComparison(
-                median_auc=evaluation.figures[name].medians["roc_auc"],
-                wins=test.wins,
-                losses=test.losses,
-                p_value=test.p_value,
-            )
-            for name, test in tests.items()
+            method_title(name): _comparison(evaluation, name)
+            for name in dict.fromkeys(c.against for c in evaluation.comparisons)
         },
         source=source,
     )
+
+
+def _comparison(evaluation: Evaluation, name: str) -> BaselineComparison:
+    """The sign tests against one method."""
+    tests = {
+        c.figure: TasksWon(wins=c.test.wins, losses=c.test.losses, ties=c.test.ties, p_value=c.test.p_value)
+        for c in evaluation.comparisons
+        if c.against == name
+    }
+    auc = tests["roc_auc"]
+    return BaselineComparison(
+        median_auc=evaluation.figures[name].medians["roc_auc"],
+        wins=auc.wins,
+        losses=auc.losses,
+        p_value=auc.p_value,
+        figures=tests,
+    )
+
+
+def _same_weights(evaluation: Evaluation, info: ModelInfo) -> bool:
+    """Whether the one fold is the model's test part, scored as its own weights score it."""
+    stated, network = info.metrics.get("test", {}), evaluation.figures[NETWORK]
+    if len(evaluation.plan.parts) > 1:
+        return False
+    pairs = []
+    for task, found in network.tasks.items():
+        own = stated.get(task)
+        if not isinstance(own, TaskMetrics):
+            return False
+        if (own.n_actives, own.n_inactives) != (found.n_actives, found.n_inactives):
+            return False
+        pairs.append((own.roc_auc, _known(found.means["roc_auc"])))
+    # A task with one class has no figure in either, and tells nothing.
+    told = [(own, now) for own, now in pairs if own is not None or now is not None]
+    return bool(told) and all(
+        own is not None and now is not None and abs(own - now) <= _SAME_AUC for own, now in told
+    )
+
+
+def _check_recipe(recipe: Recipe, folder: Path, name: str) -> None:
+    """Refuse an evaluation of another recipe than the model's, where its directory has one."""
+    path = folder / RECIPE_FILE
+    if not path.exists():
+        return
+    own, evaluated = _choices(read_recipe(path)), _choices(recipe)
+    for key in [*own, *(key for key in evaluated if key not in own)]:
+        if own.get(key) != evaluated.get(key):
+            raise UsageError(
+                f"model {name!r} was trained by another recipe than the evaluation: {key} is "
+                f"{_told(own.get(key))} in {path}, {_told(evaluated.get(key))} in the evaluation; evaluate "
+                "the model's own recipe, or train the model anew"
+            )
+
+
+def _choices(recipe: Recipe) -> dict[str, Any]:
+    """Dotted key to value, of all that makes the weights what they are but the table and the folds."""
+    plain = recipe.model_dump(mode="json")
+    plain["auxiliary"] = {each.pop("name"): each for each in plain["auxiliary"]}
+    found = _flat(plain)
+    ignored = (*_OTHERWISE_COMPARED, *_OF_THIS_TIME)
+    return {k: v for k, v in found.items() if not any(k == i or k.startswith(f"{i}.") for i in ignored)}
+
+
+def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in section.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+def _told(value: Any) -> str:
+    return "not set" if value is None else repr(value)
 
 
 def _known(value: float) -> float | None:

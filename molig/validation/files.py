@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import rdkit
-import sklearn
-import torch
-
-from molig.ranking import draw_enrichment, draw_reliability, draw_roc, save_figure
+from molig.ranking import Reliability, draw_enrichment, draw_reliability, draw_roc, save_figure
 from molig.screening import write_whole
 from molig.validation.curves import mean_enrichment, mean_roc, pooled_reliability
 from molig.validation.markdown import evaluation_markdown, method_title
 from molig.validation.protocol import Evaluation
 from molig.validation.results import MethodFigures
+from molig.validation.written import json_text, versions
 from molig.version import __version__
 
 RESULTS_FILE = "evaluation.json"
 REPORT_FILE = "evaluation.md"
 
 
-def write_evaluation(evaluation: Evaluation, output: Path, *, title: str) -> list[Path]:
+def write_evaluation(evaluation: Evaluation, output: Path, *, title: str, command: str = "") -> list[Path]:
     """Write ``evaluation.json``, ``evaluation.md`` and the figures (SVG and PNG).
 
     Parameters
@@ -36,6 +30,8 @@ def write_evaluation(evaluation: Evaluation, output: Path, *, title: str) -> lis
         Directory to write to.
     title : str
         What was evaluated, such as the recipe's name.
+    command : str
+        The command that was given, if any.
 
     Returns
     -------
@@ -48,12 +44,12 @@ def write_evaluation(evaluation: Evaluation, output: Path, *, title: str) -> lis
         If a file cannot be written.
     """
     results, report = output / RESULTS_FILE, output / REPORT_FILE
-    write_whole(results, evaluation_json(evaluation, title).encode())
-    write_whole(report, evaluation_markdown(evaluation, title).encode())
+    write_whole(results, evaluation_json(evaluation, title, command).encode())
+    write_whole(report, evaluation_markdown(evaluation, title, command).encode())
     return [results, report, *_figures(evaluation, output, title)]
 
 
-def evaluation_json(evaluation: Evaluation, title: str) -> str:
+def evaluation_json(evaluation: Evaluation, title: str, command: str = "") -> str:
     """All figures as JSON; what is not defined is null.
 
     Parameters
@@ -62,6 +58,8 @@ def evaluation_json(evaluation: Evaluation, title: str) -> str:
         The results.
     title : str
         What was evaluated.
+    command : str
+        The command that was given, if any.
 
     Returns
     -------
@@ -73,18 +71,16 @@ def evaluation_json(evaluation: Evaluation, title: str) -> str:
         "format": "molig-evaluation",
         "title": title,
         "molig_version": __version__,
-        "versions": {
-            "torch": torch.__version__,
-            "rdkit": rdkit.__version__,
-            "scikit-learn": sklearn.__version__,
-            "numpy": np.__version__,
-        },
+        "versions": versions(),
+        "command": command,
+        "seed": plan.recipe.evaluation.seed,
         "table": {"file": plan.source, "sha256": plan.digest},
         "recipe": plan.recipe.model_dump(mode="json", exclude_none=True),
         "molecules": {
             "used": len(plan.data),
             "rejected": len(plan.data.rejections),
             "copies_in_train": plan.copies_in_train(),
+            "copies_in_train_or_validation": plan.copies_outside_test(),
             "label_conflicts": conflicts.to_dict() if conflicts else None,
             "parts": [
                 {part: int((parts == part).sum()) for part in ("train", "validation", "test")}
@@ -92,12 +88,15 @@ def evaluation_json(evaluation: Evaluation, title: str) -> str:
             ],
         },
         "problems": plan.problems(),
-        "methods": {name: _method(figures) for name, figures in evaluation.figures.items()},
+        "methods": {
+            name: _method(figures, pooled_reliability(evaluation.scores[name]))
+            for name, figures in evaluation.figures.items()
+        },
         "sign_tests": [
             {"against": c.against, "figure": c.figure, **asdict(c.test)} for c in evaluation.comparisons
         ],
     }
-    return json.dumps(_plain(content), indent=1, allow_nan=False) + "\n"
+    return json_text(content)
 
 
 def _figures(evaluation: Evaluation, output: Path, title: str) -> list[Path]:
@@ -124,24 +123,22 @@ def _figures(evaluation: Evaluation, output: Path, title: str) -> list[Path]:
     return paths
 
 
-def _method(figures: MethodFigures) -> dict[str, Any]:
+def _method(figures: MethodFigures, reliability: Reliability | None) -> dict[str, Any]:
     return {
         "title": method_title(figures.name),
         "medians": figures.medians,
         "median_intervals": figures.median_intervals,
         "share_neutral": figures.neutral,
+        "reliability": None if reliability is None else _reliability(reliability),
         "processor_seconds": round(figures.seconds, 1),
         "tasks": {name: asdict(task) for name, task in figures.tasks.items()},
     }
 
 
-def _plain(value: Any) -> Any:
-    """The same with null for NaN, and enumerations as their text."""
-    if isinstance(value, float):
-        # Significant digits: a learning rate of the recipe or a p-value may be very small.
-        return None if math.isnan(value) else float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return value
+def _reliability(found: Reliability) -> dict[str, Any]:
+    """Bins of all tasks and folds together, as in the figure."""
+    bins = zip(found.mean_predicted, found.observed, found.count, strict=True)
+    return {
+        "expected_calibration_error": found.expected_error,
+        "bins": [{"mean_predicted": float(p), "observed": float(o), "n": int(n)} for p, o, n in bins],
+    }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ import pandas as pd
 
 from molig.errors import InputError, UsageError
 from molig.features import PackedGraphs
-from molig.model import Objective, ScreeningModel, TaskMetrics, find_model, load_info
+from molig.model import BaselineScore, Objective, ScreeningModel, TaskMetrics, find_model, load_info
 from molig.training.cache import read_or_load
 from molig.training.dataset import TrainingData, file_digest
-from molig.training.evaluation import quality
+from molig.training.evaluation import baseline_scores, quality
 from molig.training.recipe import read_recipe
 from molig.training.tables import locate_table
+from molig.validation.public import is_training_table, public_name
+from molig.validation.reproduction import FigureDifference, figure_differences
 
 SPLIT_FILE = "split.csv"
 RECIPE_FILE = "recipe.toml"
@@ -35,26 +38,41 @@ class HeldOut:
     stated : dict of str to TaskMetrics
         The same as the model states them.
     same_table : bool
-        Whether the table is the one that the model was trained with, byte by byte.
+        Whether the table is the one that the model was trained with: byte by byte, or as the same public
+        data set in another file.
+    baseline : dict of str to BaselineScore
+        Task to the probabilities at the zero baseline, measured now.
+    stated_baseline : dict of str to BaselineScore
+        The same as the model states them.
     """
 
     part: str
     metrics: dict[str, TaskMetrics]
     stated: dict[str, TaskMetrics]
     same_table: bool
+    baseline: dict[str, BaselineScore] = field(default_factory=dict)
+    stated_baseline: dict[str, BaselineScore] = field(default_factory=dict)
+
+    @cached_property
+    def differences(self) -> list[FigureDifference]:
+        """All figures that the model states of this part, each with what was measured now."""
+        return figure_differences(self.stated, self.metrics, self.stated_baseline, self.baseline)
+
+    @property
+    def not_reproduced(self) -> list[FigureDifference]:
+        """Figures that differ by more than `molig.validation.reproduction.TOLERANCE`, the farthest first."""
+        failed = [pair for pair in self.differences if not pair.is_reproduced]
+        return sorted(failed, key=lambda pair: -pair.relative)
+
+    @property
+    def is_reproduced(self) -> bool:
+        """Whether no stated figure differs; also where none is stated."""
+        return not self.not_reproduced
 
     @property
     def largest_difference(self) -> float:
-        """Largest difference of a ROC-AUC, PR-AUC or BEDROC from what the model states; NaN if none is."""
-        found = [
-            abs(now - then)
-            for task, metrics in self.metrics.items()
-            if task in self.stated
-            for name in ("roc_auc", "pr_auc", "bedroc")
-            if (now := getattr(metrics, name)) is not None
-            and (then := getattr(self.stated[task], name)) is not None
-        ]
-        return max(found, default=float("nan"))
+        """Largest difference from a stated figure, as a share of it above 1; NaN if none is stated."""
+        return max((pair.relative for pair in self.differences), default=float("nan"))
 
 
 def judge_held_out(
@@ -107,13 +125,15 @@ def judge_held_out(
     )
     graphs, labels = _held_out(data, parts, part, source)
     found = quality(model, graphs, labels)
-    stated = model.info.metrics.get(part, {})
-    training = model.info.training
+    zero = baseline_scores(model, graphs)
+    stated, stated_zero = model.info.metrics.get(part, {}), model.info.baseline
     return HeldOut(
         part=part,
         metrics={task: m for task, m in found.items() if isinstance(m, TaskMetrics)},
         stated={task: m for task, m in stated.items() if isinstance(m, TaskMetrics)},
-        same_table=training is not None and file_digest(source) == training.data_sha256,
+        same_table=_is_same_table(model, source, chosen.name),
+        baseline=zero,
+        stated_baseline={t: b for t, b in stated_zero.items() if isinstance(b, BaselineScore)},
     )
 
 
@@ -141,6 +161,14 @@ def table_of_model(directory: str | Path) -> Path:
     if not found.exists():
         raise UsageError(f"{found}, the table that the model's recipe names, is not there; say with --input")
     return found
+
+
+def _is_same_table(model: ScreeningModel, source: Path, name: str) -> bool:
+    digest, training = file_digest(source), model.info.training
+    # The content is read only where it is needed.
+    return is_training_table(training, digest, "") or is_training_table(
+        training, digest, public_name(source, name)
+    )
 
 
 def _parts(path: Path) -> pd.Series:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from molig.ranking import METRICS
 from molig.validation.baselines import BASELINES
+from molig.validation.curves import pooled_reliability
 from molig.validation.methods import NETWORK
 from molig.validation.protocol import Evaluation
 from molig.validation.results import FIGURES, TaskFigures
+from molig.validation.written import made_by
 
 _TITLES = {metric.name: metric.title for metric in METRICS}
 
@@ -29,7 +31,7 @@ def method_title(name: str) -> str:
     return BASELINES[name].title if name in BASELINES else name
 
 
-def evaluation_markdown(evaluation: Evaluation, title: str) -> str:
+def evaluation_markdown(evaluation: Evaluation, title: str, command: str = "") -> str:
     """Tables for people: methods, sign tests, tasks, and what to know about the data.
 
     Parameters
@@ -38,6 +40,8 @@ def evaluation_markdown(evaluation: Evaluation, title: str) -> str:
         The results.
     title : str
         What was evaluated.
+    command : str
+        The command that was given, if any.
 
     Returns
     -------
@@ -59,7 +63,9 @@ def evaluation_markdown(evaluation: Evaluation, title: str) -> str:
         *_sign_table(evaluation),
         *_neutral_note(evaluation),
         *_tasks_table(evaluation),
+        *_reliability_table(evaluation),
         *_notes(evaluation),
+        made_by(command, plan.recipe.evaluation.seed),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -129,6 +135,28 @@ def _tasks_table(evaluation: Evaluation) -> list[str]:
     return ["## Tasks", "", *_table(header, rows), ""]
 
 
+def _reliability_table(evaluation: Evaluation) -> list[str]:
+    """What became of the molecules of every tenth of the probabilities."""
+    errors, rows = [], []
+    for name, folds in evaluation.scores.items():
+        found = pooled_reliability(folds)
+        if found is None:
+            continue
+        errors.append(f"{method_title(name)} {found.expected_error:.3f}")
+        rows += [
+            [method_title(name), f"{predicted:.3f}", f"{observed:.3f}", str(n)]
+            for predicted, observed, n in zip(found.mean_predicted, found.observed, found.count, strict=True)
+        ]
+    if not rows:
+        return []
+    about = (
+        f"All tasks and folds together, in ten bins of the probability. Expected calibration error: "
+        f"{', '.join(errors)}."
+    )
+    header = ["method", "mean probability", "share of actives", "measurements"]
+    return ["## Reliability", "", about, "", *_table(header, rows), ""]
+
+
 def _notes(evaluation: Evaluation) -> list[str]:
     plan = evaluation.plan
     notes = list(plan.problems())
@@ -136,10 +164,9 @@ def _notes(evaluation: Evaluation) -> list[str]:
         notes.append(f"{len(plan.data.rejections)} rows of the table could not be used")
     if plan.data.conflicts and str(plan.data.conflicts):
         notes.append(str(plan.data.conflicts))
-    copies = plan.copies_in_train()
-    if copies:
-        notes.append(f"{copies} test molecules have a copy in the training part, as the table parts them")
-    return ["## Notes", "", *(f"- {note}" for note in notes)] if notes else []
+    if copies := plan.copies_note():
+        notes.append(copies)
+    return ["## Notes", "", *(f"- {note}" for note in notes), ""] if notes else []
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

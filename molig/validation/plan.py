@@ -20,7 +20,8 @@ from molig.training.cache import read_or_load
 from molig.training.dataset import TrainingData, file_digest
 from molig.training.folds import deal_folds, fold_parts
 from molig.training.sections import SplitKind
-from molig.training.splits import Parts, count_copies_in_train, split
+from molig.training.splits import Parts, count_copies_in_train, count_copies_outside_test, split
+from molig.validation.public import public_name
 
 PLAN_FILE = "plan.json"
 
@@ -43,6 +44,8 @@ class EvaluationPlan:
         SHA-256 of the table.
     source : str
         Name of the table's file.
+    public : str
+        Name of the public data set that the table holds, or empty.
     """
 
     recipe: Recipe
@@ -51,6 +54,7 @@ class EvaluationPlan:
     parts: tuple[Parts, ...]
     digest: str
     source: str
+    public: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -69,14 +73,32 @@ class EvaluationPlan:
         """Test molecules that have a copy in their fold's training part; only a given split can have any."""
         return sum(count_copies_in_train(self.data.smiles, parts) for parts in self.parts)
 
+    def copies_outside_test(self) -> int:
+        """The same of the training and validation part together, which the baselines learn from."""
+        return sum(count_copies_outside_test(self.data.smiles, parts) for parts in self.parts)
+
+    def copies_note(self) -> str:
+        """What to know about test molecules that are not new to the methods; empty if all are."""
+        in_train, outside = self.copies_in_train(), self.copies_outside_test()
+        if not outside:
+            return ""
+        more = f"; {outside} in training or validation part, which baselines learn from"
+        return (
+            f"{in_train} test molecules have a copy in the training part, as the table parts them"
+            f"{more if outside > in_train else ''}"
+        )
+
     def problems(self) -> list[str]:
         """What is wrong with single tasks of single folds, such as a test part without actives."""
         found = []
         for fold in range(len(self.parts)):
-            for part in ("train", "test"):
-                labels = self.data.labels[self.indices(fold, part)]
+            for part in ("train", "validation", "test"):
+                members = self.indices(fold, part)
+                if part == "validation" and not len(members):
+                    continue
                 for column, task in enumerate(self.data.tasks):
-                    actives, inactives = ((labels[:, column] == value).sum() for value in (1, 0))
+                    labels = self.data.labels[members, column]
+                    actives, inactives = ((labels == value).sum() for value in (1, 0))
                     if not actives or not inactives:
                         missing = "actives" if not actives else "inactives"
                         found.append(f"fold {fold + 1}: task {task} has no {missing} in the {part} part")
@@ -131,7 +153,8 @@ def plan_evaluation(
             raise UsageError("one fold is the split itself, and it has no test part: set split.test")
     else:
         parts = _folds(recipe, data)
-    return EvaluationPlan(recipe, schema, data, parts, file_digest(table.source), table.source.name)
+    digest, public = file_digest(table.source), public_name(table.source, recipe.data.name)
+    return EvaluationPlan(recipe, schema, data, parts, digest, table.source.name, public)
 
 
 def check_output(output: Path, plan: EvaluationPlan, resume: bool) -> None:

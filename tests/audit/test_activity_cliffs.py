@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,10 +10,14 @@ from scipy.stats import binomtest
 from support.planted import audited, trained
 from support.small_model import nci_smiles
 
-from audit.planted.activity_cliffs import pairs
-from molig.audit import ActivityPair, Severity, audit, subject_of
-from molig.audit.cliffs import changed_attribution, overlap
-from molig.audit.intervals import bootstrap_median, wilson
+from audit.planted.activity_cliffs import pairs, telling_every_atom
+from molig.audit import ActivityPair, Severity, audit, audit_html, audit_markdown, subject_of
+from molig.audit import cliffs as searched
+from molig.audit.checks.activity_cliffs import _most_per_task
+from molig.audit.cliff_findings import judge_cliffs
+from molig.audit.cliff_groups import CliffGroup, CommonAtoms, by_common_share, cliff_figures, common_atoms
+from molig.audit.cliffs import MOST_GIVEN_UP, Cliff, Overlap, Searches, changed_attribution, overlap
+from molig.audit.intervals import Estimate, bootstrap_median, bootstrap_share, wilson
 from molig.audit.pairs import read_pairs, similar_pairs
 from molig.errors import InputError, UsageError
 
@@ -31,14 +37,122 @@ def test_right_pairs_are_quiet_and_reversed_ones_an_error():
 
 
 def test_few_pairs_are_only_told(small_model):
-    (finding,) = judged(small_model, pairs("nitrogen", 1, n=5)).findings
+    result = judged(small_model, pairs("nitrogen", 1, n=5))
+    (finding,) = result.findings
     assert finding.severity is Severity.INFO
     assert "too few" in finding.summary
+    # Groups of pairs and bins of what is common are tables of their own.
+    groups, bins = "| | pairs | attribution_has_sign_of_activity |", "| | pairs | direction |"
+    assert [audit_markdown(result).count(head) for head in (groups, bins)] == [1, 1]
+    page = audit_html(result)
+    assert "by share of common substructure</p>" in page
+    assert "attribution has sign of activity</th>" in page
+
+
+@pytest.mark.parametrize(("n_tasks", "most"), [(1, 150), (2, 60), (6, 50), (12, 25)])
+def test_the_remark_tells_how_many_pairs_are_compared(small_model, n_tasks, most):
+    assert _most_per_task(n_tasks) == most
+    if n_tasks == 1:
+        remark = judged(small_model, pairs("nitrogen", 1, n=5)).results[0].outcome.remark
+        assert "at most 150 per task" in remark
+        assert "0 pairs whose common part took longer" in remark
+
+
+def pair_of(first, second, share=0.8):
+    """A pair of molecules all of whose atoms are common, with these attributions."""
+    mol = Chem.MolFromSmiles("C" * len(first))
+    graph = SimpleNamespace(pair_atoms=np.zeros((0, 2), dtype=int))
+    explained = [
+        SimpleNamespace(
+            mol=mol,
+            atom_scores=np.array(scores),
+            own_atom_scores=np.array(scores),
+            pair_scores=np.zeros(0),
+            graph=graph,
+            score=sum(scores),
+        )
+        for scores in (first, second)
+    ]
+    return Cliff(
+        SimpleNamespace(difference=1.0),
+        tuple(explained),
+        Overlap(np.arange(len(first)), np.arange(len(first)), share),
+        1.0,
+    )
+
+
+def test_agreement_about_common_atoms():
+    one = pair_of([1.0, -0.5, 0.1], [0.8, 0.5, -0.2])
+    other = pair_of([0.0, 1.0], [1.0, 1.0])
+    assert [one.same_sign(), other.same_sign()] == [(1, 3), (1, 1)]
+    # The third atom matters in the second molecule only: 0.1 is less than a quarter of 1.
+    assert [one.same_sign(strong=True), other.same_sign(strong=True)] == [(1, 2), (1, 1)]
+    found = common_atoms([one, other], np.random.default_rng(0))
+    # Pairs are drawn, not atoms: twice the first, one of each or twice the second.
+    assert found.same_sign == Estimate(2 / 4, 2 / 6, 1.0)
+    assert found.strong == Estimate(2 / 3, 2 / 4, 1.0)
+    assert found.n_strong == 3
+    assert np.isnan(bootstrap_share([0], [0], np.random.default_rng(0)).value)
+
+
+def test_agreement_by_the_share_that_is_common():
+    cliffs = [
+        pair_of([1.0, -0.5, 0.1], [0.8, 0.5, -0.2], 0.8),
+        pair_of([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], 0.89),
+        pair_of([1.0, 2.0], [0.0, 0.0], 1.0),
+    ]
+    found = by_common_share(cliffs, np.random.default_rng(0))
+    assert list(found) == ["0.8-0.9", "0.9-1.0"]
+    assert found["0.8-0.9"]["pairs"] == 2
+    assert found["0.8-0.9"]["same_sign"] == [4 / 6, 2 / 6, 1.0]
+    assert found["0.8-0.9"]["strong_atoms"] == 5
+    # Ranks 3, 1, 2 against 3, 2, 1, and 1, 2, 3 twice; the median of two is their mean.
+    assert found["0.8-0.9"]["rank_correlation"] == pytest.approx([0.75, 0.5, 1.0])
+    assert found["0.9-1.0"]["same_sign"] is None
+    assert found["0.9-1.0"]["rank_correlation"] is None
+    assert found["0.9-1.0"]["direction"] == pytest.approx([0.5, *wilson(0.5, 1, 1.96)])
+    assert len(cliff_figures([CliffGroup("all tasks", cliffs, 1.96)], found)) == 2
+
+
+@pytest.mark.parametrize(("high", "n_atoms", "found"), [(0.59, 50, 1), (0.61, 50, 0), (0.59, 49, 0)])
+def test_common_atoms_of_opposite_sign_are_a_finding(high, n_atoms, found):
+    right = SimpleNamespace(same_sign=lambda strong: (1, 1), **dict.fromkeys(RIGHT, lambda: 1.0))
+    right.explained = ()
+    group = CliffGroup("all tasks", [right] * 30, 1.96)
+    common = CommonAtoms(Estimate(0.5, 0.4, 0.6), Estimate(0.4, 0.3, high), n_atoms)
+    findings = judge_cliffs(group, [group], common)
+    assert [f.severity for f in findings] == [Severity.WARNING] * found
+    assert all("only 40% have the same sign" in f.summary for f in findings)
+
+
+RIGHT = ("ordered", "direction", "faithful")
+
+
+def test_a_model_that_turns_whole_molecules_is_found():
+    found = audit(telling_every_atom(), only=["activity-cliffs"]).findings
+    (finding,) = [f for f in found if "share disagree" in f.summary]
+    assert finding.evidence.molecules
+    assert finding.evidence.numbers["common_atoms"]["same_sign_of_strong_atoms"][2] < 0.6
+
+
+def test_searches_end_after_too_many_were_given_up(monkeypatch):
+    canceled = SimpleNamespace(canceled=True)
+    monkeypatch.setattr(searched.rdFMCS, "FindMCS", lambda *args, **options: canceled)
+    mol = Chem.MolFromSmiles("CCO")
+    with pytest.raises(TimeoutError, match="longer than 5 s"):
+        overlap(mol, mol)
+    searches = Searches()
+    assert [searches.overlap(mol, mol) for _ in range(MOST_GIVEN_UP + 3)] == [None] * (MOST_GIVEN_UP + 3)
+    assert (searches.given_up, searches.not_begun) == (MOST_GIVEN_UP, 3)
+    assert "3 more that were not searched" in str(searches)
 
 
 def test_pairs_that_cannot_be_used_are_left_out(small_model):
     chosen = [ActivityPair("CCO", "nonsense", 1, "nitrogen"), ActivityPair("CCO", "OCC", 1, "nitrogen")]
-    assert judged(small_model, chosen).results[0].outcome.measured["all tasks"]["pairs"] == 0
+    assert (
+        judged(small_model, chosen).results[0].outcome.measured["sign_of_differences"]["all tasks"]["pairs"]
+        == 0
+    )
 
 
 def test_without_labels_it_is_passed_over(small_model):
@@ -53,7 +167,7 @@ def test_a_regression_is_audited(small_regression):
     values = [[s.count("N"), 100.0] for s in smiles]
     (result,) = audit(subject_of(small_regression, smiles, values), only=["activity-cliffs"]).results
     assert not result.failed
-    assert result.outcome.measured["all tasks"]["pairs"] > 0
+    assert result.outcome.measured["sign_of_differences"]["all tasks"]["pairs"] > 0
 
 
 def test_similar_pairs_are_those_of_rdkit():
@@ -71,7 +185,16 @@ def test_similar_pairs_are_those_of_rdkit():
         if values[i] > values[j] and 0.5 <= DataStructs.TanimotoSimilarity(prints[i], prints[j]) < 1
     }
     assert expected
-    assert set(similar_pairs(mols, values, 1.0, 0.5)) == expected
+    some = np.where(np.arange(120) < 60, values, np.nan)
+    every, half, none = similar_pairs(
+        mols, np.stack([values, some, values], 1), np.array([1, 1, np.inf]), 0.5
+    )
+    assert set(every) == expected
+    assert every == sorted(every)
+    assert set(half) == {(i, j) for i, j in expected if max(i, j) < 60}
+    assert half
+    assert none == []
+    assert similar_pairs(mols[:1], values[:1, None], np.array([1.0]), 0.5) == [[]]
 
 
 def test_overlap():

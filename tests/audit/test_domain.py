@@ -8,6 +8,7 @@ from support.small_model import nci_smiles
 
 from audit.planted.domain import SETS
 from molig.audit import Severity, audit, subject_of
+from molig.audit.unseen_features import carried_by_unseen
 from molig.model import Applicability, ScreeningModel, load_model, save_model
 
 
@@ -82,3 +83,37 @@ def test_scaffolds(small_model, tmp_path):
     again.applicability = again.applicability.with_scaffolds(["CCO", "c1ccccc1"])
     renewed = load_model((save_model(again, tmp_path / "new"), tmp_path / "new")[1])
     assert len(renewed.applicability.scaffolds) == 2
+
+
+def test_new_scaffolds_are_worth_knowing(small_model):
+    """Of four molecules two, and then three, have a ring system that no training molecule has."""
+    new = ["C1CC1C2CCCCCCCCCCC2", "C1CCCCCCCCCCC1C3CCC3", "c1ccc2c(c1)CCC2C1CCCCCCC1"]
+    known = ["CCO", "Oc1ccccc1"]
+    subject = subject_of(small_model, [*new, known[0]])
+    assert small_model.applicability.known_scaffold([m.mol for m in subject.molecules]).sum() == 1
+
+    def about_scaffolds(smiles):
+        (result,) = audit(subject_of(small_model, smiles), only=["domain"]).results
+        share = result.outcome.measured["share_with_new_scaffold"]
+        return share, [f for f in result.outcome.findings if "scaffold" in f.summary]
+
+    assert about_scaffolds([*new[:2], *known]) == (0.5, [])
+    share, (finding,) = about_scaffolds([*new, known[0]])
+    assert share == finding.evidence.numbers["share_with_new_scaffold"] == 0.75
+    assert finding.severity is Severity.INFO
+    assert finding.summary.startswith("75% of the molecules have a ring scaffold")
+    assert "scaffold split" in finding.advice
+
+
+def test_columns_that_carry_attribution_unseen(small_model):
+    """Of all columns only that of fluorine is unseen; it has the share of its atoms."""
+    model = without_fluorine(small_model)
+    subject = audited(model, smiles=["FC(F)CN"], labels=None)
+    carried = carried_by_unseen(subject, model.applicability)
+    shares = []
+    for one in subject.explanations[0].values():
+        total = np.abs(one.atom_attributions).sum() + np.abs(one.pair_attributions).sum()
+        if abs(one.score - one.baseline_score) >= 0.01:
+            shares.append(np.abs(one.atom_attributions[[0, 2]]).sum() / total)
+    assert shares
+    assert carried.columns == {"atom.type = F": pytest.approx(max(shares))}

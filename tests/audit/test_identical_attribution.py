@@ -10,7 +10,14 @@ from support.random_models import random_model
 
 from audit.planted import identical_attribution as planted
 from molig.audit import Severity, audit, audit_data, subject_of
-from molig.audit.environments import LEVELS, attribution_colors, environments, pairs_by_level
+from molig.audit.alike_atoms import MOST_ENVIRONMENTS
+from molig.audit.environments import (
+    LEVELS,
+    attribution_colors,
+    environments,
+    pairs_by_level,
+    surroundings,
+)
 from molig.model import load_model
 
 MOLECULES = [
@@ -69,6 +76,26 @@ def test_environments_of_a_molecule_by_hand():
     assert found[0, 1] == "own bonds"
     assert found[2, 3] == "radius 1"
     assert found[1, 2] == "radius 2"
+
+
+@pytest.mark.parametrize("smiles", MOLECULES)
+def test_texts_of_surroundings_differ_where_surroundings_do(smiles):
+    mol = Chem.MolFromSmiles(smiles)
+    assert partition(surroundings(mol)) == partition(environments(mol)[2].tolist())
+    order = np.random.default_rng(1).permutation(mol.GetNumAtoms()).tolist()
+    assert surroundings(Chem.RenumberAtoms(mol, order)) == [surroundings(mol)[i] for i in order]
+
+
+def test_texts_of_surroundings_by_hand():
+    found = surroundings(Chem.MolFromSmiles("[Na+].CC(=O)C#N"))
+    assert found == [
+        "Na bonded to nothing",
+        "C bonded to C",
+        "C bonded to C,C,=O",
+        "O bonded to =C",
+        "C bonded to C,#N",
+        "N bonded to #C",
+    ]
 
 
 def test_a_single_atom_has_no_pairs():
@@ -152,6 +179,27 @@ def test_the_anomaly_of_one_module_names_molecules_and_atoms():
     assert "bonded to C,N and C,O" in notes["NCCOCCO"]
     assert all(example.svg.startswith("<svg") for example in finding.evidence.molecules)
     assert audit_data(result)["findings"][0]["severity"] == "error"
+
+
+def test_environments_that_one_module_cannot_tell_apart_are_named():
+    """Of the CH2 groups of N-C-C-O-C-C-O only 1 and 5 look alike: one atom at two bonds, not two."""
+    model = load_model("tox21-w1n2-simple")
+    subject = subject_of(model, ["NCCOCCO", "CCO"])
+    (result,) = audit(subject, only=["identical-attribution"]).results
+    (finding,) = result.outcome.findings
+    expected = {"C bonded to C,N | C bonded to C,O": 1}
+    assert finding.evidence.numbers["environments"] == expected
+    assert result.outcome.measured["environments"] == expected
+
+
+def test_the_most_frequent_environments_come_first():
+    subject = subject_of(load_model("tox21-w1n2-simple"), planted.SMALL)
+    (result,) = audit(subject, only=["identical-attribution"]).results
+    (finding,) = result.outcome.findings
+    counts = list(finding.evidence.numbers["environments"].values())
+    assert counts == sorted(counts, reverse=True)
+    assert len(counts) <= MOST_ENVIRONMENTS
+    assert sum(counts) == finding.evidence.numbers["pairs"]
 
 
 def test_a_small_model_whose_pairs_forget_their_atoms(small_model):

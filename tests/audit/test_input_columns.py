@@ -12,7 +12,7 @@ from rdkit import Chem
 from support.small_model import nci_smiles
 
 from audit.planted import input_columns as planted
-from molig.audit import AuditSettings, audit, subject_of
+from molig.audit import AuditSettings, Finding, Severity, audit, subject_of
 from molig.audit.checks.input_columns import BY_DESIGN
 from molig.audit.columns import (
     ColumnTable,
@@ -117,6 +117,45 @@ def test_silenced_column_has_no_weights(small_model: ScreeningModel) -> None:
     ).results[0]
     assert result.status == "warning"
     assert "ignores atom.type = O" in result.outcome.findings[0].summary
+
+
+def _columns_of(model: ScreeningModel, explained: ScreeningModel | None = None) -> list[Finding]:
+    subject = subject_of(model, nci_smiles(40, 400), settings=AuditSettings(max_explained=20))
+    if explained:
+        subject = planted.explained_by(subject, explained)
+    found: list[Finding] = audit(subject, only=["input-columns"]).results[0].outcome.findings
+    return [finding for finding in found if finding.severity is not Severity.INFO]
+
+
+def test_column_whose_attribution_vanishes_although_it_is_read(small_model: ScreeningModel) -> None:
+    """The first layer reads oxygen, but by a unit that nothing reads."""
+    model = planted.disconnect("type=O")(small_model)
+    assert first_weights(model)["atom"][3] > 0
+    (finding,) = _columns_of(model)
+    assert finding.severity is Severity.WARNING
+    assert finding.evidence.numbers["by_weights"] == []
+    assert finding.evidence.numbers["by_attribution"] == ["atom.type = O"]
+    assert "is zero throughout" in finding.summary
+    assert "does not read" not in finding.summary
+
+
+def test_each_ignored_column_with_its_own_reason(small_model: ScreeningModel) -> None:
+    """One column without weights and one without attribution: a sentence for each."""
+    model = planted.scale("atom", "type=N", 0.0)(planted.disconnect("type=O")(small_model))
+    (finding,) = _columns_of(model)
+    assert finding.evidence.numbers["by_weights"] == ["atom.type = N"]
+    assert "does not read atom.type = N." in finding.summary
+    assert "The attribution of atom.type = O is zero throughout" in finding.summary
+
+
+def test_attribution_on_a_column_without_weights_is_an_error(small_model: ScreeningModel) -> None:
+    """Explanations of the network as it was before it lost the weights of oxygen."""
+    (finding,) = _columns_of(planted.scale("atom", "type=O", 0.0)(small_model), explained=small_model)
+    assert finding.severity is Severity.ERROR
+    assert "although the first layer does not read them" in finding.summary
+    assert list(finding.evidence.features) == ["atom.type = O"]
+    assert finding.evidence.numbers["share"] > 0.01
+    assert finding.evidence.molecules
 
 
 def test_slot_for_other_elements(small_model: ScreeningModel) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
+from threading import Thread
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from molig.audit import AuditSettings, LabelledFile, held_out_file, read_subject
-from molig.errors import InputError, UnknownNameError, UsageError
+from molig.errors import InputError, MoligError, UnknownNameError, UsageError
 
 
 @pytest.fixture
@@ -42,6 +46,45 @@ def test_labels_that_are_none(small_model, write, value):
     path = write(f"smiles,nitrogen\nCCN,1\nCCO,{value}\n")
     with pytest.raises(InputError, match=f"row 2: column 'nitrogen' holds '?{value}'?; expected"):
         read_subject(small_model, LabelledFile(path))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "parquet"])
+def test_a_pipe_is_read_as_a_file_is(small_model, tmp_path, monkeypatch, suffix):
+    frame = pd.DataFrame({"smiles": ["CCN", "nonsense", "CC=O"], "nitrogen": [1, 0, 0], "other": [5, 5, 5]})
+    path = tmp_path / f"a.{suffix}"
+    frame.to_parquet(path) if suffix == "parquet" else frame.to_csv(path, index=False)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    piped = read_subject(small_model, LabelledFile("-", file_format=suffix.removesuffix(".gz")))
+    subject = read_subject(small_model, LabelledFile(path))
+    np.testing.assert_array_equal(piped.labels, subject.labels)
+    np.testing.assert_array_equal(piped.labels, [[1, np.nan], [0, np.nan]])
+    assert [m.row for m in piped.molecules] == [m.row for m in subject.molecules]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_named_pipe_has_labels_too(small_model, tmp_path):
+    path = tmp_path / "pipe.csv"
+    os.mkfifo(path)
+    writer = Thread(target=path.write_text, args=("smiles,nitrogen\nCCN,1\n",))
+    writer.start()
+    subject = read_subject(small_model, LabelledFile(path))
+    writer.join(10)
+    np.testing.assert_array_equal(subject.labels, [[1, np.nan]])
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "told"),
+    [
+        ("", {}, "standard input: holds no molecules"),
+        ("a,b\n1,2\n", {}, "standard input: no column looks like SMILES"),
+        ("smiles\nCCN\n", {"nitrogen": "amine"}, "unknown column 'amine'"),
+        ("smiles\nnonsense\n", {}, "standard input: none of the 1 molecules can be used"),
+    ],
+)
+def test_messages_about_a_pipe(small_model, monkeypatch, text, labels, told):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    with pytest.raises(MoligError, match=told):
+        read_subject(small_model, LabelledFile("-", labels, file_format="csv"))
 
 
 def test_values_of_a_regression(small_regression, write):
@@ -89,6 +132,12 @@ def test_models_that_do_not_tell_what_they_held_out(small_model_dir, tmp_path):
     with pytest.raises(UsageError, match="give molecules with --input"):
         held_out_file(tmp_path)
     (tmp_path / "recipe.toml").write_text("")
+    (tmp_path / "split.csv").write_text("row,part\n1,test\n")
+    with pytest.raises(UsageError, match="does not tell which table it was trained with"):
+        held_out_file(tmp_path)
+    (tmp_path / "recipe.toml").write_text('[data]\nfile = "gone.csv"\n')
+    with pytest.raises(UsageError, match=r"names gone\.csv as the table .* but there is none: put it there"):
+        held_out_file(tmp_path)
     (tmp_path / "split.csv").write_text("a\n1\n")
     with pytest.raises(InputError, match="damaged"):
         held_out_file(tmp_path, tmp_path)

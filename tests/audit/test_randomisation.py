@@ -119,7 +119,13 @@ def test_a_score_past_the_weights_is_found(small_model):
     make = planted.hard_wired(lambda: small_model, 30.0, 1)
     result = judge("randomisation", Case("past", lambda: planted.on(make, 12), planted=True))
     assert result.right
-    assert result.result.findings[0].severity is Severity.ERROR
+    finding = result.result.findings[0]
+    assert finding.severity is Severity.ERROR
+    likest = [float(example.note.rsplit(" ", 1)[1]) for example in finding.evidence.molecules]
+    assert len(likest) == 3
+    assert likest == sorted(likest, reverse=True)
+    # The best of a sample is at least as good as its mean.
+    assert likest[0] >= round(finding.evidence.numbers["in_either_direction"]["linear"], 2)
 
 
 @pytest.mark.parametrize("skip", [0, 100])

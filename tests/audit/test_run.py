@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -188,6 +189,12 @@ def test_explanations_of_all_or_some_tasks_agree(small_model):
     for both, single in zip(every.explanations, one.explanations, strict=True):
         assert set(single) == {"carbonyl"}
         np.testing.assert_allclose(single["carbonyl"].atom_scores, both["carbonyl"].atom_scores, atol=1e-3)
+
+
+def test_explaining_tells_how_far_it_is(small_model):
+    done = []
+    subject = replace(subject_of(small_model, SMILES), progress=done.append)
+    assert len(subject.explanations) == sum(done) == 3
 
 
 def test_what_no_audit_can_be_made_of(small_model):

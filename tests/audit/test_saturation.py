@@ -45,8 +45,16 @@ def test_agrees_with_the_curves(small_model: ScreeningModel) -> None:
 @pytest.mark.parametrize(("factor", "severity"), [(1.0, "info"), (60.0, "warning")])
 def test_planted(small_model: ScreeningModel, factor: float, severity: str) -> None:
     """Scores that are all 0 or 1 are found; ordinary saturation is only worth knowing."""
-    model = changed(small_model, louder(factor))
-    assert audit(audited(model), only=["saturation"]).results[0].status == severity
+    subject = audited(changed(small_model, louder(factor)), max_explained=30)
+    result = audit(subject, only=["saturation"]).results[0]
+    assert result.status == severity
+    (finding,) = result.outcome.findings
+    examples = finding.evidence.molecules
+    assert len(examples) == 6
+    explained = {subject.molecules[i].smiles for i in subject.sample}
+    assert all(example.svg.startswith("<svg") and example.smiles in explained for example in examples)
+    numbers = [abs(float(e.note.removesuffix("% of the score").split()[-1])) for e in examples]
+    assert numbers == sorted(numbers, reverse=severity == "warning")
 
 
 def test_bundled_without_labels() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from support.small_model import label, nci_smiles
 
 from audit.planted.shortcut_fragments import like
 from molig.audit import Severity, audit, subject_of
+from molig.audit.checks.shortcut_fragments import _figure
 from molig.audit.enrichment import adjusted, fisher_p, higher_p, label_odds, score_odds
 from molig.audit.fragments import find_fragments, fragment_atoms, functional_groups
+from molig.audit.intervals import Estimate
 from molig.model import ScreeningModel
 
 NAME = "shortcut-fragments"
@@ -69,6 +72,35 @@ def test_a_regression_is_split_at_the_median(small_regression: ScreeningModel) -
     assert result.outcome.measured["pairs"] > 0
 
 
+class _Pair(NamedTuple):
+    """What the figure needs of a fragment and a task."""
+
+    label: Estimate
+    excess: float
+
+
+def _pairs(n: int) -> list[_Pair]:
+    rng = np.random.default_rng(0)
+    return [
+        _Pair(Estimate(ratio, ratio, ratio), float(rng.normal())) for ratio in rng.lognormal(size=n).tolist()
+    ]
+
+
+def test_the_figure_shows_every_pair() -> None:
+    assert _figure(_pairs(250), [], []).svg.count("<use") >= 250
+    # The last of many pairs stands far from the others: it would be missing if only the first were drawn.
+    many = _pairs(4000)
+    outlier = _Pair(Estimate(1e4, 1e4, 1e4), 30.0)
+    svg, without = (_figure(pairs, [], []).svg for pairs in ([*many, outlier], many))
+    assert "data:image/png;base64" in svg
+    assert _picture(svg) != _picture(without)
+    assert len(svg) < 60_000
+
+
+def _picture(svg: str) -> str:
+    return svg.partition("data:image/png;base64,")[2].partition('"')[0]
+
+
 def test_fragments_of_a_molecule() -> None:
     found = {name: sorted(atoms) for name, atoms in fragment_atoms(Chem.MolFromSmiles("CC(=O)Nc1ccccc1"))}
     assert found["element O"] == [2]
@@ -105,9 +137,9 @@ def test_odds_ratio_of_a_textbook_table() -> None:
     odds = label_odds(has, active)
     ratio = 20.5 * 30.5 / (10.5 * 10.5)
     error = math.sqrt(1 / 20.5 + 1 / 10.5 + 1 / 10.5 + 1 / 30.5)
-    assert odds.ratio == pytest.approx(ratio)
+    assert odds.value == pytest.approx(ratio)
     assert math.log(odds.high / odds.low) == pytest.approx(2 * 1.96 * error, rel=1e-4)
-    assert score_odds(has, active.astype(float)).ratio == pytest.approx(ratio)
+    assert score_odds(has, active.astype(float)).value == pytest.approx(ratio)
     assert score_odds(has, active.astype(float)).low == pytest.approx(odds.low, rel=0.1)
     assert fisher_p(has, active) == pytest.approx(0.00065, rel=0.2)
 

@@ -9,10 +9,10 @@ from support.small_model import nci_smiles
 
 from audit.planted.size_shortcut import sum_channel
 from molig.audit import Severity, audit, subject_of
+from molig.audit.intervals import rank_correlation
 from molig.audit.size_yardstick import (
     predict_classes,
     predict_values,
-    rank_correlation,
     resampled,
     share_of_quality,
     size_table,
@@ -39,7 +39,9 @@ def test_a_task_that_is_a_count_is_told_with_its_labels(small_model: ScreeningMo
     measured = result.outcome.measured["nitrogen"]
     assert measured["counts_roc_auc"] > 0.97
     assert measured["share"]["value"] > 0.9
-    assert any("reach" in finding.summary for finding in result.outcome.findings)
+    (reached,) = [finding for finding in result.outcome.findings if "reach" in finding.summary]
+    assert len(reached.evidence.molecules) == 3
+    assert all("score" in example.note for example in reached.evidence.molecules)
     assert len(result.outcome.figures) == 2
 
 

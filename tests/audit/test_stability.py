@@ -2,13 +2,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from rdkit import Chem
 from support.planted import audited, changed
 
 from audit.planted.stability import EVERY_LAYER, cancelling, in_training, last, recode_atoms, with_features
-from molig.audit import AuditSettings, Severity, audit, subject_of
-from molig.audit.stability_partners import rank_correlation, sign_flips
-from molig.audit.stability_variants import FORMS, in_double, large_molecules, readable, renumbered, rewritten
+from molig.audit import AuditSettings, Severity, audit, stability_changes, subject_of
+from molig.audit.intervals import spearman
+from molig.audit.stability_partners import sign_flips
+from molig.audit.stability_variants import (
+    FORMS,
+    in_double,
+    large_molecules,
+    on_device,
+    other_device,
+    readable,
+    renumbered,
+    rewritten,
+)
 
 SMILES = [
     "CC(=O)Nc1ccc(O)cc1",
@@ -53,6 +64,51 @@ def test_a_defect_is_found(small_model, spoil, words):
     assert finding.severity is not Severity.INFO
 
 
+@pytest.mark.parametrize(("shift", "found"), [(0.01, True), (1e-5, False)])
+def test_another_device_is_compared_in_the_same_precision(small_model, monkeypatch, shift, found):
+    dtypes = []
+
+    def shifted(network):
+        network.head[-1].bias += shift
+
+    def twin(model, device):
+        assert device == "another"
+        moved = changed(model, shifted)
+        dtypes.append(moved.dtype)
+        return moved
+
+    monkeypatch.setattr(stability_changes, "other_device", lambda model: "another")
+    monkeypatch.setattr(stability_changes, "on_device", twin)
+    result = findings(small_model)
+    told = [f for f in result.findings if "depends on the device" in f.summary]
+    assert [f.severity for f in told] == [Severity.ERROR] * found
+    change = result.results[0].outcome.measured["largest_change_of_score"]["device"]
+    assert change == pytest.approx(shift, rel=0.1)
+    assert dtypes == [small_model.dtype]
+
+
+def test_another_device_gets_a_copy(small_model):
+    spoiled = in_training(small_model, EVERY_LAYER)
+    spoiled.featurizer = with_features(small_model, recode_atoms(last, -1)).featurizer
+    training = [module.training for module in spoiled.network.modules()]
+    assert any(training)
+    twin = on_device(spoiled, "meta")
+    assert (twin.device.type, twin.dtype, twin.featurizer) == ("meta", spoiled.dtype, spoiled.featurizer)
+    assert {p.device.type for p in twin.network.parameters()} == {"meta"}
+    assert {p.device.type for p in spoiled.network.parameters()} == {"cpu"}
+    assert [module.training for module in twin.network.modules()] == training
+
+
+@pytest.mark.parametrize(
+    ("cuda", "kind", "other"), [(False, "cpu", None), (True, "cpu", "cuda"), (True, "cuda", "cpu")]
+)
+def test_the_other_device(small_model, monkeypatch, cuda, kind, other):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    twin = changed(small_model, lambda network: None)
+    twin.device = torch.device(kind)
+    assert other_device(twin) == other
+
+
 def test_a_reversed_partner_is_found(small_model):
     def negate(network):
         network.head[-1].weight *= -1
@@ -94,8 +150,8 @@ def test_double_precision_keeps_parts(small_model):
 
 
 def test_small_computations(small_model):
-    assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
-    assert np.isnan(rank_correlation([1, 1], [1, 2]))
+    assert spearman([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    assert np.isnan(spearman([1, 1], [1, 2]))
     assert sign_flips(np.zeros(2), np.ones(2)) == (0, 0)
     assert all(m.mol.GetNumHeavyAtoms() > 100 for m in large_molecules(small_model))
     molecule = small_model.parser.parse_smiles("Cl.CN")

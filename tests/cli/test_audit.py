@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
-from molig.audit import Evidence, Finding, Outcome, Severity, register, unregister
+from molig.audit import Evidence, Finding, Outcome, Severity, available_checks, register, registry, unregister
 
 QUICK = ("--only", "baseline")
 
@@ -17,6 +19,29 @@ def molecules(tmp_path):
     path = tmp_path / "molecules.csv"
     path.write_text("id,smiles,nitrogen,carbonyl\na,CCN,1,0\nb,CC=O,0,1\nc,nonsense,1,1\nd,c1ccccc1,0,\n")
     return path
+
+
+@pytest.fixture
+def folder(small_model_dir, tmp_path):
+    """A copy of the small model that a test may write to."""
+    return Path(shutil.copytree(small_model_dir, tmp_path / "small"))
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text(
+        "smiles_a,smiles_b,difference,task\nc1ccccc1CN,c1ccccc1CO,1.5,nitrogen\nCCCC=O,CCCCO,2,carbonyl\n"
+    )
+    return path
+
+
+@pytest.fixture
+def only_baseline(monkeypatch):
+    """An audit of one check is a whole one."""
+    monkeypatch.setattr("molig.audit.registry._BUILT_IN", ("baseline",))
+    for name in set(available_checks()) - {"baseline"}:
+        monkeypatch.delitem(registry._checks, name)
 
 
 @pytest.fixture
@@ -50,7 +75,23 @@ def test_reports_of_every_kind(molig, small_model_dir, molecules, tmp_path):
 def test_what_training_held_out_is_the_default(molig, small_model_dir):
     found = molig("audit", "-m", small_model_dir, *QUICK)
     assert found.code == 2
-    assert "no table" in found.err
+    assert "small does not tell which table it was trained with" in found.err
+    assert "give molecules with --input" in found.err
+
+
+def test_the_held_out_part_of_the_table_that_the_recipe_names(molig, small_model_dir, folder, tmp_path):
+    recipe = (folder / "recipe.toml").read_text()
+    shutil.copy(small_model_dir.parent / "labelled.csv", tmp_path)
+    named = recipe.replace('[data]\nname = ""\nfile = ""', '[data]\nfile = "../labelled.csv"')
+    assert named != recipe
+    (folder / "recipe.toml").write_text(named)
+    found = molig("audit", "-m", folder, "-o", tmp_path / "a.json", *QUICK)
+    assert found.code == 0
+    held_out = (folder / "split.csv").read_text().splitlines()
+    data = json.loads((tmp_path / "a.json").read_text())["molecules"]
+    assert data["source"] == "the test part of labelled.csv"
+    assert data["labelled"] is True
+    assert data["audited"] == sum(line.endswith(",test") for line in held_out) > 0
 
 
 @pytest.mark.parametrize("severity", ["warning", "error"])
@@ -127,24 +168,70 @@ def test_the_checks_can_be_listed(molig):
     assert "identical-attribution" in found.out
 
 
-def test_the_card_states_the_audit(molig, small_model_dir, molecules, tmp_path):
-    folder = tmp_path / "small"
-    folder.mkdir()
-    for file in small_model_dir.iterdir():
-        if file.is_file():
-            (folder / file.name).write_bytes(file.read_bytes())
-    found = molig("audit", "-m", folder, "-i", molecules, "--card", *QUICK)
+@pytest.mark.parametrize("some", [["--only", "baseline"], ["--skip", "baseline"], ["--task", "nitrogen"]])
+def test_a_card_states_whole_audits(molig, folder, molecules, monkeypatch, some):
+    monkeypatch.setattr("molig.audit.read_subject", None)  # nothing is read, nothing is run
+    found = molig("audit", "-m", folder, "-i", molecules, "--card", *some)
+    assert found.code == 2
+    assert "leave --only, --skip and --task out" in found.err
+    assert json.loads((folder / "model.json").read_text())["audit"] is None
+
+
+def test_the_card_says_how_to_repeat_the_audit(molig, folder, molecules, pairs, only_baseline):
+    labels = ("--label", "nitrogen=nitrogen", "--smiles-column", "smiles", "--seed", "3")
+    others = ("--compare", folder, "--pairs", pairs)
+    found = molig("audit", "-m", folder, "-i", molecules, "--card", *labels, *others)
     assert found.code == 0
     assert "## Audit" in (folder / "CARD.md").read_text()
-    assert json.loads((folder / "model.json").read_text())["audit"]["n_molecules"] == 3
-    some = molig("audit", "-m", folder, "-i", molecules, "--card", "--task", "nitrogen", *QUICK)
-    assert some.code == 2
-    assert "leave --task out" in some.err
+    stated = json.loads((folder / "model.json").read_text())["audit"]
+    assert stated["n_molecules"] == 3
+    assert stated["command"] == (
+        "molig audit -m small -i molecules.csv --label nitrogen=nitrogen --smiles-column smiles "
+        "--pairs pairs.csv -o report.html --compare small --seed 3"
+    )
+    assert f"`{stated['command']}`" in (folder / "CARD.md").read_text()
+
+
+def test_partners_pairs_and_checks_left_out(molig, folder, molecules, pairs, tmp_path):
+    report = tmp_path / "a.json"
+    skip = [name for name in available_checks() if name not in ("stability", "activity-cliffs", "baseline")]
+    options = ("--skip", ",".join(skip), "--compare", folder, "--pairs", pairs, "-o", report)
+    found = molig("audit", "-m", folder, "-i", molecules, *options)
+    assert found.code == 0, found.err
+    data = json.loads(report.read_text())
+    assert [check["check"] for check in data["checks"]] == ["baseline", "stability", "activity-cliffs"]
+    assert (data["settings"]["partners"], data["settings"]["pairs"]) == (["small"], 2)
+    assert "1/3 baseline" in found.err
+    assert "3/3 activity-cliffs" in found.err
+    assert "explaining" in found.err
+    assert not molig("audit", "-m", folder, "-i", molecules, *QUICK, "-q").err.count("explaining")
+
+
+def test_pairs_that_cannot_be_used(molig, small_model_dir, molecules, tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("smiles_a,smiles_b,difference,task\nCCN,nonsense,1,nitrogen\n")
+    found = molig("audit", "-m", small_model_dir, "-i", molecules, "--pairs", path, *QUICK)
+    assert found.code == 1
+    assert "pairs.csv, row 1: smiles_b 'nonsense' cannot be used" in found.err
 
 
 def test_molecules_come_through_a_pipe(molig, small_model_dir, molecules, monkeypatch, tmp_path):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(molecules.read_bytes())))
-    options = ("--format", "csv", "--label", "nitrogen=nitrogen", "-o", tmp_path / "a.json", *QUICK)
+    options = ("--format", "csv", "-o", tmp_path / "a.json", *QUICK)
     found = molig("audit", "-m", small_model_dir, "-i", "-", *options)
     assert found.code == 0
-    assert json.loads((tmp_path / "a.json").read_text())["molecules"]["labelled"] is True
+    told = json.loads((tmp_path / "a.json").read_text())["molecules"]
+    assert told == {
+        "source": "standard input",
+        "audited": 3,
+        "rejected": 1,
+        "explained": 0,
+        "labelled": True,
+    }
+
+
+def test_messages_about_a_pipe_name_standard_input(molig, small_model_dir, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"nonsense a\n")))
+    found = molig("audit", "-m", small_model_dir, "-i", "-", *QUICK)
+    assert found.code == 1
+    assert "standard input: none of the 1 molecules can be used; row 1" in found.err

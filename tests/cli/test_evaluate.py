@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 
 import pytest
 from support.libraries import names_in
@@ -65,6 +66,9 @@ class TestRecipes:
         for words in ("fold 2: epoch 2/2  loss", "fold 1: nearest-active done", "(sign test)", "results: "):
             assert words in run.err
         assert results()["title"] == "quick"
+        command = f"molig evaluate --recipe {path} -o {tmp_path / 'out'} --device cpu"
+        assert (results()["command"], results()["seed"]) == (command, 0)
+        assert f"Made by `{command}`, seed 0; molig " in (tmp_path / "out" / "evaluation.md").read_text()
 
         run = evaluated(path)
         assert run.code == 2
@@ -82,7 +86,8 @@ class TestRecipes:
         run = evaluated(
             recipe(), "--split", "scaffold", "--folds", 3, "--seed", 4, "--baselines", "nearest_active", "-q"
         )
-        assert (run.code, run.err) == (0, "")
+        problem = "warning: fold 3: task carbonyl has no actives in the validation part\n"
+        assert (run.code, run.err) == (0, problem)
         used = results()["recipe"]
         assert (used["split"]["kind"], used["split"]["seed"]) == ("scaffold", 4)
         assert used["evaluation"] == {"folds": 3, "seed": 4, "baselines": ["nearest_active"]}
@@ -102,7 +107,7 @@ class TestRecipes:
         assert "fold 1: task carbonyl has no actives in the test part" in run.err
         assert "1 rows cannot be used (first: row 62: not parsable" in run.err
         assert "1 molecules have copies with different labels (2 labels); policy keep" in run.err
-        assert "1 test molecules have a copy in training" in run.err
+        assert "1 test molecules have a copy in the training part" in run.err
         assert all(line.startswith("warning: ") for line in run.err.splitlines())
         assert results()["recipe"]["evaluation"]["folds"] == 1
         assert results()["molecules"]["copies_in_train"] == 1
@@ -154,7 +159,7 @@ class TestRequests:
         [
             (
                 ["--split", "scafold"],
-                "split.kind: Input should be 'random', 'stratified', 'scaffold' or 'given'",
+                "unknown value of --split 'scafold'; did you mean 'scaffold'? Valid: random, stratified, ",
             ),
             (["--folds", 101], "evaluation.folds: "),
             (["--folds", 0], "--folds"),
@@ -254,6 +259,66 @@ class TestModels:
             assert "small: test part" in run.out
             assert all(word in run.out for word in (*TASKS, "ROC-AUC stated", "BEDROC"))
             assert "largest difference from the card: 0.0000" in run.err
+
+    def test_the_reproduction_is_written(self, molig, trained, tmp_path):
+        run = molig("evaluate", "-m", trained, "-o", tmp_path / "out", "--quiet")
+        assert (run.code, run.err) == (0, "")
+        assert names_in(tmp_path / "out") == {"reproduction.json", "reproduction.md"}
+        found = json.loads((tmp_path / "out" / "reproduction.json").read_text())
+        assert (found["reproduced"], found["part"], found["tolerance"]) == (True, "test", 0.005)
+        assert found["command"] == f"molig evaluate -m {trained} -o {tmp_path / 'out'}"
+        assert {"molig", "torch", "rdkit", "scikit-learn"} <= set(found["versions"])
+        assert found["table"] == {"file": "table.csv", "is_training_table": True}
+        stated = json.loads((trained / "model.json").read_text())["metrics"]["test"]
+        on_card = {(one["task"], one["figure"]): one["on_card"] for one in found["figures"]}
+        for task in TASKS:
+            for figure in ("roc_auc", "pr_auc", "bedroc", "ef_0_5", "ef_1", "ef_5", "brier", "n_actives"):
+                assert on_card[task, figure] == pytest.approx(stated[task][figure], rel=1e-5)
+        assert ("median over tasks", "ef_1") in on_card
+        report = (tmp_path / "out" / "reproduction.md").read_text()
+        assert f"All {len(on_card)} figures are reproduced." in report
+        assert "| carbonyl | EF 1 % | " in report
+        assert found["command"] in report
+
+    @pytest.mark.parametrize(
+        ("figure", "change", "code"),
+        [
+            ("roc_auc", 0.02, 1),
+            ("brier", -0.006, 1),
+            ("ef_1", 0.02, 1),
+            ("ef_1", 0.004, 0),
+            ("pr_auc", 0.004, 0),
+        ],
+    )
+    def test_a_card_that_says_otherwise(self, molig, trained, tmp_path, *, figure, change, code):
+        path = tmp_path / "model"
+        shutil.copytree(trained, path)
+        info = json.loads((path / "model.json").read_text())
+        carbonyl = info["metrics"]["test"]["carbonyl"]
+        carbonyl[figure] += change * max(1, carbonyl[figure])
+        (path / "model.json").write_text(json.dumps(info))
+        run = molig("evaluate", "-m", path, "-i", trained.parent / "table.csv", "-o", tmp_path / "out", "-q")
+        assert run.code == code
+        found = json.loads((tmp_path / "out" / "reproduction.json").read_text())
+        failed = {one["figure"] for one in found["figures"] if not one["reproduced"]}
+        assert found["reproduced"] == (not failed) == (code == 0)
+        assert failed == ({figure} if code else set())
+        assert run.err.startswith("error: ") == bool(code)
+        if code:
+            assert "differ by more than 0.005" in run.err
+            assert "of carbonyl: " in run.err
+            assert "reproduction.md" in run.err
+            assert "| differs |" in (tmp_path / "out" / "reproduction.md").read_text()
+
+    @pytest.mark.parametrize(
+        "options",
+        [["--jobs", 1], ["--folds", 2], ["--split", "random"], ["--resume"], ["--seed", 0], ["--target", "a"],
+         ["--baselines", "all"], ["--card", "m"]],
+    )  # fmt: skip
+    def test_options_of_recipes_are_refused(self, molig, trained, options):
+        run = molig("evaluate", "-m", trained, *options)
+        assert run.code == 2
+        assert f"{options[0]}: of no effect with --model" in run.err
 
     def test_another_table_is_a_warning(self, molig, trained, tmp_path):
         table = tmp_path / "other.csv"

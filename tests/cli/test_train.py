@@ -97,6 +97,29 @@ class TestLabels:
         parts = pd.read_csv(tmp_path / "model" / "split.csv")
         assert parts["row"].tolist() == list(range(2, 60))
 
+    def test_what_is_wrong_with_the_table_is_told(self, trained, labelled, tmp_path):
+        frame = pd.concat([labelled, labelled.iloc[:1].assign(nitrogen=str(1 - float(labelled.nitrogen[0])))])
+        frame.iloc[[4, 9], frame.columns.get_loc("smiles")] = ["C1CC", "[*]C"]
+        run = trained(frame, *BOTH, "--quiet")
+        assert run.code == 0
+        told = run.err.splitlines()
+        assert told[0].startswith("warning: 2 rows cannot be used (first: row 5: not parsable")
+        assert told[0].endswith(f"all of them are in {tmp_path / 'model' / 'rejected.csv'}")
+        assert told[1].startswith("warning: 1 molecules have copies with different labels")
+
+    def test_a_part_without_a_class_is_told(self, trained, labelled, tmp_path):
+        frame = labelled.assign(split=["train"] * 40 + ["validation"] * 10 + ["test"] * 10)
+        frame.loc[50:, "nitrogen"] = "0"
+        write_recipe(
+            parse_recipe(
+                small_recipe(epochs=1).model_dump(mode="json")
+                | {"split": {"kind": "given", "column": "split"}}
+            ),
+            tmp_path / "one-epoch.toml",
+        )
+        run = trained(frame, *BOTH, "--quiet")
+        assert (run.code, run.err) == (0, "warning: the test part has no actives of nitrogen\n")
+
     @pytest.mark.parametrize(("value", "counts"), [("1", "actives and 0 inactives"), ("0", "has 0 actives")])
     def test_a_task_of_one_class_is_refused(self, trained, labelled, tmp_path, *, value, counts):
         run = trained(labelled.assign(nitrogen=value), *BOTH)

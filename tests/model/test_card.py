@@ -9,7 +9,6 @@ from network.nets import graphs_of
 from support.random_models import random_model
 
 from molig.model import (
-    BaselineComparison,
     CrossValidation,
     Objective,
     Provenance,
@@ -58,7 +57,13 @@ def full_task(**figures):
         "ef_5": 8.25,
         "brier": 0.123,
         "tie_fraction": 0.0,
-        "intervals": {"roc_auc": (0.75, 0.86), "bedroc": (0.4, 0.6), "ef_1": (1, 2)},
+        "intervals": {
+            "roc_auc": (0.75, 0.86),
+            "pr_auc": (0.3, 0.5),
+            "bedroc": (0.4, 0.6),
+            "ef_1": (12.04, 20.5),
+            "ef_5": (7, 9),
+        },
     }
     return task(**known | figures)
 
@@ -126,7 +131,24 @@ class TestData:
     def test_reproduction(self, bare):
         found = section(card(bare, training=provenance()), "Reproduction")
         assert "```\nmolig train -i table.csv\n```" in found
-        assert "Seed 3; epoch 37 of 40 was the best on the validation part. molig 1.0; 2030-01-02." in found
+        assert found.endswith("molig 1.0; 2030-01-02.\n")
+
+    @pytest.mark.parametrize(
+        ("changes", "text"),
+        [
+            ({"keep": "best"}, "Seed 3; epoch 37 of 40 was the best on the validation part. molig"),
+            ({"keep": "last", "best_epoch": 40}, "Seed 3; 40 epochs, of which the last was kept. molig"),
+            ({}, "Seed 3; epoch 37 of 40 was kept. molig"),
+        ],
+    )
+    def test_the_kept_epoch(self, bare, changes, text):
+        assert text in section(card(bare, training=provenance(**changes)), "Reproduction")
+
+    def test_an_older_file_does_not_tell_what_was_kept(self):
+        plain = provenance(keep="last").model_dump(mode="json")
+        assert Provenance.model_validate(plain).keep == "last"
+        del plain["keep"]
+        assert Provenance.model_validate(plain).keep is None
 
 
 class TestQuality:
@@ -137,10 +159,10 @@ class TestQuality:
         expected = {
             "task": ("one", "**median**"),
             "ROC-AUC": ("0.800 [0.750, 0.860]", "0.850"),
-            "PR-AUC": ("0.400", "0.400"),
+            "PR-AUC": ("0.400 [0.300, 0.500]", "0.400"),
             "BEDROC": ("0.510 [0.400, 0.600]", "0.560"),
             "EF 0.5 %": ("21.0", "21.0"),
-            "EF 1 %": ("17.5", "17.5"),
+            "EF 1 %": ("17.5 [12.0, 20.5]", "17.5"),
             "EF 5 %": ("8.2", "8.2"),
             "Brier": ("0.123", "0.123"),
             "actives": ("50", ""),
@@ -158,17 +180,36 @@ class TestQuality:
         assert "brackets" not in text
         assert "median**" not in text  # of one task
 
-    def test_the_validation_part_is_one_line(self, bare):
+    @pytest.mark.parametrize(
+        ("keep", "text"),
+        [
+            ("best", "On the validation part, which chose the epoch: 0.700."),
+            ("last", "On the validation part, which training only watched: 0.700."),
+            (None, "On the validation part: 0.700."),
+        ],
+    )
+    def test_the_validation_part_is_one_line(self, bare, keep, text):
         metrics = {"validation": {"one": task(0.7)}, "test": {"one": task(0.8)}}
-        text = section(card(bare, metrics=metrics), "Quality")
-        assert text.startswith("Quality on the test part")
-        assert "On the validation part, which chose the epoch: 0.700." in text
+        found = section(card(bare, metrics=metrics, training=provenance(keep=keep)), "Quality")
+        assert found.startswith("Quality on the test part")
+        assert f"Median ROC-AUC 0.800. {text}\n" in found
 
-    def test_validation_alone_is_called_flattered(self, bare):
-        text = section(
-            card(bare, metrics={"validation": {"one": task(0.7)}}), "Quality on the validation part"
-        )
-        assert "Median ROC-AUC 0.700. The epoch was chosen on this part" in text
+    @pytest.mark.parametrize(
+        ("keep", "text"),
+        [
+            ("best", "The epoch was chosen on this part, which flatters the figures."),
+            ("last", "The last epoch was kept; training only watched this part."),
+            (None, "The epoch may have been chosen on this part, which would flatter the figures."),
+        ],
+    )
+    def test_validation_alone_is_called_flattered_if_it_chose(self, bare, keep, text):
+        metrics = {"validation": {"one": task(0.7)}}
+        found = card(bare, metrics=metrics, training=provenance(keep=keep))
+        assert f"Median ROC-AUC 0.700. {text}\n" in section(found, "Quality on the validation part")
+
+    def test_without_provenance_nobody_knows_what_chose_the_epoch(self, bare):
+        metrics = {"validation": {"one": task(0.7)}, "test": {"one": task(0.8)}}
+        assert "On the validation part: 0.700." in card(bare, metrics=metrics)
 
     def test_a_task_with_one_class(self, bare):
         empty = TaskMetrics(roc_auc=None, pr_auc=None, n_actives=0, n_inactives=9)
@@ -189,31 +230,6 @@ class TestQuality:
         assert "| **median** | 0.500 |  | 0.700 |  |" in text  # no median of errors in different units
         for word in ("AUC", "robability", "hit rate", "Brier"):
             assert word not in text
-
-
-def test_cross_validation(bare):
-    found = CrossValidation(
-        folds=5,
-        scheme="scaffold",
-        seed=7,
-        tasks={"one": {"roc_auc": 0.81, "ef_1": 12.0}, "two": {"roc_auc": None, "ef_1": None}},
-        medians={"roc_auc": 0.81, "ef_1": 12.0},
-        baselines={"random forest": BaselineComparison(median_auc=0.79, wins=9, losses=3, p_value=0.1459)},
-        source="evaluation.json",
-    )
-    text = section(card(bare, cross_validation=found), "Cross-validation")
-    assert "Means over 5 scaffold folds (seed 7)" in text
-    assert "`evaluation.json`" in text
-    assert rows(text) == [
-        ["task", "ROC-AUC", "EF 1 %"],
-        ["---"] * 3,
-        ["one", "0.810", "12.0"],
-        ["two", "n/a", "n/a"],
-        ["**median**", "0.810", "12.0"],
-        ["method", "median ROC-AUC", "wins", "losses", "p"],
-        ["---"] * 5,
-        ["random forest", "0.790", "9", "3", "0.15"],
-    ]
 
 
 class TestApplicability:

@@ -10,7 +10,12 @@ from molig.errors import InputError, UsageError
 from molig.model import Objective
 from molig.training.recipe import parse_recipe
 from molig.training.sections import SplitRecipe
-from molig.training.splits import count_copies_in_train, murcko_scaffold, split
+from molig.training.splits import (
+    count_copies_in_train,
+    count_copies_outside_test,
+    murcko_scaffold,
+    split,
+)
 
 KINDS = ["random", "stratified", "scaffold"]
 
@@ -119,6 +124,12 @@ class TestGiven:
         found = split(["C", "C", "C", "CC"], np.zeros((4, 1)), self.RECIPE, given=given_parts)
         assert found.tolist() == given_parts
         assert count_copies_in_train(["C", "C", "C", "CC"], found) == 1
+
+    def test_copies_in_validation_are_counted_apart(self):
+        parts = np.array(["train", "validation", "test", "test", "test", "test"])
+        smiles = ["C", "N", "C", "N", "N", "O"]
+        assert count_copies_in_train(smiles, parts) == 1
+        assert count_copies_outside_test(smiles, parts) == 3
 
     @given(st.lists(st.sampled_from("CNOFSPIB"), min_size=8, max_size=40), st.integers(0, 3))
     def test_validation_is_drawn_from_train_with_copies_together(self, texts, seed):

@@ -37,7 +37,8 @@ def test_every_molecule_is_tested_in_one_fold(plan_of, kind):
         together = [plan.indices(fold, part) for part in ("train", "validation", "test")]
         assert sorted(np.concatenate(together)) == list(range(60))
         assert all(len(part) for part in together)
-    assert plan.copies_in_train() == 0
+    assert plan.copies_in_train() == plan.copies_outside_test() == 0
+    assert plan.copies_note() == ""
 
 
 def test_the_seed_of_the_evaluation_deals_the_folds(plan_of):
@@ -67,7 +68,17 @@ class TestGiven:
         rows = with_parts(labelled_rows(), "train", "train", "validation", "test")
         rows += [rows[0] | {"split": "test"}, rows[1] | {"split": "test"}, rows[3]]
         plan = plan_of(rows, split={"kind": "given"}, evaluation={"folds": 1})
-        assert plan.copies_in_train() == 2
+        assert plan.copies_in_train() == plan.copies_outside_test() == 2
+        assert plan.copies_note() == (
+            "2 test molecules have a copy in the training part, as the table parts them"
+        )
+
+    def test_copies_in_validation_are_counted_too(self, plan_of):
+        rows = with_parts(labelled_rows(), "train", "train", "validation", "test")
+        rows += [rows[0] | {"split": "test"}, rows[2] | {"split": "test"}, rows[6] | {"split": "test"}]
+        plan = plan_of(rows, split={"kind": "given"}, evaluation={"folds": 1})
+        assert (plan.copies_in_train(), plan.copies_outside_test()) == (1, 3)
+        assert "; 3 in training or validation part, which baselines learn from" in plan.copies_note()
 
     def test_a_split_without_test_rows(self, plan_of):
         rows = with_parts(labelled_rows(), "train", "validation")
@@ -95,6 +106,14 @@ class TestProblems:
             f"fold {2 - fold}: task carbonyl has no actives in the test part",
         }
         assert not any("nitrogen" in problem for problem in plan.problems())
+
+    def test_a_validation_part_without_actives_is_named(self, plan_of):
+        rows = with_parts(labelled_rows(), "train", "train", "validation", "test")
+        for row in rows:
+            if row["split"] == "validation":
+                row["carbonyl"] = 0
+        plan = plan_of(rows, split={"kind": "given"}, evaluation={"folds": 1})
+        assert plan.problems() == ["fold 1: task carbonyl has no actives in the validation part"]
 
     def test_a_task_without_inactives_or_without_labels(self, plan_of):
         rows = with_parts(labelled_rows(), "train", "train", "validation", "test")

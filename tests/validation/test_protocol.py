@@ -20,6 +20,7 @@ from molig.validation import (
     protocol,
     write_evaluation,
 )
+from molig.validation.curves import pooled_reliability
 
 QUICK = {"n_resamples": 20}
 
@@ -186,6 +187,33 @@ def test_json(whole, plan):
             figures.tasks[task].means["roc_auc"], abs=1e-6
         )
     assert {test["figure"] for test in found["sign_tests"]} == {"roc_auc", "pr_auc", "bedroc", "ef_1"}
+
+
+def test_reliability_of_every_method(whole):
+    found = strictly(evaluation_json(whole[0], "small"))["methods"]
+    assert found["nearest-active"]["reliability"] is None  # it states no probabilities
+    curve = pooled_reliability(whole[0].scores["molig"])
+    written = found["molig"]["reliability"]
+    assert [one["n"] for one in written["bins"]] == curve.count.tolist()
+    assert sum(one["n"] for one in written["bins"]) == 60 * len(TASKS)
+    for name, values in (("mean_predicted", curve.mean_predicted), ("observed", curve.observed)):
+        assert [one[name] for one in written["bins"]] == pytest.approx(values.tolist(), rel=1e-5)
+    assert written["expected_calibration_error"] == pytest.approx(curve.expected_error, rel=1e-5)
+    text = evaluation_markdown(whole[0], "small")
+    assert f"Expected calibration error: molig {curve.expected_error:.3f}." in text
+    first = f"{curve.mean_predicted[0]:.3f} | {curve.observed[0]:.3f} | {curve.count[0]}"
+    assert f"| molig | {first} |" in text
+
+
+def test_how_the_results_came_about(whole):
+    found = strictly(evaluation_json(whole[0], "small", "molig evaluate --recipe r.toml"))
+    assert found["command"] == "molig evaluate --recipe r.toml"
+    assert found["seed"] == 0
+    assert {"molig", "torch", "rdkit", "scikit-learn", "numpy"} <= set(found["versions"])
+    last = evaluation_markdown(whole[0], "small", "molig evaluate --recipe r.toml").splitlines()[-1]
+    assert last.startswith("Made by `molig evaluate --recipe r.toml`, seed 0; molig ")
+    assert all(f"{name} {version}" in last for name, version in found["versions"].items())
+    assert evaluation_markdown(whole[0], "small").splitlines()[-1].startswith("Made with seed 0; molig ")
 
 
 def test_small_numbers_are_not_rounded_away(tmp_path, nci_file):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import spearmanr
 
+from molig.audit.examples import MOST_EXAMPLES, marked_example
 from molig.audit.figures import histogram
-from molig.audit.findings import Evidence, Finding, Outcome, Severity
+from molig.audit.findings import Evidence, Example, Finding, Outcome, Severity
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray, probabilities
 from molig.model import BaselineValue
@@ -34,7 +36,8 @@ class _Task:
     name: str
     values: FloatArray  # probabilities, or values of a regression
     logits: FloatArray
-    not_neutral: float  # share of molecules
+    target: float | None  # value that is neutral; None where it was not recorded
+    not_neutral: float  # share of molecules; NaN where it is not known what is neutral
     size: float  # rank correlation with the number of atoms
 
     def numbers(self) -> dict[str, float]:
@@ -60,30 +63,32 @@ def check(subject: AuditSubject) -> Outcome:
     findings = [_not_neutral(subject, bad)] if bad else []
     sized = [task for task in tasks if task.depends_on_size and task not in bad]
     if sized:
-        findings.append(_sized(sized))
+        findings.append(_sized(subject, sized))
     name = "value" if subject.is_regression else "probability"
     figure = histogram(
         {task.name: task.values for task in tasks},
         "Zero baseline of every molecule",
         f"{name} at the baseline",
     )
-    return Outcome(findings, {task.name: task.numbers() for task in tasks}, [figure])
+    unknown = [task.name for task in tasks if task.target is None]
+    remark = f"No neutral value recorded for {', '.join(unknown)}: not judged." if unknown else ""
+    return Outcome(findings, {task.name: task.numbers() for task in tasks}, [figure], remark)
 
 
 def _measure(subject: AuditSubject, task: str) -> _Task:
     logits = subject.baseline_logits[:, subject.column(task)]
-    if subject.is_regression:
-        known = subject.model.info.baseline.get(task)
-        target = known.neutral if isinstance(known, BaselineValue) else 0.0
-        allowed = known.tolerance if isinstance(known, BaselineValue) else float("inf")
-        values, outside = logits, np.abs(logits - target) > allowed
+    values = logits if subject.is_regression else probabilities(logits)
+    known = subject.model.info.baseline.get(task)
+    if not subject.is_regression:
+        target, not_neutral = 0.0, float((values > NEUTRAL_PROBABILITY).mean())
+    elif isinstance(known, BaselineValue):
+        target, not_neutral = known.neutral, float((np.abs(values - known.neutral) > known.tolerance).mean())
     else:
-        values = probabilities(logits)
-        outside = values > NEUTRAL_PROBABILITY
+        target, not_neutral = None, float("nan")
     sizes = subject.graphs.atom_counts
     varied = np.ptp(sizes) > 0 and np.ptp(logits) > 1e-6
     size = float(spearmanr(sizes, logits).statistic) if varied else 0.0
-    return _Task(task, values, logits, float(outside.mean()), size)
+    return _Task(task, values, logits, target, not_neutral, size)
 
 
 def _not_neutral(subject: AuditSubject, tasks: list[_Task]) -> Finding:
@@ -98,12 +103,12 @@ def _not_neutral(subject: AuditSubject, tasks: list[_Task]) -> Finding:
         Severity.ERROR,
         f"The zero baseline {what} on {len(tasks)} of {len(subject.tasks)} tasks: worst on {worst.name}, for "
         f"{worst.not_neutral:.1%} of the molecules (median {np.median(worst.values):.3g}).",
-        Evidence({task.name: task.numbers() for task in tasks}),
+        Evidence({task.name: task.numbers() for task in tasks}, molecules=_farthest(subject, worst)),
         _ADVICE,
     )
 
 
-def _sized(tasks: list[_Task]) -> Finding:
+def _sized(subject: AuditSubject, tasks: list[_Task]) -> Finding:
     worst = max(tasks, key=lambda task: abs(task.size))
     return Finding(
         NAME,
@@ -111,7 +116,30 @@ def _sized(tasks: list[_Task]) -> Finding:
         f"The zero baseline depends on the size of the molecule on {len(tasks)} tasks: on {worst.name} its "
         f"rank correlation with the number of atoms is {worst.size:+.2f} (standard deviation of the logit "
         f"{worst.logits.std():.2f}).",
-        Evidence({task.name: task.numbers() for task in tasks}),
+        Evidence({task.name: task.numbers() for task in tasks}, molecules=_extreme(subject, worst)),
         "The graph stays when features are set to zero, so part of every score is explained by nothing but "
         "size. Raise the number or weight of the zero copies in training.",
     )
+
+
+def _farthest(subject: AuditSubject, task: _Task) -> list[Example]:
+    """Molecules whose baselines are farthest from neutral."""
+    return _examples(subject, task, np.argsort(-np.abs(task.values - (task.target or 0.0)), kind="stable"))
+
+
+def _extreme(subject: AuditSubject, task: _Task) -> list[Example]:
+    """Molecules with the highest baselines, and with the lowest."""
+    order = np.argsort(-task.logits, kind="stable")
+    half = min(MOST_EXAMPLES, len(order)) // 2
+    return _examples(subject, task, np.concatenate([order[:half], order[len(order) - half :]]))
+
+
+def _examples(subject: AuditSubject, task: _Task, places: npt.NDArray[np.int64]) -> list[Example]:
+    return [
+        marked_example(
+            subject.molecules[i],
+            (),
+            f"{task.name}: {task.values[i]:.3g} without features; {subject.graphs.atom_counts[i]} atoms",
+        )
+        for i in places[:MOST_EXAMPLES].tolist()
+    ]

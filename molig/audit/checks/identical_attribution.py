@@ -18,6 +18,7 @@ from molig.audit.alike_atoms import (
     AlikePairs,
     CriticalPairs,
     Tally,
+    environments_of,
     study_pairs,
 )
 from molig.audit.examples import MOST_EXAMPLES, scored_example
@@ -75,6 +76,7 @@ def check(subject: AuditSubject) -> Outcome:
     measured = {
         "by_radius": tally.table(),
         "told_apart_by_neighbours_types_only": critical.numbers(),
+        "environments": environments_of(critical.identical()),
         "explanations_without_any_attribution": tally.flat,
     }
     remark = (
@@ -97,7 +99,13 @@ def _cannot_see(critical: CriticalPairs, n_molecules: int) -> Finding:
         f"({share:.0%}) get identical attributions: {n_atoms:,} atoms in {len(affected)} of {n_molecules} "
         f"molecules, on {_all(len(critical.tasks))}."
     )
-    numbers = {"pairs": n_pairs, "share_of_pairs": share, "atoms": n_atoms, "molecules": len(affected)}
+    numbers = {
+        "pairs": n_pairs,
+        "share_of_pairs": share,
+        "atoms": n_atoms,
+        "molecules": len(affected),
+        "environments": environments_of(affected),
+    }
     severity = Severity.ERROR if critical.share >= ERROR_SHARE else Severity.WARNING
     evidence = Evidence(numbers, molecules=_examples(affected, critical.tasks))
     return Finding(NAME, severity, summary, evidence, _ADVICE_UNSEEN)
@@ -115,7 +123,11 @@ def _does_not_use(critical: CriticalPairs, n_molecules: int) -> Finding:
         f"{worst}: {shares[worst] or 0.0:.0%} of {int((~critical.blind).sum()):,} pairs; "
         f"{len(affected)} of {n_molecules} molecules)."
     )
-    numbers = {"share_of_pairs": {task: shares[task] for task in tasks}, "molecules": len(affected)}
+    numbers = {
+        "share_of_pairs": {task: shares[task] for task in tasks},
+        "molecules": len(affected),
+        "environments": environments_of(affected),
+    }
     evidence = Evidence(numbers, molecules=_examples(affected, tuple(tasks)))
     return Finding(NAME, Severity.WARNING, summary, evidence, _ADVICE_UNUSED)
 

@@ -23,6 +23,7 @@ from molig.audit.figures import bars
 from molig.audit.findings import Evidence, Example, Figure, Finding, Outcome, Severity
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject
+from molig.audit.unread_columns import unread_columns
 from molig.features import pack
 
 NAME = "input-columns"
@@ -30,9 +31,6 @@ NAME = "input-columns"
 ERROR_SHARE, WARNING_SHARE = 0.1, 0.02
 """Share of all |attribution| in columns that tell nothing: a tenth changes what a picture says, a fiftieth is
 seen in it."""
-NO_EFFECT = 1e-3
-"""Weights, or attributions per occurrence, below this share of the usual ones are none. In the bundled
-models the weights of all columns lie within a factor of 3."""
 OTHER_KNOWN, OTHER_EXCESS, OTHER_WEIGHT = 10.0, 30.0, 4.0
 """How many times more attribution per occurrence than the ordinary columns of its block an "other" slot may
 carry before it is worth knowing, and before it misleads, and how many times larger its weights may be; in the
@@ -60,7 +58,13 @@ def check(subject: AuditSubject) -> Outcome:
         {task: credits_of((by[task] for by in subject.explanations), schema) for task in subject.tasks},
         first_weights(subject.model),
     )
-    findings = [*_constant(study), *_redundant(study), *_ignored(study), *_other(study), *_absent(study)]
+    findings = [
+        *_constant(study),
+        *_redundant(study),
+        *_unread(study),
+        *_other(study),
+        *_absent(study),
+    ]
     remark = (
         f"Values over {len(subject.molecules)} molecules, attributions over {len(subject.explanations)} of "
         "them; shares are means over the tasks."
@@ -147,49 +151,58 @@ def _redundancy(study: ColumnStudy, places: Sequence[Place], text: str) -> Findi
     )
 
 
-def _ignored(study: ColumnStudy) -> list[Finding]:
-    by_weights, by_attribution = [], []
-    for level in LEVELS:
-        usual = float(np.median(study.weights[level])) if len(study.weights[level]) else 0.0
-        credited = [
-            place for place in study.occurring if place[0] == level and study.uses(place) >= FEWEST_ROWS
-        ]
-        mean = study.per_use(credited)
-        for place in study.occurring:
-            if place[0] != level:
-                continue
-            # A NaN weight is no small one.
-            if study.weights[level][place[1]] <= NO_EFFECT * usual:
-                by_weights.append(place)
-            elif place in credited and mean > 0 and study.per_use([place]) <= NO_EFFECT * mean:
-                by_attribution.append(place)
+def _unread(study: ColumnStudy) -> list[Finding]:
+    found = unread_columns(study)
+    findings = [_credited(study, found.credited)] if found.credited else []
+    if found.by_weights or found.by_attribution:
+        findings.append(_ignored(study, found.by_weights, found.by_attribution))
+    return findings
+
+
+def _credited(study: ColumnStudy, places: Sequence[Place]) -> Finding:
+    share = study.share(places)
+    return Finding(
+        NAME,
+        Severity.ERROR,
+        f"The explanations credit {', '.join(study.names(places))} with {share:.1%} of all attribution, "
+        "although the first layer does not read them.",
+        Evidence(
+            {"share": share, "share_by_task": study.share_by_task(places)},
+            study.names(places),
+            _absorbing(study, places),
+        ),
+        "A feature without weights cannot contribute: these explanations are not of this network. Believe "
+        "none of them; make sure that network and explanations come from the same files, and report it.",
+    )
+
+
+def _ignored(study: ColumnStudy, by_weights: list[Place], by_attribution: list[Place]) -> Finding:
     places = by_weights + by_attribution
-    if not places:
-        return []
     counts = {str(study.column((level, i))): study.tables[level].molecules_with(i) for level, i in places}
-    return [
-        Finding(
-            NAME,
-            Severity.WARNING,
-            f"The model ignores {', '.join(study.names(places))}, which up to {max(counts.values())} of the "
-            f"{len(study.subject.molecules)} molecules have: "
-            + (
-                "its first layer does not read them."
-                if by_weights
-                else "their attribution is zero throughout."
-            ),
-            Evidence(
-                {
-                    "molecules_with": counts,
-                    "by_weights": study.names(by_weights),
-                    "by_attribution": study.names(by_attribution),
-                },
-                study.names(places),
-            ),
-            "Molecules that differ only in these features get the same score. Leave the columns out, or find "
-            "out why training has silenced them (dead units, damaged weights).",
-        )
-    ]
+    both = bool(by_weights and by_attribution)
+    reasons = []
+    if by_weights:
+        what = ", ".join(study.names(by_weights)) if both else "them"
+        reasons.append(f"Its first layer does not read {what}.")
+    if by_attribution:
+        what = f"of {', '.join(study.names(by_attribution))}" if both else "of these columns"
+        reasons.append(f"The attribution {what} is zero throughout, although the first layer reads them.")
+    return Finding(
+        NAME,
+        Severity.WARNING,
+        f"The model ignores {', '.join(study.names(places))}, which up to {max(counts.values())} of the "
+        f"{len(study.subject.molecules)} molecules have. {' '.join(reasons)}",
+        Evidence(
+            {
+                "molecules_with": counts,
+                "by_weights": study.names(by_weights),
+                "by_attribution": study.names(by_attribution),
+            },
+            study.names(places),
+        ),
+        "Molecules that differ only in these features get the same score. Leave the columns out, or find "
+        "out why training has silenced them (dead units, damaged weights).",
+    )
 
 
 def _other(study: ColumnStudy) -> list[Finding]:
@@ -262,9 +275,12 @@ def _occurrences(study: ColumnStudy, place: Place) -> list[Example]:
     for by_task in study.subject.explanations:
         why: Explanation = next(iter(by_task.values()))
         has = np.flatnonzero(column_table(pack([why.graph]), why.schema, level).values[:, i])
-        if len(has) and len(found) < MOST_EXAMPLES // 2:
-            atoms = has if level == "atom" else np.unique(why.graph.pair_atoms[has])
-            found.append(marked_example(why, atoms.tolist(), f"{study.column(place)}"))
+        if not len(has):
+            continue
+        atoms = has if level == "atom" else np.unique(why.graph.pair_atoms[has])
+        found.append(marked_example(why, atoms.tolist(), f"{study.column(place)}"))
+        if len(found) == MOST_EXAMPLES // 2:
+            break
     return found
 
 

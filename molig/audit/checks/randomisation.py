@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from molig.audit.examples import scored_example
 from molig.audit.figures import draw
-from molig.audit.findings import Evidence, Figure, Finding, NotApplicable, Outcome, Severity
+from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
 from molig.audit.randomised import Layer, atom_scores, layers_of, likeness, redrawn
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject
@@ -31,6 +32,7 @@ LEAST_MOLECULES, LEAST_ATOMS = 5, 5
 """Fewer molecules, or atoms, have similar ranks by chance."""
 N_COPIES, N_FULL_COPIES = 2, 4
 """Copies per layer, and copies in which all weights are drawn anew."""
+_EXAMPLES = 3
 NEARLY_THE_SAME = 0.8
 """Mean correlation with fully random copies; that of networks that have learned is 0.1 to 0.4."""
 SAME_RANKS, SAME_SCORES = 0.99, 0.999
@@ -53,13 +55,15 @@ _ADVICE_IDLE = (
 class _Likeness:
     """Likeness to the trained model's attributions, means over molecules; shape (n_copies, n_tasks).
 
-    NaN for a task on which the trained scores of no molecule differ.
+    NaN for a task on which the trained scores of no molecule differ. By molecule, shape (n_molecules,): mean
+    linear correlation, whatever its sign, over copies and tasks.
     """
 
     signed: FloatArray
     magnitudes: FloatArray
     linear: FloatArray
     cosines: FloatArray
+    by_molecule: FloatArray
 
     def numbers(self) -> dict[str, float]:
         return {
@@ -97,6 +101,7 @@ class _Comparison:
         self._rng = subject.rng(NAME)
         large = subject.sample[subject.graphs.atom_counts[subject.sample] >= LEAST_ATOMS]
         chosen = np.sort(self._rng.permutation(large)[:MOST_MOLECULES])
+        self._molecules = [subject.molecules[place] for place in chosen]
         self._graphs = subject.graphs.select(chosen)
         self._trained = atom_scores(self.model, self._graphs, self._columns) if len(chosen) else []
         varied = [np.ptp(scores, axis=1) > 0 for scores in self._trained]
@@ -104,7 +109,7 @@ class _Comparison:
 
     def likeness(self, layers: Sequence[Layer], n_copies: int) -> _Likeness:
         """Compare with copies in which layers are drawn anew."""
-        found = []
+        found, alike = [], []
         # Not small numbers: a model that was trained with that seed began with these very weights.
         for seed in self._rng.integers(1 << 32, 1 << 62, n_copies).tolist():
             copies = atom_scores(redrawn(self.model, layers, seed), self._graphs, self._columns)
@@ -113,7 +118,23 @@ class _Comparison:
                 for before, after in zip(self._trained, copies, strict=True)
             ]
             found.append(_mean_over_molecules(np.array(rows)))
-        return _Likeness(*np.moveaxis(np.array(found), -1, 0))
+            alike.append(np.abs(np.array(rows)[:, :, 2]))
+        by_molecule = np.array([_mean(values) for values in np.stack(alike, axis=1)])
+        signed, magnitudes, linear, cosines = np.moveaxis(np.array(found), -1, 0)
+        return _Likeness(signed, magnitudes, linear, cosines, by_molecule)
+
+    def examples(self, likeness: _Likeness) -> list[Example]:
+        """Molecules whose attributions copies reproduce best, with those of the trained model."""
+        order = np.argsort(-likeness.by_molecule, kind="stable")[:_EXAMPLES]
+        return [
+            scored_example(
+                self._molecules[i],
+                self._trained[i][0],
+                f"{self.tasks[0]}: attribution by the trained model; correlation with random copies, up to "
+                f"the sign, {likeness.by_molecule[i]:.2f}",
+            )
+            for i in order
+        ]
 
 
 @register(
@@ -139,7 +160,7 @@ def check(subject: AuditSubject) -> Outcome:
     full = cascade[stages[-1]]
     findings = []
     if max(full.either_sign.values()) >= NEARLY_THE_SAME:
-        findings.append(_independent(full))
+        findings.append(_independent(full, comparison.examples(full)))
     idle = [name for name, likeness in alone.items() if likeness.idle]
     if idle:
         findings.append(_idle(idle, alone, len(layers)))
@@ -157,7 +178,7 @@ def check(subject: AuditSubject) -> Outcome:
     return Outcome(findings, measured, [_figure(cascade, alone)], remark)
 
 
-def _independent(full: _Likeness) -> Finding:
+def _independent(full: _Likeness, examples: list[Example]) -> Finding:
     likeness_of = full.either_sign
     return Finding(
         NAME,
@@ -165,7 +186,7 @@ def _independent(full: _Likeness) -> Finding:
         "Explanations do not depend on what the model has learned: copies with random weights in all layers "
         "score the atoms nearly the same, up to the sign (mean correlation with the trained model's scores "
         f"{likeness_of['linear']:.2f}, of ranks {likeness_of['signed']:.2f}).",
-        Evidence(full.numbers() | {"in_either_direction": likeness_of}),
+        Evidence(full.numbers() | {"in_either_direction": likeness_of}, molecules=examples),
         _ADVICE_SAME,
     )
 

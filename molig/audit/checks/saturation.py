@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.attribution import Explainer, MoleculeCurves, molecule_curves
+from molig.audit.examples import MOST_EXAMPLES, explained_example
 from molig.audit.figures import draw
-from molig.audit.findings import Evidence, Figure, Finding, NotApplicable, Outcome, Severity
+from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray, probabilities
 
@@ -48,6 +49,7 @@ class _Task:
     share: FloatArray  # of the change of the score that the gradient explains; only where it changes
     logit_share: FloatArray
     logits: FloatArray  # of all molecules measured
+    changing: Index  # molecules that have a share
 
     def numbers(self) -> dict[str, float]:
         return {
@@ -88,7 +90,7 @@ def check(subject: AuditSubject) -> Outcome:
             tasks.append(_measure(subject, task, np.sort(rng.permutation(actives)[:MOST])))
     if not tasks:
         raise NotApplicable("no molecule is active" + ("" if labelled else ", or predicted above 0.5"))
-    findings = [*_flat(tasks), *_saturated(tasks)]
+    findings = [*_flat(subject, tasks), *_saturated(subject, tasks)]
     chosen = max(tasks, key=lambda task: len(task.share))
     remark = (
         f"Actives {'by label' if labelled else 'by a score above 0.5'}, at most {MOST} per task; curves of "
@@ -121,6 +123,7 @@ def _measure(subject: AuditSubject, task: str, molecules: Index) -> _Task:
         share[usable],
         logit_share[usable & np.isfinite(logit_share)],
         at_end.values,
+        molecules[usable],
     )
 
 
@@ -156,11 +159,13 @@ def gradient_shares(
     return np.where(usable, share, np.nan), np.where(usable, logit_share, np.nan)
 
 
-def _flat(tasks: Sequence[_Task]) -> list[Finding]:
+def _flat(subject: AuditSubject, tasks: Sequence[_Task]) -> list[Finding]:
     flat = [task for task in tasks if task.is_flat]
     if not flat:
         return []
     worst = max(flat, key=lambda task: task.at_bound)
+    order = np.argsort(-np.abs(worst.logits), kind="stable")
+    notes = {int(worst.molecules[i]): f"logit {worst.logits[i]:+.1f}" for i in order}
     return [
         Finding(
             NAME,
@@ -168,7 +173,9 @@ def _flat(tasks: Sequence[_Task]) -> list[Finding]:
             f"Most actives score 0 or 1 to the last digit on {len(flat)} of {len(tasks)} tasks "
             f"({worst.at_bound:.0%} of those of {worst.name}): no feature seems to matter any more, and they "
             "cannot be ranked.",
-            Evidence({task.name: task.numbers() for task in flat}),
+            Evidence(
+                {task.name: task.numbers() for task in flat}, molecules=_examples(subject, worst, notes)
+            ),
             "Gradients, occlusion and single substitutions show nothing for such molecules. Train with "
             "weight decay or fewer epochs, or calibrate the model; explain the logit instead of the "
             "probability.",
@@ -176,11 +183,17 @@ def _flat(tasks: Sequence[_Task]) -> list[Finding]:
     ]
 
 
-def _saturated(tasks: Sequence[_Task]) -> list[Finding]:
+def _saturated(subject: AuditSubject, tasks: Sequence[_Task]) -> list[Finding]:
     pooled = _pooled(tasks)
     known = pooled["with_changing_score"] >= FEWEST and pooled["under_10_percent"] >= KNOWN_SHARE
     if not known or all(task.is_flat for task in tasks):
         return []
+    worst = max(tasks, key=lambda task: int((task.share < EXPLAINED).sum()))
+    notes = {
+        int(worst.changing[i]): f"the gradient explains {worst.share[i]:.1%} of the score"
+        for i in np.argsort(np.abs(worst.share), kind="stable")
+        if worst.share[i] < EXPLAINED
+    }
     return [
         Finding(
             NAME,
@@ -188,10 +201,27 @@ def _saturated(tasks: Sequence[_Task]) -> list[Finding]:
             f"For {pooled['under_10_percent']:.0%} of the actives the plain gradient explains under "
             f"{EXPLAINED:.0%} of the score (for {pooled['within_10_percent']:.0%} it is nearly zero, for the "
             "others it points the other way).",
-            Evidence({task.name: task.numbers()["under_10_percent"] for task in tasks if len(task.share)}),
+            Evidence(
+                {task.name: task.numbers()["under_10_percent"] for task in tasks if len(task.share)},
+                molecules=_examples(subject, worst, notes),
+            ),
             "Nothing to repair: the score levels off, as most networks' do. Use integrated gradients, not "
             "plain gradients, for this model.",
         )
+    ]
+
+
+def _examples(subject: AuditSubject, task: _Task, notes: dict[int, str]) -> list[Example]:
+    """The first of these molecules that are explained anyway; explanations hold where gradients do not."""
+    where = {int(molecule): place for place, molecule in enumerate(subject.sample)}
+    shown = [molecule for molecule in notes if molecule in where][:MOST_EXAMPLES]
+    column = subject.column(task.name)
+    return [
+        explained_example(
+            subject.explanations[where[molecule]][task.name],
+            f"{task.name}: score {subject.scores[molecule, column]:.3f}, {notes[molecule]}",
+        )
+        for molecule in shown
     ]
 
 

@@ -6,13 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from molig.audit.enrichment import (
-    adjusted,
-)
+from molig.audit.enrichment import adjusted
 from molig.audit.examples import MOST_EXAMPLES, explained_example
 from molig.audit.figures import draw
 from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
-from molig.audit.fragment_study import FALSE_DISCOVERY, FEWEST, BoolArray, FragmentOnTask, study_fragment
+from molig.audit.fragment_study import (
+    FALSE_DISCOVERY,
+    FEWEST,
+    BoolArray,
+    FragmentOnTask,
+    TaskLabels,
+    study_fragment,
+)
 from molig.audit.fragments import find_fragments
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray
@@ -22,6 +27,7 @@ NAME = "shortcut-fragments"
 _SAME = 0.6
 """Overlap of the molecules of two fragments (Jaccard) from which only the stronger one is listed."""
 _MOST_LISTED = 12
+_MOST_VECTOR = 300  # points of a group that are drawn one by one; of more, a picture of them takes less room
 
 
 @register(
@@ -37,8 +43,9 @@ def check(subject: AuditSubject) -> Outcome:
     pairs = [
         pair
         for task in subject.tasks
+        if (labels := TaskLabels.of(subject, task)) is not None
         for fragment in fragments
-        if (pair := study_fragment(subject, task, fragment, where)) is not None
+        if (pair := study_fragment(subject, labels, fragment, where)) is not None
     ]
     if not pairs:
         raise NotApplicable(
@@ -86,7 +93,7 @@ def _shortcut(subject: AuditSubject, pairs: list[FragmentOnTask]) -> Finding:
         f"{_count(listed)} raise the score wherever they occur, though the labels do not bear it out, on "
         f"{len(tasks)} of {len(subject.tasks)} tasks: on {worst.task}, molecules with {worst.fragment.name} "
         f"score {worst.scored[0]:.2f} on average, others {worst.scored[1]:.2f}; active are "
-        f"{worst.active[0]:.0%} and {worst.active[1]:.0%} (odds ratio {worst.label.ratio:.2g}, "
+        f"{worst.active[0]:.0%} and {worst.active[1]:.0%} (odds ratio {worst.label.value:.2g}, "
         f"{worst.label.low:.2g} to {worst.label.high:.2g}).",
         Evidence(
             _listed(listed, tasks),
@@ -108,7 +115,7 @@ def _overlooked(subject: AuditSubject, pairs: list[FragmentOnTask]) -> Finding:
         f"{_count(listed)} separate actives from inactives, yet get no attribution, on {len(tasks)} of "
         f"{len(subject.tasks)} tasks: on {worst.task}, {worst.active[0]:.0%} of the molecules with "
         f"{worst.fragment.name} are active, {worst.active[1]:.0%} of the others (odds ratio "
-        f"{worst.label.ratio:.2g}, {worst.label.low:.2g} to {worst.label.high:.2g}); their mean scores are "
+        f"{worst.label.value:.2g}, {worst.label.low:.2g} to {worst.label.high:.2g}); their mean scores are "
         f"{worst.scored[0]:.2f} and {worst.scored[1]:.2f}.",
         Evidence(
             _listed(listed, tasks),
@@ -175,20 +182,22 @@ def _figure(
     pairs: list[FragmentOnTask], shortcuts: list[FragmentOnTask], overlooked: list[FragmentOnTask]
 ) -> Figure:
     """Attribution of every fragment against its enrichment; those found in colour."""
-    groups = {"others": ([p for p in pairs if p not in shortcuts and p not in overlooked], "#999999", 5)}
+    found = {id(pair) for pair in (*shortcuts, *overlooked)}
+    groups = {"others": ([p for p in pairs if id(p) not in found], "#999999", 5)}
     groups |= {"shortcuts": (shortcuts, "#D55E00", 16), "overlooked": (overlooked, "#0072B2", 16)}
 
     def fill(axes: Any) -> None:
         for name, (group, color, size) in groups.items():
             if group:
                 axes.scatter(
-                    [pair.label.ratio for pair in group][:300],
-                    [pair.excess for pair in group][:300],
+                    [pair.label.value for pair in group],
+                    [pair.excess for pair in group],
                     s=size,
                     color=color,
                     linewidths=0,
                     alpha=0.7,
                     label=name,
+                    rasterized=len(group) > _MOST_VECTOR,
                 )
         axes.set_xscale("log")
         axes.axvline(1, color="#555555", linewidth=0.8)

@@ -19,6 +19,8 @@ from molig.audit.subject import AuditSubject
 
 NAME = "size-shortcut"
 
+_FEW = 3
+
 
 @register(
     NAME,
@@ -56,9 +58,9 @@ def _findings(subject: AuditSubject, tasks: list[TaskOnCounts], table: SizeTable
     if following:
         findings.append(_follows(subject, following, table))
     if reached:
-        findings.append(_reached(subject, reached, Severity.WARNING))
+        findings.append(_reached(subject, reached, table, Severity.WARNING))
     if perhaps:
-        findings.append(_reached(subject, perhaps, Severity.INFO))
+        findings.append(_reached(subject, perhaps, table, Severity.INFO))
     return findings
 
 
@@ -81,10 +83,12 @@ def _follows(subject: AuditSubject, tasks: list[TaskOnCounts], table: SizeTable)
     )
 
 
-def _reached(subject: AuditSubject, tasks: list[TaskOnCounts], severity: Severity) -> Finding:
+def _reached(
+    subject: AuditSubject, tasks: list[TaskOnCounts], table: SizeTable, severity: Severity
+) -> Finding:
     qualities = {task.name: task.quality for task in tasks if task.quality}
     name, worst = max(qualities.items(), key=lambda item: item[1].share.low)
-    share, of_score = worst.share, next(task.from_counts.value for task in tasks if task.name == name)
+    share, task = worst.share, next(task for task in tasks if task.name == name)
     measure = "rank correlation" if subject.is_regression else "ROC-AUC"
     pair = (
         [worst.counts, worst.model]
@@ -98,9 +102,11 @@ def _reached(subject: AuditSubject, tasks: list[TaskOnCounts], severity: Severit
         f"Size, logP and element counts alone {sure} the quality of the model on {len(tasks)} of "
         f"{len(subject.tasks)} tasks: on {name} they have {measure} {pair[0]:.3f}, the model {pair[1]:.3f}; "
         f"that is {share.value:.0%} ({share.low:.0%} to {share.high:.0%}) of what it is better than chance.",
-        Evidence({task.name: task.numbers() for task in tasks}),
-        f"The score has rank correlation {of_score:.2f} with its prediction from counts. These labels do not "
-        "show that the model has learnt anything of structure. Evaluate on molecules "
+        Evidence(
+            {task.name: task.numbers() for task in tasks}, molecules=_examples(subject, task, table, _FEW)
+        ),
+        f"The score has rank correlation {task.from_counts.value:.2f} with its prediction from counts. These "
+        "labels do not show that the model has learnt anything of structure. Evaluate on molecules "
         "matched in size and composition before reading chemistry into its attributions.",
     )
 
@@ -109,11 +115,13 @@ def _worst(tasks: list[TaskOnCounts]) -> TaskOnCounts:
     return max(tasks, key=lambda task: max(abs(task.worst_value), task.from_counts.value))
 
 
-def _examples(subject: AuditSubject, task: TaskOnCounts, table: SizeTable) -> list[Example]:
+def _examples(
+    subject: AuditSubject, task: TaskOnCounts, table: SizeTable, most: int = MOST_EXAMPLES
+) -> list[Example]:
     """Molecules from the smallest to the largest value of the descriptor."""
     values = table.values[:, table.names.index(task.worst)]
     order = np.argsort(values, kind="stable")
-    places = order[np.linspace(0, len(order) - 1, min(MOST_EXAMPLES, len(order))).astype(int)]
+    places = order[np.linspace(0, len(order) - 1, min(most, len(order))).astype(int)]
     scores = subject.scores[:, subject.column(task.name)]
     return [
         scored_example(

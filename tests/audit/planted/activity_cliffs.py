@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,6 +13,7 @@ from rdkit import Chem
 from support.planted import Case, audited, changed, trained
 from support.small_model import nci_smiles
 
+from audit.planted.stability import with_features
 from molig.audit import ActivityPair, AuditSubject
 from molig.model import ScreeningModel
 
@@ -108,6 +110,19 @@ def negated_hidden(network) -> None:
     network.head[-1].weight *= -1
 
 
+def nitrogen_everywhere(graphs, mols):
+    """The carbon atoms of molecules with a nitrogen look like nitrogen: the same of every atom."""
+    has = [any(atom.GetAtomicNum() == 7 for atom in mol.GetAtoms()) for mol in mols]
+    codes = graphs.atom_codes.copy()
+    codes[np.repeat(has, graphs.atom_counts) & (codes[:, 0] == 1), 0] = 2
+    return replace(graphs, atom_codes=codes)
+
+
+def telling_every_atom() -> AuditSubject:
+    model = with_features(trained(1), nitrogen_everywhere)
+    return audited(model, smiles=nci_smiles(60, 400), pairs=pairs("nitrogen", 0))
+
+
 NO_CONTROLS = {("carbonyl", 2, "seed 2"), ("nitrogen", 3, "seed 2")}
 """This seed scores these edits right and attributes them wrong: of 6-hydroxy-4-methylhexan-2-one, probability
 0.93 against 0.04 without the carbonyl oxygen, nothing (0.00) lies on that oxygen. The finding is true, though
@@ -142,6 +157,7 @@ def cases() -> list[Case]:
         ]  # fmt: skip
     planted += [
         Case("nitrogen looks like carbon", on(lambda: changed(small(), blank(2)), lambda: pairs("nitrogen", 0, n=60)), True),
+        Case("carbon looks like nitrogen beside one", telling_every_atom, True, about=("share disagree",)),
         Case("nitrogen looks like carbon, seed 2", on(lambda: changed(other(), blank(2)), lambda: pairs("nitrogen", 2, n=60)), True),
     ]  # fmt: skip
     for task in GROUPS:

@@ -9,7 +9,7 @@ from rdkit import Chem
 from support.planted import Case, audited, changed, trained
 from support.small_model import nci_smiles
 
-from molig.audit import AuditSubject
+from molig.audit import AuditSubject, Severity
 from molig.model import ScreeningModel, load_model
 from molig.network import WeaveNet
 
@@ -74,6 +74,33 @@ def scale(level: str, name: str, factor: float) -> Callable[[ScreeningModel], Sc
         return changed(model, change)
 
     return edit
+
+
+def disconnect(name: str) -> Callable[[ScreeningModel], ScreeningModel]:
+    """Let the first module read an atom column by one unit only, and nothing read that unit."""
+
+    def edit(model: ScreeningModel) -> ScreeningModel:
+        columns = [f"{c.block}={c.name}" for c in model.schema.columns("atom")]
+        place, n = columns.index(name), len(columns)
+
+        def change(network: WeaveNet) -> None:
+            module = network.modules_[0]
+            largest = module.atom_to_atom.weight.abs().max()
+            module.atom_to_atom.weight[:, place] = 0
+            module.atom_to_atom.weight[0, place] = largest
+            module.atom_out.weight[:, 0] = 0
+            if module.update_pairs:
+                module.atom_to_pair.weight[:, [place, n + place]] = 0
+
+        return changed(model, change)
+
+    return edit
+
+
+def explained_by(subject: AuditSubject, model: ScreeningModel) -> AuditSubject:
+    """Put the explanations of another model in the place of the subject's own."""
+    vars(subject)["explanations"] = subject.explain(subject.sample, model=model)
+    return subject
 
 
 def _few(model: ScreeningModel, smiles: Sequence[str]) -> AuditSubject:
@@ -153,6 +180,29 @@ def _silenced() -> list[Case]:
     ]
 
 
+def _unlike_weights() -> list[Case]:
+    common = nci_smiles(80, 400)
+    cases = [
+        Case(
+            f"{name} is read by a unit that nothing reads",
+            lambda name=name: _few(disconnect(name)(trained()), common),
+            True,
+            about=("is zero throughout",),
+        )
+        for name in ("type=N", "type=O")
+    ]
+    return cases + [
+        Case(
+            f"explanations from before the weights of {name} were lost",
+            lambda name=name: explained_by(_few(scale("atom", name, 0.0)(trained()), common), trained()),
+            True,
+            Severity.ERROR,
+            ("although the first layer does not read",),
+        )
+        for name in ("type=N", "type=O")
+    ]
+
+
 def _inflated() -> list[Case]:
     def make(features: tuple[tuple[str, object], ...], factor: float) -> AuditSubject:
         model = trained(features=features) if features else trained()
@@ -191,4 +241,4 @@ def _controls() -> list[Case]:
 
 def cases() -> list[Case]:
     """All cases of this check."""
-    return [*_constant(), *_sets(), *_silenced(), *_inflated(), *_controls()]
+    return [*_constant(), *_sets(), *_silenced(), *_unlike_weights(), *_inflated(), *_controls()]

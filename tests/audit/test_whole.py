@@ -1,0 +1,65 @@
+"""All checks together, as a user's audit makes them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.small_model import TASKS, label, nci_smiles
+
+from molig.audit import ActivityPair, AuditSettings, audit, audit_data, audit_html, audit_markdown, subject_of
+
+N, N_TRAINED = 120, 300
+PAIR = ActivityPair("c1ccccc1CN", "c1ccccc1CO", 1.5, "nitrogen")
+NO_LABELS = "the molecules have no labels"
+NEED_LABELS = {"shortcut-fragments": NO_LABELS, "activity-cliffs": NO_LABELS}
+NEED_CLASSES = {
+    "shortcut-fragments": "no fragment occurs in 10 molecules with labels of both classes",
+    "activity-cliffs": "there is no pair of similar molecules with different activity",
+}
+NEED_SEVERAL = {
+    "identical-attribution": "no molecule has two atoms",
+    "dead-units": "fewer than 20 molecules",
+    "size-shortcut": "rank correlations need at least 20",
+    "randomisation": "too few to compare ranks",
+}
+
+
+@pytest.fixture(scope="module")
+def smiles(nci_file):
+    return nci_smiles(N, N_TRAINED)
+
+
+def labels_of(smiles, classes):
+    if classes == "none":
+        return None
+    if classes == "one":
+        return np.ones((len(smiles), len(TASKS)))
+    return np.array([[label(one)[task] for task in TASKS] for one in smiles], dtype=float)
+
+
+@pytest.mark.parametrize(
+    ("size", "classes", "skipped"),
+    [
+        ((N, 12), "both", {}),
+        ((1, 1), "both", NEED_SEVERAL | NEED_CLASSES),
+        ((1, 1), "none", NEED_SEVERAL | NEED_LABELS),
+        ((N // 2, 8), "none", NEED_LABELS),
+        ((N // 2, 8), "one", NEED_CLASSES),
+    ],
+)
+def test_every_check_is_made_or_says_why_not(small_model, smiles, size, classes, skipped):
+    n, explained = size
+    # The molecules have no cliffs among them, so where nothing shall be left out a pair is given.
+    settings = AuditSettings(max_explained=explained, pairs=[] if skipped else [PAIR])
+    subject = subject_of(small_model, smiles[:n], labels_of(smiles[:n], classes), settings)
+    result = audit(subject, source="molecules.csv")
+    assert len(result.results) == 12
+    assert not result.failed, [finding.summary for finding in result.findings]
+    told = {r.check.name: r.skipped for r in result.results if r.status == "skipped"}
+    assert set(told) == set(skipped)
+    assert all(reason in told[name] for name, reason in skipped.items())
+    data = audit_data(result)
+    assert data["molecules"]["labelled"] is (classes != "none")
+    assert data["molecules"]["explained"] == explained
+    for text in (audit_html(result), audit_markdown(result)):
+        assert all(r.check.title in text for r in result.results)
