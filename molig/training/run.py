@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
-import platform
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import rdkit
-import torch
 
-from molig.datasets import datasets
 from molig.errors import OutputError, UsageError
 from molig.features import Featurizer
 from molig.model import (
@@ -42,10 +35,10 @@ from molig.training.domain import limits_of_training, training_domain
 from molig.training.evaluation import baseline_scores, baseline_values, quality
 from molig.training.labels import PARTS
 from molig.training.loop import Part, Trainer
+from molig.training.provenance import provenance_of
 from molig.training.recipe import Recipe, write_recipe
 from molig.training.sections import SplitKind
-from molig.training.splits import count_copies_in_train, split
-from molig.training.tables import public_data
+from molig.training.splits import split
 from molig.version import __version__
 
 _RESERVED = {"row", "id", "smiles", "rank", "best_task", "applicability", "similarity"}
@@ -160,7 +153,7 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
     if request.resume and checkpoint.exists():
         trainer.resume(checkpoint)
     trainer.fit(checkpoint, progress.epoch)
-    model = _finish(request, data, parts, trainer, _provenance(request, data, parts, trainer, digest))
+    model = _finish(request, data, parts, trainer, provenance_of(request, data, parts, trainer, digest))
     checkpoint.unlink(missing_ok=True)
     return model
 
@@ -233,63 +226,6 @@ def _baseline(
         return baseline_scores(model, part.graphs)
     sd = np.nanstd(trainer.train.labels, axis=0)
     return baseline_values(model, part.graphs, trainer.recipe.neutral.value, sd)
-
-
-def _provenance(
-    request: TrainingRequest,
-    data: TrainingData,
-    parts: npt.NDArray[np.str_],
-    trainer: Trainer,
-    digest: str,
-) -> Provenance:
-    origin = public_data(request.recipe, request.source)
-    return Provenance(
-        positive_weight=request.recipe.optimization.positive_weight,
-        data_source=origin[0],
-        data_licence=origin[1],
-        label_conflicts=data.conflicts.to_dict() if data.conflicts and data.conflicts.molecules else None,
-        data_file=request.source.name,
-        data_sha256=digest,
-        n_rows=len(data) + len(data.rejections),
-        n_rejected=len(data.rejections),
-        n_train=int((parts == "train").sum()),
-        n_validation=int((parts == "validation").sum()),
-        n_test=int((parts == "test").sum()),
-        n_test_in_train=count_copies_in_train(data.smiles, parts),
-        auxiliary=tuple(each.provenance() for each in trainer.auxiliaries),
-        split=_split_description(request.recipe),
-        seed=request.recipe.optimization.seed,
-        epochs_run=trainer.progress.epoch,
-        best_epoch=trainer.progress.best_epoch,
-        keep=request.recipe.optimization.keep,
-        command=_command(request),
-        versions={
-            "molig": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "rdkit": rdkit.__version__,
-            "numpy": np.__version__,
-        },
-        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-    )
-
-
-def _split_description(recipe: Recipe) -> dict[str, Any]:
-    """The choices that mattered for the split."""
-    unused = {"test"} if recipe.split.kind is SplitKind.GIVEN else {"column"}
-    return recipe.split.model_dump(mode="json", exclude=unused)
-
-
-def _command(request: TrainingRequest) -> str:
-    """The command that repeats the run, in a directory with the recipe and, unless public, the table."""
-    words = ["molig", "train", "-o", request.output.resolve().name, "--recipe", "recipe.toml"]
-    public = request.recipe.data.name
-    if public and request.targets == (request.recipe.data.targets or datasets()[public].targets):
-        return shlex.join(words)
-    words += ["-i", request.source.name]
-    for target in request.targets:
-        words += ["--target", target]
-    return shlex.join(words)
 
 
 def _fingerprint(request: TrainingRequest, digest: str) -> str:

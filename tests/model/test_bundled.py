@@ -20,7 +20,7 @@ LEAST_AUC = {
     "tox21-w2n2-full": 0.85,
     "tox21-w1n2-simple": 0.78,
     "hiv-w2n2": 0.75,
-    "muv-w2n2": 0.75,
+    "muv-w2n2": 0.80,
     "sars-3clpro-w2n2": 0.75,
 }
 
