@@ -63,3 +63,5 @@ def test_every_check_is_made_or_says_why_not(small_model, smiles, size, classes,
     assert data["molecules"]["explained"] == explained
     for text in (audit_html(result), audit_markdown(result)):
         assert all(r.check.title in text for r in result.results)
+    for figure in (figure for made in result.results for figure in made.outcome.figures):
+        assert "mathdefault" not in figure.svg, f"{figure.title}: markup of a formula is shown as it is"

@@ -200,6 +200,8 @@ def _figure(
                     rasterized=len(group) > _MOST_VECTOR,
                 )
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, place: f"{value:g}")
+        axes.xaxis.set_minor_formatter(lambda value, place: "")
         axes.axvline(1, color="#555555", linewidth=0.8)
         axes.axhline(0, color="#555555", linewidth=0.8)
         axes.set_xlabel("odds ratio of the labels")
