@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from molig.attribution import Explanation
+from molig.audit.column_examples import absorbing, occurrences
 from molig.audit.column_study import FEWEST_MOLECULES, FEWEST_ROWS, ColumnStudy, Place
 from molig.audit.columns import (
     LEVELS,
     ColumnTable,
-    atom_scores_of,
     column_table,
     credits_of,
     dependent,
     duplicates,
     first_weights,
 )
-from molig.audit.examples import MOST_EXAMPLES, marked_example, scored_example
 from molig.audit.figures import bars
-from molig.audit.findings import Evidence, Example, Figure, Finding, Outcome, Severity
+from molig.audit.findings import Evidence, Figure, Finding, Outcome, Severity
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject
 from molig.audit.unread_columns import unread_columns
-from molig.features import pack
 
 NAME = "input-columns"
 
@@ -100,7 +95,7 @@ def _constant(study: ColumnStudy) -> list[Finding]:
                 Evidence(
                     {"share": share, "share_by_task": study.share_by_task(places)},
                     study.names(places),
-                    _absorbing(study, places) if severity is not Severity.INFO else [],
+                    absorbing(study, places) if severity is not Severity.INFO else [],
                 ),
                 advice,
             )
@@ -169,7 +164,7 @@ def _credited(study: ColumnStudy, places: Sequence[Place]) -> Finding:
         Evidence(
             {"share": share, "share_by_task": study.share_by_task(places)},
             study.names(places),
-            _absorbing(study, places),
+            absorbing(study, places),
         ),
         "A feature without weights cannot contribute: these explanations are not of this network. Believe "
         "none of them; make sure that network and explanations come from the same files, and report it.",
@@ -231,7 +226,7 @@ def _other(study: ColumnStudy) -> list[Finding]:
             Evidence(
                 {str(study.column(place)): slots[place] for place in heavy},
                 study.names(heavy),
-                _occurrences(study, worst),
+                occurrences(study, worst),
             ),
             "The model has one meaning for many different elements or values, learned from few examples: do "
             "not trust scores of molecules that have it, or give the frequent ones columns of their own.",
@@ -253,35 +248,6 @@ def _absent(study: ColumnStudy) -> list[Finding]:
             "This audit says nothing about what the model makes of them.",
         )
     ]
-
-
-def _absorbing(study: ColumnStudy, places: Sequence[Place]) -> list[Example]:
-    """Molecules with what the columns alone contribute to each atom."""
-    chosen = {level: [i for where, i in places if where == level] for level in LEVELS}
-    task = max(study.share_by_task(places).items(), key=lambda item: item[1])[0]
-    whys = [by[task] for by in study.subject.explanations if np.isfinite(by[task].atom_scores).all()]
-    shown = sorted(whys, key=lambda why: -abs(why.score - why.baseline_score))[: MOST_EXAMPLES // 2]
-    examples = []
-    for why in shown:
-        scores = atom_scores_of(why, chosen)
-        note = f"{task}: {scores.sum():+.2f} of {why.score - why.baseline_score:+.2f} come from these columns"
-        examples.append(scored_example(why, scores, note))
-    return examples
-
-
-def _occurrences(study: ColumnStudy, place: Place) -> list[Example]:
-    level, i = place
-    found: list[Example] = []
-    for by_task in study.subject.explanations:
-        why: Explanation = next(iter(by_task.values()))
-        has = np.flatnonzero(column_table(pack([why.graph]), why.schema, level).values[:, i])
-        if not len(has):
-            continue
-        atoms = has if level == "atom" else np.unique(why.graph.pair_atoms[has])
-        found.append(marked_example(why, atoms.tolist(), f"{study.column(place)}"))
-        if len(found) == MOST_EXAMPLES // 2:
-            break
-    return found
 
 
 def _measured(study: ColumnStudy) -> dict[str, dict[str, object]]:
