@@ -50,15 +50,37 @@ def data_concerns(
     return told
 
 
+def missing_classes(labels: npt.NDArray[np.float64], tasks: tuple[str, ...]) -> dict[str, str]:
+    """Tasks of which molecules have no actives, or else no inactives.
+
+    Parameters
+    ----------
+    labels : array of float, shape (n_mols, n_tasks)
+        1 active, 0 inactive, NaN not measured.
+    tasks : tuple of str
+        Names of the columns.
+
+    Returns
+    -------
+    dict of str to str
+        Task to ``"actives"`` or ``"inactives"``.
+
+    Examples
+    --------
+    >>> missing_classes(np.array([[1.0, 0.0], [0.0, np.nan]]), ("a", "b"))
+    {'b': 'actives'}
+    """
+    active, inactive = ((labels == value).any(axis=0) for value in (1, 0))
+    pairs = zip(tasks, active, inactive, strict=True)
+    return {task: "inactives" if some else "actives" for task, some, others in pairs if not (some and others)}
+
+
 def _one_class(labels: npt.NDArray[np.float64], tasks: tuple[str, ...], part: str) -> list[str]:
-    if not len(labels):
-        return []
+    missing = missing_classes(labels, tasks) if len(labels) else {}
     told = []
-    for value, name in ((1, "actives"), (0, "inactives")):
-        missing = [
-            task for task, found in zip(tasks, (labels == value).any(axis=0), strict=True) if not found
-        ]
-        if missing:
-            more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-            told.append(f"the {part} part has no {name} of {', '.join(missing[:_NAMED])}{more}")
+    for kind in ("actives", "inactives"):
+        named = [task for task, what in missing.items() if what == kind]
+        if named:
+            more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+            told.append(f"the {part} part has no {kind} of {', '.join(named[:_NAMED])}{more}")
     return told

@@ -17,6 +17,7 @@ from molig.model import Objective
 from molig.training import LabelledTable, Recipe
 from molig.training.auxiliary import auxiliary_digests
 from molig.training.cache import read_or_load
+from molig.training.concerns import missing_classes
 from molig.training.dataset import TrainingData, file_digest
 from molig.training.folds import deal_folds, fold_parts
 from molig.training.sections import SplitKind
@@ -96,12 +97,11 @@ class EvaluationPlan:
                 members = self.indices(fold, part)
                 if part == "validation" and not len(members):
                     continue
-                for column, task in enumerate(self.data.tasks):
-                    labels = self.data.labels[members, column]
-                    actives, inactives = ((labels == value).sum() for value in (1, 0))
-                    if not actives or not inactives:
-                        missing = "actives" if not actives else "inactives"
-                        found.append(f"fold {fold + 1}: task {task} has no {missing} in the {part} part")
+                missing = missing_classes(self.data.labels[members], self.data.tasks)
+                found += [
+                    f"fold {fold + 1}: task {task} has no {what} in the {part} part"
+                    for task, what in missing.items()
+                ]
         return found
 
 
