@@ -119,13 +119,14 @@ def _given(context: typer.Context) -> dict[str, str]:
 
 
 def _command(context: typer.Context) -> str:
-    """The command as it was given, less what makes no difference to the results."""
+    """The command as it was given, less what makes no difference to the results; files by name only."""
     words = context.command_path.split()
     for name, option in _given(context).items():
         if name not in _NOT_RECORDED:
             values = context.params[name]
             for value in values if isinstance(values, (list, tuple)) else [values]:
-                words += [option, str(value)]
+                is_file = isinstance(value, Path) or name in {"recipe", "model"}
+                words += [option, Path(value).name if is_file else str(value)]
     return shlex.join(words)
 
 

@@ -66,7 +66,7 @@ class TestRecipes:
         for words in ("fold 2: epoch 2/2  loss", "fold 1: nearest-active done", "(sign test)", "results: "):
             assert words in run.err
         assert results()["title"] == "quick"
-        command = f"molig evaluate --recipe {path} -o {tmp_path / 'out'} --device cpu"
+        command = f"molig evaluate --recipe {path.name} -o out --device cpu"
         assert (results()["command"], results()["seed"]) == (command, 0)
         assert f"Made by `{command}`, seed 0; molig " in (tmp_path / "out" / "evaluation.md").read_text()
 
@@ -266,7 +266,7 @@ class TestModels:
         assert names_in(tmp_path / "out") == {"reproduction.json", "reproduction.md"}
         found = json.loads((tmp_path / "out" / "reproduction.json").read_text())
         assert (found["reproduced"], found["part"], found["tolerance"]) == (True, "test", 0.005)
-        assert found["command"] == f"molig evaluate -m {trained} -o {tmp_path / 'out'}"
+        assert found["command"] == f"molig evaluate -m {trained.name} -o out"
         assert {"molig", "torch", "rdkit", "scikit-learn"} <= set(found["versions"])
         assert found["table"] == {"file": "table.csv", "is_training_table": True}
         stated = json.loads((trained / "model.json").read_text())["metrics"]["test"]
