@@ -1,6 +1,6 @@
 """Screening of libraries: streaming in, ranked hit tables out."""
 
-from molig.screening.files import write_whole
+from molig.files import write_whole
 from molig.screening.hits import REJECTION_SCHEMA, rejection_table
 from molig.screening.parts import PartNote, Parts
 from molig.screening.pipeline import screen

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from molig.files import json_text, versions
 from molig.ranking import Reliability, draw_enrichment, draw_reliability, draw_roc, save_figure
 from molig.screening import write_whole
 from molig.validation.curves import mean_enrichment, mean_roc, pooled_reliability
 from molig.validation.markdown import evaluation_markdown, method_title
 from molig.validation.protocol import Evaluation
 from molig.validation.results import MethodFigures
-from molig.validation.written import json_text, versions
 from molig.version import __version__
 
 RESULTS_FILE = "evaluation.json"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from molig.files import made_by
 from molig.ranking import METRICS
 from molig.validation.baselines import BASELINES
 from molig.validation.curves import pooled_reliability
 from molig.validation.methods import NETWORK
 from molig.validation.protocol import Evaluation
 from molig.validation.results import FIGURES, TaskFigures
-from molig.validation.written import made_by
 
 _TITLES = {metric.name: metric.title for metric in METRICS}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from molig.files import json_text, made_by, versions
 from molig.ranking import METRICS
 from molig.screening import write_whole
 from molig.validation.heldout import HeldOut
 from molig.validation.reproduction import TOLERANCE, FigureDifference
-from molig.validation.written import json_text, made_by, versions
 
 REPRODUCTION_FILE = "reproduction.json"
 REPRODUCTION_REPORT = "reproduction.md"

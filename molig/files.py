@@ -1,10 +1,12 @@
-"""What all files of results have in common: versions, who made them, numbers without NaN."""
+"""Writing files whole."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import platform
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,38 @@ import rdkit
 import sklearn
 import torch
 
+from molig.errors import OutputError
 from molig.version import __version__
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, and the directory it is in, so that it is there as a whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    content : bytes
+        What it shall hold.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as err:
+        raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
+    finally:
+        if path.parent.is_dir():
+            temporary.unlink(missing_ok=True)
+
+
+# What all files of results have in common: versions, who made them, numbers without NaN.
 
 
 def versions() -> dict[str, str]:
