@@ -1,18 +1,20 @@
 """Integrated gradients: why a model gives a molecule its score."""
 
-from molig.attribution.api import explain
 from molig.attribution.baselines import Baseline
-from molig.attribution.curves import Saturation, saturation
-from molig.attribution.engine import Attributions, Tolerance, integrated_gradients
-from molig.attribution.explainer import Explainer
+from molig.attribution.engine import (
+    AdaptivePath,
+    Attributions,
+    Tolerance,
+    check_independent_rows,
+    integrated_gradients,
+)
+from molig.attribution.explainer import Explainer, explain
 from molig.attribution.explanation import ABSENT, Explanation
-from molig.attribution.functions import check_independent_rows
 from molig.attribution.interior import InteriorGradients, interior_gradients
 from molig.attribution.methods import Method
-from molig.attribution.molecule_curves import MoleculeCurves, molecule_curves
+from molig.attribution.molecule_curves import MoleculeCurves, Saturation, molecule_curves, saturation
 from molig.attribution.panels import PanelPath
 from molig.attribution.protocol import ExplainableModel, PathShares, RelaxedInputs
-from molig.attribution.quadrature import AdaptivePath
 from molig.attribution.targets import Target
 
 __all__ = [

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from molig.attribution.functions import (
+from molig.attribution.engine import (
     Function,
     as_ends,
     check_independent_rows,

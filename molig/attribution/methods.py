@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.attribution.engine import integrate
-from molig.attribution.questions import Found, Question, of_path
-from molig.attribution.walk import by_secants
+from molig.attribution.panels import Found, Question, by_secants, of_path
 from molig.errors import UnknownNameError
 from molig.features import MolGraph, PackedGraphs, pack
 
