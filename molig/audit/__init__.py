@@ -9,19 +9,25 @@ Examples
 ['ok']
 """
 
-from molig.audit.attach import attach_audit, audit_summary
-from molig.audit.document import audit_data, audit_json, verdict
-from molig.audit.files import check_audit_output, write_audit
 from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
-from molig.audit.held_out import held_out_file
-from molig.audit.html import audit_html
-from molig.audit.inputs import LabelledFile, read_subject, subject_of
-from molig.audit.markdown import audit_markdown
+from molig.audit.inputs import LabelledFile, held_out_file, read_subject, subject_of
 from molig.audit.pairs import read_pairs
 from molig.audit.registry import Check, available_checks, choose_checks, register, unregister
-from molig.audit.run import Audit, CheckResult, audit
-from molig.audit.settings import ActivityPair, AuditSettings
-from molig.audit.subject import AuditSubject
+from molig.audit.report import (
+    Audit,
+    CheckResult,
+    attach_audit,
+    audit_data,
+    audit_html,
+    audit_json,
+    audit_markdown,
+    audit_summary,
+    check_audit_output,
+    verdict,
+    write_audit,
+)
+from molig.audit.run import audit
+from molig.audit.subject import ActivityPair, AuditSettings, AuditSubject
 
 __all__ = [
     "ActivityPair",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from molig.audit.cliff_groups import CliffGroup, CommonAtoms
 from molig.audit.cliffs import Cliff
-from molig.audit.examples import MOST_EXAMPLES, explained_example
-from molig.audit.findings import Evidence, Example, Finding, Severity
+from molig.audit.findings import MOST_EXAMPLES, Evidence, Example, Finding, Severity, explained_example
 
 NAME = "activity-cliffs"
 

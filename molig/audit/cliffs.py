@@ -10,7 +10,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdFMCS
 
 from molig.attribution import Explanation
-from molig.audit.settings import ActivityPair
+from molig.audit.subject import ActivityPair
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]

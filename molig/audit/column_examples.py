@@ -13,8 +13,7 @@ from molig.audit.columns import (
     atom_scores_of,
     column_table,
 )
-from molig.audit.examples import MOST_EXAMPLES, marked_example, scored_example
-from molig.audit.findings import Example
+from molig.audit.findings import MOST_EXAMPLES, Example, marked_example, scored_example
 from molig.features import pack
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from molig.audit.pipes import repeatable
-from molig.audit.settings import AuditSettings
-from molig.audit.subject import AuditSubject
+from molig.audit.subject import AuditSettings, AuditSubject
 from molig.errors import InputError, UnknownNameError, UsageError
-from molig.model import Objective, ScreeningModel
-from molig.molecules import Record, Rejection, batched, read_records, smiles_records
+from molig.model import Objective, ScreeningModel, find_model
+from molig.molecules import Record, Rejection, batched, read_records, resolve_format, smiles_records
+from molig.report import is_repeatable
+from molig.training import read_recipe
+from molig.validation import table_of_model
 
 FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[int], object]
@@ -256,3 +262,118 @@ def _none_usable(rejections: Sequence[Rejection]) -> str:
         return "there is no molecule"
     first = rejections[0]
     return f"none of the {len(rejections)} molecules can be used; row {first.row}: {first.reason}"
+
+
+# Molecules from standard input or a pipe, kept where they can be read twice.
+
+
+@contextmanager
+def repeatable(file: LabelledFile) -> Iterator[LabelledFile]:
+    """Make a file of molecules one that can be read twice: for its columns, then for its rows.
+
+    Parameters
+    ----------
+    file : LabelledFile
+        Perhaps standard input or a pipe.
+
+    Yields
+    ------
+    LabelledFile
+        The same, or a copy of what came through the pipe, deleted afterwards.
+
+    Raises
+    ------
+    InputError
+        If the pipe cannot be read.
+    UsageError
+        As raised while the copy is used; messages name the pipe, not the copy.
+    """
+    source = str(file.source)
+    if is_repeatable(source) or (source != "-" and not Path(source).is_fifo()):
+        yield file  # what is no file at all is refused by the reader
+        return
+    kind = resolve_format(source, file.file_format)
+    name = "standard input" if source == "-" else source
+    with TemporaryDirectory(prefix="molig-") as folder:
+        copy = Path(folder) / "molecules"
+        try:
+            with copy.open("wb") as target:
+                if source == "-":
+                    shutil.copyfileobj(sys.stdin.buffer, target)
+                else:
+                    with open(source, "rb") as pipe:
+                        shutil.copyfileobj(pipe, target)
+        except OSError as err:
+            raise InputError(f"{name} cannot be read: {err.strerror or err}") from err
+        try:
+            yield replace(file, source=copy, file_format=kind)
+        except UnknownNameError:
+            raise  # names a column, no file
+        except (InputError, UsageError) as err:
+            raise type(err)(str(err).replace(str(copy), name)) from err
+
+
+# The molecules that a model's training held out, to audit it with.
+
+_SPLIT, _RECIPE = "split.csv", "recipe.toml"
+
+
+def held_out_file(model: str | Path, source: Path | None = None) -> tuple[LabelledFile, str]:
+    """Find the test part (else the validation part) of the table that a model was trained with.
+
+    Parameters
+    ----------
+    model : str or Path
+        Directory of the model, or the name of a bundled one.
+    source : Path, optional
+        The table, if not where the model's recipe says.
+
+    Returns
+    -------
+    file : LabelledFile
+        The table, restricted to the held-out rows.
+    part : str
+        ``"test"`` or ``"validation"``.
+
+    Raises
+    ------
+    UsageError
+        If the model's directory does not tell what was held out or of which table, or the table is not there.
+    InputError
+        If the split is damaged, or a public data set is not there yet.
+    """
+    folder = find_model(model)
+    if not (folder / _SPLIT).is_file() or not (folder / _RECIPE).is_file():
+        raise UsageError(
+            f"{folder.name} does not tell what its training held out ({_SPLIT}, {_RECIPE}): give molecules "
+            "with --input"
+        )
+    try:
+        split = pd.read_csv(folder / _SPLIT)
+        part = "test" if (split["part"] == "test").any() else "validation"
+        rows = frozenset(int(row) for row in split.loc[split["part"] == part, "row"])
+    except (KeyError, ValueError) as err:
+        raise InputError(f"{folder / _SPLIT} is damaged: {err}") from err
+    if not rows:
+        raise UsageError(f"{folder.name} held out no molecules in training: give some with --input")
+    recipe = read_recipe(folder / _RECIPE)
+    table = source or _table(folder)
+    return LabelledFile(table, smiles_column=recipe.data.smiles_column, rows=rows), part
+
+
+def _table(folder: Path) -> Path:
+    """The table that the recipe names; where there is none, training's advice is no help for an audit."""
+    recipe = read_recipe(folder / _RECIPE)
+    if not recipe.data.name and not recipe.data.file:
+        raise UsageError(
+            f"{folder.name} does not tell which table it was trained with, so what was held out cannot be "
+            f"found: give molecules with --input, or name the table as file in [data] of {folder / _RECIPE}"
+        )
+    try:
+        return table_of_model(folder)
+    except UsageError as err:
+        raise UsageError(
+            f"{folder / _RECIPE} names {recipe.data.name or recipe.data.file} as the table that "
+            f"{folder.name} was trained with, but there is none: put it there to audit what was held out of "
+            "it, or give molecules with --input"
+        ) from err

@@ -11,7 +11,7 @@ from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 
 from molig.audit.cliffs import with_rings
-from molig.audit.settings import ActivityPair
+from molig.audit.subject import ActivityPair
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import ScreeningModel
 from molig.molecules import Record, read_records

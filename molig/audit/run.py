@@ -4,105 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from molig.audit.findings import Evidence, Finding, NotApplicable, Outcome, Severity
 from molig.audit.registry import Check, choose_checks
+from molig.audit.report import Audit, CheckResult
 from molig.audit.subject import AuditSubject
 from molig.errors import MoligError
 
 OnCheck = Callable[[Check], object]
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """What became of one check.
-
-    Parameters
-    ----------
-    check : Check
-        The check.
-    outcome : Outcome
-        Its findings and measurements.
-    skipped : str
-        Why it could not be made; empty if it was.
-    failed : bool
-        Whether it broke off with an error; then its only finding says so.
-    seconds : float
-        Time it took.
-    """
-
-    check: Check
-    outcome: Outcome
-    skipped: str = ""
-    failed: bool = False
-    seconds: float = 0.0
-
-    @property
-    def status(self) -> str:
-        """``"failed"``, ``"skipped"``, the highest severity found, or ``"ok"``."""
-        if self.failed or self.skipped:
-            return "failed" if self.failed else "skipped"
-        worst = max(self.outcome.findings, key=lambda f: f.severity.rank, default=None)
-        return worst.severity.value if worst else "ok"
-
-
-@dataclass(frozen=True)
-class Audit:
-    """The result of an audit.
-
-    Parameters
-    ----------
-    subject : AuditSubject
-        What was audited.
-    results : sequence of CheckResult
-        One per check, in order.
-    source : str
-        Name of the file the molecules came from.
-    """
-
-    subject: AuditSubject
-    results: Sequence[CheckResult]
-    source: str = ""
-
-    @property
-    def findings(self) -> list[Finding]:
-        """All findings, worst first."""
-        found = [finding for result in self.results for finding in result.outcome.findings]
-        return sorted(found, key=lambda finding: -finding.severity.rank)
-
-    @property
-    def failed(self) -> bool:
-        """Whether a check broke off."""
-        return any(result.failed for result in self.results)
-
-    def count(self, severity: Severity) -> int:
-        """Number of findings of a severity.
-
-        Parameters
-        ----------
-        severity : Severity
-            Which.
-        """
-        return sum(finding.severity is severity for finding in self.findings)
-
-    def fails(self, threshold: Severity | None) -> bool:
-        """Whether there is a finding of at least this severity, or a check broke off.
-
-        Parameters
-        ----------
-        threshold : Severity, optional
-            Without one, only a check that broke off counts.
-        """
-        found = threshold is not None and any(f.severity.rank >= threshold.rank for f in self.findings)
-        return self.failed or found
-
-    def _repr_html_(self) -> str:
-        # Imported late: the pages are built on this module.
-        from molig.audit.html import audit_fragment  # noqa: PLC0415
-
-        return audit_fragment(self)
 
 
 def audit(

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from molig.attribution import Explanation
 from molig.audit.cliffs import STRONG
-from molig.audit.examples import scored_example
-from molig.audit.findings import Evidence, Example, Finding, Severity
+from molig.audit.findings import Evidence, Example, Finding, Severity, scored_example
 from molig.audit.intervals import spearman
 from molig.audit.stability_variants import some
 from molig.audit.subject import AuditSubject, FloatArray, explain_molecules

@@ -20,7 +20,7 @@ from molig.audit import (
     audit_html,
     subject_of,
 )
-from molig.audit.html import audit_fragment
+from molig.audit.report import audit_fragment
 
 DRAWING = '<svg xmlns="http://www.w3.org/2000/svg"><title>drawing</title></svg>'
 PLOT = '<svg xmlns="http://www.w3.org/2000/svg"><title>plot</title></svg>'

@@ -13,7 +13,7 @@ from support.small_model import nci_smiles
 from audit.planted import integration as planted
 from molig.audit import AuditSubject, audit, subject_of
 from molig.audit.checks.integration import relative_residual
-from molig.audit.run import CheckResult
+from molig.audit.report import CheckResult
 from molig.audit.shares import surely_above
 from molig.model import ScreeningModel
 

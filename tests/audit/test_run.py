@@ -25,7 +25,7 @@ from molig.audit import (
     unregister,
     verdict,
 )
-from molig.audit.html import audit_fragment, audit_html
+from molig.audit.report import audit_fragment, audit_html
 from molig.errors import InputError, UnknownNameError, UsageError
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "not a molecule"]

@@ -12,8 +12,7 @@ from molig.audit.cliffs import MOST_ATOMS, Cliff, Overlap, Searches
 from molig.audit.findings import NotApplicable, Outcome
 from molig.audit.pairs import similar_pairs
 from molig.audit.registry import register
-from molig.audit.settings import ActivityPair
-from molig.audit.subject import AuditSubject, FloatArray, explain_molecules
+from molig.audit.subject import ActivityPair, AuditSubject, FloatArray, explain_molecules
 from molig.molecules import Molecule, Record
 
 SIMILAR = 0.6

@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from molig.audit.examples import MOST_EXAMPLES, marked_example
 from molig.audit.figures import histogram
-from molig.audit.findings import Evidence, Example, Finding, Outcome, Severity
+from molig.audit.findings import MOST_EXAMPLES, Evidence, Example, Finding, Outcome, Severity, marked_example
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray, probabilities
 from molig.model import BaselineValue

@@ -9,9 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from molig.audit.examples import MOST_EXAMPLES, marked_example
 from molig.audit.figures import draw, histogram
-from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
+from molig.audit.findings import (
+    MOST_EXAMPLES,
+    Evidence,
+    Example,
+    Figure,
+    Finding,
+    NotApplicable,
+    Outcome,
+    Severity,
+    marked_example,
+)
 from molig.audit.intervals import wilson
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray

@@ -21,9 +21,18 @@ from molig.audit.alike_atoms import (
     environments_of,
     study_pairs,
 )
-from molig.audit.examples import MOST_EXAMPLES, scored_example
 from molig.audit.figures import draw
-from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
+from molig.audit.findings import (
+    MOST_EXAMPLES,
+    Evidence,
+    Example,
+    Figure,
+    Finding,
+    NotApplicable,
+    Outcome,
+    Severity,
+    scored_example,
+)
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject
 

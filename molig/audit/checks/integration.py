@@ -9,9 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.attribution import Explanation
-from molig.audit.examples import MOST_EXAMPLES, scored_example
 from molig.audit.figures import histogram
-from molig.audit.findings import Evidence, Example, Figure, Finding, Outcome, Severity
+from molig.audit.findings import (
+    MOST_EXAMPLES,
+    Evidence,
+    Example,
+    Figure,
+    Finding,
+    Outcome,
+    Severity,
+    scored_example,
+)
 from molig.audit.registry import register
 from molig.audit.shares import surely_above
 from molig.audit.subject import AuditSubject, probabilities

@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from molig.audit.examples import scored_example
 from molig.audit.figures import draw
-from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
+from molig.audit.findings import (
+    Evidence,
+    Example,
+    Figure,
+    Finding,
+    NotApplicable,
+    Outcome,
+    Severity,
+    scored_example,
+)
 from molig.audit.randomised import Layer, atom_scores, layers_of, likeness, redrawn
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject

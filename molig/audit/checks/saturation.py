@@ -10,9 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.attribution import Explainer, MoleculeCurves, molecule_curves
-from molig.audit.examples import MOST_EXAMPLES, explained_example
 from molig.audit.figures import draw
-from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
+from molig.audit.findings import (
+    MOST_EXAMPLES,
+    Evidence,
+    Example,
+    Figure,
+    Finding,
+    NotApplicable,
+    Outcome,
+    Severity,
+    explained_example,
+)
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray, probabilities
 

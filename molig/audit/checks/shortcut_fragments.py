@@ -7,9 +7,18 @@ from typing import Any
 import numpy as np
 
 from molig.audit.enrichment import adjusted
-from molig.audit.examples import MOST_EXAMPLES, explained_example
 from molig.audit.figures import draw
-from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
+from molig.audit.findings import (
+    MOST_EXAMPLES,
+    Evidence,
+    Example,
+    Figure,
+    Finding,
+    NotApplicable,
+    Outcome,
+    Severity,
+    explained_example,
+)
 from molig.audit.fragment_study import (
     FALSE_DISCOVERY,
     FEWEST,

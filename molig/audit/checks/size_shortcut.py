@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from molig.audit.examples import MOST_EXAMPLES, scored_example
 from molig.audit.figures import bars, scatter
-from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
+from molig.audit.findings import (
+    MOST_EXAMPLES,
+    Evidence,
+    Example,
+    Figure,
+    Finding,
+    NotApplicable,
+    Outcome,
+    Severity,
+    scored_example,
+)
 from molig.audit.registry import register
 from molig.audit.size_study import FEWEST, NEARLY_ALL, SHARED, TaskOnCounts, study_task
 from molig.audit.size_yardstick import (

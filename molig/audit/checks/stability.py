@@ -6,9 +6,8 @@ import numpy as np
 from rdkit import Chem
 
 from molig.attribution import Explanation
-from molig.audit.examples import marked_example
 from molig.audit.figures import bars, histogram
-from molig.audit.findings import Evidence, Example, Figure, Finding, Outcome, Severity
+from molig.audit.findings import Evidence, Example, Figure, Finding, Outcome, Severity, marked_example
 from molig.audit.registry import register
 from molig.audit.stability_changes import (
     ALONE,

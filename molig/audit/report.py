@@ -1,0 +1,659 @@
+"""An audit as plain data: the JSON document, and what pages say about the whole."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from molig.audit.findings import Evidence, Finding, Outcome, Severity, plain
+from molig.audit.registry import Check, available_checks
+from molig.audit.subject import AuditSubject
+from molig.depiction.text import legible
+from molig.errors import UsageError
+from molig.model import (
+    AuditedFinding,
+    AuditSummary,
+    ScreeningModel,
+    find_model,
+    load_model,
+    model_card,
+    save_model,
+)
+from molig.screening import write_whole
+from molig.version import __version__
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What became of one check.
+
+    Parameters
+    ----------
+    check : Check
+        The check.
+    outcome : Outcome
+        Its findings and measurements.
+    skipped : str
+        Why it could not be made; empty if it was.
+    failed : bool
+        Whether it broke off with an error; then its only finding says so.
+    seconds : float
+        Time it took.
+    """
+
+    check: Check
+    outcome: Outcome
+    skipped: str = ""
+    failed: bool = False
+    seconds: float = 0.0
+
+    @property
+    def status(self) -> str:
+        """``"failed"``, ``"skipped"``, the highest severity found, or ``"ok"``."""
+        if self.failed or self.skipped:
+            return "failed" if self.failed else "skipped"
+        worst = max(self.outcome.findings, key=lambda f: f.severity.rank, default=None)
+        return worst.severity.value if worst else "ok"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The result of an audit.
+
+    Parameters
+    ----------
+    subject : AuditSubject
+        What was audited.
+    results : sequence of CheckResult
+        One per check, in order.
+    source : str
+        Name of the file the molecules came from.
+    """
+
+    subject: AuditSubject
+    results: Sequence[CheckResult]
+    source: str = ""
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All findings, worst first."""
+        found = [finding for result in self.results for finding in result.outcome.findings]
+        return sorted(found, key=lambda finding: -finding.severity.rank)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a check broke off."""
+        return any(result.failed for result in self.results)
+
+    def count(self, severity: Severity) -> int:
+        """Number of findings of a severity.
+
+        Parameters
+        ----------
+        severity : Severity
+            Which.
+        """
+        return sum(finding.severity is severity for finding in self.findings)
+
+    def fails(self, threshold: Severity | None) -> bool:
+        """Whether there is a finding of at least this severity, or a check broke off.
+
+        Parameters
+        ----------
+        threshold : Severity, optional
+            Without one, only a check that broke off counts.
+        """
+        found = threshold is not None and any(f.severity.rank >= threshold.rank for f in self.findings)
+        return self.failed or found
+
+    def _repr_html_(self) -> str:
+        # Imported late: the pages are built on this module.
+
+        return audit_fragment(self)
+
+
+LAYOUT = 1
+
+
+def audit_data(audit: Audit) -> dict[str, Any]:
+    """Plain data of an audit.
+
+    Parameters
+    ----------
+    audit : Audit
+        The result.
+
+    Returns
+    -------
+    dict
+        ``findings``, worst first, each with check, severity, summary, evidence and advice; ``checks`` with
+        status and measurements of each; ``model``, with the digests of its files, ``molecules``,
+        ``settings`` and ``counts``.
+    """
+    subject = audit.subject
+    info = subject.model.info
+    return {
+        "layout": LAYOUT,
+        "molig_version": __version__,
+        "model": {
+            "name": info.name,
+            "schema_hash": info.schema_hash,
+            "weights_sha256": info.weights_sha256,
+            "applicability_sha256": info.applicability.sha256 if info.applicability else None,
+            "network": f"W{info.network.n_modules}N{_distance(audit)}",
+            "tasks": list(subject.model.tasks),
+        },
+        "molecules": {
+            "source": audit.source,
+            "audited": len(subject.molecules),
+            "rejected": len(subject.rejections),
+            "explained": _explained(audit),
+            "labelled": subject.is_labelled,
+        },
+        "settings": {
+            "tasks": list(subject.tasks),
+            "max_molecules": subject.settings.max_molecules,
+            "max_explained": subject.max_explained,
+            "seed": subject.settings.seed,
+            "partners": [partner.name for partner in subject.settings.partners],
+            "pairs": len(subject.settings.pairs),
+        },
+        "counts": {severity.value: audit.count(severity) for severity in Severity},
+        "findings": [finding.to_dict() for finding in audit.findings],
+        "checks": [
+            {
+                "check": result.check.name,
+                "status": result.status,
+                "reason": result.skipped,
+                "remark": result.outcome.remark,
+                "measured": plain(result.outcome.measured),
+            }
+            for result in audit.results
+        ],
+    }
+
+
+def audit_json(audit: Audit) -> str:
+    """JSON text of `audit_data`; the same audit gives the same text.
+
+    Parameters
+    ----------
+    audit : Audit
+        The result.
+
+    Returns
+    -------
+    str
+    """
+    return json.dumps(audit_data(audit), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def verdict(audit: Audit) -> str:
+    """One sentence about the whole.
+
+    Parameters
+    ----------
+    audit : Audit
+        The result.
+
+    Returns
+    -------
+    str
+    """
+    n_errors, n_warnings = audit.count(Severity.ERROR), audit.count(Severity.WARNING)
+    done = [result for result in audit.results if not result.skipped]
+    skipped = len(audit.results) - len(done)
+    left_out = f"; {skipped} could not be made" if skipped else ""
+    if not n_errors + n_warnings:
+        return f"{_many(len(done), 'check')} made, nothing found that speaks against the model{left_out}."
+    what = [_many(n, word) for n, word in ((n_errors, "error"), (n_warnings, "warning")) if n]
+    return f"{' and '.join(what)} in {_many(len(done), 'check')}{left_out}."
+
+
+def sampling(audit: Audit) -> list[str]:
+    """Sentences about which molecules were audited and explained.
+
+    Parameters
+    ----------
+    audit : Audit
+        The result.
+
+    Returns
+    -------
+    list of str
+    """
+    subject, settings = audit.subject, audit.subject.settings
+    n, n_rejected, n_explained = len(subject.molecules), len(subject.rejections), _explained(audit)
+    told = [f"{n:,} molecules audited" + (f" of {audit.source}" if audit.source else "") + "."]
+    if n + n_rejected >= settings.max_molecules:
+        told.append(
+            f"At most {settings.max_molecules:,} rows are taken: a sample, half of it active if there are so "
+            f"many (seed {settings.seed}), so rates of actives are those of the sample, not of the file."
+        )
+    if n_rejected:
+        first = subject.rejections[0]
+        told.append(
+            f"{n_rejected:,} rows cannot be scored, the first of them row {first.row}: {first.reason}."
+        )
+    if 0 < n_explained < n:
+        told.append(
+            f"{n_explained:,} of them explained: half of them actives, if there are so many, the others at "
+            f"random (seed {settings.seed})."
+        )
+    elif n_explained:
+        told.append("All of them explained.")
+    if not subject.is_labelled:
+        told.append("There are no labels.")
+    return told
+
+
+def _explained(audit: Audit) -> int:
+    """Molecules explained for several checks together; none if no check asked for them."""
+    return len(audit.subject.sample) if "explanations" in vars(audit.subject) else 0
+
+
+def _distance(audit: Audit) -> str:
+    limit = audit.subject.model.schema.max_pair_distance
+    return "max" if limit is None else str(limit)
+
+
+def _many(n: int, word: str) -> str:
+    return f"{n} {word}{'' if n == 1 else 's'}"
+
+
+# An audit as Markdown.
+
+_MARKS = {"error": "🔴", "warning": "🟠", "info": "🔵", "ok": "🟢", "skipped": "⚪", "failed": "🔴"}
+_LONGEST = 12
+
+
+def audit_markdown(audit: Audit) -> str:
+    """Markdown of an audit.
+
+    Parameters
+    ----------
+    audit : Audit
+        The result.
+
+    Returns
+    -------
+    str
+    """
+    lines = [
+        f"# Audit of {audit.subject.model.name}",
+        "",
+        f"**{verdict(audit)}** {' '.join(sampling(audit))}",
+        "",
+    ]
+    lines += ["| check | result | asks |", "|---|---|---|"]
+    for result in audit.results:
+        status = result.status + (f": {result.skipped}" if result.skipped else "")
+        lines.append(
+            f"| {result.check.title} | {_MARKS[result.status]} {_cell(status)} | {result.check.question} |"
+        )
+    for finding in audit.findings:
+        lines += ["", *_finding(finding)]
+    lines += ["", "## Measured"]
+    for result in audit.results:
+        if result.outcome.measured or result.outcome.remark:
+            lines += ["", f"### {result.check.title}", ""]
+            lines += [result.outcome.remark, ""] if result.outcome.remark else []
+            lines += measured_lines(result.outcome.measured)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def measured_lines(measured: Mapping[str, Any]) -> list[str]:
+    """A table where all values are mappings, else a list; values that are tables follow, each by itself.
+
+    Parameters
+    ----------
+    measured : mapping
+        Names to numbers, texts, lists or mappings.
+
+    Returns
+    -------
+    list of str
+        Lines of Markdown.
+    """
+    nested = tables_of(measured)
+    if nested:
+        rest = {name: value for name, value in measured.items() if name not in nested}
+        lines = [f"- {name}: {_cell(shown(value))}" for name, value in rest.items()]
+        for name, value in nested.items():
+            lines += ["", f"**{_cell(name.replace('_', ' '))}**", "", *measured_lines(value)]
+        return lines if rest else lines[1:]
+    values = list(measured.values())
+    if values and all(isinstance(value, Mapping) for value in values):
+        keys = list(dict.fromkeys(key for value in values for key in value))
+        head = ["| | " + " | ".join(keys) + " |", "|---|" + "---:|" * len(keys)]
+        rows = [
+            "| " + " | ".join([_cell(name), *(_cell(shown(v.get(k))) for k in keys)]) + " |"
+            for name, v in measured.items()
+        ]
+        return head + rows
+    return [f"- {name}: {_cell(shown(value))}" for name, value in measured.items()]
+
+
+def tables_of(measured: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Values that are tables themselves: mappings of mappings that all have the same keys.
+
+    Parameters
+    ----------
+    measured : mapping
+        Names to numbers, texts, lists or mappings.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> tables_of({"n": 3, "by task": {"a": {"share": 0.5}, "b": {"share": 0.6}}, "row": {"share": 0.5}})
+    {'by task': {'a': {'share': 0.5}, 'b': {'share': 0.6}}}
+    """
+    return {name: value for name, value in measured.items() if _is_table(value)}
+
+
+def _is_table(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not value:
+        return False
+    rows = list(value.values())
+    return all(isinstance(row, Mapping) and row.keys() == rows[0].keys() for row in rows)
+
+
+def shown(value: Any) -> str:
+    """Short text of a number, text, list or mapping.
+
+    Parameters
+    ----------
+    value : object
+        What to show.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> shown(0.123456), shown([1, 2.0]), shown({"a": None}), shown(12345)
+    ('0.123', '1, 2', 'a n/a', '12,345')
+    """
+    value = plain(value)
+    if value is None:
+        return "n/a"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, Mapping):
+        return _listed(f"{name} {shown(item)}" for name, item in value.items())
+    return _listed(shown(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _listed(parts: Iterable[str]) -> str:
+    every = list(parts)
+    rest = f" and {len(every) - _LONGEST} more" if len(every) > _LONGEST else ""
+    return ", ".join(every[:_LONGEST]) + rest
+
+
+def _finding(finding: Finding) -> list[str]:
+    lines = [
+        f"## {_MARKS[finding.severity.value]} {finding.severity.value}: {finding.check}",
+        "",
+        finding.summary,
+    ]
+    lines += ["", *_evidence(finding.evidence)]
+    return [*lines, "", f"*What to do:* {finding.advice}"] if finding.advice else lines
+
+
+def _evidence(evidence: Evidence) -> list[str]:
+    lines = measured_lines(evidence.numbers)
+    if evidence.features:
+        lines += ["", "Features: " + _listed(f"`{name}`" for name in evidence.features)]
+    if evidence.molecules:
+        lines += ["", "| molecule | SMILES | what to see |", "|---|---|---|"]
+        lines += [f"| {_cell(m.id)} | `{_cell(m.smiles)}` | {_cell(m.note)} |" for m in evidence.molecules]
+    return lines
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+# An audit as one self-contained HTML page.
+
+
+def audit_html(audit: Audit) -> str:
+    """Page of an audit: no script, nothing loaded from elsewhere.
+
+    Parameters
+    ----------
+    audit : Audit
+        The result.
+
+    Returns
+    -------
+    str
+        An HTML document; everything but drawings and plots is escaped.
+    """
+    return _environment().get_template("audit.html.j2").render(**_contents(audit))
+
+
+def audit_fragment(audit: Audit) -> str:
+    """The same as a fragment that brings its own style, fit for a notebook.
+
+    Parameters
+    ----------
+    audit : Audit
+        The result.
+
+    Returns
+    -------
+    str
+        A ``<div>``.
+    """
+    return _environment().get_template("audit_fragment.html.j2").render(**_contents(audit))
+
+
+def _contents(audit: Audit) -> dict[str, Any]:
+    return {
+        "audit": audit,
+        "model": audit.subject.model.info,
+        "verdict": verdict(audit),
+        "sampling": sampling(audit),
+        "version": __version__,
+    }
+
+
+def is_table(measured: Mapping[str, Any]) -> bool:
+    """Whether all values are mappings, so that names are rows and keys are columns.
+
+    Parameters
+    ----------
+    measured : mapping
+        Names to numbers or mappings.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_table({"a": {"x": 1}}), is_table({"a": 1}), is_table({})
+    (True, False, False)
+    """
+    return bool(measured) and all(isinstance(value, Mapping) for value in measured.values())
+
+
+def _columns(measured: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for row in measured.values() for key in row))
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("molig.audit"),
+        autoescape=True,
+        finalize=_finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"shown": shown, "columns": _columns, "tables": tables_of}
+    environment.tests["table"] = is_table
+    return environment
+
+
+def _finalize(value: object) -> object:
+    """Make text from users' files legible on its way out; markup is left alone."""
+    return legible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+# Writing audits to files, by suffix.
+
+_WRITERS: dict[str, Callable[[Audit], str]] = {
+    ".html": audit_html,
+    ".json": audit_json,
+    ".md": audit_markdown,
+}
+
+
+def check_audit_output(path: str | Path) -> Path:
+    """Refuse a file name that no report can be written to, before the work is done.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    UsageError
+        If the name ends in none of .html, .json and .md, or is a directory.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in _WRITERS:
+        raise UsageError(f"an audit is written as {', '.join(_WRITERS)} (got {file.name})")
+    if file.is_dir():
+        raise UsageError(f"{file} is a directory; name a file in it")
+    return file
+
+
+def write_audit(audit: Audit, path: str | Path) -> Path:
+    """Write an audit as HTML, JSON or Markdown, by the suffix of the file.
+
+    Parameters
+    ----------
+    audit : Audit
+        The result.
+    path : str or Path
+        File to write, ending in .html, .json or .md.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    UsageError
+        For another suffix.
+    OutputError
+        If the file cannot be written.
+    """
+    file = check_audit_output(path)
+    write_whole(file, _WRITERS[file.suffix.lower()](audit).encode())
+    return file
+
+
+# The result of an audit on the card of the model.
+
+
+def attach_audit(audit: Audit, directory: str | Path, options: Sequence[str] = ()) -> ScreeningModel:
+    """Write a summary of an audit into ``model.json`` and ``CARD.md`` of the audited model.
+
+    Parameters
+    ----------
+    audit : Audit
+        Of this model, on all its tasks, with all checks.
+    directory : str or Path
+        The model's directory, or the name of a bundled model.
+    options : sequence of str
+        As for `audit_summary`.
+
+    Returns
+    -------
+    ScreeningModel
+        The model as it reads back.
+
+    Raises
+    ------
+    UsageError
+        If another model was audited, or some of its tasks or with some of the checks only.
+    """
+    folder = find_model(directory)
+    model = load_model(folder)
+    audited = audit.subject
+    if audited.model.info.weights_sha256 != model.info.weights_sha256:
+        raise UsageError(f"the audit is not one of the weights in {folder.name}")
+    if audited.tasks != model.tasks:
+        raise UsageError("a card states audits of all tasks; leave --task out")
+    if {result.check.name for result in audit.results} != set(available_checks()):
+        raise UsageError("a card states audits with all checks; leave --only and --skip out")
+    info = model.info.model_copy(update={"audit": audit_summary(audit, options)})
+    saved = save_model(ScreeningModel(info, model.network, "cpu", model.applicability), folder)
+    write_whole(folder / "CARD.md", model_card(saved.info).encode())
+    return saved
+
+
+def audit_summary(audit: Audit, options: Sequence[str] = ()) -> AuditSummary:
+    """What a model card says about an audit.
+
+    Parameters
+    ----------
+    audit : Audit
+        The result.
+    options : sequence of str
+        Options of `molig audit` that say which molecules, labels and pairs were taken, such as ``"-i"`` and
+        ``"mine.csv"``; none where it was what training held out.
+
+    Returns
+    -------
+    AuditSummary
+    """
+    data = audit_data(audit)
+    settings = audit.subject.settings
+    words = ["molig", "audit", "-m", audit.subject.model.name, *options, "-o", "report.html"]
+    for partner in settings.partners:
+        words += ["--compare", partner.name]
+    for name in ("max_molecules", "max_explained", "seed"):
+        value = getattr(settings, name)
+        if value != type(settings).__dataclass_fields__[name].default:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return AuditSummary(
+        source=audit.source,
+        n_molecules=data["molecules"]["audited"],
+        n_explained=data["molecules"]["explained"],
+        seed=settings.seed,
+        checks={result.check.name: result.status for result in audit.results},
+        findings=tuple(
+            AuditedFinding(check=f.check, severity=f.severity.value, summary=f.summary)
+            for f in audit.findings
+            if f.severity is not Severity.INFO
+        ),
+        command=shlex.join(words),
+    )
