@@ -9,9 +9,9 @@ Examples
 ['ok']
 """
 
+from molig.audit.checks.activity_cliffs import read_pairs
 from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
 from molig.audit.inputs import LabelledFile, held_out_file, read_subject, subject_of
-from molig.audit.pairs import read_pairs
 from molig.audit.registry import Check, available_checks, choose_checks, register, unregister
 from molig.audit.report import (
     Audit,

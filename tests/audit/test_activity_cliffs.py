@@ -12,13 +12,25 @@ from support.small_model import nci_smiles
 
 from audit.planted.activity_cliffs import pairs, telling_every_atom
 from molig.audit import ActivityPair, Severity, audit, audit_html, audit_markdown, subject_of
-from molig.audit import cliffs as searched
-from molig.audit.checks.activity_cliffs import _most_per_task
-from molig.audit.cliff_findings import judge_cliffs
-from molig.audit.cliff_groups import CliffGroup, CommonAtoms, by_common_share, cliff_figures, common_atoms
-from molig.audit.cliffs import MOST_GIVEN_UP, Cliff, Overlap, Searches, changed_attribution, overlap
+from molig.audit.checks import activity_cliffs as searched
+from molig.audit.checks.activity_cliffs import (
+    MOST_GIVEN_UP,
+    Cliff,
+    CliffGroup,
+    CommonAtoms,
+    Overlap,
+    Searches,
+    _most_per_task,
+    by_common_share,
+    changed_attribution,
+    cliff_figures,
+    common_atoms,
+    judge_cliffs,
+    overlap,
+    read_pairs,
+    similar_pairs,
+)
 from molig.audit.intervals import Estimate, bootstrap_median, bootstrap_share, wilson
-from molig.audit.pairs import read_pairs, similar_pairs
 from molig.errors import InputError, UsageError
 
 

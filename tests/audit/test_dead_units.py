@@ -10,8 +10,7 @@ from support.small_model import nci_smiles
 
 from audit.planted import dead_units as planted
 from molig.audit import AuditSettings, audit, subject_of
-from molig.audit.checks.dead_units import kinds_of_rows
-from molig.audit.units import Layer, layers
+from molig.audit.checks.dead_units import Layer, kinds_of_rows, layers
 from molig.model import ScreeningModel
 from molig.network import collate
 

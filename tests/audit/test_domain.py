@@ -8,7 +8,7 @@ from support.small_model import nci_smiles
 
 from audit.planted.domain import SETS
 from molig.audit import Severity, audit, subject_of
-from molig.audit.unseen_features import carried_by_unseen
+from molig.audit.checks.domain import carried_by_unseen
 from molig.model import Applicability, ScreeningModel, load_model, save_model
 
 

@@ -10,9 +10,9 @@ from support.random_models import random_model
 
 from audit.planted import identical_attribution as planted
 from molig.audit import Severity, audit, audit_data, subject_of
-from molig.audit.alike_atoms import MOST_ENVIRONMENTS
-from molig.audit.environments import (
+from molig.audit.checks.identical_attribution import (
     LEVELS,
+    MOST_ENVIRONMENTS,
     attribution_colors,
     environments,
     pairs_by_level,

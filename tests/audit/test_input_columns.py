@@ -13,8 +13,8 @@ from support.small_model import nci_smiles
 
 from audit.planted import input_columns as planted
 from molig.audit import AuditSettings, Finding, Severity, audit, subject_of
-from molig.audit.checks.input_columns import BY_DESIGN
-from molig.audit.columns import (
+from molig.audit.checks.input_columns import (
+    BY_DESIGN,
     ColumnTable,
     atom_scores_of,
     column_table,

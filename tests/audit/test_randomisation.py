@@ -11,8 +11,9 @@ from support.small_model import nci_smiles
 
 from audit.planted import randomisation as planted
 from molig.attribution import Explainer
-from molig.audit import Severity, audit, randomised, subject_of
-from molig.audit.randomised import atom_scores, layers_of, likeness, rank_correlations, redrawn
+from molig.audit import Severity, audit, subject_of
+from molig.audit.checks import randomisation as randomised
+from molig.audit.checks.randomisation import atom_scores, layers_of, likeness, rank_correlations, redrawn
 from molig.model import load_model
 from molig.molecules import smiles_records
 from molig.network import WeaveNet

@@ -11,9 +11,17 @@ from support.small_model import label, nci_smiles
 
 from audit.planted.shortcut_fragments import like
 from molig.audit import Severity, audit, subject_of
-from molig.audit.checks.shortcut_fragments import _figure
-from molig.audit.enrichment import adjusted, fisher_p, higher_p, label_odds, score_odds
-from molig.audit.fragments import find_fragments, fragment_atoms, functional_groups
+from molig.audit.checks.shortcut_fragments import (
+    _figure,
+    adjusted,
+    find_fragments,
+    fisher_p,
+    fragment_atoms,
+    functional_groups,
+    higher_p,
+    label_odds,
+    score_odds,
+)
 from molig.audit.intervals import Estimate
 from molig.model import ScreeningModel
 

@@ -9,14 +9,14 @@ from support.small_model import nci_smiles
 
 from audit.planted.size_shortcut import sum_channel
 from molig.audit import Severity, audit, subject_of
-from molig.audit.intervals import rank_correlation
-from molig.audit.size_yardstick import (
+from molig.audit.checks.size_shortcut import (
     predict_classes,
     predict_values,
     resampled,
     share_of_quality,
     size_table,
 )
+from molig.audit.intervals import rank_correlation
 from molig.model import ScreeningModel
 
 NAME = "size-shortcut"

@@ -7,10 +7,9 @@ from rdkit import Chem
 from support.planted import audited, changed
 
 from audit.planted.stability import EVERY_LAYER, cancelling, in_training, last, recode_atoms, with_features
-from molig.audit import AuditSettings, Severity, audit, stability_changes, subject_of
-from molig.audit.intervals import spearman
-from molig.audit.stability_partners import sign_flips
-from molig.audit.stability_variants import (
+from molig.audit import AuditSettings, Severity, audit, subject_of
+from molig.audit.checks import stability as stability_changes
+from molig.audit.checks.stability import (
     FORMS,
     in_double,
     large_molecules,
@@ -19,7 +18,9 @@ from molig.audit.stability_variants import (
     readable,
     renumbered,
     rewritten,
+    sign_flips,
 )
+from molig.audit.intervals import spearman
 
 SMILES = [
     "CC(=O)Nc1ccc(O)cc1",

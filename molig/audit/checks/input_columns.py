@@ -2,24 +2,563 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from molig.audit.column_examples import absorbing, occurrences
-from molig.audit.column_study import FEWEST_MOLECULES, FEWEST_ROWS, ColumnStudy, Place
-from molig.audit.columns import (
-    LEVELS,
-    ColumnTable,
-    column_table,
-    credits_of,
-    dependent,
-    duplicates,
-    first_weights,
-)
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from molig.attribution import Explanation
+from molig.attribution.projection import share_pairs
+from molig.audit.block_places import block_places
 from molig.audit.figures import bars
-from molig.audit.findings import Evidence, Figure, Finding, Outcome, Severity
+from molig.audit.findings import (
+    MOST_EXAMPLES,
+    Evidence,
+    Example,
+    Figure,
+    Finding,
+    Outcome,
+    Severity,
+    marked_example,
+    scored_example,
+)
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject
-from molig.audit.unread_columns import unread_columns
+from molig.audit.subject import AuditSubject, FloatArray
+from molig.features import FeatureSchema, PackedGraphs, pack
+from molig.features.schema import Column
+from molig.model import ScreeningModel
+from molig.network.weave import WeaveModule
+
+# Input columns over molecules: their values, how the network reads them, and their share of attributions.
+
+Flags = npt.NDArray[np.bool_]
+
+LEVELS = ("atom", "pair")
+
+# Least squares leave this share of a column's variance where it follows from others.
+_EXACT = 1e-6
+# Rows used for least squares; enough to tell an exact relation from a chance one.
+_MOST_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class ColumnTable:
+    """The columns of one level over all atoms, or pairs, of molecules.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        What they are.
+    values : array of float32, shape (n_rows, n_columns)
+        One-hot columns of categories, numeric ones as they are.
+    molecule : array of int, shape (n_rows,)
+        Which molecule each row belongs to.
+    """
+
+    columns: Sequence[Column]
+    values: npt.NDArray[np.float32]
+    molecule: npt.NDArray[np.int64]
+
+    @property
+    def active(self) -> FloatArray:
+        """Rows where each column is not zero, shape (n_columns,)."""
+        return np.asarray(np.count_nonzero(self.values, axis=0), dtype=np.float64)
+
+    def molecules_with(self, column: int) -> int:
+        """Molecules in which a column is not zero somewhere.
+
+        Parameters
+        ----------
+        column : int
+            Place of the column.
+        """
+        return int(np.count_nonzero(np.bincount(self.molecule[self.values[:, column] != 0])))
+
+    @property
+    def constant(self) -> Flags:
+        """Columns that hold the same value, not zero, in all rows."""
+        if not len(self.values):
+            return np.zeros(len(self.columns), dtype=bool)
+        return np.asarray((self.values == self.values[0]).all(axis=0) & (self.values[0] != 0))
+
+
+def column_table(graphs: PackedGraphs, schema: FeatureSchema, level: str) -> ColumnTable:
+    """Lay out the features of molecules column by column.
+
+    Parameters
+    ----------
+    graphs : PackedGraphs
+        Molecules featurized by ``schema``.
+    schema : FeatureSchema
+        What the columns are.
+    level : {"atom", "pair"}
+        Whose columns.
+
+    Returns
+    -------
+    ColumnTable
+
+    Examples
+    --------
+    >>> from rdkit import Chem
+    >>> from molig.features import Featurizer, preset
+    >>> schema = preset("simple", max_pair_distance=2)
+    >>> graphs = Featurizer(schema).featurize([Chem.MolFromSmiles("CC=O")])
+    >>> column_table(graphs, schema, "pair").active.tolist()
+    [1.0, 1.0, 0.0, 0.0, 2.0, 1.0]
+    """
+    codes, numbers, counts = (
+        (graphs.atom_codes, graphs.atom_values, graphs.atom_counts)
+        if level == "atom"
+        else (graphs.pair_codes, graphs.pair_values, graphs.pair_counts)
+    )
+    values, columns = np.zeros((len(codes), 0), dtype=np.float32), schema.columns(level)
+    parts = [values]
+    for place in block_places(schema, level):
+        if place.is_categorical:
+            parts.append((codes[:, place.stored] == np.arange(place.block.width)).astype(np.float32))
+        else:
+            parts.append(numbers[:, place.stored])
+    return ColumnTable(columns, np.hstack(parts), np.repeat(np.arange(len(counts)), counts))
+
+
+@dataclass(frozen=True)
+class Credit:
+    """What the columns of one level are credited with in explanations of one task.
+
+    Parameters
+    ----------
+    absolute : array of float, shape (n_columns,)
+        Sum of |attribution| over all rows.
+    uses : array of float, shape (n_columns,)
+        Rows in which the column is not zero.
+    """
+
+    absolute: FloatArray
+    uses: FloatArray
+
+
+def credits_of(explanations: Iterable[Explanation], schema: FeatureSchema) -> dict[str, Credit]:
+    """Add up attributions column by column.
+
+    Parameters
+    ----------
+    explanations : iterable of Explanation
+        Of one task, with attributions feature by feature. Those that are not finite are left out.
+    schema : FeatureSchema
+        What the columns are.
+
+    Returns
+    -------
+    dict of str to Credit
+        By level.
+    """
+    absolute = {level: np.zeros(len(schema.columns(level))) for level in LEVELS}
+    uses = {level: np.zeros(len(schema.columns(level))) for level in LEVELS}
+    for why in explanations:
+        for level in LEVELS:
+            scores = why.atom_attributions if level == "atom" else why.pair_attributions
+            if not np.isfinite(scores).all():
+                continue
+            _add(why, level, np.abs(scores), absolute[level], uses[level])
+    return {level: Credit(absolute[level], uses[level]) for level in LEVELS}
+
+
+def _add(why: Explanation, level: str, scores: FloatArray, absolute: FloatArray, uses: FloatArray) -> None:
+    graph = why.graph
+    codes, numbers = (
+        (graph.atom_codes, graph.atom_values) if level == "atom" else (graph.pair_codes, graph.pair_values)
+    )
+    for place in block_places(why.schema, level):
+        own = scores[:, place.entries]
+        if place.is_categorical:
+            code, width = codes[:, place.stored.start].astype(np.int64), place.block.width
+            known = code >= 0
+            absolute[place.columns] += np.bincount(code[known], own[known, 0], width)
+            uses[place.columns] += np.bincount(code[known], minlength=width)
+        else:
+            absolute[place.columns] += own.sum(axis=0)
+            uses[place.columns] += np.count_nonzero(numbers[:, place.stored], axis=0)
+
+
+def atom_scores_of(why: Explanation, chosen: Mapping[str, Sequence[int]]) -> FloatArray:
+    """Attributions of some columns only, those of pairs shared by their atoms; shape (n_atoms,).
+
+    Parameters
+    ----------
+    why : Explanation
+        With attributions feature by feature.
+    chosen : mapping of str to sequence of int
+        Places of the columns, by level.
+    """
+    rows = {}
+    for level in LEVELS:
+        scores = why.atom_attributions if level == "atom" else why.pair_attributions
+        codes = why.graph.atom_codes if level == "atom" else why.graph.pair_codes
+        rows[level] = np.zeros(len(scores))
+        for place in block_places(why.schema, level):
+            own = scores[:, place.entries]
+            inside = [
+                column - place.columns.start
+                for column in chosen.get(level, ())
+                if place.columns.start <= column < place.columns.stop
+            ]
+            if place.is_categorical:
+                rows[level] += own[:, 0] * np.isin(codes[:, place.stored.start], inside)
+            else:
+                rows[level] += own[:, inside].sum(axis=1)
+    return share_pairs(rows["atom"], rows["pair"], why.graph.pair_atoms)
+
+
+def first_weights(model: ScreeningModel) -> dict[str, FloatArray]:
+    """Largest |weight| by which the first module reads each column, by level; shape (n_columns,).
+
+    Parameters
+    ----------
+    model : ScreeningModel
+        The model.
+    """
+    module = model.network.modules_[0]
+    if not isinstance(module, WeaveModule):
+        raise TypeError(f"expected a WeaveModule (got {type(module).__name__})")
+    atoms, pairs = [module.atom_to_atom.weight], [module.pair_to_atom.weight]
+    if module.update_pairs:
+        atoms += torch.tensor_split(module.atom_to_pair.weight, 2, dim=1)
+        pairs.append(module.pair_to_pair.weight)
+    return {"atom": _largest(atoms), "pair": _largest(pairs)}
+
+
+def _largest(weights: Sequence[Tensor]) -> FloatArray:
+    stacked = torch.cat([weight.detach() for weight in weights]).abs().amax(dim=0)
+    return np.asarray(stacked.double().cpu().numpy())
+
+
+def duplicates(table: ColumnTable, chosen: Sequence[int]) -> list[tuple[int, ...]]:
+    """Groups of columns that are equal in every row.
+
+    Parameters
+    ----------
+    table : ColumnTable
+        The columns.
+    chosen : sequence of int
+        Places of the columns to compare.
+
+    Returns
+    -------
+    list of tuple of int
+        Places of the columns of each group.
+    """
+    groups: dict[bytes, list[int]] = {}
+    for column in chosen:
+        groups.setdefault(np.ascontiguousarray(table.values[:, column]).tobytes(), []).append(column)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def dependent(
+    table: ColumnTable,
+    chosen: Sequence[int],
+    rng: np.random.Generator,
+    by_design: Mapping[str, frozenset[str]],
+) -> list[int]:
+    """Columns that follow exactly from the columns of other blocks and a constant, by least squares.
+
+    Parameters
+    ----------
+    table : ColumnTable
+        The columns.
+    chosen : sequence of int
+        Places of the columns to look at; they may follow from any others.
+    rng : Generator
+        Draws the rows, of very many.
+    by_design : mapping of str to set of str
+        Blocks that a block's columns are not to be explained by.
+
+    Returns
+    -------
+    list of int
+        Places of these columns.
+    """
+    rows = np.arange(len(table.values))
+    if len(rows) > _MOST_ROWS:
+        rows = np.sort(rng.permutation(rows)[:_MOST_ROWS])
+    values = table.values[rows].astype(np.float64)
+    values -= values.mean(axis=0) if len(values) else 0.0
+    products, found = values.T @ values, []
+    varied = np.flatnonzero(products.diagonal() > 0).tolist()
+    for column in chosen:
+        block = table.columns[column].block
+        excluded = by_design.get(block, frozenset()) | {block}
+        others = [other for other in varied if table.columns[other].block not in excluded]
+        if others and len(rows) > 10 * len(others) and _follows(products, column, others):
+            found.append(column)
+    return found
+
+
+def _follows(products: FloatArray, column: int, others: Sequence[int]) -> bool:
+    """Least squares from the products of centred columns."""
+    shared, spread = products[others, column], products[column, column]
+    # Columns of a one-hot block depend on each other: lstsq leaves out what is singular.
+    weights = np.linalg.lstsq(products[np.ix_(others, others)], shared, rcond=1e-10)[0]
+    return bool(spread > 0 and spread - float(weights @ shared) <= _EXACT * spread)
+
+
+# Everything about the input columns of a model that findings are made of.
+
+FEWEST_MOLECULES, FEWEST_ROWS, FEWEST_WITH = 20, 10, 5
+"""Molecules from which on constant and equal columns are no chance, and rows and molecules that a column must
+occur in before anything is said about it."""
+
+Place = tuple[str, int]
+"""Level, and column within it."""
+
+
+@dataclass(frozen=True)
+class ColumnStudy:
+    """Values, weights and attributions of all input columns of a model.
+
+    Parameters
+    ----------
+    subject : AuditSubject
+        Model and molecules.
+    tables : dict of str to ColumnTable
+        Values over all molecules, by level.
+    credits : dict of str to dict of str to Credit
+        Attributions in the explained molecules, by task and level.
+    weights : dict of str to array of float
+        Largest |weight| that reads each column, by level.
+    """
+
+    subject: AuditSubject
+    tables: dict[str, ColumnTable]
+    credits: dict[str, dict[str, Credit]]
+    weights: dict[str, FloatArray]
+
+    def column(self, place: Place) -> Column:
+        """Say what a column is.
+
+        Parameters
+        ----------
+        place : (str, int)
+            Level and column.
+        """
+        return self.tables[place[0]].columns[place[1]]
+
+    def names(self, places: Sequence[Place]) -> list[str]:
+        """Names of columns.
+
+        Parameters
+        ----------
+        places : sequence of (str, int)
+            Level and column of each.
+        """
+        return [str(self.column(place)) for place in places]
+
+    @cached_property
+    def places(self) -> list[Place]:
+        """All columns."""
+        return [(level, i) for level in LEVELS for i in range(len(self.tables[level].columns))]
+
+    @cached_property
+    def shares(self) -> dict[str, dict[str, FloatArray]]:
+        """Share of each column in all |attribution| of a task, by task and level."""
+        found = {}
+        for task, levels in self.credits.items():
+            total = sum(float(credit.absolute.sum()) for credit in levels.values())
+            found[task] = {level: credit.absolute / (total or 1.0) for level, credit in levels.items()}
+        return found
+
+    def share(self, places: Sequence[Place]) -> float:
+        """Share of all |attribution| that columns absorb, mean over the tasks.
+
+        Parameters
+        ----------
+        places : sequence of (str, int)
+            Level and column of each.
+        """
+        return float(np.mean(list(self.share_by_task(places).values())))
+
+    def share_by_task(self, places: Sequence[Place]) -> dict[str, float]:
+        """Share of all |attribution| that columns absorb, by task.
+
+        Parameters
+        ----------
+        places : sequence of (str, int)
+            Level and column of each.
+        """
+        return {task: float(sum(by[level][i] for level, i in places)) for task, by in self.shares.items()}
+
+    def uses(self, place: Place) -> float:
+        """Occurrences of a column in the explained molecules.
+
+        Parameters
+        ----------
+        place : (str, int)
+            Level and column.
+        """
+        level, i = place
+        return float(next(iter(self.credits.values()))[level].uses[i])
+
+    def per_use(self, places: Sequence[Place]) -> float:
+        """Share of |attribution| per occurrence of some columns.
+
+        Parameters
+        ----------
+        places : sequence of (str, int)
+            Level and column of each.
+        """
+        uses = sum(self.uses(place) for place in places)
+        return self.share(places) / uses if uses else 0.0
+
+    @cached_property
+    def occurring(self) -> list[Place]:
+        """Columns that occur often enough to say something about them."""
+        tables = self.tables
+        return [
+            (level, i)
+            for level, i in self.places
+            if tables[level].active[i] >= FEWEST_ROWS and tables[level].molecules_with(i) >= FEWEST_WITH
+        ]
+
+    @cached_property
+    def constant(self) -> list[Place]:
+        """Columns that hold one value, not zero, in all molecules."""
+        many = len(self.subject.molecules) >= FEWEST_MOLECULES
+        return [
+            (level, i)
+            for level, i in self.places
+            if self.tables[level].constant[i] and (many or self.always_on((level, i)))
+        ]
+
+    def always_on(self, place: Place) -> bool:
+        """Whether a column is on whatever the molecule: a distance within reach of every pair seen.
+
+        Parameters
+        ----------
+        place : (str, int)
+            Level and column.
+        """
+        schema, column = self.subject.model.schema, self.column(place)
+        limit = schema.max_pair_distance
+        if column.block == "distance_within":
+            return limit is not None and int(column.name.removeprefix("<=")) >= limit
+        return column.block == "distance" and limit == 1
+
+    def other_slots(self) -> dict[Place, dict[str, float]]:
+        """Share, and excess over ordinary columns of the block, of each slot for other values that occurs."""
+        found = {}
+        for place in self.occurring:
+            level, block = place[0], self.column(place).block
+            if not self.column(place).is_other:
+                continue
+            ordinary = [
+                p for p in self.places if p[0] == level and self.column(p).block == block and p != place
+            ]
+            usual = self.per_use(ordinary)
+            usual_weight = (
+                float(np.median([self.weights[level][i] for _, i in ordinary])) if ordinary else 0.0
+            )
+            found[place] = {
+                "share": self.share([place]),
+                "uses": self.uses(place),
+                "excess": self.per_use([place]) / usual if usual else 0.0,
+                "weight_excess": float(self.weights[level][place[1]]) / usual_weight if usual_weight else 0.0,
+            }
+        return found
+
+
+# Explained molecules that show what a finding about input columns means.
+
+
+def absorbing(study: ColumnStudy, places: Sequence[Place]) -> list[Example]:
+    """Molecules with what the columns alone contribute to each atom."""
+    chosen = {level: [i for where, i in places if where == level] for level in LEVELS}
+    task = max(study.share_by_task(places).items(), key=lambda item: item[1])[0]
+    whys = [by[task] for by in study.subject.explanations if np.isfinite(by[task].atom_scores).all()]
+    shown = sorted(whys, key=lambda why: -abs(why.score - why.baseline_score))[: MOST_EXAMPLES // 2]
+    examples = []
+    for why in shown:
+        scores = atom_scores_of(why, chosen)
+        note = f"{task}: {scores.sum():+.2f} of {why.score - why.baseline_score:+.2f} come from these columns"
+        examples.append(scored_example(why, scores, note))
+    return examples
+
+
+def occurrences(study: ColumnStudy, place: Place) -> list[Example]:
+    """Explained molecules that have a column, with the atoms that have it."""
+    level, i = place
+    found: list[Example] = []
+    for by_task in study.subject.explanations:
+        why: Explanation = next(iter(by_task.values()))
+        has = np.flatnonzero(column_table(pack([why.graph]), why.schema, level).values[:, i])
+        if not len(has):
+            continue
+        atoms = has if level == "atom" else np.unique(why.graph.pair_atoms[has])
+        found.append(marked_example(why, atoms.tolist(), f"{study.column(place)}"))
+        if len(found) == MOST_EXAMPLES // 2:
+            break
+    return found
+
+
+# Input columns that the network does not read, by its weights and by its attributions.
+
+NO_EFFECT = 1e-3
+"""Weights, or attributions per occurrence, below this share of the usual ones are none. In the bundled
+models the weights of all columns lie within a factor of 3."""
+CREDITED = 0.1
+"""Attribution per occurrence, as a share of the usual one, that weights below `NO_EFFECT` cannot bring about:
+a hundred times what is left of them."""
+
+
+@dataclass(frozen=True)
+class UnreadColumns:
+    """Columns that occur, but play no part.
+
+    Parameters
+    ----------
+    by_weights : list of (str, int)
+        The first layer does not read them, and they get no attribution.
+    by_attribution : list of (str, int)
+        The first layer reads them, and they get no attribution.
+    credited : list of (str, int)
+        The first layer does not read them, and yet they get attribution: the two are not of one network.
+    """
+
+    by_weights: list[Place] = field(default_factory=list)
+    by_attribution: list[Place] = field(default_factory=list)
+    credited: list[Place] = field(default_factory=list)
+
+
+def unread_columns(study: ColumnStudy) -> UnreadColumns:
+    """Compare weights and attributions of each column with the usual ones of its level.
+
+    Parameters
+    ----------
+    study : ColumnStudy
+        Weights and attributions.
+
+    Returns
+    -------
+    UnreadColumns
+    """
+    found = UnreadColumns()
+    for level in LEVELS:
+        usual = float(np.median(study.weights[level])) if len(study.weights[level]) else 0.0
+        own = [place for place in study.occurring if place[0] == level]
+        frequent = [place for place in own if study.uses(place) >= FEWEST_ROWS]
+        mean = study.per_use(frequent)
+        for place in own:
+            # A NaN weight is no small one.
+            if study.weights[level][place[1]] <= NO_EFFECT * usual:
+                foreign = mean > 0 and study.per_use([place]) > CREDITED * mean
+                (found.credited if foreign else found.by_weights).append(place)
+            elif place in frequent and mean > 0 and study.per_use([place]) <= NO_EFFECT * mean:
+                found.by_attribution.append(place)
+    return found
+
 
 NAME = "input-columns"
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from rdkit import Chem, RDConfig
+from rdkit.Chem.BRICS import FindBRICSBonds
+from rdkit.Chem.Scaffolds import MurckoScaffold
+from scipy.stats import false_discovery_control, fisher_exact, wilcoxon
 
-from molig.audit.enrichment import adjusted
+from molig.attribution import Explanation
 from molig.audit.figures import draw
 from molig.audit.findings import (
     MOST_EXAMPLES,
@@ -19,17 +30,504 @@ from molig.audit.findings import (
     Severity,
     explained_example,
 )
-from molig.audit.fragment_study import (
-    FALSE_DISCOVERY,
-    FEWEST,
-    BoolArray,
-    FragmentOnTask,
-    TaskLabels,
-    study_fragment,
-)
-from molig.audit.fragments import find_fragments
+from molig.audit.intervals import Z95, Estimate
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray
+
+# Fragments of molecules by name: elements, functional groups, ring systems, scaffolds and BRICS pieces.
+
+Index = npt.NDArray[np.int64]
+
+GROUPS_FILE = Path(RDConfig.RDDataDir) / "FragmentDescriptors.csv"
+"""Functional groups with descriptions and SMARTS, part of RDKit."""
+SMALLEST_PIECE = 2
+"""Heavy atoms of a BRICS piece; smaller ones are elements."""
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A fragment and where it occurs.
+
+    Parameters
+    ----------
+    name : str
+        Its kind and what it is, such as ``"element Cl"`` or ``"ring c1ccncc1"``.
+    atoms : dict of int to array of int
+        Place of each molecule that has it, to the places of its atoms there (of all occurrences).
+    """
+
+    name: str
+    atoms: dict[int, Index]
+
+    def presence(self, n: int) -> npt.NDArray[np.bool_]:
+        """Which of ``n`` molecules have it, shape (n,).
+
+        Parameters
+        ----------
+        n : int
+            Molecules.
+        """
+        found = np.zeros(n, dtype=bool)
+        found[list(self.atoms)] = True
+        return found
+
+
+def find_fragments(mols: Sequence[Chem.Mol], fewest: int) -> list[Fragment]:
+    """Find the fragments that several, but not all molecules have.
+
+    Parameters
+    ----------
+    mols : sequence of Mol
+        Sanitised molecules.
+    fewest : int
+        Molecules that must have a fragment, and that must not.
+
+    Returns
+    -------
+    list of Fragment
+        The most frequent first. Of fragments with the same atoms in the same molecules, only the first kind
+        in the order of the module's title.
+
+    Examples
+    --------
+    >>> mols = [Chem.MolFromSmiles(smiles) for smiles in ("CCCl", "CCCCl", "CCC")]
+    >>> [fragment.name for fragment in find_fragments(mols, 1)]
+    ['alkyl halides', 'element Cl']
+    """
+    found: dict[str, dict[int, set[int]]] = defaultdict(dict)
+    for place, mol in enumerate(mols):
+        for name, atoms in fragment_atoms(mol):
+            found[name].setdefault(place, set()).update(atoms)
+    kept: dict[tuple[tuple[int, tuple[int, ...]], ...], Fragment] = {}
+    for name, places in found.items():
+        if fewest <= len(places) <= len(mols) - fewest:
+            atoms_of = {place: np.array(sorted(atoms), dtype=np.int64) for place, atoms in places.items()}
+            kept.setdefault(
+                tuple((place, tuple(atoms.tolist())) for place, atoms in atoms_of.items()),
+                Fragment(name, atoms_of),
+            )
+    return sorted(kept.values(), key=lambda fragment: (-len(fragment.atoms), fragment.name))
+
+
+def fragment_atoms(mol: Chem.Mol) -> Iterable[tuple[str, Sequence[int]]]:
+    """Names and atoms of the fragments of one molecule; a name may come several times.
+
+    Parameters
+    ----------
+    mol : Mol
+        Sanitised molecule.
+
+    Returns
+    -------
+    iterable of (str, sequence of int)
+    """
+    mol = Chem.Mol(mol)
+    # Standardised molecules may have lost their rings, which patterns ask for.
+    Chem.GetSymmSSSR(mol)
+    for atom in mol.GetAtoms():
+        if atom.GetAtomicNum() not in (1, 6):
+            yield f"element {atom.GetSymbol()}", [atom.GetIdx()]
+    for name, pattern in functional_groups().items():
+        for match in mol.GetSubstructMatches(pattern):
+            yield name, match
+    for system in ring_systems(mol):
+        yield f"ring {_smiles(mol, system)}", system
+    scaffold = MurckoScaffold.GetScaffoldForMol(mol)  # type: ignore[no-untyped-call]
+    if scaffold.GetNumAtoms():
+        atoms = mol.GetSubstructMatch(scaffold)
+        if atoms:
+            yield f"scaffold {_smiles(mol, atoms)}", atoms
+    for piece in brics_pieces(mol):
+        if len(piece) >= SMALLEST_PIECE:
+            yield f"piece {_smiles(mol, piece)}", piece
+
+
+@cache
+def functional_groups() -> dict[str, Chem.Mol]:
+    """Patterns of functional groups by what RDKit calls them, such as ``"aromatic hydroxyl groups"``."""
+    found: dict[str, Chem.Mol] = {}
+    for line in GROUPS_FILE.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip().strip('"') for cell in line.split("\t")]
+        if not line.startswith("#") and len(cells) >= 3:
+            pattern = Chem.MolFromSmarts(cells[2])
+            if pattern is not None:
+                found.setdefault(cells[1].removeprefix("Number of "), pattern)
+    return found
+
+
+def ring_systems(mol: Chem.Mol) -> list[list[int]]:
+    """Atoms of each ring system: rings that share atoms are one.
+
+    Parameters
+    ----------
+    mol : Mol
+        Sanitised molecule.
+
+    Returns
+    -------
+    list of list of int
+
+    Examples
+    --------
+    >>> [len(system) for system in ring_systems(Chem.MolFromSmiles("c1ccc2ccccc2c1CC1CC1"))]
+    [10, 3]
+    """
+    systems: list[set[int]] = []
+    for ring in mol.GetRingInfo().AtomRings():
+        joined = set(ring)
+        for other in [system for system in systems if system & joined]:
+            joined |= other
+            systems.remove(other)
+        systems.append(joined)
+    return sorted(sorted(system) for system in systems)
+
+
+def brics_pieces(mol: Chem.Mol) -> list[list[int]]:
+    """Atoms of the pieces that are left when all BRICS bonds are cut; none if there is no such bond.
+
+    Parameters
+    ----------
+    mol : Mol
+        Sanitised molecule.
+
+    Returns
+    -------
+    list of list of int
+
+    Examples
+    --------
+    >>> brics_pieces(Chem.MolFromSmiles("CC(=O)Nc1ccccc1"))
+    [[0, 1, 2], [3], [4, 5, 6, 7, 8, 9]]
+    """
+    cuts = FindBRICSBonds(mol)  # type: ignore[no-untyped-call]
+    bonds = [mol.GetBondBetweenAtoms(*ends).GetIdx() for ends, _ in cuts]
+    if not bonds:
+        return []
+    cut = Chem.FragmentOnBonds(mol, bonds, addDummies=False)
+    return [sorted(atoms) for atoms in Chem.GetMolFrags(cut)]
+
+
+def _smiles(mol: Chem.Mol, atoms: Sequence[int]) -> str:
+    return str(Chem.MolFragmentToSmiles(mol, list(atoms), isomericSmiles=False))
+
+
+# Whether a fragment goes with activity, or with high scores: odds ratios with intervals, and tests.
+
+
+def label_odds(has: BoolArray, active: BoolArray) -> Estimate:
+    """Odds to be active with a fragment, relative to those without it.
+
+    Half a molecule is added to each of the four counts (Haldane, Anscombe); the interval is Woolf's.
+
+    Parameters
+    ----------
+    has, active : array of bool, shape (n,)
+        Which molecules have the fragment, and which are active.
+
+    Returns
+    -------
+    Estimate
+        Odds ratio.
+
+    Examples
+    --------
+    >>> odds = label_odds(np.array([True] * 10 + [False] * 10), np.array([True, False] * 10))
+    >>> odds.value
+    1.0
+    """
+    counts = np.array([(has & active).sum(), (has & ~active).sum(), (~has & active).sum(), 0.0])
+    counts[3] = len(has) - counts.sum()
+    counts += 0.5
+    log = math.log(counts[0] * counts[3] / (counts[1] * counts[2]))
+    return _odds(log, math.sqrt((1 / counts).sum()))
+
+
+def score_odds(has: BoolArray, scores: FloatArray) -> Estimate:
+    """Odds of the mean score with a fragment, relative to those without it.
+
+    Half an active and half an inactive molecule are added on either side, as in `label_odds`: scores of
+    exactly 0 and 1 give the same estimate as labels.
+
+    Parameters
+    ----------
+    has : array of bool, shape (n,)
+        Which molecules have the fragment.
+    scores : array of float, shape (n,)
+        Probabilities.
+
+    Returns
+    -------
+    Estimate
+        Odds ratio.
+
+    Examples
+    --------
+    >>> score_odds(np.array([True, True, False, False]), np.array([0.2, 0.8, 0.8, 0.2])).value
+    1.0
+    """
+    with_it, without = _logit_of_mean(scores[has]), _logit_of_mean(scores[~has])
+    return _odds(with_it[0] - without[0], math.hypot(with_it[1], without[1]))
+
+
+def _logit_of_mean(scores: FloatArray) -> tuple[float, float]:
+    """Logit of the mean score, and its standard error by the delta method."""
+    padded = np.concatenate([scores, [0.25, 0.75]])
+    n = len(scores)
+    mean = (scores.sum() + 0.5) / (n + 1)
+    return math.log(mean / (1 - mean)), float(padded.std() / math.sqrt(n + 1) / (mean * (1 - mean)))
+
+
+def _odds(log: float, error: float) -> Estimate:
+    return Estimate(math.exp(log), math.exp(log - Z95 * error), math.exp(log + Z95 * error))
+
+
+def fisher_p(has: BoolArray, active: BoolArray) -> float:
+    """Two-sided p of Fisher's exact test of a fragment and activity.
+
+    Parameters
+    ----------
+    has, active : array of bool, shape (n,)
+        Which molecules have the fragment, and which are active.
+    """
+    both, only_has, only_active = (has & active).sum(), (has & ~active).sum(), (~has & active).sum()
+    table = [[both, only_has], [only_active, len(has) - both - only_has - only_active]]
+    return float(fisher_exact(table)[1])
+
+
+def higher_p(values: FloatArray) -> float:
+    """One-sided p of Wilcoxon's signed-rank test that values lie above 0; 1 if all are 0.
+
+    Parameters
+    ----------
+    values : array of float, shape (n,)
+        One number per molecule.
+    """
+    if not np.any(values):
+        return 1.0
+    return float(wilcoxon(values, alternative="greater", method="approx").pvalue)
+
+
+def adjusted(p: Sequence[float]) -> FloatArray:
+    """p-values adjusted for their number, by Benjamini and Hochberg (1995).
+
+    Parameters
+    ----------
+    p : sequence of float
+        The p-values.
+
+    Returns
+    -------
+    array of float, shape (n,)
+        Rejecting those below a rate keeps the expected share of false rejections below it.
+    """
+    return np.asarray(false_discovery_control(np.asarray(p, dtype=np.float64)), dtype=np.float64)
+
+
+# A fragment on a task: attribution of its atoms, and odds of its molecules by labels and by scores.
+
+FEWEST = 10
+"""Molecules with a fragment, of those with labels and of those explained, below which it is left out."""
+FALSE_DISCOVERY = 0.01
+"""Rate of false discoveries, over all fragments and tasks."""
+NO_EFFECT = 3.0
+"""Odds ratio below which a fragment separates neither actives from inactives nor high from low scores."""
+RAISES = 1.5
+"""Lower end of the score's odds ratio from which a fragment raises the score to speak of."""
+MARGIN = 1.3
+"""Lower end of the score's odds ratio, over the upper end of the labels', where the score exaggerates."""
+STANDS_OUT, EVERYWHERE = 0.25, 0.6
+"""A fragment attracts attribution if its atoms have more than the other atoms of the same molecule by this
+much, in units of the molecule's mean |attribution| (median), in this share of the molecules."""
+UNEXPLAINED = 0.25
+"""A fragment is ignored if its atoms get less than this share of the difference between the labels."""
+DOMINATES, DOMINANT_ODDS = 0.5, 10.0
+"""Share of the positive attribution, and odds ratio of the score, from which a shortcut decides the score."""
+
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Attributed:
+    """What the atoms of a fragment get in each explained molecule that has it."""
+
+    places: list[int]  # among the explained molecules
+    excess: FloatArray  # mean of its atoms minus mean of the others, in mean |attribution|
+    sums: FloatArray  # of its atoms
+    share: FloatArray  # of the molecule's positive attribution
+
+
+@dataclass(frozen=True, eq=False)
+class FragmentOnTask:
+    """A fragment and a task."""
+
+    fragment: Fragment
+    task: str
+    n_with: int
+    active: tuple[float, float]  # share of actives with it, without it
+    scored: tuple[float, float]  # mean score with it, without it
+    label: Estimate
+    score: Estimate
+    called: Estimate  # of being among as many best scores as there are actives
+    attributed: Attributed
+    label_p: float
+    excess_p: float
+    presence: BoolArray
+    scale: float  # of attributions: 1 for probabilities, the quartile range of a regression's values
+
+    @property
+    def excess(self) -> float:
+        """Attribution of its atoms above that of the others (median)."""
+        return float(np.median(self.attributed.excess))
+
+    @property
+    def positive(self) -> float:
+        """Share of the molecules in which its atoms have more than the others."""
+        return float(np.mean(self.attributed.excess > 0))
+
+    @property
+    def share(self) -> float:
+        """Share of the molecule's positive attribution (median)."""
+        return float(np.median(self.attributed.share))
+
+    @property
+    def explained(self) -> float:
+        """Attribution of its atoms (median), in units of the difference that it makes by the labels."""
+        difference = max(self.active[0] - self.active[1], 1e-9) * self.scale
+        return float(np.median(self.attributed.sums)) / difference
+
+    def is_shortcut(self, q: float) -> bool:
+        """Whether it attracts attribution and raises scores without reason, at this false discovery rate."""
+        attracts = q < FALSE_DISCOVERY and self.excess >= STANDS_OUT and self.positive >= EVERYWHERE
+        raises = self.score.low > max(RAISES, MARGIN * self.label.high)
+        return attracts and raises and self.label.high < NO_EFFECT
+
+    def is_overlooked(self, q: float) -> bool:
+        """Whether it separates the labels and the model ignores it, at this false discovery rate."""
+        separates = q < FALSE_DISCOVERY and self.label.low >= NO_EFFECT
+        by_score = max(self.score.high, self.called.high)
+        # Less than half of the logarithm: a score that hardly notices what decides the labels.
+        ignored = by_score < max(NO_EFFECT, self.label.low**0.5)
+        return separates and ignored and self.explained < UNEXPLAINED
+
+    @property
+    def decides(self) -> bool:
+        """Whether it decides the score."""
+        return self.share >= DOMINATES and self.score.low >= DOMINANT_ODDS
+
+    def numbers(self) -> dict[str, Any]:
+        """What to report."""
+        return {
+            "fragment": self.fragment.name,
+            "task": self.task,
+            "molecules_with": self.n_with,
+            "explained_with": len(self.attributed.places),
+            "active_with": self.active[0],
+            "active_without": self.active[1],
+            "label_odds_ratio": self.label.to_dict(),
+            "score_with": self.scored[0],
+            "score_without": self.scored[1],
+            "score_odds_ratio": self.score.to_dict(),
+            "top_scores_odds_ratio": self.called.to_dict(),
+            "attribution_excess": self.excess,
+            "share_of_molecules_with_excess": self.positive,
+            "median_attribution": float(np.median(self.attributed.sums)),
+            "share_of_positive_attribution": self.share,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class TaskLabels:
+    """Labels and scores of one task, the same for all fragments."""
+
+    task: str
+    known: BoolArray  # of all molecules, those with a label; the other arrays are of these only
+    active: BoolArray
+    scores: FloatArray
+    best: BoolArray  # as many best scores as there are actives
+    scale: float
+
+    @classmethod
+    def of(cls, subject: AuditSubject, task: str) -> TaskLabels | None:
+        """Labels of a task; None where they are all of one class."""
+        labels = subject.require_labels()[:, subject.column(task)]
+        known = np.isfinite(labels)
+        if not known.any():
+            return None
+        active, scores = _classes(subject, labels[known], subject.scores[known, subject.column(task)])
+        if active.all() or not active.any():
+            return None
+        return cls(task, known, active, scores, _best(scores, int(active.sum())), _scale(subject, task))
+
+
+def study_fragment(
+    subject: AuditSubject, labels: TaskLabels, fragment: Fragment, where: dict[int, int]
+) -> FragmentOnTask | None:
+    """Measure a fragment on a task; None where it is too rare."""
+    presence = fragment.presence(len(labels.known))
+    has, active, scores = presence[labels.known], labels.active, labels.scores
+    if min(has.sum(), (~has).sum()) < FEWEST:
+        return None
+    attributed = _attributed(subject.explanations, labels.task, fragment, where)
+    if len(attributed.places) < FEWEST:
+        return None
+    return FragmentOnTask(
+        fragment,
+        labels.task,
+        int(has.sum()),
+        (float(active[has].mean()), float(active[~has].mean())),
+        (float(scores[has].mean()), float(scores[~has].mean())),
+        label_odds(has, active),
+        score_odds(has, scores),
+        label_odds(has, labels.best),
+        attributed,
+        fisher_p(has, active),
+        higher_p(attributed.excess),
+        presence,
+        labels.scale,
+    )
+
+
+def _scale(subject: AuditSubject, task: str) -> float:
+    if not subject.is_regression:
+        return 1.0
+    low, high = np.quantile(subject.scores[:, subject.column(task)], [0.25, 0.75])
+    return max(float(high - low), 1e-9)
+
+
+def _classes(subject: AuditSubject, labels: FloatArray, scores: FloatArray) -> tuple[BoolArray, FloatArray]:
+    """Actives and probabilities; of a regression, whether values and predictions are above their medians."""
+    if subject.is_regression:
+        return labels > np.median(labels), (scores > np.median(scores)).astype(np.float64)
+    return labels == 1, scores
+
+
+def _best(scores: FloatArray, n: int) -> BoolArray:
+    """Which molecules have the ``n`` best scores; of equal ones the first."""
+    found = np.zeros(len(scores), dtype=bool)
+    found[np.argsort(-scores, kind="stable")[:n]] = True
+    return found
+
+
+def _attributed(
+    explanations: Sequence[dict[str, Explanation]], task: str, fragment: Fragment, where: dict[int, int]
+) -> Attributed:
+    rows = []
+    for molecule, atoms in fragment.atoms.items():
+        place = where.get(molecule)
+        if place is None:
+            continue
+        scores = explanations[place][task].atom_scores
+        mean = float(np.abs(scores).mean())
+        if len(atoms) == len(scores) or mean == 0:
+            continue
+        inside, outside = scores[atoms], np.delete(scores, atoms)
+        positive = float(np.maximum(scores, 0).sum())
+        share = float(inside.sum()) / positive if positive else 0.0
+        rows.append((place, (inside.mean() - outside.mean()) / mean, float(inside.sum()), share))
+    table = np.array([row[1:] for row in rows], dtype=np.float64).reshape(len(rows), 3)
+    return Attributed([row[0] for row in rows], table[:, 0], table[:, 1], table[:, 2])
+
 
 NAME = "shortcut-fragments"
 
