@@ -26,7 +26,7 @@ ROOMS = [
             "attribution",
             "screening",
             "validation",
-            "evaluation",
+            "benchmark",
             "report",
             "audit",
         )

@@ -25,7 +25,7 @@ from molig.cli.options import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molig.evaluation import AblationPlan
+    from molig.benchmark import AblationPlan
     from molig.model import ScreeningModel
     from molig.molecules import Record
 
@@ -65,7 +65,7 @@ def ablation(
     Methods: as in `molig benchmark attribution`; by default integrated_gradients, gradient_x_input and
     occlusion. Random orders of the atoms are always compared with.
     """
-    from molig.evaluation import ABLATION_METHODS, AblationPlan, Resampling, resolve_methods
+    from molig.benchmark import ABLATION_METHODS, AblationPlan, Resampling, resolve_methods
     from molig.model import load_model
     from molig.molecules import read_records
 
@@ -103,7 +103,7 @@ class _Ablation:
     ) -> None:
         """Take the best molecules of a library, and remove their atoms; choices: task, target, baseline."""
         from molig.attribution import Target
-        from molig.evaluation import AttributionOptions, model_drop_curves, one_task, top_molecules
+        from molig.benchmark import AttributionOptions, model_drop_curves, one_task, top_molecules
 
         task = one_task(model, choices[0])
         target = Target.of(choices[1], model.objective)
@@ -145,7 +145,7 @@ def _print_drops(frame: pd.DataFrame, title: str) -> None:
 
 
 def _write_drops(frame: pd.DataFrame, output: Path, title: str, score: str) -> None:
-    from molig.evaluation import draw_drop_curves
+    from molig.benchmark import draw_drop_curves
     from molig.screening import write_whole
 
     if output.suffix.lower() == ".csv":

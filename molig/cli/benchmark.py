@@ -13,7 +13,7 @@ from molig.cli.evaluate import evaluate
 from molig.cli.options import DeviceOption, MethodsOption, QuietOption, ThreadsOption
 
 if TYPE_CHECKING:
-    from molig.evaluation import BenchmarkPlan, BenchmarkRecipe, BenchmarkResult, GroundTruth
+    from molig.benchmark import BenchmarkPlan, BenchmarkRecipe, BenchmarkResult, GroundTruth
 
 app = typer.Typer(
     help="Judge explanations, against ground truth or by removing atoms, and rankings.",
@@ -49,7 +49,7 @@ def attribution(
     averaged_baselines; by default all. Models lie in OUTPUT/NAME/model and are trained once; OUTPUT gets
     attribution.json and attribution.md.
     """
-    from molig.evaluation import BenchmarkPlan, benchmark_json, benchmark_markdown
+    from molig.benchmark import BenchmarkPlan, benchmark_json, benchmark_markdown
     from molig.screening import write_whole
 
     reporter = Reporter(quiet)
@@ -84,13 +84,13 @@ def _requests(
     names: list[str] | None, data: Path | None, recipe: Path | None
 ) -> list[tuple[GroundTruth, BenchmarkRecipe]]:
     """Sets and their recipes; whatever is wrong with any of them is said before the first is trained on."""
-    from molig.errors import UnknownNameError
-    from molig.evaluation import (
+    from molig.benchmark import (
         default_benchmark_recipe,
         ground_truth_sets,
         read_benchmark_recipe,
         read_ground_truth,
     )
+    from molig.errors import UnknownNameError
 
     known = ground_truth_sets()
     wanted = []
@@ -118,7 +118,7 @@ def _one_set(
     reporter: Reporter,
 ) -> BenchmarkResult:
     """Train and judge, with progress."""
-    from molig.evaluation import benchmark_models, benchmark_molecules, judge_models, n_explanations
+    from molig.benchmark import benchmark_models, benchmark_molecules, judge_models, n_explanations
     from molig.screening import write_whole
     from molig.training import Progress
 

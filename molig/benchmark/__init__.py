@@ -10,30 +10,21 @@ Examples
 0.5
 """
 
-from molig.evaluation.ablation import AblationPlan, drop_curves
-from molig.evaluation.benchmark import (
-    BenchmarkPlan,
-    BenchmarkResult,
-    judge_models,
-    judged_molecules,
-    n_explanations,
+from molig.benchmark.ablation import (
+    ABLATION_METHODS,
+    AblationPlan,
+    draw_drop_curves,
+    drop_curves,
+    model_drop_curves,
+    one_task,
+    top_molecules,
 )
-from molig.evaluation.benchmark_files import benchmark_json, benchmark_markdown, benchmark_molecules
-from molig.evaluation.benchmark_model import benchmark_models
-from molig.evaluation.benchmark_recipe import (
-    AttributionOptions,
-    BenchmarkRecipe,
-    Projection,
-    default_benchmark_recipe,
-    read_benchmark_recipe,
-)
-from molig.evaluation.bootstrap import Estimate, Resampling, evaluate, molecule_terms, ratio_estimate
-from molig.evaluation.compare import ModelQuality, compare, model_quality, to_markdown
-from molig.evaluation.datasets import GroundTruth, read_ground_truth
-from molig.evaluation.drop_chart import draw_drop_curves
-from molig.evaluation.explained_set import ExplainedSet, explain_set
-from molig.evaluation.methods import BENCHMARK_METHODS, resolve_methods
-from molig.evaluation.metrics import (
+from molig.benchmark.compare import ModelQuality, compare, model_quality, to_markdown
+from molig.benchmark.estimates import Estimate, Resampling, evaluate, molecule_terms, ratio_estimate
+from molig.benchmark.explained import BENCHMARK_METHODS, ExplainedSet, explain_set, resolve_methods
+from molig.benchmark.files import benchmark_json, benchmark_markdown, benchmark_molecules
+from molig.benchmark.ground_truth import GroundTruth, GroundTruthSet, ground_truth_sets, read_ground_truth
+from molig.benchmark.metrics import (
     Metric,
     attribution_auroc,
     evaluation_metric,
@@ -42,14 +33,21 @@ from molig.evaluation.metrics import (
     merge_ties,
     top_n,
 )
-from molig.evaluation.model_ablation import ABLATION_METHODS, model_drop_curves, one_task, top_molecules
-from molig.evaluation.published import (
+from molig.benchmark.models import benchmark_models
+from molig.benchmark.published import (
     PublishedFigures,
     published_figures,
     read_published_results,
     summarize_published,
 )
-from molig.evaluation.sets import GroundTruthSet, ground_truth_sets
+from molig.benchmark.recipe import (
+    AttributionOptions,
+    BenchmarkRecipe,
+    Projection,
+    default_benchmark_recipe,
+    read_benchmark_recipe,
+)
+from molig.benchmark.run import BenchmarkPlan, BenchmarkResult, judge_models, judged_molecules, n_explanations
 
 __all__ = [
     "ABLATION_METHODS",

@@ -8,8 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from molig.errors import UnknownNameError, UsageError
-from molig.evaluation import (
+from molig.benchmark import (
     attribution_auroc,
     evaluation_metric,
     evaluation_metrics,
@@ -17,6 +16,7 @@ from molig.evaluation import (
     merge_ties,
     top_n,
 )
+from molig.errors import UnknownNameError, UsageError
 
 # Few different values, so that ties are common.
 SCORES = st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.25, 2.0]), min_size=1, max_size=7)

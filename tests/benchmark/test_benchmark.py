@@ -10,8 +10,7 @@ import pytest
 from support.ground_truth import write_fragments, write_nitrogens, write_recipe
 
 from molig.attribution import explain
-from molig.errors import InputError, UnknownNameError, UsageError
-from molig.evaluation import (
+from molig.benchmark import (
     BENCHMARK_METHODS,
     BenchmarkPlan,
     Projection,
@@ -27,7 +26,8 @@ from molig.evaluation import (
     read_ground_truth,
     resolve_methods,
 )
-from molig.evaluation.atom_order import projected_scores
+from molig.benchmark.explained import projected_scores
+from molig.errors import InputError, UnknownNameError, UsageError
 from molig.training import Progress
 
 ATTACHMENT = "FC(=O)C*"  # no model takes an attachment point

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from molig.benchmark.estimates import Resampling, evaluate
+from molig.benchmark.ground_truth import GroundTruth
+from molig.benchmark.metrics import evaluation_metrics
+from molig.benchmark.published import published_figures
 from molig.errors import UsageError
-from molig.evaluation.bootstrap import Resampling, evaluate
-from molig.evaluation.datasets import GroundTruth
-from molig.evaluation.metrics import evaluation_metrics
-from molig.evaluation.published import published_figures
 from molig.model import Objective
 from molig.training.metrics import regression_metrics, task_metrics
 
@@ -119,7 +119,7 @@ def compare(
 
     Examples
     --------
-    >>> from molig.evaluation import ground_truth_sets
+    >>> from molig.benchmark import ground_truth_sets
     >>> one = GroundTruth(ground_truth_sets()["N"], ("a",), ("CN",), np.ones(1), np.array(["test"]),
     ...                   (np.array([[0.0, 1.0]]),))
     >>> compare(one, {"IG": [np.array([0.1, 0.9])]}, ModelQuality("r2", 0.98))["value"].tolist()

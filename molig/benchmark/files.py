@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from molig.evaluation.benchmark import BenchmarkPlan, BenchmarkResult
-from molig.evaluation.bootstrap import molecule_terms
-from molig.evaluation.compare import to_markdown
+from molig.benchmark.compare import to_markdown
+from molig.benchmark.estimates import molecule_terms
+from molig.benchmark.run import BenchmarkPlan, BenchmarkResult
 from molig.version import __version__
 
 

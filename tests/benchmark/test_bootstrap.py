@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from molig.benchmark import Resampling, evaluate, molecule_terms, ratio_estimate
+from molig.benchmark import estimates as bootstrap
 from molig.errors import UsageError
-from molig.evaluation import Resampling, bootstrap, evaluate, molecule_terms, ratio_estimate
 
 
 def test_a_mean_over_molecules_leaves_out_the_undefined():

@@ -4,13 +4,8 @@ from dataclasses import asdict
 
 import pytest
 
+from molig.benchmark import ground_truth_sets, published_figures, read_published_results, summarize_published
 from molig.errors import InputError
-from molig.evaluation import (
-    ground_truth_sets,
-    published_figures,
-    read_published_results,
-    summarize_published,
-)
 
 TASKS = ["benzene", "logic7", "logic10", "crippen"]
 

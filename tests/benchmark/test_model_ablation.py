@@ -7,8 +7,7 @@ import pytest
 from support.small_model import nci_smiles
 
 from molig.attribution import Explainer
-from molig.errors import InputError, UnknownNameError, UsageError
-from molig.evaluation import (
+from molig.benchmark import (
     AblationPlan,
     AttributionOptions,
     draw_drop_curves,
@@ -16,6 +15,7 @@ from molig.evaluation import (
     one_task,
     top_molecules,
 )
+from molig.errors import InputError, UnknownNameError, UsageError
 from molig.molecules import Record, smiles_records
 
 TASK = "nitrogen"

@@ -7,8 +7,8 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
 
+from molig.benchmark import ground_truth_sets, read_ground_truth
 from molig.errors import InputError, UnknownNameError, UsageError
-from molig.evaluation import ground_truth_sets, read_ground_truth
 from molig.model import Objective
 
 LOGIC7 = {

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from molig.benchmark.metrics import evaluation_metric
 from molig.errors import UsageError
-from molig.evaluation.metrics import evaluation_metric
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from molig.benchmark import AblationPlan, Resampling, drop_curves
 from molig.errors import UsageError
-from molig.evaluation import AblationPlan, Resampling, drop_curves
 
 WEIGHTS = [np.array([4.0, 1.0, 2.0, 0.0]), np.array([1.0, 3.0])]
 

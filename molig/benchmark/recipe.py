@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from molig.attribution import Target
 from molig.attribution.baselines import resolve_baselines
+from molig.benchmark.ground_truth import GroundTruthSet, ground_truth_sets
 from molig.errors import UnknownNameError, UsageError
-from molig.evaluation.sets import GroundTruthSet, ground_truth_sets
 from molig.molecules import Hydrogens
 from molig.training import Recipe, parse_recipe
 from molig.training.sections import SplitKind
@@ -197,7 +197,7 @@ def default_benchmark_recipe(name: str) -> BenchmarkRecipe:
     """
     if name not in ground_truth_sets():
         raise UnknownNameError("ground-truth set", name, ground_truth_sets())
-    return read_benchmark_recipe(Path(str(resources.files("molig.evaluation") / "recipes" / f"{name}.toml")))
+    return read_benchmark_recipe(Path(str(resources.files("molig.benchmark") / "recipes" / f"{name}.toml")))
 
 
 def _parsed(data: dict[str, Any], source: str) -> BenchmarkRecipe:

@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from molig.benchmark.compare import ModelQuality, compare, model_quality
+from molig.benchmark.estimates import Resampling
+from molig.benchmark.explained import Advance, ExplainedSet, counts_in_metrics, explain_set, resolve_methods
+from molig.benchmark.ground_truth import GroundTruth
+from molig.benchmark.models import JUDGED_PARTS, model_directory, part_rows
+from molig.benchmark.recipe import BenchmarkRecipe
 from molig.errors import InputError, UnknownNameError, UsageError
-from molig.evaluation.benchmark_model import JUDGED_PARTS, model_directory, part_rows
-from molig.evaluation.benchmark_recipe import BenchmarkRecipe
-from molig.evaluation.bootstrap import Resampling
-from molig.evaluation.compare import ModelQuality, compare, model_quality
-from molig.evaluation.datasets import GroundTruth
-from molig.evaluation.explained_set import Advance, ExplainedSet, counts_in_metrics, explain_set
-from molig.evaluation.methods import resolve_methods
 from molig.model import ScreeningModel
 
 FloatArray = npt.NDArray[np.float64]

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from molig.errors import UsageError
-from molig.evaluation import (
+from molig.benchmark import (
     GroundTruth,
     ModelQuality,
     compare,
@@ -14,7 +13,8 @@ from molig.evaluation import (
     published_figures,
     to_markdown,
 )
-from molig.evaluation.compare import COLUMNS, number
+from molig.benchmark.compare import COLUMNS, number
+from molig.errors import UsageError
 from molig.model import Objective
 
 

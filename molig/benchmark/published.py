@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from molig.benchmark.ground_truth import GRAPH_ATTRIBUTION, find_data_file, read_table
 from molig.errors import InputError
-from molig.evaluation.datasets import find_data_file, read_table
-from molig.evaluation.sets import GRAPH_ATTRIBUTION
 
 PUBLISHED_FILE = "attr_published_results.parquet"
 _COLUMNS = ["figure", "task", "model", "method", "metric", "n_runs", "mean", "median", "min", "max"]

@@ -3,14 +3,14 @@
 import pytest
 from support.ground_truth import write_recipe
 
-from molig.errors import UnknownNameError, UsageError
-from molig.evaluation import (
+from molig.benchmark import (
     AttributionOptions,
     Projection,
     default_benchmark_recipe,
     ground_truth_sets,
     read_benchmark_recipe,
 )
+from molig.errors import UnknownNameError, UsageError
 from molig.training import Recipe
 
 

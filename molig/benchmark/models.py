@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from molig.benchmark.ground_truth import GroundTruth
+from molig.benchmark.recipe import BenchmarkRecipe
 from molig.errors import InputError, UnknownNameError, UsageError
-from molig.evaluation.benchmark_recipe import BenchmarkRecipe
-from molig.evaluation.datasets import GroundTruth
 from molig.model import Objective, ScreeningModel, load_model
 from molig.screening import write_whole
 from molig.training import Progress, Recipe, TrainingRequest, read_recipe, train_model

@@ -1,0 +1,490 @@
+"""The ablation test: the drop of the score when the atoms said to matter are removed."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from markupsafe import escape
+
+from molig.attribution import ExplainableModel, Target
+from molig.attribution.baselines import resolve_baselines
+from molig.benchmark.estimates import Resampling, ratio_estimate
+from molig.benchmark.explained import explainer_of, projected_scores, resolve_methods
+from molig.benchmark.recipe import AttributionOptions
+from molig.errors import InputError, UnknownNameError, UsageError
+from molig.features import MolGraph
+from molig.model import ScreeningModel
+from molig.molecules import Molecule, Record, batched
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+ScoreWithout = Callable[[int, list[IntArray]], npt.ArrayLike]
+
+RANDOM = "random"
+COLUMNS = ["ranking", "removed", "drop", "low", "high", "n_molecules"]
+
+
+@dataclass(frozen=True)
+class AblationPlan:
+    """How many atoms to remove, and what to compare with.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Numbers of atoms to remove. Molecules with fewer atoms do not count at that number.
+    fractions : sequence of float, optional
+        Remove these shares of the atoms instead, rounded up to whole atoms.
+    random_repeats : int
+        Random orders per molecule, averaged; 0 leaves the random ranking out.
+    resampling : Resampling
+        How intervals are made. Its seed also seeds the random orders and the order of tied atoms.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing to remove, or a number makes no sense.
+
+    Examples
+    --------
+    >>> AblationPlan(counts=(1, 2)).random_repeats
+    10
+    """
+
+    counts: Sequence[int] = tuple(range(1, 11))
+    fractions: Sequence[float] | None = None
+    random_repeats: int = 10
+    resampling: Resampling = field(default_factory=Resampling)
+
+    def __post_init__(self) -> None:
+        steps = self.steps
+        if not len(steps):
+            raise UsageError("an ablation needs at least one number of atoms to remove")
+        if self.fractions is not None and not all(0 < share <= 1 for share in self.fractions):
+            raise UsageError(
+                f"shares of removed atoms must lie above 0 and up to 1 (got {list(self.fractions)})"
+            )
+        if self.fractions is None and not all(count >= 1 for count in self.counts):
+            raise UsageError(f"numbers of removed atoms must be at least 1 (got {list(self.counts)})")
+        if self.random_repeats < 0:
+            raise UsageError(f"random orders per molecule cannot be negative (got {self.random_repeats})")
+
+    @property
+    def steps(self) -> Sequence[float]:
+        """What the column "removed" of the result holds."""
+        return self.counts if self.fractions is None else self.fractions
+
+    def removed(self, n_atoms: int) -> list[int | None]:
+        """Atoms to remove from a molecule at each step; None where it has too few."""
+        if self.fractions is None:
+            return [count if count <= n_atoms else None for count in self.counts]
+        # Away from the noise of float: 0.1 of 20 atoms are 2, not 3.
+        return [int(np.ceil(round(share * n_atoms, 9))) for share in self.fractions]
+
+
+def drop_curves(
+    score_without: ScoreWithout,
+    rankings: Mapping[str, Sequence[FloatArray]],
+    plan: AblationPlan | None = None,
+) -> pd.DataFrame:
+    """Drop of the score when the best-ranked atoms are removed, per ranking.
+
+    Parameters
+    ----------
+    score_without : callable
+        ``(molecule, atom_sets) -> scores``: the molecule's number (counted from 0) and a list of integer
+        arrays; returns the score without the atoms of each array, shape (len(atom_sets),). The first array is
+        empty: the whole molecule. Equal sets are asked for once.
+    rankings : mapping of str to sequence of array of float, shape (n_atoms,)
+        Per method the atom scores of every molecule. The highest go first, tied ones in random order.
+    plan : AblationPlan, optional
+        How many atoms to remove, random orders, and intervals.
+
+    Returns
+    -------
+    DataFrame
+        One row per ranking (the given ones, then "random") and step: mean drop over molecules, its interval
+        and the number of molecules. Columns ranking, removed, drop, low, high, n_molecules.
+
+    Raises
+    ------
+    UsageError
+        If the rankings do not cover the same molecules and atoms, hold values that are not finite, or
+        `score_without` returns another number of scores or such that are not finite.
+
+    Examples
+    --------
+    >>> weights = np.array([3.0, 1.0, 0.0])
+    >>> def score_without(molecule, atom_sets):
+    ...     return [weights.sum() - weights[atoms].sum() for atoms in atom_sets]
+    >>> drop_curves(score_without, {"right": [weights]}, AblationPlan(counts=(1, 2)))["drop"].tolist()[:2]
+    [3.0, 4.0]
+    """
+    plan = plan or AblationPlan()
+    sizes = _sizes(rankings)
+    names = [*rankings, *([RANDOM] if plan.random_repeats else [])]
+    drops = np.full((len(names), len(plan.steps), len(sizes)), np.nan)
+    for molecule, n_atoms in enumerate(sizes):
+        rng = np.random.default_rng([plan.resampling.seed, molecule])
+        orders = [[_order(scores[molecule], rng)] for scores in rankings.values()]
+        if plan.random_repeats:
+            orders.append([rng.permutation(n_atoms) for _ in range(plan.random_repeats)])
+        drops[:, :, molecule] = _drops(score_without, molecule, orders, plan.removed(n_atoms))
+    rows = []
+    for name, curve in zip(names, drops, strict=True):
+        for step, values in zip(plan.steps, curve, strict=True):
+            known = ~np.isnan(values)
+            found = ratio_estimate(np.where(known, values, 0.0), known.astype(float), plan.resampling)
+            rows.append((name, step, found.value, found.low, found.high, found.n_molecules))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _order(scores: FloatArray, rng: np.random.Generator) -> IntArray:
+    """Atoms from the highest score down, tied ones in random order."""
+    return np.lexsort((rng.random(len(scores)), -np.asarray(scores, dtype=float)))
+
+
+def _drops(
+    score_without: ScoreWithout, molecule: int, orders: list[list[IntArray]], removed: list[int | None]
+) -> FloatArray:
+    """Mean drop over the orders of each ranking at each step; NaN where the molecule is too small."""
+    place: dict[tuple[int, ...], int] = {(): 0}
+
+    def place_of(order: IntArray, count: int) -> int:
+        return place.setdefault(tuple(sorted(order[:count].tolist())), len(place))
+
+    wanted = [
+        [None if count is None else [place_of(order, count) for order in repeats] for count in removed]
+        for repeats in orders
+    ]
+    atom_sets = [np.array(atoms, dtype=np.int64) for atoms in place]
+    scores = np.asarray(score_without(molecule, atom_sets), dtype=float)
+    if scores.shape != (len(atom_sets),) or not np.isfinite(scores).all():
+        raise UsageError(
+            f"molecule {molecule} (counted from 0): expected {len(atom_sets)} finite scores "
+            f"(got shape {scores.shape}, {int((~np.isfinite(scores)).sum())} of them not finite)"
+        )
+    return np.array(
+        [
+            [np.nan if places is None else scores[0] - scores[places].mean() for places in steps]
+            for steps in wanted
+        ]
+    )
+
+
+def _sizes(rankings: Mapping[str, Sequence[FloatArray]]) -> list[int]:
+    """Atoms of each molecule, once all rankings agree on them."""
+    if not rankings:
+        raise UsageError("an ablation needs at least one ranking of the atoms")
+    if RANDOM in rankings:
+        raise UsageError(f"the name {RANDOM!r} is taken by the random ranking; call yours otherwise")
+    first, *others = rankings
+    sizes = [len(scores) for scores in rankings[first]]
+    for name in others:
+        found = [len(scores) for scores in rankings[name]]
+        if found != sizes:
+            where = next(
+                (i for i, pair in enumerate(zip(sizes, found, strict=False)) if pair[0] != pair[1]), None
+            )
+            place = (
+                f"{len(found)} molecules" if where is None else f"{found[where]} atoms in molecule {where}"
+            )
+            wanted = f"{len(sizes)}" if where is None else f"{sizes[where]}"
+            raise UsageError(f"ranking {name!r} has {place}, ranking {first!r} has {wanted}")
+    for name, ranking in rankings.items():
+        for molecule, scores in enumerate(ranking):
+            if not np.isfinite(scores).all():
+                raise UsageError(f"ranking {name!r} has a score that is not finite in molecule {molecule}")
+    return sizes
+
+
+# The ablation test of a model: its score when the best-ranked atoms of a molecule go to the baseline.
+
+Advance = Callable[[int], None]
+
+ABLATION_METHODS = ("integrated_gradients", "gradient_x_input", "occlusion")
+_BATCH = 256
+
+
+def one_task(model: ScreeningModel, task: str | None) -> str:
+    """The task that is meant.
+
+    Parameters
+    ----------
+    model : ScreeningModel
+        The model.
+    task : str, optional
+        Its name; may be left out where the model has one task only.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    UsageError
+        If the model has no such task, or several and none is named.
+    """
+    if task is None:
+        if len(model.tasks) > 1:
+            raise UsageError(f"name one of the tasks of {model.name}: {', '.join(model.tasks)}")
+        return model.tasks[0]
+    if task not in model.tasks:
+        raise UnknownNameError("task", task, model.tasks)
+    return task
+
+
+def top_molecules(
+    model: ScreeningModel,
+    records: Iterable[Record],
+    task: str,
+    n: int,
+    advance: Advance | None = None,
+) -> list[Molecule]:
+    """The best-scored molecules of a library.
+
+    Parameters
+    ----------
+    model : ScreeningModel
+        The model.
+    records : iterable of Record
+        Rows of the library; those that cannot be scored are passed over.
+    task : str
+        Task whose score counts.
+    n : int
+        How many.
+    advance : callable, optional
+        Called with the number of rows read since the last call.
+
+    Returns
+    -------
+    list of Molecule
+        Best first; of equal scores the earlier row.
+
+    Raises
+    ------
+    UsageError
+        If n is less than 1.
+    InputError
+        If no molecule can be scored.
+    """
+    if n < 1:
+        raise UsageError(f"the number of molecules must be at least 1 (got {n})")
+    column = model.task_index(task)
+    best: list[tuple[float, int, Molecule]] = []
+    for chunk in batched(records, _BATCH):
+        molecules, _ = model.parser.parse_many(chunk)
+        scores = model.score_molecules(molecules)[:, column].tolist()
+        best += [(s, -m.row, m) for s, m in zip(scores, molecules, strict=True) if np.isfinite(s)]
+        best = heapq.nlargest(n, best, key=lambda entry: entry[:2])
+        if advance:
+            advance(len(chunk))
+    if not best:
+        raise InputError("none of the molecules could be scored; see `molig screen` for the reasons")
+    return [molecule for _, _, molecule in best]
+
+
+def model_drop_curves(
+    model: ExplainableModel,
+    molecules: Sequence[Molecule],
+    task: str,
+    *,
+    methods: Sequence[str] = ABLATION_METHODS,
+    options: AttributionOptions | None = None,
+    plan: AblationPlan | None = None,
+    advance: Advance | None = None,
+) -> pd.DataFrame:
+    """Drop of a model's score when the top-ranked atoms and their pairs are set to the baseline.
+
+    Parameters
+    ----------
+    model : ExplainableModel
+        The model.
+    molecules : sequence of Molecule
+        Accepted by the model's parser.
+    task : str
+        One of the model's tasks.
+    methods : sequence of str
+        Methods that rank the atoms, out of `BENCHMARK_METHODS`.
+    options : AttributionOptions, optional
+        Target whose drop is reported, baseline that atoms are set to, projection and tolerance.
+    plan : AblationPlan, optional
+        How many atoms to remove, and random orders to compare with.
+    advance : callable, optional
+        Called with 1 for each molecule that is done.
+
+    Returns
+    -------
+    DataFrame
+        As `drop_curves` returns it.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, or an explanation that is not finite.
+    """
+    options = options or AttributionOptions()
+    without = _Ablated(model, molecules, task, options, advance)
+    rankings = {
+        method: [
+            projected_scores(found, options.projection)
+            for found in explainer_of(model, method, options, task).explain_molecules(molecules)
+        ]
+        for method in resolve_methods(methods)
+    }
+    return drop_curves(without, rankings, plan)
+
+
+class _Ablated:
+    """Scores of molecules without some of their atoms."""
+
+    def __init__(
+        self,
+        model: ExplainableModel,
+        molecules: Sequence[Molecule],
+        task: str,
+        options: AttributionOptions,
+        advance: Advance | None,
+    ) -> None:
+        (baseline,) = resolve_baselines([options.baseline], model.schema)
+        self._graphs = model.featurize([molecule.mol for molecule in molecules])
+        self._relaxed = model.relax(self._graphs, (baseline.atom_row, baseline.pair_row))
+        self._column = model.tasks.index(task)
+        self._target = Target.of(options.target, model.objective)
+        self._advance = advance
+
+    def __call__(self, molecule: int, atom_sets: list[IntArray]) -> FloatArray:
+        """Scores without each set of atoms."""
+        graph = self._graphs[molecule]
+        factors = [_kept(graph, atoms) for atoms in atom_sets]
+        outputs = self._relaxed.outputs(
+            np.full(len(atom_sets), molecule),
+            np.concatenate([atoms for atoms, _ in factors]),
+            np.concatenate([pairs for _, pairs in factors]),
+        )
+        if self._advance:
+            self._advance(1)
+        return self._target.score(outputs[:, self._column])
+
+
+def _kept(graph: MolGraph, removed: IntArray) -> tuple[FloatArray, FloatArray]:
+    """1 for the atoms and pairs that keep their features, 0 for removed atoms and their pairs."""
+    atoms = np.ones(len(graph.atom_codes))
+    atoms[removed] = 0
+    return atoms, np.asarray(atoms[graph.pair_atoms].prod(axis=1), dtype=np.float64)
+
+
+# The ablation test as a picture.
+
+_WIDTH, _HEIGHT = 560, 360
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 150, 36, 48
+# Told apart by readers who cannot tell red from green, and in grey print.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
+_GREY = "#777777"
+_TICKS = 5
+
+
+def draw_drop_curves(frame: pd.DataFrame, title: str, score: str = "score") -> str:
+    """Draw drop curves with their intervals.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As `drop_curves` returns it.
+    title : str
+        Heading.
+    score : str
+        What drops, for the axis.
+
+    Returns
+    -------
+    str
+        An SVG.
+
+    Examples
+    --------
+    >>> row = ("IG", 1, 0.5, 0.4, 0.6, 20)
+    >>> columns = ["ranking", "removed", "drop", "low", "high", "n_molecules"]
+    >>> draw_drop_curves(pd.DataFrame([row], columns=columns), "phenols")[:4]
+    '<svg'
+    """
+    known = frame.dropna(subset=["drop"])
+    x = _scale(known["removed"].min(), known["removed"].max(), _LEFT, _WIDTH - _RIGHT)
+    bottom, top = min(0.0, known["low"].min()), max(0.0, known["high"].max())
+    y = _scale(bottom, top, _HEIGHT - _BOTTOM, _TOP)
+    parts = [_axes(sorted(set(known["removed"])), (bottom, top), x, y)]
+    parts += [_text(_LEFT, 20, title, "start", 14)]
+    parts += [_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 10, "atoms removed")]
+    parts += [
+        f'<g transform="translate(16 {(_TOP + _HEIGHT - _BOTTOM) / 2:.1f}) rotate(-90)">'
+        f"{_text(0, 0, f'mean drop of the {score}')}</g>"
+    ]
+    for place, (name, curve) in enumerate(known.groupby("ranking", sort=False)):
+        parts.append(_curve(str(name), curve, place, (x, y)))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        f'width="{_WIDTH}" height="{_HEIGHT}" font-family="sans-serif">'
+        f'<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n'
+    )
+
+
+Scale = Callable[[float], float]
+
+
+def _scale(low: float, high: float, start: float, end: float) -> Scale:
+    """From data to pixels; a range of one value lies in the middle."""
+    if not high > low:
+        return lambda value: (start + end) / 2
+    return lambda value: start + (value - low) / (high - low) * (end - start)
+
+
+def _axes(steps: list[float], limits: tuple[float, float], x: Scale, y: Scale) -> str:
+    right = _WIDTH - _RIGHT
+    parts = []
+    bottom, top = limits
+    for value in _ticks(bottom, top):
+        parts.append(
+            f'<line x1="{_LEFT}" y1="{y(value):.1f}" x2="{right}" y2="{y(value):.1f}" stroke="#e4e4e4"/>'
+            + _text(_LEFT - 8, y(value) + 4, f"{value:.3g}", "end", 11)
+        )
+    parts += [_text(x(step), _HEIGHT - _BOTTOM + 18, f"{step:g}", "middle", 11) for step in steps]
+    return "".join(parts)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers within a range, about `_TICKS` of them."""
+    rough = (high - low) / _TICKS
+    if not rough > 0:
+        return [low]
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
+    return [step * i for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _curve(name: str, curve: pd.DataFrame, place: int, scales: tuple[Scale, Scale]) -> str:
+    x, y = scales
+    grey = name == RANDOM
+    colour = _GREY if grey else _COLOURS[place % len(_COLOURS)]
+    dash = ' stroke-dasharray="5 4"' if grey else ""
+    at = [x(float(step)) for step in curve["removed"]]
+    middle, low, high = (
+        [f"{px:.1f},{y(float(v)):.1f}" for px, v in zip(at, curve[column], strict=True)]
+        for column in ("drop", "low", "high")
+    )
+    row = _TOP + 12 + 20 * place
+    start = _WIDTH - _RIGHT + 12
+    return (
+        f'<polygon points="{" ".join([*low, *reversed(high)])}" fill="{colour}" opacity="0.15"/>'
+        f'<polyline points="{" ".join(middle)}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>'
+        f'<line x1="{start}" y1="{row - 4}" x2="{start + 20}" y2="{row - 4}" stroke="{colour}" '
+        f'stroke-width="2"{dash}/>' + _text(start + 26, row, name.replace("_", " "), "start", 11)
+    )
+
+
+def _text(x: float, y: float, words: str, anchor: str = "middle", size: int = 12) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}">{escape(words)}</text>'
