@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support.made_up_pcba import SMILES, TASKS, made_up_label, made_up_pcba
 
 from molig.datasets import Dataset, content_digest, datasets
-from molig.datasets.tables import read_source
+from molig.datasets.getting import read_source
 from molig.errors import InputError
 
 SMALL = Dataset(
