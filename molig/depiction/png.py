@@ -9,9 +9,8 @@ from itertools import pairwise
 
 from PIL import Image, ImageDraw
 
-from molig.depiction.colors import RGB, bar_stops, hex_color
 from molig.depiction.layout import Box, Words, plan
-from molig.depiction.panel import Panel, PanelError
+from molig.depiction.panel import RGB, Panel, PanelError, bar_stops, hex_color
 from molig.depiction.structure import structure_png
 from molig.depiction.text import font_for
 

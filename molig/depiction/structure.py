@@ -10,9 +10,8 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from molig.depiction.colors import RGB, score_color
 from molig.depiction.layout import Box
-from molig.depiction.panel import Panel
+from molig.depiction.panel import RGB, Panel, score_color
 
 # Pixels at a ratio of 1. Bonds get shorter when a molecule needs the room, never longer.
 _BOND, _BOND_LENGTH = 1.5, 34.0

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from statistics import median
 from xml.sax.saxutils import escape, quoteattr
 
-from molig.depiction.colors import bar_stops, hex_color
 from molig.depiction.compact import compact, short
 from molig.depiction.layout import Box, Cell, Sheet, Words, plan
-from molig.depiction.panel import Panel
+from molig.depiction.panel import Panel, bar_stops, hex_color
 from molig.depiction.structure import structure_svg
 from molig.depiction.text import number
 

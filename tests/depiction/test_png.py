@@ -6,7 +6,7 @@ from PIL import Image
 from rdkit import Chem
 
 from molig.depiction import Panel, PanelError, draw_png
-from molig.depiction.colors import NEGATIVE, NOISE, POSITIVE
+from molig.depiction.panel import NEGATIVE, NOISE, POSITIVE
 
 
 def decoded(png: bytes) -> np.ndarray:

@@ -7,7 +7,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor
 
 from molig.depiction import Panel, PanelError, draw_png, draw_svg
-from molig.depiction.colors import NEGATIVE, NOISE, POSITIVE, hex_color
+from molig.depiction.panel import NEGATIVE, NOISE, POSITIVE, hex_color
 
 from .conftest import ASPIRIN, TAXOL
 
