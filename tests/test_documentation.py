@@ -25,7 +25,7 @@ ROOMS = [
             "depiction",
             "attribution",
             "screening",
-            "validation",
+            "evaluation",
             "benchmark",
             "report",
             "audit",

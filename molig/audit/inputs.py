@@ -17,11 +17,11 @@ import pandas as pd
 
 from molig.audit.subject import AuditSettings, AuditSubject
 from molig.errors import InputError, UnknownNameError, UsageError
+from molig.evaluation import table_of_model
 from molig.model import Objective, ScreeningModel, find_model
 from molig.molecules import Record, Rejection, batched, read_records, resolve_format, smiles_records
 from molig.report import is_repeatable
 from molig.training import read_recipe
-from molig.validation import table_of_model
 
 FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[int], object]

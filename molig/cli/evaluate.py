@@ -15,9 +15,9 @@ from molig.cli.options import DeviceOption, QuietOption, SmilesColumnOption, Thr
 from molig.errors import MoligError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
+    from molig.evaluation import Evaluation, EvaluationPlan, FoldScores, HeldOut
+    from molig.evaluation.run import OnDone, OnFoldEpoch
     from molig.training import Recipe
-    from molig.validation import Evaluation, EvaluationPlan, FoldScores, HeldOut
-    from molig.validation.protocol import OnDone, OnFoldEpoch
 
 _SHOWN = ("roc_auc", "pr_auc", "bedroc", "ef_0_5", "ef_1", "ef_5", "brier")
 _OF_MODELS = {"model", "output", "source", "smiles_column", "device", "threads", "quiet"}
@@ -84,15 +84,15 @@ def evaluate(
     )
     changed = _with_options(chosen, split, folds, baselines, seed)
     name = Path(str(recipe)).stem
-    from molig.model import resolve_device
-    from molig.validation import (
+    from molig.evaluation import (
         EvaluationRun,
         attach_to_model,
         plan_evaluation,
         resolve_baselines,
         write_evaluation,
     )
-    from molig.validation import evaluate as run
+    from molig.evaluation import evaluate as run
+    from molig.model import resolve_device
 
     reporter = Reporter(quiet)
     resolve_baselines(changed.evaluation.baselines)
@@ -200,8 +200,8 @@ def _warn(plan: EvaluationPlan, reporter: Reporter) -> None:
 
 
 def _print(evaluation: Evaluation, name: str, reporter: Reporter) -> None:
+    from molig.evaluation import method_title
     from molig.ranking import METRICS
-    from molig.validation import method_title
 
     titles = {metric.name: metric.title for metric in METRICS}
     rows = [
@@ -230,8 +230,8 @@ def _judge_model(
     output: Path | None,
     command: str,
 ) -> None:
+    from molig.evaluation import judge_held_out, table_of_model, write_reproduction
     from molig.model import load_model
-    from molig.validation import judge_held_out, table_of_model, write_reproduction
 
     model = load_model(name, device)
     table = source or table_of_model(name)
@@ -262,8 +262,7 @@ def _print_held_out(found: HeldOut, name: str) -> None:
 
 
 def _fail_unless_reproduced(found: HeldOut, name: str, output: Path | None) -> None:
-    from molig.validation.reproduction import TOLERANCE
-    from molig.validation.reproduction_files import REPRODUCTION_REPORT, figure_title
+    from molig.evaluation.held_out import REPRODUCTION_REPORT, TOLERANCE, figure_title
 
     if found.is_reproduced:
         return

@@ -11,14 +11,14 @@ from sklearn.metrics import roc_auc_score
 from support.small_model import TASKS, label, nci_smiles
 
 from molig.errors import UnknownNameError, UsageError
-from molig.validation.baselines import (
+from molig.evaluation.baselines import (
     BASELINES,
     LogisticModel,
     NearestActive,
     RandomForest,
     resolve_baselines,
 )
-from molig.validation.fingerprints import as_logs, morgan_counts
+from molig.evaluation.fingerprints import as_logs, morgan_counts
 
 # A small forest, for time.
 METHODS = [RandomForest(n_trees=15), LogisticModel(), NearestActive()]

@@ -10,11 +10,11 @@ from support.screening_tables import labelled_rows, quick_recipe
 from support.small_model import TASKS
 
 from molig.datasets import content_digest, datasets
+from molig.evaluation import judge_held_out, plan_evaluation
+from molig.evaluation.plan import is_training_table, public_name
 from molig.model import load_info, load_model
 from molig.training import LabelledTable, TrainingRequest, train_model
 from molig.training.dataset import file_digest
-from molig.validation import judge_held_out, plan_evaluation
-from molig.validation.public import is_training_table, public_name
 
 RECIPE = quick_recipe(data={"name": "tox21", "targets": TASKS}, split={"test": 0.3})
 
@@ -31,7 +31,7 @@ def known(table, monkeypatch):
     small = dataclasses.replace(
         datasets()["tox21"], rows=table.num_rows, table_sha256=content_digest(table), targets=TASKS
     )
-    monkeypatch.setattr("molig.validation.public.datasets", lambda: {"tox21": small})
+    monkeypatch.setattr("molig.evaluation.plan.datasets", lambda: {"tox21": small})
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,10 @@ import torch
 from scipy.sparse import csr_matrix
 
 from molig.errors import MoligError
-from molig.validation.baselines import Baseline, resolve_baselines
-from molig.validation.methods import NETWORK, fingerprints, run_baseline, run_network
-from molig.validation.plan import EvaluationPlan, check_output
-from molig.validation.predictions import FoldScores
-from molig.validation.results import Comparison, MethodFigures, compare, method_figures
+from molig.evaluation.baselines import Baseline, resolve_baselines
+from molig.evaluation.figures import Comparison, MethodFigures, compare, method_figures
+from molig.evaluation.methods import NETWORK, FoldScores, fingerprints, run_baseline, run_network
+from molig.evaluation.plan import EvaluationPlan, check_output
 
 OnDone = Callable[[str, int, FoldScores], None]
 OnFoldEpoch = Callable[[int, dict[str, float]], None]
@@ -103,7 +102,7 @@ def evaluate(plan: EvaluationPlan, run: EvaluationRun, *, network: bool = True) 
     UnknownNameError
         If the recipe names an unknown baseline.
     UsageError
-        If the output directory holds something else; see `molig.validation.plan.check_output`.
+        If the output directory holds something else; see `molig.evaluation.plan.check_output`.
     MoligError
         If a process of several ended unexpectedly.
     """

@@ -5,9 +5,9 @@ import math
 
 import pytest
 
+from molig.evaluation import HeldOut, write_reproduction
+from molig.evaluation.held_out import MEDIAN, FigureDifference, figure_differences
 from molig.model import BaselineScore, TaskMetrics
-from molig.validation import HeldOut, write_reproduction
-from molig.validation.reproduction import MEDIAN, FigureDifference, figure_differences
 
 
 def metrics(**figures):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from molig.evaluation.report import mean_enrichment, mean_roc, pooled_reliability
 from molig.ranking import reliability_curve, roc_auc, roc_curve_points
-from molig.validation.curves import mean_enrichment, mean_roc, pooled_reliability
 
 from .folds import changed, made_up
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from molig.evaluation.methods import FoldScores
 from molig.ranking import (
     RankingQuality,
     SignTest,
@@ -18,7 +19,6 @@ from molig.ranking import (
     sign_test,
 )
 from molig.training.evaluation import NEUTRAL_PROBABILITY
-from molig.validation.predictions import FoldScores
 
 FIGURES = ("roc_auc", "pr_auc", "bedroc", "ef_0_5", "ef_1", "ef_5", "tie_fraction", "brier")
 """Figures of every task, by name."""

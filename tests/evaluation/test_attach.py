@@ -10,9 +10,9 @@ from support.small_model import TASKS
 
 from molig.datasets import datasets
 from molig.errors import UsageError
+from molig.evaluation import EvaluationRun, attach_to_model, evaluate, plan_evaluation, summary_for_card
 from molig.model import load_model
 from molig.training import LabelledTable, TrainingRequest, parse_recipe, train_model, write_recipe
-from molig.validation import EvaluationRun, attach_to_model, evaluate, plan_evaluation, summary_for_card
 
 
 @pytest.fixture(scope="module")

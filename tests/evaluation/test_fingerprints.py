@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from support.small_model import nci_smiles
 
 from molig.errors import InputError, UsageError
-from molig.validation.fingerprints import as_bits, as_logs, morgan_counts, nearest_similarities
+from molig.evaluation.fingerprints import as_bits, as_logs, morgan_counts, nearest_similarities
 
 
 @pytest.mark.parametrize(("radius", "columns"), [(2, 2048), (3, 512)])
@@ -29,7 +29,7 @@ def test_counts_and_bits_are_rdkits(radius, columns):
 def test_molecules_generators_chunks_and_threads_change_nothing(monkeypatch):
     smiles = nci_smiles(50)
     expected = morgan_counts(smiles).toarray()
-    monkeypatch.setattr("molig.validation.fingerprints._CHUNK", 7)
+    monkeypatch.setattr("molig.evaluation.fingerprints._CHUNK", 7)
     found = morgan_counts((Chem.MolFromSmiles(text) for text in smiles), n_jobs=2)
     assert (found.toarray() == expected).all()
 
@@ -64,7 +64,7 @@ def test_nearest_in_blocks(n, n_references, seed):
     rng = np.random.default_rng(seed)
     bits, references = (rng.random((size, 16)) < 0.15 for size in (n, n_references))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("molig.validation.fingerprints._BLOCK", 3 * n_references)
+        patch.setattr("molig.evaluation.fingerprints._BLOCK", 3 * n_references)
         found = nearest_similarities(*(csr_matrix(m.astype(np.float32)) for m in (bits, references)))
     for row, nearest in zip(bits, found, strict=True):
         common, either = (row & references).sum(axis=1), (row | references).sum(axis=1)

@@ -8,9 +8,9 @@ from support.screening_tables import labelled_rows, quick_recipe, small_table, w
 from support.small_model import TASKS
 
 from molig.errors import InputError, OutputError, UsageError
+from molig.evaluation import plan_evaluation
+from molig.evaluation.plan import PLAN_FILE, check_output
 from molig.training import LabelledTable
-from molig.validation import plan_evaluation
-from molig.validation.plan import PLAN_FILE, check_output
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from support.screening_tables import labelled_rows, quick_recipe, write_table
 from support.small_model import TASKS
 
 from molig.errors import InputError, UsageError
+from molig.evaluation import judge_held_out, table_of_model
 from molig.model import load_model
 from molig.training import TrainingRequest, train_model
-from molig.validation import judge_held_out, table_of_model
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from molig.evaluation import compare, method_figures
+from molig.evaluation.figures import FIGURES
 from molig.ranking import bootstrap_samples, ranking_quality, sign_test
-from molig.validation import compare, method_figures
-from molig.validation.results import FIGURES
 
 from .folds import TASKS, changed, made_up
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from molig.validation import FoldScores
+from molig.evaluation import FoldScores
 
 TASKS = ("one", "two", "three")
 

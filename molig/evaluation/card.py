@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from molig.errors import UsageError
+from molig.evaluation.figures import FIGURES
+from molig.evaluation.held_out import RECIPE_FILE
+from molig.evaluation.methods import NETWORK
+from molig.evaluation.plan import is_training_table
+from molig.evaluation.report import method_title
+from molig.evaluation.run import Evaluation
 from molig.model import (
     BaselineComparison,
     CrossValidation,
@@ -20,12 +26,6 @@ from molig.model import (
 )
 from molig.screening import write_whole
 from molig.training import Recipe, read_recipe
-from molig.validation.heldout import RECIPE_FILE
-from molig.validation.markdown import method_title
-from molig.validation.methods import NETWORK
-from molig.validation.protocol import Evaluation
-from molig.validation.public import is_training_table
-from molig.validation.results import FIGURES
 
 _ON_CARDS = tuple(name for name in FIGURES if name != "tie_fraction")
 _SAME_AUC = 1e-6

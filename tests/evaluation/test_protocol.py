@@ -10,17 +10,17 @@ from support.screening_tables import labelled_rows, quick_recipe, small_table, w
 from support.small_model import TASKS
 
 from molig.errors import InputError, MoligError, UnknownNameError, UsageError
-from molig.training import LabelledTable
-from molig.validation import (
+from molig.evaluation import (
     EvaluationRun,
     evaluate,
     evaluation_json,
     evaluation_markdown,
     plan_evaluation,
-    protocol,
     write_evaluation,
 )
-from molig.validation.curves import pooled_reliability
+from molig.evaluation import run as protocol
+from molig.evaluation.report import pooled_reliability
+from molig.training import LabelledTable
 
 QUICK = {"n_resamples": 20}
 

@@ -1,0 +1,441 @@
+"""A trained model judged again on the molecules that its training held out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from molig.errors import InputError, UsageError
+from molig.evaluation.figures import FIGURES
+from molig.evaluation.plan import is_training_table, public_name
+from molig.features import PackedGraphs
+from molig.files import json_text, made_by, versions
+from molig.model import BaselineScore, Objective, ScreeningModel, TaskMetrics, find_model, load_info
+from molig.ranking import METRICS
+from molig.screening import write_whole
+from molig.training.cache import read_or_load
+from molig.training.dataset import TrainingData, file_digest
+from molig.training.evaluation import baseline_scores, quality
+from molig.training.recipe import read_recipe
+from molig.training.tables import locate_table
+
+# What a model's card states beside what is measured now, figure by figure.
+
+TOLERANCE = 0.005
+"""Allowed difference of a figure: absolute up to a value of 1, as a share of the stated value above."""
+
+MEDIAN = "median over tasks"
+"""What stands for the task where figures of several are summed up."""
+
+_COUNTS = ("n_actives", "n_inactives")
+_BASELINE = ("median", "max", "share_neutral")
+
+
+@dataclass(frozen=True)
+class FigureDifference:
+    """A figure that a card states, and the same measured now.
+
+    Parameters
+    ----------
+    task : str
+        The task, or `MEDIAN`.
+    figure : str
+        Field of `TaskMetrics`; ``"baseline_"`` and a field of `BaselineScore` for the zero baseline.
+    stated : float
+        On the card.
+    now : float
+        Measured now; NaN if it is not defined on the table at hand.
+
+    Examples
+    --------
+    >>> FigureDifference("NR-AR", "ef_1", 20.0, 20.05).is_reproduced
+    True
+    >>> FigureDifference("NR-AR", "roc_auc", 0.80, 0.85).is_reproduced
+    False
+    """
+
+    task: str
+    figure: str
+    stated: float
+    now: float
+
+    @property
+    def difference(self) -> float:
+        """What is measured now less what is stated."""
+        return self.now - self.stated
+
+    @property
+    def relative(self) -> float:
+        """Size of the difference, as a share of the stated value where that is above 1; infinite if NaN."""
+        found = abs(self.difference) / max(1.0, abs(self.stated))
+        return math.inf if math.isnan(found) else found
+
+    @property
+    def is_reproduced(self) -> bool:
+        """Whether the difference is within `TOLERANCE`."""
+        return self.relative <= TOLERANCE
+
+
+def figure_differences(
+    stated: Mapping[str, TaskMetrics],
+    now: Mapping[str, TaskMetrics],
+    stated_baseline: Mapping[str, BaselineScore],
+    baseline: Mapping[str, BaselineScore],
+) -> list[FigureDifference]:
+    """Pair all figures that a card states of a part with those of now; intervals are left out.
+
+    Parameters
+    ----------
+    stated, now : mapping of str to TaskMetrics
+        Task to figures.
+    stated_baseline, baseline : mapping of str to BaselineScore
+        Task to figures of the zero baseline.
+
+    Returns
+    -------
+    list of FigureDifference
+        Task by task; last the medians of the ranking figures, where there are several tasks.
+    """
+    found: list[FigureDifference] = []
+    for task, then in stated.items():
+        found += _pairs(task, (*FIGURES, *_COUNTS), then, now.get(task))
+    for task, zero in stated_baseline.items():
+        found += _pairs(task, _BASELINE, zero, baseline.get(task), prefix="baseline_")
+    if len(stated) > 1:
+        found += _medians(found)
+    return found
+
+
+def _pairs(
+    task: str,
+    names: Sequence[str],
+    then: TaskMetrics | BaselineScore,
+    now: TaskMetrics | BaselineScore | None,
+    prefix: str = "",
+) -> Iterator[FigureDifference]:
+    for name in names:
+        value, again = getattr(then, name), getattr(now, name, None)
+        if value is not None:
+            again = math.nan if again is None else float(again)
+            yield FigureDifference(task, prefix + name, float(value), again)
+
+
+def _medians(pairs: Sequence[FigureDifference]) -> list[FigureDifference]:
+    found = []
+    for name in FIGURES:
+        of_name = [pair for pair in pairs if pair.figure == name]
+        if of_name:
+            then, now = median(pair.stated for pair in of_name), median(pair.now for pair in of_name)
+            found.append(FigureDifference(MEDIAN, name, then, now))
+    return found
+
+
+SPLIT_FILE = "split.csv"
+RECIPE_FILE = "recipe.toml"
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Figures of a model on its held-out molecules.
+
+    Parameters
+    ----------
+    part : str
+        ``"test"``, or ``"validation"`` if the model has no test part.
+    metrics : dict of str to TaskMetrics
+        Task to figures, measured now.
+    stated : dict of str to TaskMetrics
+        The same as the model states them.
+    same_table : bool
+        Whether the table is the one that the model was trained with: byte by byte, or as the same public
+        data set in another file.
+    baseline : dict of str to BaselineScore
+        Task to the probabilities at the zero baseline, measured now.
+    stated_baseline : dict of str to BaselineScore
+        The same as the model states them.
+    """
+
+    part: str
+    metrics: dict[str, TaskMetrics]
+    stated: dict[str, TaskMetrics]
+    same_table: bool
+    baseline: dict[str, BaselineScore] = field(default_factory=dict)
+    stated_baseline: dict[str, BaselineScore] = field(default_factory=dict)
+
+    @cached_property
+    def differences(self) -> list[FigureDifference]:
+        """All figures that the model states of this part, each with what was measured now."""
+        return figure_differences(self.stated, self.metrics, self.stated_baseline, self.baseline)
+
+    @property
+    def not_reproduced(self) -> list[FigureDifference]:
+        """Figures that differ by more than `molig.evaluation.held_out.TOLERANCE`, the farthest first."""
+        failed = [pair for pair in self.differences if not pair.is_reproduced]
+        return sorted(failed, key=lambda pair: -pair.relative)
+
+    @property
+    def is_reproduced(self) -> bool:
+        """Whether no stated figure differs; also where none is stated."""
+        return not self.not_reproduced
+
+    @property
+    def largest_difference(self) -> float:
+        """Largest difference from a stated figure, as a share of it above 1; NaN if none is stated."""
+        return max((pair.relative for pair in self.differences), default=float("nan"))
+
+
+def judge_held_out(
+    model: ScreeningModel,
+    directory: str | Path,
+    source: Path,
+    *,
+    smiles_column: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> HeldOut:
+    """Score the rows of a table that a model's ``split.csv`` calls its test part.
+
+    Parameters
+    ----------
+    model : ScreeningModel
+        The model.
+    directory : str or Path
+        Its directory, or the name of a bundled one.
+    source : Path
+        The table that it was trained with.
+    smiles_column : str, optional
+        Where to find the SMILES, if not where the model's recipe says.
+    progress : callable, optional
+        Called with the number of rows done since the last call.
+
+    Returns
+    -------
+    HeldOut
+
+    Raises
+    ------
+    UsageError
+        If the model is a regression, or its directory does not tell the parts of the split.
+    InputError
+        If the table has none of the held-out rows.
+    """
+    if model.objective is not Objective.CLASSIFICATION:
+        raise UsageError(f"model {model.name!r} is a regression; its evaluation is not that of a ranking")
+    folder = find_model(directory)
+    parts, chosen = _parts(folder / SPLIT_FILE), read_recipe(folder / RECIPE_FILE).data
+    part = "test" if (parts == "test").any() else "validation"
+    data = read_or_load(
+        source,
+        model.tasks,
+        model.parser,
+        model.featurizer,
+        smiles_column=smiles_column or chosen.smiles_column,
+        conflicts=chosen.conflicts,
+        progress=progress,
+    )
+    graphs, labels = _held_out(data, parts, part, source)
+    found = quality(model, graphs, labels)
+    zero = baseline_scores(model, graphs)
+    stated, stated_zero = model.info.metrics.get(part, {}), model.info.baseline
+    return HeldOut(
+        part=part,
+        metrics={task: m for task, m in found.items() if isinstance(m, TaskMetrics)},
+        stated={task: m for task, m in stated.items() if isinstance(m, TaskMetrics)},
+        same_table=_is_same_table(model, source, chosen.name),
+        baseline=zero,
+        stated_baseline={t: b for t, b in stated_zero.items() if isinstance(b, BaselineScore)},
+    )
+
+
+def table_of_model(directory: str | Path) -> Path:
+    """Find the table that a model's recipe names.
+
+    Parameters
+    ----------
+    directory : str or Path
+        The model's directory, or the name of a bundled one.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    UsageError
+        If the recipe names none, or a file that is not there.
+    InputError
+        If a public data set is not there yet.
+    """
+    path = find_model(directory) / RECIPE_FILE
+    found = locate_table(read_recipe(path), path, targets=load_info(directory).tasks).source
+    if not found.exists():
+        raise UsageError(f"{found}, the table that the model's recipe names, is not there; say with --input")
+    return found
+
+
+def _is_same_table(model: ScreeningModel, source: Path, name: str) -> bool:
+    digest, training = file_digest(source), model.info.training
+    # The content is read only where it is needed.
+    return is_training_table(training, digest, "") or is_training_table(
+        training, digest, public_name(source, name)
+    )
+
+
+def _parts(path: Path) -> pd.Series:
+    try:
+        table = pd.read_csv(path, dtype={"row": "int64", "part": "str"})
+        return table.set_index("row")["part"]
+    except (OSError, ValueError, KeyError) as err:
+        raise UsageError(f"{path} does not tell which rows the model was tested on: {err}") from err
+
+
+def _held_out(
+    data: TrainingData, parts: pd.Series, part: str, source: Path
+) -> tuple[PackedGraphs, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
+    wanted = np.flatnonzero(np.isin(data.rows, parts.index[parts == part].to_numpy()))
+    if not len(wanted):
+        raise InputError(f"{source} has none of the rows that the model was tested on")
+    return data.graphs.select(wanted), data.labels[wanted]
+
+
+# A model's card and what was measured again, as files.
+
+REPRODUCTION_FILE = "reproduction.json"
+REPRODUCTION_REPORT = "reproduction.md"
+
+_TITLES = {metric.name: metric.title for metric in METRICS} | {
+    "n_actives": "actives",
+    "n_inactives": "inactives",
+    "baseline_median": "zero baseline, median",
+    "baseline_max": "zero baseline, largest",
+    "baseline_share_neutral": "zero baseline, share at most 0.02",
+}
+
+
+def figure_title(figure: str) -> str:
+    """What tables call a figure of a card.
+
+    Parameters
+    ----------
+    figure : str
+        As in `FigureDifference`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> figure_title("ef_1")
+    'EF 1 %'
+    """
+    return _TITLES.get(figure, figure)
+
+
+def write_reproduction(
+    found: HeldOut, output: Path, *, model: str, table: str, command: str = ""
+) -> list[Path]:
+    """Write ``reproduction.json`` and ``reproduction.md``.
+
+    Parameters
+    ----------
+    found : HeldOut
+        Figures of now and of the card.
+    output : Path
+        Directory to write to.
+    model : str
+        Name of the model.
+    table : str
+        Name of the table's file.
+    command : str
+        The command that was given.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    paths = [output / REPRODUCTION_FILE, output / REPRODUCTION_REPORT]
+    write_whole(paths[0], _as_json(found, model, table, command).encode())
+    write_whole(paths[1], _as_markdown(found, model, table, command).encode())
+    return paths
+
+
+def _as_json(found: HeldOut, model: str, table: str, command: str) -> str:
+    content: dict[str, Any] = {
+        "format": "molig-reproduction",
+        "model": model,
+        "part": found.part,
+        "table": {"file": table, "is_training_table": found.same_table},
+        "command": command,
+        "versions": versions(),
+        "tolerance": TOLERANCE,
+        "reproduced": found.is_reproduced if found.differences else None,
+        "figures": [
+            {
+                "task": pair.task,
+                "figure": pair.figure,
+                "on_card": pair.stated,
+                "now": pair.now,
+                "difference": pair.difference,
+                "reproduced": pair.is_reproduced,
+            }
+            for pair in found.differences
+        ],
+    }
+    return json_text(content)
+
+
+def _as_markdown(found: HeldOut, model: str, table: str, command: str) -> str:
+    lines = [
+        f"# {model}: its card measured again",
+        "",
+        f"The {found.part} part of `{table}`, "
+        + ("the table" if found.same_table else "which is not the table")
+        + f" that the model was trained with. {_verdict(found)}",
+        "",
+        f"Allowed: {TOLERANCE} up to a value of 1, {100 * TOLERANCE:g} % of the stated value above it "
+        "(enrichment factors, counts). Bootstrap intervals, the validation part, cross-validation and audit "
+        "of the card are not measured again.",
+        "",
+        "| task | figure | on the card | now | difference | |",
+        "|---|---|---:|---:|---:|---|",
+        *(_row(pair) for pair in found.differences),
+        "",
+        made_by(command),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _verdict(found: HeldOut) -> str:
+    n, failed = len(found.differences), len(found.not_reproduced)
+    if not n:
+        return "The card states no figures of this part."
+    return (
+        f"All {n} figures are reproduced." if not failed else f"{failed} of {n} figures are not reproduced."
+    )
+
+
+def _row(pair: FigureDifference) -> str:
+    now, difference = (
+        ("n/a", "n/a") if pair.now != pair.now else (_shown(pair.now), f"{pair.difference:+.5f}")
+    )
+    mark = "" if pair.is_reproduced else "differs"
+    cells = [pair.task, figure_title(pair.figure), _shown(pair.stated), now, difference, mark]
+    return f"| {' | '.join(cells)} |"
+
+
+def _shown(value: float) -> str:
+    return f"{value:.0f}" if value == round(value) and abs(value) > 1 else f"{value:.5f}"

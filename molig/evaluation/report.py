@@ -1,0 +1,431 @@
+"""Results of an evaluation as files: JSON, Markdown, figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from molig.evaluation.baselines import BASELINES
+from molig.evaluation.figures import FIGURES, MethodFigures, TaskFigures
+from molig.evaluation.methods import NETWORK, FoldScores
+from molig.evaluation.run import Evaluation
+from molig.files import json_text, made_by, versions
+from molig.ranking import (
+    METRICS,
+    EnrichmentCurve,
+    Reliability,
+    RocCurve,
+    draw_enrichment,
+    draw_reliability,
+    draw_roc,
+    enrichment_curve,
+    reliability_curve,
+    roc_curve_points,
+    save_figure,
+)
+from molig.screening import write_whole
+from molig.version import __version__
+
+# Curves of a method over all tasks and folds, for figures.
+
+FloatArray = npt.NDArray[np.float64]
+
+_POINTS = 401
+
+
+def mean_roc(folds: Sequence[FoldScores]) -> RocCurve:
+    """Mean of the ROC curves of all tasks and folds, at equal shares of the inactives.
+
+    Parameters
+    ----------
+    folds : sequence of FoldScores
+        Scores of a method.
+
+    Returns
+    -------
+    RocCurve
+        The single curve itself where there is one only; no points where there is none.
+    """
+    curves = [c for c in (roc_curve_points(*pair) for pair in _rankings(folds)) if _has_points(c)]
+    if len(curves) == 1:
+        return curves[0]
+    if not curves:
+        return RocCurve(np.empty(0), np.empty(0))
+    # Denser at the left, where screeners look.
+    share = np.concatenate([[0], np.geomspace(1e-4, 1, _POINTS)])
+    # The step at a share of 0 is kept: the curve rises there before the first inactive.
+    heights = [np.interp(share, c.false_positive_rate, c.true_positive_rate) for c in curves]
+    height = np.mean(heights, axis=0)
+    return RocCurve(np.concatenate([[0.0], share]), np.concatenate([[0.0], height]))
+
+
+def mean_enrichment(folds: Sequence[FoldScores]) -> EnrichmentCurve:
+    """Mean of the enrichment curves of all tasks and folds, at equal shares of the molecules.
+
+    Parameters
+    ----------
+    folds : sequence of FoldScores
+        Scores of a method.
+
+    Returns
+    -------
+    EnrichmentCurve
+        The single curve itself where there is one only. A mean states the mean number of molecules and no
+        actives, since no one order is the best possible for all.
+    """
+    curves = [c for c in (enrichment_curve(*pair) for pair in _rankings(folds)) if len(c.screened)]
+    if len(curves) == 1:
+        return curves[0]
+    if not curves:
+        return EnrichmentCurve(np.empty(0), np.empty(0), 0, 0)
+    n_molecules = round(float(np.mean([c.n_molecules for c in curves])))
+    share = np.concatenate([[0], np.geomspace(min(1e-3, 1 / n_molecules), 1, _POINTS)])
+    found = np.mean([np.interp(share, c.screened, c.found) for c in curves], axis=0)
+    return EnrichmentCurve(share, found, n_molecules, 0)
+
+
+def pooled_reliability(folds: Sequence[FoldScores]) -> Reliability | None:
+    """Reliability of the probabilities of all tasks and folds together; None if the method states none."""
+    pairs = [
+        (fold.labels.ravel(), fold.probabilities.ravel()) for fold in folds if fold.probabilities is not None
+    ]
+    if not pairs:
+        return None
+    labels, probabilities = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
+    known = ~(np.isnan(labels) | np.isnan(probabilities))
+    return reliability_curve(labels[known], probabilities[known]) if known.any() else None
+
+
+def _rankings(folds: Sequence[FoldScores]) -> Iterator[tuple[FloatArray, FloatArray]]:
+    for fold in folds:
+        for labels, scores in zip(fold.labels.T, fold.scores.T, strict=True):
+            known = ~np.isnan(labels)
+            if not np.isnan(scores[known]).any():
+                yield labels[known], scores[known]
+
+
+def _has_points(curve: RocCurve) -> bool:
+    return len(curve.true_positive_rate) > 0
+
+
+# Results of an evaluation as Markdown, for people.
+
+_TITLES = {metric.name: metric.title for metric in METRICS}
+
+
+def method_title(name: str) -> str:
+    """What tables and figures call a method.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network or of a baseline.
+
+    Returns
+    -------
+    str
+    """
+    return BASELINES[name].title if name in BASELINES else name
+
+
+def evaluation_markdown(evaluation: Evaluation, title: str, command: str = "") -> str:
+    """Tables for people: methods, sign tests, tasks, and what to know about the data.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        The results.
+    title : str
+        What was evaluated.
+    command : str
+        The command that was given, if any.
+
+    Returns
+    -------
+    str
+    """
+    plan = evaluation.plan
+    n_folds, kind = len(plan.parts), plan.recipe.split.kind.value
+    how = f"{n_folds}-fold {kind} cross-validation" if n_folds > 1 else f"{kind} split"
+    lines = [
+        f"# {title}",
+        "",
+        f"{how} of `{plan.source}`: {len(plan.data):,} molecules, {len(plan.data.tasks)} "
+        f"task{'s' if len(plan.data.tasks) > 1 else ''}. {_averages(evaluation)}In "
+        "brackets: 95 % bootstrap intervals over molecules. BEDROC with alpha 20; EF: enrichment factor of "
+        "the first part of the ranking; tied molecules count in expectation over their orders.",
+        "",
+        *_methods_table(evaluation),
+        "",
+        *_sign_table(evaluation),
+        *_neutral_note(evaluation),
+        *_tasks_table(evaluation),
+        *_reliability_table(evaluation),
+        *_notes(evaluation),
+        made_by(command, plan.recipe.evaluation.seed),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _averages(evaluation: Evaluation) -> str:
+    """What the first table's figures are means and medians of."""
+    over_folds = "Per task the mean over folds" if len(evaluation.plan.parts) > 1 else ""
+    over_tasks = "the median over tasks" if len(evaluation.plan.data.tasks) > 1 else ""
+    words = "; here ".join(part for part in (over_folds, over_tasks) if part)
+    return f"{words[0].upper()}{words[1:]}. " if words else ""
+
+
+def _methods_table(evaluation: Evaluation) -> list[str]:
+    names = list(FIGURES)
+    header = ["method", *(_TITLES[name] for name in names), "processor time"]
+    rows = [
+        [
+            method_title(name),
+            *(_cell(figures.medians, figures.median_intervals, figure) for figure in names),
+            _duration(figures.seconds),
+        ]
+        for name, figures in evaluation.figures.items()
+    ]
+    return _table(header, rows)
+
+
+def _sign_table(evaluation: Evaluation) -> list[str]:
+    # One task can be won or lost, but says nothing about the next.
+    if not evaluation.comparisons or len(evaluation.plan.data.tasks) < 2:
+        return []
+    rows = [
+        [
+            method_title(c.against),
+            _TITLES[c.figure],
+            str(c.test.wins),
+            str(c.test.losses),
+            str(c.test.ties),
+            f"{c.test.p_value:.3g}",
+        ]
+        for c in evaluation.comparisons
+    ]
+    header = ["molig against", "figure", "tasks won", "lost", "equal", "p (sign test, two-sided)"]
+    return [*_table(header, rows), ""]
+
+
+def _neutral_note(evaluation: Evaluation) -> list[str]:
+    network = evaluation.figures.get(NETWORK)
+    if network is None or not network.neutral:
+        return []
+    task, share = min(network.neutral.items(), key=lambda item: item[1])
+    return [
+        f"Zero baseline: probability at most 0.02 for {_floored(share)} % of the test molecules"
+        + (f" or more in every task (fewest: {task})." if len(network.neutral) > 1 else "."),
+        "",
+    ]
+
+
+def _tasks_table(evaluation: Evaluation) -> list[str]:
+    methods = list(evaluation.figures.values())
+    header = ["task", "actives", "inactives"]
+    header += [f"{method_title(m.name)}: {_TITLES[f]}" for m in methods for f in ("roc_auc", "ef_1")]
+    rows = []
+    for task in evaluation.plan.data.tasks:
+        first = methods[0].tasks[task]
+        cells = [_task_cell(m.tasks[task], figure) for m in methods for figure in ("roc_auc", "ef_1")]
+        rows.append([task, str(first.n_actives), str(first.n_inactives), *cells])
+    return ["## Tasks", "", *_table(header, rows), ""]
+
+
+def _reliability_table(evaluation: Evaluation) -> list[str]:
+    """What became of the molecules of every tenth of the probabilities."""
+    errors, rows = [], []
+    for name, folds in evaluation.scores.items():
+        found = pooled_reliability(folds)
+        if found is None:
+            continue
+        errors.append(f"{method_title(name)} {found.expected_error:.3f}")
+        rows += [
+            [method_title(name), f"{predicted:.3f}", f"{observed:.3f}", str(n)]
+            for predicted, observed, n in zip(found.mean_predicted, found.observed, found.count, strict=True)
+        ]
+    if not rows:
+        return []
+    about = (
+        f"All tasks and folds together, in ten bins of the probability. Expected calibration error: "
+        f"{', '.join(errors)}."
+    )
+    header = ["method", "mean probability", "share of actives", "measurements"]
+    return ["## Reliability", "", about, "", *_table(header, rows), ""]
+
+
+def _notes(evaluation: Evaluation) -> list[str]:
+    plan = evaluation.plan
+    notes = list(plan.problems())
+    if plan.data.rejections:
+        notes.append(f"{len(plan.data.rejections)} rows of the table could not be used")
+    if plan.data.conflicts and str(plan.data.conflicts):
+        notes.append(str(plan.data.conflicts))
+    if copies := plan.copies_note():
+        notes.append(copies)
+    return ["## Notes", "", *(f"- {note}" for note in notes), ""] if notes else []
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def _cell(values: dict[str, float], intervals: dict[str, tuple[float, float]], name: str) -> str:
+    value = values[name]
+    if math.isnan(value):
+        return "n/a"
+    digits = 1 if name.startswith("ef_") else 3
+    text = f"{value:.{digits}f}"
+    if name in intervals:
+        low, high = intervals[name]
+        text += f" [{low:.{digits}f}, {high:.{digits}f}]"
+    return text
+
+
+def _task_cell(figures: TaskFigures, name: str) -> str:
+    return _cell(figures.means, figures.intervals if name == "roc_auc" else {}, name)
+
+
+def _floored(share: float) -> str:
+    """Per cent with two decimals; 100.00 means all."""
+    return f"{math.floor(share * 10_000) / 100:.2f}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+
+RESULTS_FILE = "evaluation.json"
+REPORT_FILE = "evaluation.md"
+
+
+def write_evaluation(evaluation: Evaluation, output: Path, *, title: str, command: str = "") -> list[Path]:
+    """Write ``evaluation.json``, ``evaluation.md`` and the figures (SVG and PNG).
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        The results.
+    output : Path
+        Directory to write to.
+    title : str
+        What was evaluated, such as the recipe's name.
+    command : str
+        The command that was given, if any.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    results, report = output / RESULTS_FILE, output / REPORT_FILE
+    write_whole(results, evaluation_json(evaluation, title, command).encode())
+    write_whole(report, evaluation_markdown(evaluation, title, command).encode())
+    return [results, report, *_figures(evaluation, output, title)]
+
+
+def evaluation_json(evaluation: Evaluation, title: str, command: str = "") -> str:
+    """All figures as JSON; what is not defined is null.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        The results.
+    title : str
+        What was evaluated.
+    command : str
+        The command that was given, if any.
+
+    Returns
+    -------
+    str
+    """
+    plan = evaluation.plan
+    conflicts = plan.data.conflicts
+    content = {
+        "format": "molig-evaluation",
+        "title": title,
+        "molig_version": __version__,
+        "versions": versions(),
+        "command": command,
+        "seed": plan.recipe.evaluation.seed,
+        "table": {"file": plan.source, "sha256": plan.digest},
+        "recipe": plan.recipe.model_dump(mode="json", exclude_none=True),
+        "molecules": {
+            "used": len(plan.data),
+            "rejected": len(plan.data.rejections),
+            "copies_in_train": plan.copies_in_train(),
+            "copies_in_train_or_validation": plan.copies_outside_test(),
+            "label_conflicts": conflicts.to_dict() if conflicts else None,
+            "parts": [
+                {part: int((parts == part).sum()) for part in ("train", "validation", "test")}
+                for parts in plan.parts
+            ],
+        },
+        "problems": plan.problems(),
+        "methods": {
+            name: _method(figures, pooled_reliability(evaluation.scores[name]))
+            for name, figures in evaluation.figures.items()
+        },
+        "sign_tests": [
+            {"against": c.against, "figure": c.figure, **asdict(c.test)} for c in evaluation.comparisons
+        ],
+    }
+    return json_text(content)
+
+
+def _figures(evaluation: Evaluation, output: Path, title: str) -> list[Path]:
+    # Methods that state no probabilities come last, so that a method has one colour in all figures.
+    by_place = sorted(evaluation.scores.items(), key=lambda item: item[1][0].probabilities is None)
+    scores = {method_title(name): folds for name, folds in by_place}
+    n_tasks, n_folds = len(evaluation.plan.data.tasks), len(evaluation.plan.parts)
+    many = n_tasks * n_folds > 1
+    subtitle = f"mean over {n_tasks} tasks and {n_folds} folds" if many else ""
+    reliability = {name: curve for name, f in scores.items() if (curve := pooled_reliability(f)) is not None}
+    drawn = {
+        "roc": draw_roc({name: mean_roc(folds) for name, folds in scores.items()}, title, subtitle),
+        "enrichment": draw_enrichment(
+            {name: mean_enrichment(folds) for name, folds in scores.items()}, title, subtitle
+        ),
+    }
+    if reliability:
+        drawn["reliability"] = draw_reliability(
+            reliability, title, "all tasks and folds together" if many else ""
+        )
+    paths = [output / f"{name}.{suffix}" for name in drawn for suffix in ("svg", "png")]
+    for path in paths:
+        save_figure(drawn[path.stem], path)
+    return paths
+
+
+def _method(figures: MethodFigures, reliability: Reliability | None) -> dict[str, Any]:
+    return {
+        "title": method_title(figures.name),
+        "medians": figures.medians,
+        "median_intervals": figures.median_intervals,
+        "share_neutral": figures.neutral,
+        "reliability": None if reliability is None else _reliability(reliability),
+        "processor_seconds": round(figures.seconds, 1),
+        "tasks": {name: asdict(task) for name, task in figures.tasks.items()},
+    }
+
+
+def _reliability(found: Reliability) -> dict[str, Any]:
+    """Bins of all tasks and folds together, as in the figure."""
+    bins = zip(found.mean_predicted, found.observed, found.count, strict=True)
+    return {
+        "expected_calibration_error": found.expected_error,
+        "bins": [{"mean_predicted": float(p), "observed": float(o), "n": int(n)} for p, o, n in bins],
+    }
