@@ -1,26 +1,30 @@
 """Trained models: loading, saving, predicting."""
 
-from molig.model.applicability import Applicability, ApplicabilityFlag, DomainStatus
 from molig.model.card import model_card
 from molig.model.device import resolve_device
+from molig.model.domain import Applicability, ApplicabilityFlag, DomainStatus
 from molig.model.files import build_network, bundled_models, find_model, load_info, load_model, save_model
-from molig.model.info import ModelInfo, MoleculePolicy, Objective
-from molig.model.predictions import Predictions
-from molig.model.relaxed import Densities, FeatureRows, RelaxedMolecules
-from molig.model.screening_model import ScreeningModel
-from molig.model.sections import (
+from molig.model.info import (
     ApplicabilityInfo,
     AuditedFinding,
     AuditSummary,
     AuxiliaryTable,
+    BaselineComparison,
     BaselineScore,
     BaselineValue,
+    CrossValidation,
+    ModelInfo,
+    MoleculePolicy,
+    Objective,
     Provenance,
     RegressionMetrics,
     SizeRange,
     TaskMetrics,
+    TasksWon,
 )
-from molig.model.sections_evaluation import BaselineComparison, CrossValidation, TasksWon
+from molig.model.predictions import Predictions
+from molig.model.relaxed import Densities, FeatureRows, RelaxedMolecules
+from molig.model.screening_model import ScreeningModel
 
 __all__ = [
     "Applicability",

@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 
 from molig.errors import ModelFormatError, OutputError, UnknownNameError, UsageError
 from molig.features import FeatureSchema
-from molig.model.applicability_file import APPLICABILITY_FILE, applicability_content, read_applicability
+from molig.model.domain import APPLICABILITY_FILE, applicability_content, read_applicability
 from molig.model.info import FORMAT, FORMAT_VERSION, ModelInfo, Objective
 from molig.model.screening_model import ScreeningModel
 from molig.network import WeaveNet

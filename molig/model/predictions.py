@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from molig.errors import UsageError
-from molig.model.applicability import ApplicabilityFlag
+from molig.model.domain import ApplicabilityFlag
 from molig.model.info import Objective
 from molig.molecules import Rejection
 

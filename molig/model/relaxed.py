@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from molig.features import PackedGraphs
-from molig.network import GraphBatch, collate
-from molig.secant import MAX_MODULES, Trail, by_rows, entry_matrix
-
-if TYPE_CHECKING:
-    from molig.model.screening_model import ScreeningModel
+from molig.features import FeatureSchema, PackedGraphs
+from molig.network import GraphBatch, WeaveNet, collate
+from molig.secant import MAX_MODULES, SecantNetwork, Trail, by_rows, entry_matrix
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -49,22 +46,32 @@ class RelaxedMolecules:
 
     Parameters
     ----------
-    model : ScreeningModel
-        The model.
+    network : WeaveNet
+        The network; its weights decide the device and the precision.
+    schema : FeatureSchema
+        Names of its features.
+    secants : callable
+        Returns the network as secant slopes need it; called only where they are asked for.
     graphs : PackedGraphs
         Featurized molecules.
     base : tuple of array, optional
         Feature rows of the baseline: one for every atom, one for every pair. Default zero.
     """
 
-    def __init__(self, model: ScreeningModel, graphs: PackedGraphs, base: FeatureRows | None = None) -> None:
-        self.model, self.graphs = model, graphs
-        schema = model.schema
+    def __init__(
+        self,
+        network: WeaveNet,
+        schema: FeatureSchema,
+        secants: Callable[[], SecantNetwork],
+        graphs: PackedGraphs,
+        base: FeatureRows | None = None,
+    ) -> None:
+        self.network, self.schema, self.graphs = network, schema, graphs
+        self._secants = secants
         zero = np.zeros(schema.n_atom_columns), np.zeros(schema.n_pair_columns)
-        self._base = [torch.from_numpy(row).to(model.device, model.dtype) for row in base or zero]
-        self._entries = [
-            entry_matrix(schema, level).to(model.device, model.dtype) for level in ("atom", "pair")
-        ]
+        self._like = next(network.parameters())
+        self._base = [torch.from_numpy(row).to(self._like) for row in base or zero]
+        self._entries = [entry_matrix(schema, level).to(self._like) for level in ("atom", "pair")]
 
     def outputs(
         self,
@@ -96,7 +103,7 @@ class RelaxedMolecules:
             chosen = [f[s[part.start] : s[part.stop]] for f, s in zip(factors, starts, strict=True)]
             with torch.inference_mode():
                 whole = self._collate(self.graphs.select(molecules[part]))
-                found.append(_numpy(self.model.network(self._moved(whole, chosen))))
+                found.append(_numpy(self.network(self._moved(whole, chosen))))
         return np.concatenate(found)
 
     def densities(self, molecules: Index, scales: FloatArray, tasks: Index) -> Densities:
@@ -133,9 +140,9 @@ class RelaxedMolecules:
         fast : bool
             Allow the largest product in bfloat16.
         """
-        if self.model.info.network.n_modules > MAX_MODULES:
+        if self.network.config.n_modules > MAX_MODULES:
             return None
-        return Trail(self.model.secants, self.graphs, (self._base[0], self._base[1]), fast=fast)
+        return Trail(self._secants(), self.graphs, (self._base[0], self._base[1]), fast=fast)
 
     def _differentiate(
         self, molecules: Index, scales: FloatArray, tasks: Index
@@ -145,7 +152,7 @@ class RelaxedMolecules:
         factors = [np.repeat(scales, counts) for counts in (graphs.atom_counts, graphs.pair_counts)]
         moved = self._moved(whole, factors)
         rows = moved.atom_inputs.requires_grad_(), moved.pair_inputs.requires_grad_()
-        outputs = self.model.network(moved)
+        outputs = self.network(moved)
         values = outputs.gather(1, torch.from_numpy(tasks).to(outputs.device)[:, None])[:, 0]
         gradients = torch.autograd.grad(values.sum(), rows)
         steps = whole.atom_inputs - self._base[0], whole.pair_inputs - self._base[1]
@@ -156,8 +163,8 @@ class RelaxedMolecules:
         return _numpy(values), atom, pair
 
     def _collate(self, graphs: PackedGraphs) -> GraphBatch:
-        batch = collate(graphs, self.model.schema, np.ones(len(graphs)), fold=False)
-        return batch.to(self.model.device, self.model.dtype)
+        batch = collate(graphs, self.schema, np.ones(len(graphs)), fold=False)
+        return batch.to(self._like.device, self._like.dtype)
 
     def _moved(self, whole: GraphBatch, factors: list[FloatArray]) -> GraphBatch:
         """The batch with every row between the baseline (factor 0) and itself (factor 1)."""

@@ -14,8 +14,8 @@ from rdkit import Chem
 
 from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, Featurizer, PackedGraphs
-from molig.model.applicability import Applicability, ApplicabilityFlag
 from molig.model.device import resolve_device
+from molig.model.domain import Applicability, ApplicabilityFlag
 from molig.model.info import ModelInfo, Objective
 from molig.model.predictions import Predictions
 from molig.model.relaxed import FeatureRows, RelaxedMolecules
@@ -117,7 +117,7 @@ class ScreeningModel:
         -------
         RelaxedMolecules
         """
-        return RelaxedMolecules(self, graphs, base)
+        return RelaxedMolecules(self.network, self.schema, lambda: self.secants, graphs, base)
 
     def double(self) -> Self:
         """Return the same model in double precision."""

@@ -12,8 +12,8 @@ from support.small_model import nci_smiles
 from molig.errors import InputError, UsageError
 from molig.features import Featurizer, preset
 from molig.model import Applicability, DomainStatus
-from molig.model import applicability as module
-from molig.model.reference_fingerprints import ReferenceFingerprints
+from molig.model import domain as module
+from molig.model.domain import ReferenceFingerprints
 from molig.molecules import Hydrogens, MoleculeParser
 
 from .conftest import domain_of

@@ -16,8 +16,7 @@ from molig.model import (
     TaskMetrics,
     model_card,
 )
-from molig.model.card_limits import known_limits
-from molig.model.card_text import table
+from molig.model.card import known_limits, table
 from molig.molecules import Hydrogens
 
 from .conftest import domain_of

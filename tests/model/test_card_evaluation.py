@@ -4,7 +4,7 @@ import pytest
 from support.random_models import random_model
 
 from molig.model import BaselineComparison, CrossValidation, TasksWon, model_card
-from molig.model.card_limits import known_limits
+from molig.model.card import known_limits
 
 from .test_card import rows, section
 

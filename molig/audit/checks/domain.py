@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.attribution import Explanation
-from molig.audit.block_places import block_places
 from molig.audit.figures import draw, histogram
 from molig.audit.findings import (
     MOST_EXAMPLES,
@@ -27,6 +26,7 @@ from molig.audit.intervals import wilson
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray
 from molig.features import MolGraph
+from molig.features.schema import block_places
 from molig.model import Applicability, ApplicabilityFlag, DomainStatus
 
 # How much attribution lies on features that no training molecule had.

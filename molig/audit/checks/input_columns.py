@@ -13,7 +13,6 @@ from torch import Tensor
 
 from molig.attribution import Explanation
 from molig.attribution.projection import share_pairs
-from molig.audit.block_places import block_places
 from molig.audit.figures import bars
 from molig.audit.findings import (
     MOST_EXAMPLES,
@@ -29,7 +28,7 @@ from molig.audit.findings import (
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray
 from molig.features import FeatureSchema, PackedGraphs, pack
-from molig.features.schema import Column
+from molig.features.schema import Column, block_places
 from molig.model import ScreeningModel
 from molig.network.weave import WeaveModule
 
