@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from molig.attribution import Explainer, Explanation
     from molig.molecules import Record, Rejection
     from molig.report import Counts, TableRequest
-    from molig.report.stream import Explain
+    from molig.report.tables import Explain
     from molig.screening import Parts
 
 _SHOWN = 20

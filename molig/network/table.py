@@ -6,15 +6,41 @@ interpolation, and only the 8 bins near the number, since the others hold less t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
+import numba
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from molig.network.histogram import MEANS, memberships
-from molig.network.jit import compiled
+
+# Compilation of loops, kept on disk where there is a place for it.
+
+P = ParamSpec("P")
+
+FAST_MATH = {"contract", "reassoc", "nsz"}
+"""Sums may be taken in any order; NaN and infinity keep their meaning."""
+
+
+def compiled(function: Callable[P, None]) -> Callable[P, None]:
+    """Compile a function that fills arrays, on its first call.
+
+    Parameters
+    ----------
+    function : callable
+        Loops over arrays, in what Numba understands.
+    """
+    options: dict[str, Any] = {"fastmath": FAST_MATH, "nogil": True, "error_model": "numpy"}
+    try:
+        found: Callable[P, None] = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # neither the package's directory nor the user's cache can be written
+        found = numba.njit(**options)(function)
+    return found
+
 
 Array = npt.NDArray[Any]
 
@@ -142,3 +168,47 @@ def histogram_gradient(  # noqa: PLR0917 - compiled functions take no keywords
                 for k in range(NEAR):
                     total += values[at + np.uint64(k)] * gradient[to + np.uint64(k) * np.uint64(channels)]
                 target[c] = total * half
+
+
+# The Gaussian histogram of a training step, read from a table in compiled loops.
+
+
+def tabulated_histogram(atoms: Tensor, counts: Tensor) -> Tensor:
+    """`gaussian_histogram` of numbers in [-1, 1], with memberships interpolated in a table, on the CPU.
+
+    Parameters
+    ----------
+    atoms : Tensor of float32, shape (n_atoms, channels)
+        Atom states, molecules end to end.
+    counts : Tensor of int64, shape (n_mols,)
+        Atoms per molecule, at least 1 each.
+
+    Returns
+    -------
+    Tensor, shape (n_mols, 11 * channels)
+    """
+    result: Tensor = _TabulatedHistogram.apply(atoms, counts)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _TabulatedHistogram(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, atoms: Tensor, counts: Tensor) -> Tensor:
+        ctx.save_for_backward(atoms, counts)
+        out = atoms.new_empty(len(counts), N_BINS * atoms.shape[1])
+        histogram(*_rows(atoms, counts), membership_table(), out.numpy())
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        atoms, counts = ctx.saved_tensors
+        out = torch.empty_like(atoms)
+        gradient = grads[0].contiguous().numpy()
+        histogram_gradient(*_rows(atoms, counts), gradient, membership_table(), out.numpy())
+        return out, None
+
+
+def _rows(atoms: Tensor, counts: Tensor) -> tuple[Array, Array, Array]:
+    """Atom states, first atom and number of atoms of each molecule, as the compiled loops take them."""
+    ends = counts.cumsum(0)
+    return atoms.detach().contiguous().numpy(), (ends - counts).numpy(), counts.numpy()

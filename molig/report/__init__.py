@@ -7,17 +7,27 @@ Examples
 True
 """
 
-from molig.report.actives import Actives, choose_actives, has_labels
-from molig.report.contents import Card, Report
-from molig.report.explanations import explanation_card, sentence
 from molig.report.feature_table import FEATURE_SCHEMA, TABLE_SCHEMA, feature_batch
-from molig.report.identity import is_repeatable, run_identity
 from molig.report.molecule_table import MOLECULE_SCHEMA, molecule_batch
-from molig.report.outputs import check_explanation_output, write_explanations
-from molig.report.render import render_card, render_report
-from molig.report.saturation import check_saturation_outputs, write_saturation
-from molig.report.stream import Counts, explain_rows
-from molig.report.tables import TABLES, Layout, TableRequest, write_table
+from molig.report.outputs import check_explanation_output, explanation_card, sentence, write_explanations
+from molig.report.page import Card, Report, render_card, render_report
+from molig.report.saturation import (
+    Actives,
+    check_saturation_outputs,
+    choose_actives,
+    has_labels,
+    write_saturation,
+)
+from molig.report.tables import (
+    TABLES,
+    Counts,
+    Layout,
+    TableRequest,
+    explain_rows,
+    is_repeatable,
+    run_identity,
+    write_table,
+)
 
 __all__ = [
     "FEATURE_SCHEMA",

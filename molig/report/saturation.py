@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+import io
+import math
+import textwrap
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
 
 from molig.attribution import MoleculeCurves
-from molig.errors import UsageError
+from molig.depiction.text import legible
+from molig.errors import InputError, UnknownNameError, UsageError
+from molig.model import Objective, ScreeningModel
+from molig.molecules import Molecule, Record, Rejection, batched, read_records
 from molig.report.outputs import PICTURES
+from molig.report.tables import is_repeatable
 from molig.screening import check_distinct, check_writable, write_whole
 
 _TABLES = (".csv",)
@@ -82,7 +100,6 @@ def _content(curves: Sequence[MoleculeCurves], path: Path, title: str, subtitle:
     if suffix not in PICTURES:
         raise UsageError(f"{path}: saturation is written as {', '.join((*PICTURES, *_TABLES))}")
     # Only figures need matplotlib, whose import takes half a second.
-    from molig.report.saturation_figure import draw_saturation  # noqa: PLC0415
 
     return draw_saturation(curves, suffix[1:], title=title, subtitle=subtitle)
 
@@ -94,3 +111,375 @@ def _table(curves: Sequence[MoleculeCurves]) -> bytes:
     table[text] = table[text].replace("\r", " ", regex=True)
     written: str = table.to_csv(index=False, float_format="%.8g", lineterminator="\n")
     return written.encode()
+
+
+# The figure of saturation: scores and attribution rates on the way from the baseline to the molecules.
+
+FloatArray = npt.NDArray[np.float64]
+
+# Blue and vermilion of Okabe and Ito, which readers of any colour vision tell apart.
+_ONE, _MEDIAN, _GREY = "#0072B2", "#D55E00", "#555555"
+_STYLE: Any = {  # the stubs name every key, and differ between versions
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica", "sans-serif"],
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": _GREY,
+    "axes.xmargin": 0.02,
+    "xtick.color": _GREY,
+    "ytick.color": _GREY,
+    "text.parse_math": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "molig",
+    "savefig.dpi": 160,
+}
+# Inches.
+_WIDTH, _HEIGHT, _HEAD, _LINE, _MARGIN = 9.0, 3.5, 0.38, 0.19, 0.1
+_LINE_LENGTH = 122
+_COLORS_OF_PNG = 256
+_NO_DATE = {"svg": {"Date": None, "Creator": "molig"}, "png": {"Software": None}}
+
+
+def draw_saturation(
+    curves: Sequence[MoleculeCurves], file_format: str, *, title: str, subtitle: str = ""
+) -> bytes:
+    """Draw curves of molecules: scores on the left, attribution rates on the right, medians bold.
+
+    Parameters
+    ----------
+    curves : sequence of MoleculeCurves
+        At least one; all of one task and target, and on the same points.
+    file_format : {"svg", "png"}
+        Format of the picture.
+    title, subtitle : str
+        Words above the figure.
+
+    Returns
+    -------
+    bytes
+        The picture; the same input gives the same bytes.
+
+    Raises
+    ------
+    UsageError
+        If there is no curve, or the curves do not belong together.
+    """
+    _check(curves)
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # A task may be named in a script that the typeface lacks; the reader's may have it.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+        figure = _figure(legible(title), textwrap.wrap(legible(subtitle), _LINE_LENGTH))
+        left, right = figure.subplots(1, 2)
+        _draw_scores(left, curves)
+        _draw_rates(right, curves)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=file_format, metadata=_NO_DATE[file_format])
+    return buffer.getvalue() if file_format == "svg" else _smaller(buffer)
+
+
+def _check(curves: Sequence[MoleculeCurves]) -> None:
+    if not curves:
+        raise UsageError("there is no curve to draw")
+    first = curves[0]
+    for one in curves:
+        if (one.task, one.target, one.share) != (first.task, first.target, first.share):
+            raise UsageError(
+                f"curves of one figure must be of one task and target: {first.task} {first.target} "
+                f"and {one.task} {one.target}"
+            )
+        if not np.array_equal(one.at, first.at):
+            raise UsageError("curves of one figure must have the same points a")
+
+
+def _figure(title: str, lines: Sequence[str]) -> Figure:
+    """An empty figure with a title and small print, left-aligned."""
+    head = _HEAD + _LINE * len(lines)
+    height = _HEIGHT + head
+    figure = Figure(
+        figsize=(_WIDTH, height), layout=ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - head / height))
+    )
+    x = _MARGIN / _WIDTH
+    figure.text(x, 1 - _MARGIN / height, title, va="top", fontsize=11, weight="bold")
+    for i, line in enumerate(lines):
+        figure.text(x, 1 - (_HEAD + i * _LINE) / height, line, va="top", fontsize=8.5, color=_GREY)
+    return figure
+
+
+def _draw_scores(axes: Axes, curves: Sequence[MoleculeCurves]) -> None:
+    first = curves[0]
+    _draw_lines(axes, first.at, np.array([one.scores for one in curves]))
+    axes.set_ylabel(f"{first.target} of {legible(first.task)}")
+    if first.target == "probability":
+        axes.set_ylim(-0.02, 1.02)
+    reached = _median([one.reached_at for one in curves])
+    note = ""
+    if math.isfinite(reached):
+        axes.axvline(reached, color=_GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        note = f"{first.share:.0%} of the change at a = {reached:.2f}{_of_median(curves)}"
+    _name(axes, "Score F(a)", note)
+    if len(curves) > 1:
+        axes.legend(loc="best", frameon=False, handlelength=1.6)
+
+
+def _draw_rates(axes: Axes, curves: Sequence[MoleculeCurves]) -> None:
+    _draw_lines(axes, curves[0].at, np.array([one.rates for one in curves]))
+    axes.axhline(0, color=_GREY, linewidth=0.8, zorder=1)
+    axes.set_ylabel(f"attribution rate ({curves[0].target} per a)")
+    share = _median([one.gradient_share for one in curves])
+    known = math.isfinite(share)
+    note = f"gradient × input = {share:.0%} of the change{_of_median(curves)}" if known else ""
+    _name(axes, "Rate dF/da", note)
+
+
+def _name(axes: Axes, name: str, note: str) -> None:
+    """Write a name above the left end of the axes and a note above the right end."""
+    axes.set_title(name, loc="left")
+    axes.set_title(note, loc="right", fontsize=8.5, color=_GREY)
+
+
+def _draw_lines(axes: Axes, at: FloatArray, lines: FloatArray) -> None:
+    """Every molecule thin, the median at each point bold."""
+    if len(lines) > 1:
+        thin, *_ = axes.plot(at, lines.T, color=_ONE, linewidth=0.8, alpha=0.45)
+        thin.set_label("one molecule")
+        axes.plot(at, np.median(lines, axis=0), color=_MEDIAN, linewidth=2.4, label="median")
+    else:
+        axes.plot(at, lines[0], color=_ONE, linewidth=2)
+    axes.set_xlabel("a, from the baseline (0) to the molecule (1)")
+    axes.set_xlim(-0.01, 1.01)
+
+
+def _smaller(png: io.BytesIO) -> bytes:
+    """The same picture with a palette: a few colours, a third of the size."""
+    with Image.open(png) as image:
+        indexed = image.convert("RGB").quantize(_COLORS_OF_PNG, method=Image.Quantize.MEDIANCUT)
+        dpi = image.info["dpi"]
+    buffer = io.BytesIO()
+    indexed.save(buffer, format="PNG", optimize=True, dpi=dpi)
+    return buffer.getvalue()
+
+
+def _of_median(curves: Sequence[MoleculeCurves]) -> str:
+    return " (median)" if len(curves) > 1 else ""
+
+
+def _median(values: Sequence[float]) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    return float(np.median(known)) if known else math.nan
+
+
+# Which molecules of a file to show as actives of a task.
+
+_BATCH = 256
+_ABOVE = 0.5
+_SHOWN_VALUES = 5
+
+
+@dataclass(frozen=True)
+class Actives:
+    """Molecules to show, and how they were chosen.
+
+    Parameters
+    ----------
+    molecules : list of Molecule
+        The molecules, in the order of the file.
+    scores : list of float
+        What the model says of them: the probability, or for a regression the value.
+    rule : str
+        How they were chosen, in words that continue "showing".
+    rejections : list of Rejection
+        Rows that could have been chosen but have no score.
+    """
+
+    molecules: list[Molecule]
+    scores: list[float]
+    rule: str
+    rejections: list[Rejection]
+
+
+def has_labels(source: str | Path, column: str, **columns: str | None) -> bool:
+    """Tell whether a file has a column with at least one value in it.
+
+    Parameters
+    ----------
+    source : str or Path
+        File of molecules. Of standard input and pipes, which cannot be read twice, the answer is no.
+    column : str
+        Name of the column, or of a tag of an SD file.
+    **columns
+        ``smiles_column``, ``id_column`` and ``file_format`` of `molig.molecules.read_records`.
+
+    Examples
+    --------
+    >>> has_labels("-", "SR-MMP")
+    False
+    """
+    if not is_repeatable(source):
+        return False
+    try:
+        records = read_records(source, columns=[column], **columns)
+    except UnknownNameError as error:
+        if error.kind == "column" and error.name == column:
+            return False
+        raise
+    return any(_text(record.fields.get(column)) for record in records)
+
+
+def choose_actives(
+    model: ScreeningModel,
+    records: Iterable[Record],
+    task: str,
+    n: int = 25,
+    *,
+    label: str | None = None,
+    seed: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> Actives:
+    """Choose actives of a task, in one pass and with bounded memory.
+
+    With a label column those rows are actives that have a 1 in it; those that the model scores above 0.5
+    come first, at random, then the others by their score. Without, the highest-scoring molecules are taken.
+
+    Parameters
+    ----------
+    model : ScreeningModel
+        The model.
+    records : iterable of Record
+        Rows of a file, with the label column among their fields.
+    task : str
+        Task of the model.
+    n : int
+        How many to choose, if there are so many.
+    label : str, optional
+        Column in which actives have a 1.
+    seed : int
+        Seed of the random choice.
+    progress : callable, optional
+        Called with the number of rows done.
+
+    Returns
+    -------
+    Actives
+
+    Raises
+    ------
+    UsageError
+        For an unknown task, or ``n`` below 1.
+    InputError
+        If no row is active, or no active can be scored.
+    """
+    if n < 1:
+        raise UsageError(f"choose at least 1 molecule (got {n})")
+    pool = _Pool(model, model.task_index(task), label, seed)
+    best = heapq.nlargest(n, pool.candidates(records, progress), key=lambda candidate: candidate.key)
+    if not best:
+        raise InputError(pool.why_none())
+    chosen = sorted(best, key=lambda candidate: candidate.molecule.row)
+    n_above = sum(candidate.above for candidate in chosen)
+    return Actives(
+        [candidate.molecule for candidate in chosen],
+        [candidate.score for candidate in chosen],
+        pool.rule(len(chosen), n_above),
+        pool.rejections,
+    )
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    molecule: Molecule
+    score: float
+    above: bool
+    key: tuple[bool, float]
+
+
+@dataclass
+class _Pool:
+    """Molecules that may be chosen, and what became of the other rows."""
+
+    model: ScreeningModel
+    column: int
+    label: str | None
+    seed: int
+    n_rows: int = 0
+    n_scored: int = 0
+    n_above: int = 0
+    values: dict[str, None] = field(default_factory=dict)
+    rejections: list[Rejection] = field(default_factory=list)
+
+    @property
+    def _judges(self) -> bool:
+        """Whether the model itself says of a molecule that it is active."""
+        return self.label is not None and self.model.objective is Objective.CLASSIFICATION
+
+    def candidates(
+        self, records: Iterable[Record], progress: Callable[[int], object] | None
+    ) -> Iterator[_Candidate]:
+        rng = np.random.default_rng(self.seed)
+        for batch in batched(records, _BATCH):
+            self.n_rows += len(batch)
+            # Of a row that could not be read nobody knows whether it was active.
+            wanted = [record for record in batch if record.problem or self._is_active(record)]
+            molecules, rejected = self.model.parser.parse_many(wanted)
+            self.rejections += rejected
+            scores = self.model.score_molecules(molecules)[:, self.column].tolist()
+            for molecule, score in zip(molecules, scores, strict=True):
+                if not np.isfinite(score):
+                    reason = f"its score is not a finite number ({score})"
+                    self.rejections.append(Rejection(molecule.row, molecule.id, molecule.smiles, reason))
+                    continue
+                yield self._candidate(molecule, score, rng.random())
+            if progress:
+                progress(len(batch))
+
+    def _candidate(self, molecule: Molecule, score: float, chance: float) -> _Candidate:
+        above = self.label is not None and (score > _ABOVE or not self._judges)
+        self.n_scored += 1
+        self.n_above += above
+        return _Candidate(molecule, score, above, (above, chance if above else score))
+
+    def _is_active(self, record: Record) -> bool:
+        if self.label is None:
+            return True
+        text = _text(record.fields.get(self.label))
+        if len(self.values) < _SHOWN_VALUES:
+            self.values.setdefault(text)
+        try:
+            return text.casefold() == "true" or float(text) == 1
+        except ValueError:
+            return False
+
+    def why_none(self) -> str:
+        """Say why there is nothing to choose from."""
+        if self.rejections:
+            first, what = self.rejections[0], "molecules" if self.label is None else "actives"
+            return f"none of the {len(self.rejections)} {what} can be scored; row {first.row}: {first.reason}"
+        seen = ", ".join(value or "(empty)" for value in self.values)
+        return (
+            f"column {self.label!r} marks no actives: none of {self.n_rows} rows has a 1 (but {seen}); "
+            "choose another column"
+        )
+
+    def rule(self, n_chosen: int, n_above: int) -> str:
+        """How molecules were chosen."""
+        if self.label is None:
+            return f"the {n_chosen} highest-scoring of {self.n_scored:,} molecules"
+        rows = f"rows with {self.label} = 1"
+        judged = " that the model scores above 0.5" if self._judges else ""
+        if n_above == n_chosen < self.n_above:
+            return f"{n_chosen} of the {self.n_above:,} {rows}{judged}, at random (seed {self.seed})"
+        if n_above == n_chosen:
+            return f"all {n_above} {rows}{judged}" if n_above > 1 else f"the only one of the {rows}{judged}"
+        rest = n_chosen - n_above
+        if not n_above:
+            return f"the {rest} highest-scoring {rows}, none of which the model scores above 0.5"
+        return f"the {n_above} {rows}{judged} and the {rest} highest-scoring other ones"
+
+
+def _text(value: Any) -> str:
+    """A cell as text, empty where nothing is known."""
+    if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
+        return ""
+    text = str(value).strip()
+    return "" if text.casefold() in {"nan", "na", "null", "none"} else text

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from itertools import islice
@@ -11,11 +14,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from molig.attribution import Explanation
-from molig.errors import InputError, UnknownNameError
+from molig.errors import InputError, MoligError, UnknownNameError, UsageError
+from molig.model import ScreeningModel
 from molig.molecules import Record, Rejection, batched
 from molig.report.feature_table import FEATURE_SCHEMA, feature_batch
 from molig.report.molecule_table import MOLECULE_SCHEMA, molecule_batch
-from molig.report.stream import Counts, Explain, Watch, explain_rows, require_some
 from molig.screening import (
     REJECTION_SCHEMA,
     OutputTable,
@@ -26,6 +29,123 @@ from molig.screening import (
     rejection_table,
     rejects_path,
 )
+from molig.version import __version__
+
+# Explanations as a stream: each row of a library with what became of it.
+
+Result = Explanation | Rejection
+Explain = Callable[[Iterable[Record]], Iterator[Result] | Iterator[list[Explanation] | Rejection]]
+"""From records to one result each, in their order, such as `molig.attribution.Explainer.explain_records`; or
+to the explanations of all tasks each, such as `molig.attribution.Explainer.explain_all_tasks`."""
+Watch = Callable[[Result], None]
+
+NOT_FINITE = "not explainable: the score or its residual is not a finite number"
+
+
+@dataclass
+class Counts:
+    """What became of the rows.
+
+    Parameters
+    ----------
+    explained, rejected : int
+        Rows with an explanation, and rows without.
+    unconverged : int
+        Explanations whose residual is above the tolerance.
+    """
+
+    explained: int = 0
+    rejected: int = 0
+    unconverged: int = 0
+
+    def add(self, result: Result) -> None:
+        """Count one more row."""
+        if isinstance(result, Rejection):
+            self.rejected += 1
+        else:
+            self.explained += 1
+            self.unconverged += not result.converged
+
+    def merge(self, other: Counts) -> None:
+        """Count the rows of another range."""
+        self.explained += other.explained
+        self.rejected += other.rejected
+        self.unconverged += other.unconverged
+
+
+def explain_rows(
+    records: Iterable[Record], explain: Explain, watch: Watch | None = None
+) -> Iterator[tuple[Record, Result]]:
+    """Explain records one after the other; the stream says of each of them what became of it.
+
+    Parameters
+    ----------
+    records : iterable of Record
+        Rows of a library.
+    explain : callable
+        From records to one `Explanation` or `Rejection` each, in their order.
+    watch : callable, optional
+        Called with each result.
+
+    Yields
+    ------
+    record : Record
+    result : Explanation or Rejection
+        An explanation whose score is not finite is rejected, too: nothing in it could be relied on.
+
+    Raises
+    ------
+    MoligError
+        If ``explain`` leaves out a record.
+    """
+    waiting: deque[Record] = deque()
+
+    def remembered() -> Iterator[Record]:
+        for record in records:
+            waiting.append(record)
+            yield record
+
+    for found in explain(remembered()):
+        record = waiting.popleft()
+        for one in found if isinstance(found, list) else [found]:
+            result = one if _is_sound(one) else _unsound(record)
+            if watch is not None:
+                watch(result)
+            yield record, result
+    if waiting:
+        raise MoligError(f"no result for row {waiting[0].row}: every record must come to one")
+
+
+def require_some(counts: Counts, first: Rejection | None) -> None:
+    """Refuse a run of which nothing came.
+
+    Parameters
+    ----------
+    counts : Counts
+        What became of the rows.
+    first : Rejection or None
+        The first rejected row, named as an example.
+
+    Raises
+    ------
+    InputError
+        If no molecule was explained.
+    """
+    if not counts.explained:
+        reason = f"; row {first.row}: {first.reason}" if first else ""
+        raise InputError(f"none of the molecules could be explained{reason}")
+
+
+def _is_sound(result: Result) -> bool:
+    if isinstance(result, Rejection):
+        return True
+    # A single attribution that is not finite makes the residual so.
+    return all(map(math.isfinite, (result.score, result.baseline_score, result.residual)))
+
+
+def _unsound(record: Record) -> Rejection:
+    return Rejection(record.row, record.id, record.smiles, NOT_FINITE)
+
 
 TABLES = (".parquet", ".csv")
 
@@ -266,3 +386,82 @@ def _deliver(chunks: Iterable[_Chunk] | Iterable[_KeptChunk], request: TableRequ
             counts.merge(chunk.counts)
         require_some(counts, first)
     return counts
+
+
+# What the results of a run depend on: to continue it is to continue with the same.
+
+
+def run_identity(model: ScreeningModel, source: str | Path, options: Mapping[str, object]) -> dict[str, str]:
+    """Describe a run so that another can tell whether it would give the same results.
+
+    Parameters
+    ----------
+    model : ScreeningModel
+        Model with its weights.
+    source : str or Path
+        File that is read; its content counts, not its name or date.
+    options : mapping of str to object
+        Whatever else the results depend on, by the names a user knows; None for what was not given.
+
+    Returns
+    -------
+    dict of str to str
+        For `molig.screening.Parts`.
+
+    Raises
+    ------
+    UsageError
+        If the source is no file, such as standard input: it cannot be read a second time.
+    InputError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> import molig
+    >>> run_identity(molig.load_model("tox21-w2n2-simple"), "-", {})
+    Traceback (most recent call last):
+        ...
+    molig.errors.UsageError: standard input cannot be read again, so its run cannot be resumed; use a file
+    """
+    known = {name: "" if value is None else str(value) for name, value in options.items()}
+    return {
+        "molig": __version__,
+        "the model": f"{model.name} {_model_digest(model)}",
+        "the device": model.device.type,
+        "the input": _file_digest(source),
+        **known,
+    }
+
+
+def is_repeatable(source: str | Path) -> bool:
+    """Tell whether a source can be read a second time: a file can, standard input and pipes cannot.
+
+    Parameters
+    ----------
+    source : str or Path
+        File name, or ``"-"``.
+
+    Returns
+    -------
+    bool
+    """
+    return str(source) != "-" and Path(source).is_file()
+
+
+def _model_digest(model: ScreeningModel) -> str:
+    digest = hashlib.sha256(model.info.model_dump_json().encode())
+    for name, tensor in model.network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _file_digest(source: str | Path) -> str:
+    if not is_repeatable(source):
+        what = "standard input" if str(source) == "-" else f"{source} is no file: it"
+        raise UsageError(f"{what} cannot be read again, so its run cannot be resumed; use a file")
+    try:
+        with Path(source).open("rb") as file:
+            return f"{hashlib.file_digest(file, 'sha256').hexdigest()}, {Path(source).stat().st_size} bytes"
+    except OSError as err:
+        raise InputError(f"{source}: cannot be opened ({err.strerror}); check its permissions") from err

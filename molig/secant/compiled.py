@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from molig.network.jit import compiled
-from molig.network.table import N_BINS, NEAR, STRIDE, Array, Table, add_memberships, locate
+from molig.network.table import N_BINS, NEAR, STRIDE, Array, Table, add_memberships, compiled, locate
 
 
 @compiled

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from molig.network.jit import compiled
+from molig.network.table import compiled
 
 Array = npt.NDArray[Any]
 

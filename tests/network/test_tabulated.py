@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from molig.network import Readout, collate
 from molig.network.histogram import gaussian_histogram
 from molig.network.readout import MoleculeReadout
-from molig.network.tabulated import tabulated_histogram
+from molig.network.table import tabulated_histogram
 
 from .literal import plain_histogram
 from .nets import MIXED, featurizer, graphs_of, make_net

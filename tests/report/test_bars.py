@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molig.report.bars import bars
+from molig.report.page import bars
 
 shares = st.floats(min_value=-1e9, max_value=1e9)
 

@@ -16,7 +16,7 @@ from molig.errors import InputError, MoligError, UnknownNameError, UsageError
 from molig.features import preset
 from molig.molecules import MoleculeParser, Record, Rejection
 from molig.report import Counts, Layout, TableRequest, explain_rows, write_table
-from molig.report.stream import NOT_FINITE, Result
+from molig.report.tables import NOT_FINITE, Result
 from molig.screening import Parts
 
 SCHEMA = preset("simple")
