@@ -3,8 +3,7 @@
 from molig.files import write_whole
 from molig.screening.hits import REJECTION_SCHEMA, rejection_table
 from molig.screening.parts import PartNote, Parts
-from molig.screening.pipeline import screen
-from molig.screening.results import ScreeningOptions, ScreeningResult
+from molig.screening.pipeline import ScreeningOptions, ScreeningResult, screen
 from molig.screening.writers import OutputTable, check_distinct, check_output, check_writable, rejects_path
 
 __all__ = [

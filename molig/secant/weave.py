@@ -16,10 +16,9 @@ from molig.features import BlockKind, FeatureSchema
 from molig.network import WeaveNet
 from molig.network.weave import ACTIVATIONS, WeaveModule
 from molig.secant.head import SecantHead
-from molig.secant.loops import dot_sums
 from molig.secant.readouts import Ends, readout_of, request_rows
 from molig.secant.rows import PanelRows, PointRows
-from molig.secant.slopes import pull_back
+from molig.secant.slopes import dot_sums, pull_back
 from molig.secant.stem import StemShares, StemStates, halves
 
 MAX_MODULES = 2

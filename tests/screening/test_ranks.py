@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molig.screening.ranks import RankRuns
+from molig.screening.hits import RankRuns
 
 # Few different values, so that most of them are tied; single precision, as scores are kept.
 SCORES = st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]) | st.floats(0, 1, width=32), min_size=1, max_size=60)

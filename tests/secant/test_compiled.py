@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from molig.network.histogram import gaussian_histogram, memberships
 from molig.network.table import N_BINS, histogram, membership_table
-from molig.secant.compiled import histogram_secant
+from molig.secant.readouts import histogram_secant
 
 
 def compiled(states, counts) -> np.ndarray:
