@@ -40,8 +40,8 @@ class Case:
     batch: str = "mixed"
     seed: int = 0
 
-    def relaxed(self):
-        model = random_model(
+    def model(self):
+        return random_model(
             self.schema,
             seed=self.seed,
             double=self.double,
@@ -53,7 +53,9 @@ class Case:
             hidden=self.hidden,
             size_exponent=self.size_exponent,
         )
-        graphs = graphs_of(BATCHES[self.batch], self.schema)
+
+    def relaxed(self):
+        model, graphs = self.model(), graphs_of(BATCHES[self.batch], self.schema)
         if not self.moved_baseline:
             return model.relax(graphs)
         random = np.random.default_rng(self.seed)
@@ -135,7 +137,7 @@ def test_outputs_are_the_models(case):
     largest = max(1, np.abs(expected).max())
     np.testing.assert_allclose(found, expected, rtol=0, atol=largest * (1e-10 if case.double else 1e-4))
     if not case.moved_baseline:
-        logits = relaxed.model.logits(relaxed.graphs.select(molecules), scales)
+        logits = case.model().logits(relaxed.graphs.select(molecules), scales)
         np.testing.assert_allclose(found, logits, rtol=0, atol=largest * (1e-10 if case.double else 1e-4))
 
 
@@ -249,7 +251,7 @@ def test_company_order_and_calls_do_not_matter(double, seed, schema, budget):
         base = tuple(row.numpy() for row in relaxed._base)
         zero = np.zeros(1, dtype=int)
         ends = np.array([[scales[steps[i]]], [scales[steps[i] + 1]]])
-        *_, shares = walk(relaxed.model.relax(alone, base), zero, *ends, tasks[i : i + 1])
+        *_, shares = walk(case.model().relax(alone, base), zero, *ends, tasks[i : i + 1])
         for found, expected in zip(together[i], shares, strict=True):
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 if double else 1e-3)
 
