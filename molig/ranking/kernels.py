@@ -32,7 +32,7 @@ def average_precision(ranking: Ranking) -> FloatArray:
     return _dot(ranking.actives, precision) / ranking.n_actives
 
 
-def bedroc(ranking: Ranking, alpha: float) -> FloatArray:
+def bedroc_of(ranking: Ranking, alpha: float) -> FloatArray:
     """Exponentially weighted sum over the actives, scaled to 0 (all last) and 1 (all first)."""
     check_alpha(alpha)
     share = ranking.n_actives / ranking.n_molecules

@@ -10,8 +10,16 @@ from collections.abc import Callable
 
 import numpy.typing as npt
 
-from molig.ranking import kernels
 from molig.ranking.groups import FloatArray, Ranking, ranking_of
+from molig.ranking.kernels import (
+    DEFAULT_ALPHA,
+    average_precision,
+    bedroc_of,
+    check_alpha,
+    enrichment,
+    roc_area,
+    top_count,
+)
 
 
 def roc_auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
@@ -39,7 +47,7 @@ def roc_auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     >>> roc_auc([1, 0, 1, 0], [0.9, 0.2, 0.5, 0.5])
     0.875
     """
-    return _figure(kernels.roc_area, ranking_of(labels, scores))
+    return _figure(roc_area, ranking_of(labels, scores))
 
 
 def pr_auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
@@ -75,10 +83,10 @@ def pr_auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     >>> pr_auc([1, 0, 1], [3.0, 2.0, 1.0]) == (1 + 2 / 3) / 2
     True
     """
-    return _figure(kernels.average_precision, ranking_of(labels, scores))
+    return _figure(average_precision, ranking_of(labels, scores))
 
 
-def bedroc(labels: npt.ArrayLike, scores: npt.ArrayLike, alpha: float = kernels.DEFAULT_ALPHA) -> float:
+def bedroc(labels: npt.ArrayLike, scores: npt.ArrayLike, alpha: float = DEFAULT_ALPHA) -> float:
     """Boltzmann-enhanced discrimination of ROC: early recognition, from 0 (actives last) to 1 (first).
 
     An active at rank r of N counts exp(-alpha r / N); tied molecules count the mean of their ranks' weights,
@@ -113,8 +121,8 @@ def bedroc(labels: npt.ArrayLike, scores: npt.ArrayLike, alpha: float = kernels.
     >>> bedroc([1, 1, 0, 0, 0], [5, 4, 3, 2, 1]), bedroc([0, 0, 0, 1, 1], [5, 4, 3, 2, 1])
     (1.0, 0.0)
     """
-    kernels.check_alpha(alpha)
-    return _figure(lambda ranking: kernels.bedroc(ranking, alpha), ranking_of(labels, scores))
+    check_alpha(alpha)
+    return _figure(lambda ranking: bedroc_of(ranking, alpha), ranking_of(labels, scores))
 
 
 def enrichment_factor(labels: npt.ArrayLike, scores: npt.ArrayLike, fraction: float) -> float:
@@ -149,8 +157,8 @@ def enrichment_factor(labels: npt.ArrayLike, scores: npt.ArrayLike, fraction: fl
     >>> enrichment_factor([1, 0, 0, 0], [1.0, 1.0, 1.0, 1.0], 0.25)
     1.0
     """
-    kernels.top_count(1, fraction)
-    return _figure(lambda ranking: kernels.enrichment(ranking, fraction), ranking_of(labels, scores))
+    top_count(1, fraction)
+    return _figure(lambda ranking: enrichment(ranking, fraction), ranking_of(labels, scores))
 
 
 def tie_fraction(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:

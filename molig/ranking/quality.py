@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import numpy.typing as npt
 
-from molig.ranking import kernels
 from molig.ranking.calibration import brier_score
 from molig.ranking.groups import FloatArray, Ranking, ranking_of
+from molig.ranking.kernels import DEFAULT_ALPHA, average_precision, bedroc_of, enrichment, roc_area
 from molig.ranking.metrics import tied_share
 
 KERNELS: dict[str, Callable[[Ranking], FloatArray]] = {
-    "roc_auc": kernels.roc_area,
-    "pr_auc": kernels.average_precision,
-    "bedroc": lambda ranking: kernels.bedroc(ranking, kernels.DEFAULT_ALPHA),
-    "ef_0_5": lambda ranking: kernels.enrichment(ranking, 0.005),
-    "ef_1": lambda ranking: kernels.enrichment(ranking, 0.01),
-    "ef_5": lambda ranking: kernels.enrichment(ranking, 0.05),
+    "roc_auc": roc_area,
+    "pr_auc": average_precision,
+    "bedroc": lambda ranking: bedroc_of(ranking, DEFAULT_ALPHA),
+    "ef_0_5": lambda ranking: enrichment(ranking, 0.005),
+    "ef_1": lambda ranking: enrichment(ranking, 0.01),
+    "ef_5": lambda ranking: enrichment(ranking, 0.05),
 }
 """The figures that have a bootstrap interval, by name."""
 
