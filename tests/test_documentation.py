@@ -14,7 +14,7 @@ ROOMS = [
     *(
         f"molig.{room}"
         for room in (
-            "ranking",
+            "stats",
             "datasets",
             "molecules",
             "features",

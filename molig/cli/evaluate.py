@@ -201,7 +201,7 @@ def _warn(plan: EvaluationPlan, reporter: Reporter) -> None:
 
 def _print(evaluation: Evaluation, name: str, reporter: Reporter) -> None:
     from molig.evaluation import method_title
-    from molig.ranking import METRICS
+    from molig.stats import METRICS
 
     titles = {metric.name: metric.title for metric in METRICS}
     rows = [

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.evaluation.methods import FoldScores
-from molig.ranking import (
+from molig.stats import (
     RankingQuality,
     SignTest,
     bootstrap_samples,

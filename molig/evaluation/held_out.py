@@ -19,8 +19,8 @@ from molig.evaluation.plan import is_training_table, public_name
 from molig.features import PackedGraphs
 from molig.files import json_text, made_by, versions
 from molig.model import BaselineScore, Objective, ScreeningModel, TaskMetrics, find_model, load_info
-from molig.ranking import METRICS
 from molig.screening import write_whole
+from molig.stats import METRICS
 from molig.training.cache import read_or_load
 from molig.training.dataset import TrainingData, file_digest
 from molig.training.evaluation import baseline_scores, quality

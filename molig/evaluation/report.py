@@ -16,7 +16,8 @@ from molig.evaluation.figures import FIGURES, MethodFigures, TaskFigures
 from molig.evaluation.methods import NETWORK, FoldScores
 from molig.evaluation.run import Evaluation
 from molig.files import json_text, made_by, versions
-from molig.ranking import (
+from molig.screening import write_whole
+from molig.stats import (
     METRICS,
     EnrichmentCurve,
     Reliability,
@@ -29,7 +30,6 @@ from molig.ranking import (
     roc_curve_points,
     save_figure,
 )
-from molig.screening import write_whole
 from molig.version import __version__
 
 # Curves of a method over all tasks and folds, for figures.

@@ -39,7 +39,7 @@ class TaskMetrics(Section):
     brier : float or None
         Mean squared difference of probability and class.
     tie_fraction : float or None
-        How much of the ranking is undecided by equal scores; see `molig.ranking`.
+        How much of the ranking is undecided by equal scores; see `molig.stats`.
     intervals : dict
         Name of a figure above to the ends of its 95 % bootstrap interval over molecules.
     """

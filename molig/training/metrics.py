@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 
 from molig.model import RegressionMetrics, TaskMetrics
-from molig.ranking import bootstrap_intervals, ranking_quality
+from molig.stats import bootstrap_intervals, ranking_quality
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -30,8 +30,8 @@ from molig.audit.checks.activity_cliffs import (
     read_pairs,
     similar_pairs,
 )
-from molig.audit.intervals import Estimate, bootstrap_median, bootstrap_share, wilson
 from molig.errors import InputError, UsageError
+from molig.stats.intervals import Estimate, bootstrap_median, bootstrap_share, wilson
 
 
 def judged(model, chosen):

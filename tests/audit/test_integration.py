@@ -14,8 +14,8 @@ from audit.planted import integration as planted
 from molig.audit import AuditSubject, audit, subject_of
 from molig.audit.checks.integration import relative_residual
 from molig.audit.report import CheckResult
-from molig.audit.shares import surely_above
 from molig.model import ScreeningModel
+from molig.stats.intervals import surely_above
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from molig.audit.checks.shortcut_fragments import (
     label_odds,
     score_odds,
 )
-from molig.audit.intervals import Estimate
 from molig.model import ScreeningModel
+from molig.stats.intervals import Estimate
 
 NAME = "shortcut-fragments"
 

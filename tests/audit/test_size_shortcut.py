@@ -16,8 +16,8 @@ from molig.audit.checks.size_shortcut import (
     share_of_quality,
     size_table,
 )
-from molig.audit.intervals import rank_correlation
 from molig.model import ScreeningModel
+from molig.stats.intervals import rank_correlation
 
 NAME = "size-shortcut"
 

@@ -20,7 +20,7 @@ from molig.audit.checks.stability import (
     rewritten,
     sign_flips,
 )
-from molig.audit.intervals import spearman
+from molig.stats.intervals import spearman
 
 SMILES = [
     "CC(=O)Nc1ccc(O)cc1",

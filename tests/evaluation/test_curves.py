@@ -1,10 +1,10 @@
-"""Mean curves: those of `molig.ranking` at a few shares."""
+"""Mean curves: those of `molig.stats` at a few shares."""
 
 import numpy as np
 import pytest
 
 from molig.evaluation.report import mean_enrichment, mean_roc, pooled_reliability
-from molig.ranking import reliability_curve, roc_auc, roc_curve_points
+from molig.stats import reliability_curve, roc_auc, roc_curve_points
 
 from .folds import changed, made_up
 

@@ -1,11 +1,11 @@
-"""Figures of methods against `molig.ranking` itself, fold by fold."""
+"""Figures of methods against `molig.stats` itself, fold by fold."""
 
 import numpy as np
 import pytest
 
 from molig.evaluation import compare, method_figures
 from molig.evaluation.figures import FIGURES
-from molig.ranking import bootstrap_samples, ranking_quality, sign_test
+from molig.stats import bootstrap_samples, ranking_quality, sign_test
 
 from .folds import TASKS, changed, made_up
 

@@ -28,12 +28,12 @@ from molig.audit.findings import (
     Severity,
     explained_example,
 )
-from molig.audit.intervals import Estimate, bootstrap_median, bootstrap_share, spearman, wilson
 from molig.audit.registry import register
 from molig.audit.subject import ActivityPair, AuditSubject, FloatArray, explain_molecules
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import ScreeningModel
 from molig.molecules import Molecule, Record, read_records
+from molig.stats.intervals import Estimate, bootstrap_median, bootstrap_share, spearman, wilson
 
 # What two similar molecules share, and how attribution is divided between that and what differs.
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from molig.audit.figures import bars
 from molig.audit.findings import Evidence, Finding, NotApplicable, Outcome, Severity
 from molig.audit.registry import register
-from molig.audit.shares import surely_above
 from molig.audit.subject import AuditSubject
 from molig.features import PackedGraphs
 from molig.model import ScreeningModel
@@ -22,6 +21,7 @@ from molig.network.batch import GraphBatch, Triples
 from molig.network.config import Readout
 from molig.network.histogram import MEANS, memberships
 from molig.network.weave import Rows, WeaveModule
+from molig.stats.intervals import surely_above
 
 # What the hidden units of a network do over molecules: how far each varies, and whether it is read.
 

@@ -22,12 +22,12 @@ from molig.audit.findings import (
     Severity,
     marked_example,
 )
-from molig.audit.intervals import wilson
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray
 from molig.features import MolGraph
 from molig.features.schema import block_places
 from molig.model import Applicability, ApplicabilityFlag, DomainStatus
+from molig.stats.intervals import wilson
 
 # How much attribution lies on features that no training molecule had.
 

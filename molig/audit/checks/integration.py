@@ -21,8 +21,8 @@ from molig.audit.findings import (
     scored_example,
 )
 from molig.audit.registry import register
-from molig.audit.shares import surely_above
 from molig.audit.subject import AuditSubject, probabilities
+from molig.stats.intervals import surely_above
 
 NAME = "integration"
 

@@ -30,9 +30,9 @@ from molig.audit.findings import (
     Severity,
     explained_example,
 )
-from molig.audit.intervals import Z95, Estimate
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray
+from molig.stats.intervals import Z95, Estimate
 
 # Fragments of molecules by name: elements, functional groups, ring systems, scaffolds and BRICS pieces.
 

@@ -27,10 +27,10 @@ from molig.audit.findings import (
     Severity,
     scored_example,
 )
-from molig.audit.intervals import Estimate, rank_correlation
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray, Index
-from molig.ranking import roc_auc
+from molig.stats import roc_auc
+from molig.stats.intervals import Estimate, rank_correlation
 
 # What size and composition alone say about molecules, and how well: the yardstick of `size_shortcut`.
 

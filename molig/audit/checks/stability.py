@@ -24,13 +24,13 @@ from molig.audit.findings import (
     marked_example,
     scored_example,
 )
-from molig.audit.intervals import spearman
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray, Index, explain_molecules
 from molig.features import PackedGraphs
 from molig.model import ScreeningModel
 from molig.molecules import Molecule, Record, input_atom_indices
 from molig.network import WeaveNet
+from molig.stats.intervals import spearman
 
 # The same molecules in other forms: other atom orders, other SMILES, other company in a batch.
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from molig.errors import OutputError, UsageError
-from molig.ranking import (
+from molig.stats import (
     draw_enrichment,
     draw_reliability,
     draw_roc,

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from support.rankings import rankings
 
 from molig.errors import UsageError
-from molig.ranking import bedroc, enrichment_factor, pr_auc, roc_auc, tie_fraction
+from molig.stats import bedroc, enrichment_factor, pr_auc, roc_auc, tie_fraction
 
 approx = partial(pytest.approx, abs=1e-9)
 

@@ -11,7 +11,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
 from molig.errors import UnknownNameError, UsageError
-from molig.ranking import brier_score, expected_calibration_error, reliability_curve
+from molig.stats import brier_score, expected_calibration_error, reliability_curve
 
 PROBABILITIES = st.lists(
     st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0])), min_size=2, max_size=30

@@ -10,19 +10,35 @@ Examples
 (0.875, 1.5)
 """
 
-from molig.ranking.bootstrap import bootstrap_intervals, bootstrap_samples, percentile_interval
-from molig.ranking.calibration import (
+from molig.stats.curves import (
+    EnrichmentCurve,
     Reliability,
-    brier_score,
+    RocCurve,
+    enrichment_curve,
     expected_calibration_error,
     reliability_curve,
+    roc_curve_points,
 )
-from molig.ranking.curves import EnrichmentCurve, RocCurve, enrichment_curve, roc_curve_points
-from molig.ranking.drawing import save_figure
-from molig.ranking.figures import draw_enrichment, draw_reliability, draw_roc
-from molig.ranking.metrics import bedroc, enrichment_factor, pr_auc, roc_auc, tie_fraction
-from molig.ranking.quality import METRICS, RankingMetric, RankingQuality, ranking_quality
-from molig.ranking.signs import SignTest, sign_test
+from molig.stats.intervals import (
+    SignTest,
+    bootstrap_intervals,
+    bootstrap_samples,
+    percentile_interval,
+    sign_test,
+)
+from molig.stats.plots import draw_enrichment, draw_reliability, draw_roc, save_figure
+from molig.stats.ranking import (
+    METRICS,
+    RankingMetric,
+    RankingQuality,
+    bedroc,
+    brier_score,
+    enrichment_factor,
+    pr_auc,
+    ranking_quality,
+    roc_auc,
+    tie_fraction,
+)
 
 __all__ = [
     "METRICS",

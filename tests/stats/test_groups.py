@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from support.rankings import rankings
 
-from molig.ranking.groups import ranking_of
-from molig.ranking.quality import KERNELS
+from molig.stats.ranking import KERNELS, ranking_of
 
 
 def test_groups_hold_equal_scores_best_first():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from molig.errors import UsageError
-from molig.ranking import sign_test
+from molig.stats import sign_test
 
 FIGURES = st.lists(
     st.tuples(st.sampled_from([0.7, 0.8, 0.9]), st.sampled_from([0.7, 0.8, math.nan])), max_size=30

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from molig.errors import UsageError
-from molig.ranking import bootstrap as room
-from molig.ranking import bootstrap_intervals, bootstrap_samples, percentile_interval, ranking_quality
+from molig.stats import bootstrap_intervals, bootstrap_samples, percentile_interval, ranking_quality
+from molig.stats import intervals as room
 
 NAMES = ["roc_auc", "pr_auc", "bedroc", "ef_0_5", "ef_1", "ef_5"]
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from sklearn.metrics import roc_curve
 from support.rankings import rankings
 
-from molig.ranking import enrichment_curve, enrichment_factor, roc_auc, roc_curve_points
+from molig.stats import enrichment_curve, enrichment_factor, roc_auc, roc_curve_points
 
 
 @given(rankings(max_size=15, both_classes=True))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from support.rankings import rankings
 
-from molig.ranking import (
+from molig.stats import (
     METRICS,
     RankingQuality,
     bedroc,
