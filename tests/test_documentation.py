@@ -14,6 +14,7 @@ ROOMS = [
     *(
         f"molig.{room}"
         for room in (
+            "tables",
             "stats",
             "datasets",
             "molecules",

@@ -18,6 +18,7 @@ from molig.audit.registry import Check, available_checks
 from molig.audit.subject import AuditSubject
 from molig.depiction.text import legible
 from molig.errors import UsageError
+from molig.files import write_whole
 from molig.model import (
     AuditedFinding,
     AuditSummary,
@@ -27,7 +28,6 @@ from molig.model import (
     model_card,
     save_model,
 )
-from molig.screening import write_whole
 from molig.version import __version__
 
 

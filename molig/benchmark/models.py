@@ -12,8 +12,8 @@ import pandas as pd
 from molig.benchmark.ground_truth import GroundTruth
 from molig.benchmark.recipe import BenchmarkRecipe
 from molig.errors import InputError, UnknownNameError, UsageError
+from molig.files import write_whole
 from molig.model import Objective, ScreeningModel, load_model
-from molig.screening import write_whole
 from molig.training import Progress, Recipe, TrainingRequest, read_recipe, train_model
 from molig.training.checkpoint import CHECKPOINT_FILE
 from molig.training.dataset import file_digest

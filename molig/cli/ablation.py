@@ -129,7 +129,7 @@ class _Ablation:
 
 def _check_chart(output: Path | None, source: str) -> None:
     from molig.errors import UsageError
-    from molig.screening import check_distinct, check_writable
+    from molig.tables import check_distinct, check_writable
 
     if output is None:
         return
@@ -146,7 +146,7 @@ def _print_drops(frame: pd.DataFrame, title: str) -> None:
 
 def _write_drops(frame: pd.DataFrame, output: Path, title: str, score: str) -> None:
     from molig.benchmark import draw_drop_curves
-    from molig.screening import write_whole
+    from molig.files import write_whole
 
     if output.suffix.lower() == ".csv":
         text = frame.to_csv(index=False, lineterminator="\n")

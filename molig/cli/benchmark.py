@@ -50,7 +50,7 @@ def attribution(
     attribution.json and attribution.md.
     """
     from molig.benchmark import BenchmarkPlan, benchmark_json, benchmark_markdown
-    from molig.screening import write_whole
+    from molig.files import write_whole
 
     reporter = Reporter(quiet)
     plan = BenchmarkPlan(part, methods.split(",") if methods else None, sample, seed)
@@ -119,7 +119,7 @@ def _one_set(
 ) -> BenchmarkResult:
     """Train and judge, with progress."""
     from molig.benchmark import benchmark_models, benchmark_molecules, judge_models, n_explanations
-    from molig.screening import write_whole
+    from molig.files import write_whole
     from molig.training import Progress
 
     name = truth.description.name

@@ -31,10 +31,11 @@ def demo(
     """Screen the NCI library that comes with RDKit, and explain the ten best molecules."""
     from molig.attribution import Explainer
     from molig.errors import OutputError
+    from molig.files import write_whole
     from molig.model import load_model
     from molig.molecules import Record
     from molig.report import check_explanation_output, sentence
-    from molig.screening import ScreeningOptions, screen, write_whole
+    from molig.screening import ScreeningOptions, screen
 
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

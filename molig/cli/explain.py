@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from molig.molecules import Record, Rejection
     from molig.report import Counts, TableRequest
     from molig.report.tables import Explain
-    from molig.screening import Parts
+    from molig.tables import Parts
 
 _SHOWN = 20
 _ALL = "all"
@@ -79,7 +79,7 @@ def explain(
     from molig.model import load_model
     from molig.molecules import read_records
     from molig.report import check_explanation_output, is_repeatable, run_identity
-    from molig.screening import Parts
+    from molig.tables import Parts
 
     _check_molecules(smiles, source, resume)
     check_explanation_output(output, source)

@@ -12,6 +12,7 @@ from molig.evaluation.methods import NETWORK
 from molig.evaluation.plan import is_training_table
 from molig.evaluation.report import method_title
 from molig.evaluation.run import Evaluation
+from molig.files import write_whole
 from molig.model import (
     BaselineComparison,
     CrossValidation,
@@ -24,7 +25,6 @@ from molig.model import (
     model_card,
     save_model,
 )
-from molig.screening import write_whole
 from molig.training import Recipe, read_recipe
 
 _ON_CARDS = tuple(name for name in FIGURES if name != "tie_fraction")

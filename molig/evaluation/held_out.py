@@ -17,9 +17,8 @@ from molig.errors import InputError, UsageError
 from molig.evaluation.figures import FIGURES
 from molig.evaluation.plan import is_training_table, public_name
 from molig.features import PackedGraphs
-from molig.files import json_text, made_by, versions
+from molig.files import json_text, made_by, versions, write_whole
 from molig.model import BaselineScore, Objective, ScreeningModel, TaskMetrics, find_model, load_info
-from molig.screening import write_whole
 from molig.stats import METRICS
 from molig.training.cache import read_or_load
 from molig.training.dataset import TrainingData, file_digest

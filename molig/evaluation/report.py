@@ -15,8 +15,7 @@ from molig.evaluation.baselines import BASELINES
 from molig.evaluation.figures import FIGURES, MethodFigures, TaskFigures
 from molig.evaluation.methods import NETWORK, FoldScores
 from molig.evaluation.run import Evaluation
-from molig.files import json_text, made_by, versions
-from molig.screening import write_whole
+from molig.files import json_text, made_by, versions, write_whole
 from molig.stats import (
     METRICS,
     EnrichmentCurve,

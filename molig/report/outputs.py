@@ -12,10 +12,11 @@ from rdkit import Chem
 from molig.attribution import Explanation
 from molig.depiction import draw_png, draw_svg
 from molig.errors import UsageError
+from molig.files import write_whole
 from molig.molecules import Rejection
 from molig.report.page import Card, Report, render_report
 from molig.report.tables import TABLES, Counts, Result, require_some
-from molig.screening import check_distinct, check_writable, write_whole
+from molig.tables import check_distinct, check_writable
 
 # Explanations in words and as cards.
 

@@ -24,11 +24,12 @@ from PIL import Image
 from molig.attribution import MoleculeCurves
 from molig.depiction.text import legible
 from molig.errors import InputError, UnknownNameError, UsageError
+from molig.files import write_whole
 from molig.model import Objective, ScreeningModel
 from molig.molecules import Molecule, Record, Rejection, batched, read_records
 from molig.report.outputs import PICTURES
 from molig.report.tables import is_repeatable
-from molig.screening import check_distinct, check_writable, write_whole
+from molig.tables import check_distinct, check_writable
 
 _TABLES = (".csv",)
 

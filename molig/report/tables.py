@@ -19,16 +19,8 @@ from molig.model import ScreeningModel
 from molig.molecules import Record, Rejection, batched
 from molig.report.feature_table import FEATURE_SCHEMA, feature_batch
 from molig.report.molecule_table import MOLECULE_SCHEMA, molecule_batch
-from molig.screening import (
-    REJECTION_SCHEMA,
-    OutputTable,
-    PartNote,
-    Parts,
-    check_distinct,
-    check_output,
-    rejection_table,
-    rejects_path,
-)
+from molig.screening import REJECTION_SCHEMA, rejection_table
+from molig.tables import OutputTable, PartNote, Parts, check_distinct, check_output, rejects_path
 from molig.version import __version__
 
 # Explanations as a stream: each row of a library with what became of it.
@@ -406,7 +398,7 @@ def run_identity(model: ScreeningModel, source: str | Path, options: Mapping[str
     Returns
     -------
     dict of str to str
-        For `molig.screening.Parts`.
+        For `molig.tables.Parts`.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from molig.errors import InputError, OutputError, UsageError
 from molig.model import ApplicabilityFlag, Objective, ScreeningModel, load_model
 from molig.molecules import Molecule, Record, Rejection, batched, read_records, smiles_records
 from molig.screening.hits import REJECTION_SCHEMA, HitColumns, RankRuns, TopK, rejection_table, with_ranks
-from molig.screening.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
+from molig.tables.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
 
 # What a screening run is asked for, and what comes of it.
 

@@ -21,7 +21,7 @@ from support.libraries import names_in, sha256
 from support.small_model import nci_smiles
 
 from molig.report import MOLECULE_SCHEMA, TABLE_SCHEMA
-from molig.screening import Parts
+from molig.tables import Parts
 
 DEADLINE = 120
 """Seconds after which a process that hangs is given up."""
@@ -32,7 +32,7 @@ N_MOLECULES = 300
 LOOSE = ("--tol", "0.5")
 
 _SMALL_PARTS = f"""
-import functools, molig.screening as room
+import functools, molig.tables as room
 room.Parts = functools.partial(room.Parts, rows_per_part={PART})
 from molig.cli import main
 main()
@@ -105,7 +105,7 @@ class TestResume:
         assert pd.read_csv(broken_off.with_name("why.rejected.csv"))["row"].tolist() == [51, 151, 251]
 
         whole = broken_off.with_name("whole.parquet")
-        monkeypatch.setattr("molig.screening.Parts", functools.partial(Parts, rows_per_part=PART))
+        monkeypatch.setattr("molig.tables.Parts", functools.partial(Parts, rows_per_part=PART))
         assert explained(*options, "-o", whole).code == 0
         assert sha256(broken_off) == sha256(whole)
         listed = [broken_off.with_name(f"{name}.rejected.csv") for name in ("why", "whole")]

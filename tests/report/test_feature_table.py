@@ -15,7 +15,7 @@ from molig.errors import UsageError
 from molig.features import preset
 from molig.molecules import Hydrogens, smiles_records
 from molig.report import FEATURE_SCHEMA, TABLE_SCHEMA, feature_batch
-from molig.screening import OutputTable
+from molig.tables import OutputTable
 
 SCHEMAS = {
     "simple": preset("simple"),

@@ -17,7 +17,7 @@ from molig.features import preset
 from molig.molecules import MoleculeParser, Record, Rejection
 from molig.report import Counts, Layout, TableRequest, explain_rows, write_table
 from molig.report.tables import NOT_FINITE, Result
-from molig.screening import Parts
+from molig.tables import Parts
 
 SCHEMA = preset("simple")
 ROWS = [*GOOD[:3], "C1CC", "NaN", *GOOD[3:], "", *GOOD]

@@ -14,7 +14,8 @@ from support.libraries import BAD, GOOD, names_in
 from support.small_model import TASKS
 
 from molig.errors import OutputError, UsageError
-from molig.screening import OutputTable, ScreeningOptions, screen
+from molig.screening import ScreeningOptions, screen
+from molig.tables import OutputTable
 
 ROWS = [*GOOD, *BAD, *GOOD]
 OLD = "an older result\n"

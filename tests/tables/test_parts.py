@@ -10,7 +10,7 @@ import pytest
 from support.libraries import names_in
 
 from molig.errors import InputError, OutputError, UsageError
-from molig.screening import PartNote, Parts
+from molig.tables import PartNote, Parts
 
 SCHEMA = pa.schema([("x", pa.int64()), ("text", pa.dictionary(pa.int32(), pa.string()))])
 IDENTITY = {"the model": "a" * 64, "--tol": "0.01"}
