@@ -15,8 +15,8 @@ from molig.errors import InputError, UnknownNameError, UsageError
 from molig.files import write_whole
 from molig.model import Objective, ScreeningModel, load_model
 from molig.training import Progress, Recipe, TrainingRequest, read_recipe, train_model
-from molig.training.checkpoint import CHECKPOINT_FILE
 from molig.training.dataset import file_digest
+from molig.training.loop import CHECKPOINT_FILE
 
 TABLE_FILE = "data.csv"
 JUDGED_PARTS = ("test", "validation")

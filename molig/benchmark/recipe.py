@@ -16,7 +16,7 @@ from molig.benchmark.ground_truth import GroundTruthSet, ground_truth_sets
 from molig.errors import UnknownNameError, UsageError
 from molig.molecules import Hydrogens
 from molig.training import Recipe, parse_recipe
-from molig.training.sections import SplitKind
+from molig.training.recipe import SplitKind
 
 _SECTION = "attribution"
 _SPLIT_COLUMN = "split"

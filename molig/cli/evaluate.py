@@ -164,7 +164,7 @@ def _with_options(
 ) -> Recipe:
     """The recipe with what the command line says otherwise."""
     from molig.training import parse_recipe
-    from molig.training.sections import SplitKind
+    from molig.training.recipe import SplitKind
 
     kinds = [kind.value for kind in SplitKind]
     if split is not None and split not in kinds:

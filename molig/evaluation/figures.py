@@ -18,7 +18,7 @@ from molig.stats import (
     ranking_quality,
     sign_test,
 )
-from molig.training.evaluation import NEUTRAL_PROBABILITY
+from molig.training.run import NEUTRAL_PROBABILITY
 
 FIGURES = ("roc_auc", "pr_auc", "bedroc", "ef_0_5", "ef_1", "ef_5", "tie_fraction", "brier")
 """Figures of every task, by name."""

@@ -20,11 +20,9 @@ from molig.features import PackedGraphs
 from molig.files import json_text, made_by, versions, write_whole
 from molig.model import BaselineScore, Objective, ScreeningModel, TaskMetrics, find_model, load_info
 from molig.stats import METRICS
-from molig.training.cache import read_or_load
-from molig.training.dataset import TrainingData, file_digest
-from molig.training.evaluation import baseline_scores, quality
-from molig.training.recipe import read_recipe
-from molig.training.tables import locate_table
+from molig.training.dataset import TrainingData, file_digest, read_or_load
+from molig.training.recipe import locate_table, read_recipe
+from molig.training.run import baseline_scores, quality
 
 # What a model's card states beside what is measured now, figure by figure.
 

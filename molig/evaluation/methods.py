@@ -23,8 +23,7 @@ from molig.evaluation.fingerprints import morgan_counts
 from molig.evaluation.plan import EvaluationPlan
 from molig.model import ModelInfo, ScreeningModel
 from molig.training.auxiliary import read_auxiliaries
-from molig.training.checkpoint import CHECKPOINT_FILE
-from molig.training.loop import OnEpoch, Part, Trainer
+from molig.training.loop import CHECKPOINT_FILE, OnEpoch, Part, Trainer
 from molig.version import __version__
 
 # Scores of one method on one fold, kept in a file so that nothing is computed twice.

@@ -19,12 +19,16 @@ from molig.features import FeatureSchema, Featurizer
 from molig.model import Objective, Provenance
 from molig.training import LabelledTable, Recipe
 from molig.training.auxiliary import auxiliary_digests
-from molig.training.cache import read_or_load
-from molig.training.concerns import missing_classes
-from molig.training.dataset import TrainingData, file_digest
-from molig.training.folds import deal_folds, fold_parts
-from molig.training.sections import SplitKind
-from molig.training.splits import Parts, count_copies_in_train, count_copies_outside_test, split
+from molig.training.dataset import TrainingData, file_digest, missing_classes, read_or_load
+from molig.training.recipe import SplitKind
+from molig.training.splits import (
+    Parts,
+    count_copies_in_train,
+    count_copies_outside_test,
+    deal_folds,
+    fold_parts,
+    split,
+)
 
 # Tables of public data sets, which are the same table whatever file they are written to.
 

@@ -2,44 +2,195 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
+import platform
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import rdkit
+import torch
 
+from molig.datasets import datasets
 from molig.errors import OutputError, UsageError
-from molig.features import Featurizer
+from molig.features import FeatureSchema, Featurizer, PackedGraphs
 from molig.model import (
+    Applicability,
     BaselineScore,
     BaselineValue,
     ModelInfo,
     Objective,
     Provenance,
+    RegressionMetrics,
     ScreeningModel,
+    TaskMetrics,
     build_network,
     model_card,
     resolve_device,
     save_model,
 )
 from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
-from molig.training.cache import read_or_load
-from molig.training.checkpoint import CHECKPOINT_FILE
-from molig.training.concerns import data_concerns
-from molig.training.dataset import TrainingData, file_digest
-from molig.training.domain import limits_of_training, training_domain
-from molig.training.evaluation import baseline_scores, baseline_values, quality
-from molig.training.labels import PARTS
-from molig.training.loop import Part, Trainer
-from molig.training.provenance import provenance_of
-from molig.training.recipe import Recipe, write_recipe
-from molig.training.sections import SplitKind
-from molig.training.splits import split
+from molig.training.dataset import PARTS, TrainingData, data_concerns, file_digest, read_or_load
+from molig.training.loop import CHECKPOINT_FILE, Part, Trainer
+from molig.training.metrics import all_regression_metrics, screening_metrics
+from molig.training.recipe import Recipe, SplitKind, public_data, write_recipe
+from molig.training.splits import count_copies_in_train, split
 from molig.version import __version__
+
+# What a model knows and does not know because of its training.
+
+
+def training_domain(
+    data: TrainingData, parts: npt.NDArray[np.str_], schema: FeatureSchema, seed: int
+) -> Applicability:
+    """Describe the training part of a table.
+
+    Parameters
+    ----------
+    data : TrainingData
+        The table.
+    parts : array of str, shape (n_mols,)
+        Part of each molecule.
+    schema : FeatureSchema
+        The features that ``data.graphs`` were made with.
+    seed : int
+        Draws the reference molecules, if there are many.
+
+    Returns
+    -------
+    Applicability
+        To be given to the `ScreeningModel` that is saved.
+    """
+    chosen = np.flatnonzero(parts == "train")
+    return Applicability.fit([data.smiles[i] for i in chosen], data.graphs.select(chosen), schema, seed=seed)
+
+
+def limits_of_training(recipe: Recipe) -> tuple[str, ...]:
+    """What a reader of a model card should know of this way of training.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        All choices of the run.
+
+    Returns
+    -------
+    tuple of str
+        Sentences.
+    """
+    drawn = recipe.optimization.inactives_per_epoch
+    if drawn is None:
+        return ()
+    return (
+        f"Every epoch saw all actives but only {drawn:,} molecules without an active label, drawn anew: "
+        "probabilities are higher than the share of actives in the table.",
+    )
+
+
+# What a trained model is measured by: quality on a part of the split, and its zero baseline.
+
+FloatArray = npt.NDArray[np.float64]
+
+NEUTRAL_PROBABILITY = 0.02
+"""A baseline probability up to here counts as neutral."""
+
+NEUTRAL_SHARE_OF_SD = 0.1
+"""A baseline value within this share of the labels' standard deviation of its target counts as neutral."""
+
+
+def quality(
+    model: ScreeningModel, graphs: PackedGraphs, labels: FloatArray, *, n_resamples: int = 1000
+) -> dict[str, TaskMetrics | RegressionMetrics]:
+    """Figures of every task, as they belong to the model's objective, of a finished model.
+
+    Parameters
+    ----------
+    model : ScreeningModel
+        The model.
+    graphs : PackedGraphs
+        Molecules.
+    labels : array of float, shape (n_mols, n_tasks)
+        Their labels; NaN not measured.
+    n_resamples : int
+        Bootstrap samples for the intervals of a classification.
+
+    Returns
+    -------
+    dict
+        Task to figures.
+    """
+    outputs = model.logits(graphs)
+    if model.objective is Objective.REGRESSION:
+        return {**all_regression_metrics(labels, outputs, model.tasks)}
+    probabilities = _probabilities(outputs)
+    return {
+        task: screening_metrics(labels[:, i], outputs[:, i], probabilities[:, i], n_resamples=n_resamples)
+        for i, task in enumerate(model.tasks)
+    }
+
+
+def baseline_scores(model: ScreeningModel, graphs: PackedGraphs) -> dict[str, BaselineScore]:
+    """Probabilities of zero features on the graphs of molecules, per task."""
+    scores = _probabilities(_at_zero(model, graphs))
+    return {
+        task: BaselineScore(
+            median=float(np.median(scores[:, i])),
+            max=float(scores[:, i].max()),
+            share_neutral=float((scores[:, i] <= NEUTRAL_PROBABILITY).mean()),
+        )
+        for i, task in enumerate(model.tasks)
+    }
+
+
+def baseline_values(
+    model: ScreeningModel, graphs: PackedGraphs, neutral: float, sd: FloatArray
+) -> dict[str, BaselineValue]:
+    """Values of zero features on the graphs of molecules, per task.
+
+    Parameters
+    ----------
+    model : ScreeningModel
+        A regression.
+    graphs : PackedGraphs
+        Molecules.
+    neutral : float
+        Value that training drew the baseline to.
+    sd : array of float, shape (n_tasks,)
+        Standard deviation of the training labels.
+
+    Returns
+    -------
+    dict
+        Task to figures.
+    """
+    values = _at_zero(model, graphs)
+    found = {}
+    for i, task in enumerate(model.tasks):
+        away, tolerance = np.abs(values[:, i] - neutral), NEUTRAL_SHARE_OF_SD * float(sd[i])
+        found[task] = BaselineValue(
+            median=float(np.median(values[:, i])),
+            farthest=float(values[away.argmax(), i]),
+            share_neutral=float((away <= tolerance).mean()),
+            neutral=neutral,
+            tolerance=tolerance,
+        )
+    return found
+
+
+def _at_zero(model: ScreeningModel, graphs: PackedGraphs) -> FloatArray:
+    return model.logits(graphs, np.zeros(len(graphs), dtype=np.float32))
+
+
+def _probabilities(logits: FloatArray) -> FloatArray:
+    return np.asarray(1 / (1 + np.exp(-logits)))
+
 
 _RESERVED = {"row", "id", "smiles", "rank", "best_task", "applicability", "similarity"}
 
@@ -249,3 +400,64 @@ def _write_inputs(
     rejected = [(r.row, r.id, r.smiles, r.reason) for r in data.rejections]
     columns = ["row", "id", "smiles", "reason"]
     pd.DataFrame(rejected, columns=columns).to_csv(output / "rejected.csv", index=False)
+
+
+# Where the weights of a training run come from.
+
+
+def provenance_of(
+    request: TrainingRequest,
+    data: TrainingData,
+    parts: npt.NDArray[np.str_],
+    trainer: Trainer,
+    digest: str,
+) -> Provenance:
+    """Data, split, choices, command and versions of a run."""
+    origin = public_data(request.recipe, request.source)
+    return Provenance(
+        positive_weight=request.recipe.optimization.positive_weight,
+        data_source=origin[0],
+        data_licence=origin[1],
+        label_conflicts=data.conflicts.to_dict() if data.conflicts and data.conflicts.molecules else None,
+        data_file=request.source.name,
+        data_sha256=digest,
+        n_rows=len(data) + len(data.rejections),
+        n_rejected=len(data.rejections),
+        n_train=int((parts == "train").sum()),
+        n_validation=int((parts == "validation").sum()),
+        n_test=int((parts == "test").sum()),
+        n_test_in_train=count_copies_in_train(data.smiles, parts),
+        auxiliary=tuple(each.provenance() for each in trainer.auxiliaries),
+        split=_split_description(request.recipe),
+        seed=request.recipe.optimization.seed,
+        epochs_run=trainer.progress.epoch,
+        best_epoch=trainer.progress.best_epoch,
+        keep=request.recipe.optimization.keep,
+        command=_command(request),
+        versions={
+            "molig": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "rdkit": rdkit.__version__,
+            "numpy": np.__version__,
+        },
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+    )
+
+
+def _split_description(recipe: Recipe) -> dict[str, Any]:
+    """The choices that mattered for the split."""
+    unused = {"test"} if recipe.split.kind is SplitKind.GIVEN else {"column"}
+    return recipe.split.model_dump(mode="json", exclude=unused)
+
+
+def _command(request: TrainingRequest) -> str:
+    """The command that repeats the run, in a directory with the recipe and, unless public, the table."""
+    words = ["molig", "train", "-o", request.output.resolve().name, "--recipe", "recipe.toml"]
+    public = request.recipe.data.name
+    if public and request.targets == (request.recipe.data.targets or datasets()[public].targets):
+        return shlex.join(words)
+    words += ["-i", request.source.name]
+    for target in request.targets:
+        words += ["--target", target]
+    return shlex.join(words)

@@ -18,9 +18,9 @@ from molig.model import load_info
 from molig.network import WeaveNet
 from molig.training import TrainingRequest, parse_recipe, train_model
 from molig.training.auxiliary import Auxiliary, JointSampler, first_tasks, join_tables
+from molig.training.recipe import AuxiliaryRecipe
 from molig.training.run import Progress
 from molig.training.sampling import EpochSampler
-from molig.training.sections import AuxiliaryRecipe
 
 BACE = AuxiliaryRecipe(name="bace")
 

@@ -8,9 +8,7 @@ import torch
 from network.nets import featurizer, make_net
 
 from molig.errors import InputError
-from molig.training.averaging import WeightAverage
-from molig.training.checkpoint import CHECKPOINT_FILE
-from molig.training.loop import Part
+from molig.training.loop import CHECKPOINT_FILE, Part, WeightAverage
 from training.test_loop import digest, part, trainer
 
 AVERAGED = {"weight_average": 0.9, "inactives_per_epoch": 3}

@@ -11,9 +11,9 @@ from support.small_model import TASKS, label, nci_smiles
 
 from molig.features import Featurizer, PackedGraphs, preset
 from molig.molecules import MoleculeParser
-from molig.training import cache
-from molig.training.cache import read_or_load
-from molig.training.sections import ConflictPolicy
+from molig.training import dataset as cache
+from molig.training.dataset import read_or_load
+from molig.training.recipe import ConflictPolicy
 
 
 @pytest.fixture

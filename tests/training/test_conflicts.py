@@ -11,9 +11,8 @@ from molig.errors import InputError
 from molig.features import Featurizer, preset
 from molig.model import Objective
 from molig.molecules import MoleculeParser
-from molig.training.conflicts import settle_conflicts
-from molig.training.dataset import read_training_data
-from molig.training.sections import ConflictPolicy
+from molig.training.dataset import read_training_data, settle_conflicts
+from molig.training.recipe import ConflictPolicy
 
 KEEP, MAJORITY, DROP = ConflictPolicy.KEEP, ConflictPolicy.MAJORITY, ConflictPolicy.DROP
 NAN = np.nan

@@ -6,7 +6,7 @@ from support.small_model import TASKS, write_labelled
 from molig.features import Featurizer, preset
 from molig.molecules import MoleculeParser
 from molig.training.dataset import read_training_data
-from molig.training.domain import training_domain
+from molig.training.run import training_domain
 
 
 def test_only_the_training_part_counts(tmp_path, nci_file):

@@ -9,9 +9,14 @@ from support.small_model import nci_smiles
 
 from molig.errors import InputError, UsageError
 from molig.model import Objective
-from molig.training.folds import deal_folds, fold_parts, scaffold_groups
-from molig.training.sections import SplitRecipe
-from molig.training.splits import count_copies_in_train, murcko_scaffold
+from molig.training.recipe import SplitRecipe
+from molig.training.splits import (
+    count_copies_in_train,
+    deal_folds,
+    fold_parts,
+    murcko_scaffold,
+    scaffold_groups,
+)
 
 from .test_splits import KINDS, labels_for
 

@@ -7,7 +7,7 @@ import pytest
 from molig.errors import InputError
 from molig.model import Objective
 from molig.molecules import Record
-from molig.training.labels import LabelReader
+from molig.training.dataset import LabelReader
 
 REGRESSION, CLASSIFICATION = Objective.REGRESSION, Objective.CLASSIFICATION
 

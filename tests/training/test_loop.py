@@ -13,8 +13,7 @@ from molig.features import Featurizer, preset
 from molig.molecules import MoleculeParser
 from molig.network import collate
 from molig.training import parse_recipe
-from molig.training.checkpoint import CHECKPOINT_FILE
-from molig.training.loop import Part, Trainer
+from molig.training.loop import CHECKPOINT_FILE, Part, Trainer
 from molig.training.objectives import class_weights, masked_loss
 
 SMILES = [

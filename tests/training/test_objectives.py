@@ -13,8 +13,7 @@ from molig.errors import InputError
 from molig.features import preset
 from molig.network import collate
 from molig.training import parse_recipe
-from molig.training.checkpoint import CHECKPOINT_FILE
-from molig.training.loop import Part, Trainer
+from molig.training.loop import CHECKPOINT_FILE, Part, Trainer
 from molig.training.objectives import masked_squared_error, standardisation
 from training.test_loop import SMILES, digest, part
 

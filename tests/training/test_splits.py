@@ -8,8 +8,7 @@ from support.small_model import nci_smiles
 
 from molig.errors import InputError, UsageError
 from molig.model import Objective
-from molig.training.recipe import parse_recipe
-from molig.training.sections import SplitRecipe
+from molig.training.recipe import SplitRecipe, parse_recipe
 from molig.training.splits import (
     count_copies_in_train,
     count_copies_outside_test,

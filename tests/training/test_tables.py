@@ -7,7 +7,7 @@ import pytest
 from molig.datasets import datasets
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.training import locate_table, parse_recipe, read_recipe_and_table
-from molig.training.tables import public_data
+from molig.training.recipe import public_data
 
 
 def recipe(**data):

@@ -97,7 +97,7 @@ def layers(model: ScreeningModel, graphs: PackedGraphs) -> list[Layer]:
                 low, high = ranges.get((name, kind), new)
                 # Unlike fmin, minimum keeps a NaN that was seen.
                 ranges[name, kind] = np.minimum(low, new[0]), np.maximum(high, new[1])
-    unread = _units_unread(model.network)
+    unread = _unread_units(model.network)
     return [
         Layer(name, kind, low, high, unread.get(name, np.zeros(len(low), dtype=bool)))
         for (name, kind), (low, high) in ranges.items()
@@ -149,7 +149,7 @@ def _watch_module(
         yield f"{name}: pair states", "state", new_pairs
 
 
-def _units_unread(network: WeaveNet) -> dict[str, Flags]:
+def _unread_units(network: WeaveNet) -> dict[str, Flags]:
     """Units whose outgoing weights are all zero, by layer."""
     outgoing: dict[str, list[Tensor]] = {}
     modules = [module for module in network.modules_ if isinstance(module, WeaveModule)]
