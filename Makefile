@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MOLIG := $(BIN)/molig
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint benchmark wheel clean
+.PHONY: demo test lint docs benchmark wheel clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## screen real molecules and explain the best
@@ -21,6 +21,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.installed-dev  ## the site, in site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 benchmark: $(VENV)/.installed-dev  ## speed, as ratios within one run
 	$(BIN)/python tests/benchmarks/screening_speed.py
 	$(BIN)/python tests/benchmarks/screening_memory.py
@@ -29,7 +32,7 @@ wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist demo site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

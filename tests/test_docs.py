@@ -1,0 +1,59 @@
+"""The documentation builds, and names only what exists and what really runs."""
+
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
+# Groups of entry points, which look like modules.
+ENTRY_POINTS = {"molig.audit_checks"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+    named = re.findall(r"(?<![\w/.-])(?:molig|tests|docs|notebooks)/[\w./-]*[\w/]", page.read_text())
+    # NAME stands for whatever the reader puts there.
+    assert [path for path in named if "NAME" not in path and not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_names_that_a_page_mentions_exist(page):
+    named = set(re.findall(r"(?<![\w/.-])molig(?:\.[A-Za-z_]\w*)+", page.read_text())) - ENTRY_POINTS
+    assert [name for name in sorted(named) if not exists(name)] == []
+
+
+def exists(name: str) -> bool:
+    module, _, rest = name.partition(".")
+    thing = import_module(module)
+    for part in rest.split("."):
+        module = f"{module}.{part}"
+        if not hasattr(thing, part):
+            try:
+                import_module(module)
+            except ImportError:
+                return False
+        thing = getattr(thing, part)
+    return True
+
+
+def test_site_builds_without_warnings(tmp_path):
+    pytest.importorskip("mkdocs", reason="mkdocs is not installed (pip install -e '.[docs]')")
+    pytest.importorskip("mkdocstrings_handlers.python", reason="mkdocstrings is not installed")
+    site = tmp_path / "site"
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pages = {path.relative_to(site).as_posix(): path.read_text() for path in site.rglob("*.html")}
+    for room in ("molig", "attribution", "audit"):
+        module = import_module("molig" if room == "molig" else f"molig.{room}")
+        for name in module.__all__:
+            if not name.startswith("__"):
+                assert f'id="{module.__name__}.{name}"' in pages[f"api/{room}.html"], name
+    # Pages load nothing from elsewhere.
+    elsewhere = re.compile(r'(?:<script[^>]*src|<link[^>]*href|<img[^>]*src)="https?://[^"]*"')
+    assert {name: elsewhere.findall(text) for name, text in pages.items() if elsewhere.search(text)} == {}
