@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -70,7 +70,11 @@ def saturation(
     loaded = load_model(model, device)
     task = _task(loaded, task)
     explainer = Explainer(loaded, task=task, target=target)
-    options = {"smiles_column": smiles_column, "id_column": id_column, "file_format": file_format}
+    options: dict[str, Any] = {
+        "smiles_column": smiles_column,
+        "id_column": id_column,
+        "file_format": file_format,
+    }
     classes = loaded.objective is Objective.CLASSIFICATION
     if label is None and classes and has_labels(source, task, **options):
         label = task

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from molig.errors import UnknownNameError, UsageError
@@ -74,24 +74,22 @@ def folded(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Which columns the caller asked for.
-
-    Parameters
-    ----------
-    smiles_column, id_column : str, optional
-        Exact names; None to find the column by `SMILES_NAMES` and `ID_NAMES`.
-    columns : tuple of str
-        Further columns, returned as `Record.fields`.
-    """
+    """Which columns the caller asked for; see `molig.molecules.read_records`."""
 
     smiles_column: str | None = None
     id_column: str | None = None
     columns: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
     @property
     def named(self) -> tuple[str, ...]:
-        """All columns that were asked for by name."""
+        """All columns that the file must have."""
         return tuple(name for name in (self.smiles_column, self.id_column) if name) + self.columns
+
+    def fields(self, names: Container[str]) -> tuple[str, ...]:
+        """Columns to return as `Record.fields` from a file that has the given ones."""
+        present = (name for name in self.optional if name in names)
+        return tuple(dict.fromkeys((*self.columns, *present)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +156,7 @@ def find_layout(header: Sequence[str], request: Request, where: str) -> Layout:
             "name the column (smiles_column), or add a header line if the file has none"
         )
     identifier = _position(names, request.id_column, ID_NAMES, taken=smiles)
-    return Layout(smiles, identifier, {name: names.index(name) for name in request.columns}, names)
+    return Layout(smiles, identifier, {name: names.index(name) for name in request.fields(names)}, names)
 
 
 def _position(

@@ -36,6 +36,7 @@ def read_records(
     smiles_column: str | None = None,
     id_column: str | None = None,
     columns: Sequence[str] = (),
+    optional: Sequence[str] = (),
     file_format: str | None = None,
 ) -> Iterator[Record]:
     r"""Read a molecule file as a stream: constant memory, one record per row, in order, none left out.
@@ -48,6 +49,8 @@ def read_records(
         Names of the columns; found by their usual names otherwise. In an SD file ``id_column`` is a tag.
     columns : sequence of str, optional
         Further columns (SD tags) to return in `Record.fields`: text from text formats, typed from Parquet.
+    optional : sequence of str, optional
+        Columns to return likewise where the file has them.
     file_format : {"smi", "csv", "tsv", "sdf", "parquet"}, optional
         Overrules the suffix; "smi" by default for standard input.
 
@@ -76,7 +79,7 @@ def read_records(
     """
     kind = resolve_format(source, file_format)
     check_source(source)
-    request = Request(smiles_column, id_column, tuple(columns))
+    request = Request(smiles_column, id_column, tuple(columns), tuple(optional))
     records = read_parquet(source, request) if kind == "parquet" else _read_text(source, kind, request)
     return _started(records, f"{_shown(source)}: holds no molecules; expected one per row (format {kind})")
 

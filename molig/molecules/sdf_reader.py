@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
 from rdkit import Chem, rdBase
@@ -54,15 +54,16 @@ def read_sdf(lines: Iterator[Line], request: Request, where: str) -> Iterator[Re
     if request.smiles_column:
         raise UsageError(f"{where}: an SD file has structures, no SMILES column ({request.smiles_column!r})")
     records = split_sdf(lines)
-    if request.named:
+    fields: tuple[str, ...] = ()
+    if request.named or request.optional:
         head = list(islice(records, RECORDS_SEARCHED_FOR_TAGS))
-        _check_tags(head, request)
+        fields = _fields(head, request)
         records = chain(head, records)
     for row, (record, problem) in enumerate(records, start=1):
         if problem:
             yield Record(row, record[0].strip() or str(row), "", problem=problem)
         else:
-            yield _record(row, record, request)
+            yield _record(row, record, request.id_column, fields)
 
 
 def split_sdf(lines: Iterator[Line]) -> Iterator[tuple[list[str], str]]:
@@ -99,7 +100,7 @@ def split_sdf(lines: Iterator[Line]) -> Iterator[tuple[list[str], str]]:
         yield record or [""], problem
 
 
-def _record(row: int, lines: list[str], request: Request) -> Record:
+def _record(row: int, lines: list[str], id_tag: str | None, fields: Sequence[str]) -> Record:
     title = lines[0].strip()
     end = _block_end(lines)
     tags, stray = parse_tags(lines[end:])
@@ -108,14 +109,12 @@ def _record(row: int, lines: list[str], request: Request) -> Record:
         damage = f"a second structure before {RECORD_END}"
     if damage:
         return Record(row, title or str(row), "", problem=Reason.SDF_BLOCK.text(damage))
-    name = (tags.get(request.id_column, "") if request.id_column else title).strip() or str(row)
+    name = (tags.get(id_tag, "") if id_tag else title).strip() or str(row)
     block = "\n".join(lines[:end]) + "\n"
     with rdBase.BlockLogs():
         mol, problem = _molecule(block)
         smiles = Chem.MolToSmiles(mol) if mol is not None else ""
-    return Record(
-        row, name, smiles, {tag: tags.get(tag, "") for tag in request.columns}, mol, problem or None
-    )
+    return Record(row, name, smiles, {tag: tags.get(tag, "") for tag in fields}, mol, problem or None)
 
 
 def _molecule(block: str) -> tuple[Chem.Mol | None, str]:
@@ -138,13 +137,15 @@ def _block_end(lines: list[str]) -> int:
     return next((i for i, line in enumerate(lines, start=1) if line.startswith(_BLOCK_END)), 0)
 
 
-def _check_tags(records: list[tuple[list[str], str]], request: Request) -> None:
+def _fields(records: list[tuple[list[str], str]], request: Request) -> tuple[str, ...]:
+    """The tags to return; those that were named must occur among the first records."""
     tags: dict[str, str] = {}
     for lines, _ in records:
         tags |= parse_tags(lines[_block_end(lines) :])[0]
     for name in request.named if records else ():
         if name not in tags:
             raise UnknownNameError("SD tag", name, tags)
+    return request.fields(tags)
 
 
 def parse_tags(lines: list[str]) -> tuple[dict[str, str], list[str]]:

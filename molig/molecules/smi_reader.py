@@ -40,8 +40,8 @@ def read_smi(lines: Iterator[Line], request: Request, where: str) -> Iterator[Re
 
     Notes
     -----
-    The first line is a header only if a column was asked for by name, or if its first word is no SMILES and
-    one of its words is a usual name of a SMILES column. So a file without a header never loses its first
+    The first line is a header only if it names a column that was asked for, or if its first word is no SMILES
+    and one of its words is a usual name of a SMILES column. So a file without a header never loses its first
     molecule.
     """
     lines = without_trailing_blanks(lines)
@@ -91,6 +91,8 @@ def is_header(line: str, request: Request) -> bool:
         for name in request.named:
             if name not in words:
                 raise UnknownNameError("column", name, words)
+        return True
+    if any(name in words for name in request.optional):
         return True
     if not any(folded(word) in SMILES_NAMES for word in words):
         return False

@@ -23,7 +23,7 @@ from PIL import Image
 
 from molig.attribution import MoleculeCurves
 from molig.depiction.text import legible
-from molig.errors import InputError, UnknownNameError, UsageError
+from molig.errors import InputError, UsageError
 from molig.files import write_whole
 from molig.model import Objective, ScreeningModel
 from molig.molecules import Molecule, Record, Rejection, batched, read_records
@@ -300,7 +300,7 @@ class Actives:
     rejections: list[Rejection]
 
 
-def has_labels(source: str | Path, column: str, **columns: str | None) -> bool:
+def has_labels(source: str | Path, column: str, **columns: Any) -> bool:
     """Tell whether a file has a column with at least one value in it.
 
     Parameters
@@ -319,12 +319,7 @@ def has_labels(source: str | Path, column: str, **columns: str | None) -> bool:
     """
     if not is_repeatable(source):
         return False
-    try:
-        records = read_records(source, columns=[column], **columns)
-    except UnknownNameError as error:
-        if error.kind == "column" and error.name == column:
-            return False
-        raise
+    records = read_records(source, optional=[column], **columns)
     return any(_text(record.fields.get(column)) for record in records)
 
 

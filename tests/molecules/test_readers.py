@@ -168,6 +168,40 @@ def test_wrong_column(write: WriteFile, kind: str) -> None:
         read_records(path, columns=["activity"])
 
 
+OPTIONAL = {
+    "smi": "smiles pIC50 toxic\nC 6.1 1\n",
+    "csv": "smiles,pIC50,toxic\nC,6.1,1\n",
+    "tsv": "smiles\tpIC50\ttoxic\nC\t6.1\t1\n",
+    "sdf": MOL_BLOCK.format(name="a", atom=ATOM).replace("$$$$", "> <pIC50>\n6.1\n\n> <toxic>\n1\n\n$$$$"),
+}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_optional_columns_come_where_the_file_has_them(write: WriteFile, kind: str) -> None:
+    content: str | bytes = OPTIONAL.get(kind, "")
+    if kind == "parquet":
+        buffer = io.BytesIO()
+        pd.DataFrame({"smiles": ["C"], "pIC50": ["6.1"], "toxic": ["1"]}).to_parquet(buffer)
+        content = buffer.getvalue()
+    path = write(f"some.{kind}", content)
+    (record,) = read_records(path, columns=["pIC50"], optional=["toxic", "pIC50", "absent"])
+    assert record.fields == {"pIC50": "6.1", "toxic": "1"}
+    (record,) = read_records(path, optional=["absent", "toxic"])
+    assert record.fields == {"toxic": "1"}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_optional_columns_may_all_be_absent(write: WriteFile, kind: str) -> None:
+    path = write(f"plain.{kind}", as_bytes([("C", "a")], kind))
+    (record,) = read_records(path, optional=["toxic"])
+    assert (record.id, record.smiles, record.fields) == ("a", "C", {})
+
+
+def test_an_optional_column_marks_the_header_of_a_smiles_file(write: WriteFile) -> None:
+    path = write("some.smi", "smiles toxic\nC 1\n")
+    assert [record.smiles for record in read_records(path, optional=["toxic"])] == ["C"]
+
+
 def test_gzip_that_is_none(write: WriteFile, tmp_path: Path) -> None:
     path = tmp_path / "a.smi.gz"
     path.write_bytes(b"CCO\n")
