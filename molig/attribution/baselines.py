@@ -75,24 +75,16 @@ class Baseline:
         schema : FeatureSchema
             The columns.
         """
-        levels = {
-            "atom": (graphs.atom_codes, graphs.atom_values),
-            "pair": (graphs.pair_codes, graphs.pair_values),
-        }
         rows = []
-        for level, (codes, values) in levels.items():
-            parts, categorical, numeric = [], 0, 0
-            for block in schema.blocks(level):
-                if block.kind is BlockKind.CATEGORICAL:
-                    present = codes[:, categorical]
-                    counts = np.bincount(present[present >= 0], minlength=block.width)
-                    parts.append(counts / max(len(codes), 1))
-                    categorical += 1
+        for level in (graphs.level("atom"), graphs.level("pair")):
+            sums = []
+            for place in schema.places(level.name):
+                if place.is_categorical:
+                    codes = level.codes[:, place.stored.start]
+                    sums.append(np.bincount(codes[codes >= 0], minlength=place.block.width))
                 else:
-                    columns = values[:, numeric : numeric + block.width]
-                    parts.append(columns.sum(axis=0, dtype=np.float64) / max(len(columns), 1))
-                    numeric += block.width
-            rows.append(np.concatenate(parts))
+                    sums.append(level.values[:, place.stored].sum(axis=0, dtype=np.float64))
+            rows.append(np.concatenate(sums) / max(len(level.codes), 1))
         return cls("mean", rows[0], rows[1])
 
 

@@ -13,7 +13,7 @@ from rdkit import Chem
 
 from molig.attribution.projection import bonds_of_pairs, share_pairs
 from molig.depiction import Panel, draw_png, draw_svg
-from molig.features import BlockKind, FeatureSchema, MolGraph
+from molig.features import FeatureSchema, MolGraph
 from molig.molecules import input_atom_indices
 
 FloatArray = npt.NDArray[np.float64]
@@ -221,30 +221,25 @@ class Explanation:
 
     def _entries(self, level: str) -> list[tuple[int, str, str, float, float]]:
         """(row, block, category, value, score) of every feature here or in the baseline."""
-        graph, is_atom = self.graph, level == "atom"
-        if not self.pair_attributions.shape[1] and graph.pair_codes.shape[1] + graph.pair_values.shape[1]:
-            return self._whole_atoms() if is_atom else []
-        codes = graph.atom_codes if is_atom else graph.pair_codes
-        values = graph.atom_values if is_atom else graph.pair_values
-        scores = self.atom_attributions if is_atom else self.pair_attributions
-        found: list[tuple[int, str, str, float, float]] = []
-        entry = categorical = numeric = 0
-        for block in self.schema.blocks(level):
-            if block.kind is BlockKind.CATEGORICAL:
-                code = codes[:, categorical]
-                for row in np.flatnonzero((code >= 0) | (scores[:, entry] != 0)).tolist():
+        if not self.pair_attributions.shape[1] and self.graph.level("pair").n_entries:
+            return self._whole_atoms() if level == "atom" else []
+        _, codes, values, _ = self.graph.level(level)
+        scores = self.atom_attributions if level == "atom" else self.pair_attributions
+        entries: list[tuple[int, str, str, float, float]] = []
+        for place in self.schema.places(level):
+            name, columns, own = place.block.name, place.block.columns, scores[:, place.entries]
+            if place.is_categorical:
+                code = codes[:, place.stored.start]
+                for row in np.flatnonzero((code >= 0) | (own[:, 0] != 0)).tolist():
                     present = code[row] >= 0
-                    category = block.columns[code[row]] if present else ABSENT
-                    found.append((row, block.name, category, float(present), float(scores[row, entry])))
-                categorical, entry = categorical + 1, entry + 1
+                    category = columns[code[row]] if present else ABSENT
+                    entries.append((row, name, category, float(present), float(own[row, 0])))
                 continue
-            for column in block.columns:
-                for row in np.flatnonzero((values[:, numeric] != 0) | (scores[:, entry] != 0)).tolist():
-                    found.append(
-                        (row, block.name, column, float(values[row, numeric]), float(scores[row, entry]))
-                    )
-                numeric, entry = numeric + 1, entry + 1
-        return sorted(found, key=lambda item: item[0])
+            numbers = values[:, place.stored]
+            for i, column in enumerate(columns):
+                for row in np.flatnonzero((numbers[:, i] != 0) | (own[:, i] != 0)).tolist():
+                    entries.append((row, name, column, float(numbers[row, i]), float(own[row, i])))
+        return sorted(entries, key=lambda item: item[0])
 
     def _whole_atoms(self) -> list[tuple[int, str, str, float, float]]:
         symbols = [atom.GetSymbol() for atom in self.mol.GetAtoms()]

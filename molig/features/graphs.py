@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from molig.errors import UsageError
+from molig.errors import UnknownNameError, UsageError
 
 Codes = npt.NDArray[np.int8]
 Values = npt.NDArray[np.float32]
@@ -17,6 +17,20 @@ Index = npt.NDArray[np.int64]
 
 _ATOM_FIELDS = ("atom_codes", "atom_values", "degrees")
 _PAIR_FIELDS = ("pair_codes", "pair_values", "pair_atoms")
+
+
+class Level(NamedTuple):
+    """The atoms, or the pairs, of one or several molecules; `FeatureSchema.places` says what stands where."""
+
+    name: str
+    codes: Codes
+    values: Values
+    counts: Index
+
+    @property
+    def n_entries(self) -> int:
+        """Number of attributions of a row."""
+        return int(self.codes.shape[1] + self.values.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +88,14 @@ class PackedGraphs:
         """Total number of unordered pairs."""
         return len(self.pair_codes)
 
+    def level(self, name: str) -> Level:
+        """Codes and values of ``"atom"`` or ``"pair"``."""
+        if name == "atom":
+            return Level(name, self.atom_codes, self.atom_values, self.atom_counts)
+        if name == "pair":
+            return Level(name, self.pair_codes, self.pair_values, self.pair_counts)
+        raise UnknownNameError("feature level", name, ["atom", "pair"])
+
     def select(self, molecules: npt.ArrayLike) -> Self:
         """Return the molecules of the given indices, in that order; indices may repeat."""
         molecules = np.asarray(molecules, dtype=np.int64)
@@ -114,6 +136,14 @@ class MolGraph:
     pair_codes: Codes
     pair_values: Values
     pair_atoms: Index
+
+    def level(self, name: str) -> Level:
+        """Codes and values of ``"atom"`` or ``"pair"``."""
+        if name == "atom":
+            return Level(name, self.atom_codes, self.atom_values, np.array([len(self.atom_codes)]))
+        if name == "pair":
+            return Level(name, self.pair_codes, self.pair_values, np.array([len(self.pair_codes)]))
+        raise UnknownNameError("feature level", name, ["atom", "pair"])
 
 
 def pack(graphs: Iterable[MolGraph]) -> PackedGraphs:

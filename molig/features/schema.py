@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -80,6 +79,24 @@ class Column:
 
 
 @dataclass(frozen=True)
+class BlockPlace:
+    """Where one block of a level stands: among columns, among attributions, and in the arrays of a graph."""
+
+    block: Block
+    columns: slice
+    """Among the columns of the level, as the network reads them."""
+    entries: slice
+    """Among the attributions of a row: one per categorical block, one per column of a numeric one."""
+    stored: slice
+    """Among the codes of a graph (categorical, one column) or among its values (numeric)."""
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether the block is stored as one code per row."""
+        return self.block.kind is BlockKind.CATEGORICAL
+
+
+@dataclass(frozen=True)
 class FeatureSchema:
     """The columns of atoms and pairs, in order, and which pairs a network sees.
 
@@ -98,10 +115,8 @@ class FeatureSchema:
     >>> schema = preset("simple", max_pair_distance=2)
     >>> schema.n_atom_columns, schema.n_pair_columns
     (11, 6)
-    >>> print(schema.describe(2))
-    atom.type = N
-    >>> print(schema.describe(1, level="pair"))
-    pair.bond = double
+    >>> print(schema.columns("atom")[2], "|", schema.columns("pair")[1])
+    atom.type = N | pair.bond = double
     """
 
     name: str
@@ -144,30 +159,34 @@ class FeatureSchema:
             for name in block.columns
         ]
 
-    def describe(self, column: int, level: str | None = None) -> Column:
-        """Say what one column means.
+    def places(self, level: str) -> tuple[BlockPlace, ...]:
+        """Blocks of a level with their places, in order.
 
-        Parameters
-        ----------
-        column : int
-            Index of the column, 0-based.
-        level : {"atom", "pair"}, optional
-            Whose columns are counted; by default those of atoms and then those of pairs.
-
-        Returns
-        -------
-        Column
-            Its block, name and kind; ``str()`` gives a readable text.
-
-        Raises
-        ------
-        UsageError
-            If there is no such column.
+        Examples
+        --------
+        >>> from molig.features import preset
+        >>> for place in preset("full").places("atom")[:2]:
+        ...     print(place.block.name, place.columns, place.entries)
+        type slice(0, 11, None) slice(0, 1, None)
+        chirality slice(11, 13, None) slice(1, 2, None)
         """
-        columns = self.columns(level) if level else [*self.columns("atom"), *self.columns("pair")]
-        if not 0 <= column < len(columns):
-            raise UsageError(f"{level or 'the'} column must be 0..{len(columns) - 1} (got {column})")
-        return columns[column]
+        column = entry = 0
+        stored = dict.fromkeys(BlockKind, 0)
+        places = []
+        for block in self.blocks(level):
+            # A categorical block is one number, whatever its width.
+            taken = 1 if block.kind is BlockKind.CATEGORICAL else block.width
+            start = stored[block.kind]
+            places.append(
+                BlockPlace(
+                    block,
+                    columns=slice(column, column + block.width),
+                    entries=slice(entry, entry + taken),
+                    stored=slice(start, start + taken),
+                )
+            )
+            column, entry, stored[block.kind] = column + block.width, entry + taken, start + taken
+        return tuple(places)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` reads it back."""
@@ -216,70 +235,3 @@ def _block_to_dict(block: Block) -> dict[str, Any]:
 
 def _block_from_dict(data: dict[str, Any]) -> Block:
     return Block(data["name"], BlockKind(data["kind"]), tuple(data["columns"]), data["other"])
-
-
-# Where the blocks of a schema stand: among columns, among attributions, and in the arrays of a graph.
-
-
-@dataclass(frozen=True)
-class BlockPlace:
-    """A block of one level and its places.
-
-    Parameters
-    ----------
-    block : Block
-        The block.
-    columns : slice
-        Among the columns of the level, as the network reads them.
-    entries : slice
-        Among the attributions of a row: one per categorical block, one per column of a numeric one.
-    stored : slice
-        Among the codes of a graph for a categorical block, among its values for a numeric one.
-    """
-
-    block: Block
-    columns: slice
-    entries: slice
-    stored: slice
-
-    @property
-    def is_categorical(self) -> bool:
-        """Whether the block is stored as one code per row."""
-        return self.block.kind is BlockKind.CATEGORICAL
-
-
-def block_places(schema: FeatureSchema, level: str) -> Iterator[BlockPlace]:
-    """Walk over the blocks of a level, in order.
-
-    Parameters
-    ----------
-    schema : FeatureSchema
-        What the columns are.
-    level : {"atom", "pair"}
-        Whose blocks.
-
-    Yields
-    ------
-    BlockPlace
-
-    Examples
-    --------
-    >>> from molig.features import preset
-    >>> for place in list(block_places(preset("full"), "atom"))[:2]:
-    ...     print(place.block.name, place.columns, place.entries)
-    type slice(0, 11, None) slice(0, 1, None)
-    chirality slice(11, 13, None) slice(1, 2, None)
-    """
-    column = entry = 0
-    stored = dict.fromkeys(BlockKind, 0)
-    for block in schema.blocks(level):
-        # A categorical block is one number, whatever its width.
-        taken = 1 if block.kind is BlockKind.CATEGORICAL else block.width
-        start = stored[block.kind]
-        yield BlockPlace(
-            block,
-            slice(column, column + block.width),
-            slice(entry, entry + taken),
-            slice(start, start + taken),
-        )
-        column, entry, stored[block.kind] = column + block.width, entry + taken, start + taken

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from safetensors.numpy import load, save
 
 from molig.errors import InputError, ModelFormatError
 from molig.features import BlockKind, FeatureSchema, Featurizer, MolGraph, PackedGraphs
+from molig.features.graphs import Level
 from molig.model.info import ApplicabilityInfo, SizeRange
 
 # Which categories and numbers of the input columns occurred in training.
@@ -30,20 +31,6 @@ from molig.model.info import ApplicabilityInfo, SizeRange
 
 NONE = "none"
 """How the absence of all columns of a categorical block is written."""
-
-
-class _Level(NamedTuple):
-    """Codes and values of the atoms, or of the pairs, of molecules."""
-
-    name: str
-    codes: npt.NDArray[np.int8]
-    values: npt.NDArray[np.float32]
-    counts: npt.NDArray[np.int64]
-
-
-def _levels(graphs: PackedGraphs) -> Iterator[_Level]:
-    yield _Level("atom", graphs.atom_codes, graphs.atom_values, graphs.atom_counts)
-    yield _Level("pair", graphs.pair_codes, graphs.pair_values, graphs.pair_counts)
 
 
 def category_blocks(schema: FeatureSchema, level: str) -> list[tuple[str, tuple[str, ...]]]:
@@ -74,7 +61,7 @@ def record_columns(
     """
     categories: dict[str, tuple[str, ...]] = {}
     ranges: dict[str, tuple[float, float]] = {}
-    for level in _levels(graphs):
+    for level in (graphs.level("atom"), graphs.level("pair")):
         for i, (name, names) in enumerate(category_blocks(schema, level.name)):
             found = np.unique(level.codes[:, i]) + 1
             categories[name] = tuple(names[code] for code in found)
@@ -106,7 +93,7 @@ class ColumnsSeen:
     def unseen(self, graphs: PackedGraphs) -> dict[int, list[str]]:
         """Index of a molecule to texts such as ``pair.bond = triple``; the others have no entry."""
         found: dict[int, list[str]] = {}
-        for level in _levels(graphs):
+        for level in (graphs.level("atom"), graphs.level("pair")):
             for i, (name, categories) in enumerate(category_blocks(self._schema, level.name)):
                 codes = level.codes[:, i] + 1
                 rows = np.flatnonzero(~self._seen[name][codes])
@@ -134,33 +121,25 @@ class ColumnsSeen:
         atoms, pairs : array of bool, shapes (n_atoms, n atom entries) and (n_pairs, n pair entries)
             An entry per categorical block and per numeric column, in the order of the schema.
         """
-        sides = (graph.atom_codes, graph.atom_values), (graph.pair_codes, graph.pair_values)
-        atoms, pairs = (
-            self._flags(level, codes, values)
-            for level, (codes, values) in zip(("atom", "pair"), sides, strict=True)
-        )
-        return atoms, pairs
+        return self._flags(graph.level("atom")), self._flags(graph.level("pair"))
 
-    def _flags(self, level: str, codes: npt.NDArray[np.int8], values: npt.NDArray[np.float32]) -> Flags:
-        found = [np.zeros((len(codes), 0), dtype=bool)]
-        categorical = numeric = 0
-        for block in self._schema.blocks(level):
-            if block.kind is BlockKind.CATEGORICAL:
-                seen = self._seen[f"{level}.{block.name}"]
-                found.append(~seen[codes[:, categorical] + 1][:, None])
-                categorical += 1
+    def _flags(self, level: Level) -> Flags:
+        flags = [np.zeros((len(level.codes), 0), dtype=bool)]
+        for place in self._schema.places(level.name):
+            if place.is_categorical:
+                seen = self._seen[f"{level.name}.{place.block.name}"]
+                flags.append(~seen[level.codes[:, place.stored] + 1])
                 continue
-            names = _numeric_columns(self._schema, level)[numeric : numeric + block.width]
+            names = _numeric_columns(self._schema, level.name)[place.stored]
             # A larger number than any seen is extrapolated with trained weights; one where training had
             # nothing but 0 meets weights that were never trained.
             empty = np.array([self._info.ranges.get(name, (0.0, 1.0)) == (0.0, 0.0) for name in names])
-            found.append((values[:, numeric : numeric + block.width] != 0) & empty)
-            numeric += block.width
-        return np.concatenate(found, axis=1)
+            flags.append((level.values[:, place.stored] != 0) & empty)
+        return np.concatenate(flags, axis=1)
 
 
 def _distinct(
-    level: _Level, rows: npt.NDArray[np.int64], values: npt.NDArray[np.generic]
+    level: Level, rows: npt.NDArray[np.int64], values: npt.NDArray[np.generic]
 ) -> list[tuple[int, float]]:
     """Molecule and value of the given rows, each combination once."""
     if not len(rows):

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from molig.errors import UsageError
-from molig.features.graphs import PackedGraphs
-from molig.features.schema import BlockKind, FeatureSchema
+from molig.features.graphs import Level, PackedGraphs
+from molig.features.schema import FeatureSchema
 
 Index = npt.NDArray[np.int64]
 
@@ -134,8 +134,8 @@ def collate(
     atom_start = np.repeat(np.cumsum(graphs.atom_counts) - graphs.atom_counts, graphs.pair_counts)
     pair_atoms = (graphs.pair_atoms + atom_start[:, None]).T
     pair_start = np.repeat(np.cumsum(graphs.pair_counts) - graphs.pair_counts, 2 * graphs.pair_counts)
-    atom_inputs = _dense(schema, "atom", graphs.atom_codes[atom_rows], graphs.atom_values[atom_rows], dtype)
-    pair_inputs = _dense(schema, "pair", graphs.pair_codes[pair_rows], graphs.pair_values[pair_rows], dtype)
+    atom_inputs = _dense(schema, graphs.level("atom"), atom_rows, dtype)
+    pair_inputs = _dense(schema, graphs.level("pair"), pair_rows, dtype)
     return GraphBatch(
         atom_inputs=torch.from_numpy(atom_inputs * step[atom_step[atom_rows], None].astype(dtype)),
         pair_inputs=torch.from_numpy(pair_inputs * step[pair_step[pair_rows], None].astype(dtype)),
@@ -179,23 +179,16 @@ def _span(kind: Index) -> int:
 
 
 def _dense(
-    schema: FeatureSchema,
-    level: str,
-    codes: npt.NDArray[np.int8],
-    values: npt.NDArray[np.float32],
-    dtype: type[np.floating],
+    schema: FeatureSchema, level: Level, chosen: Index, dtype: type[np.floating]
 ) -> npt.NDArray[np.floating]:
-    blocks = schema.blocks(level)
-    rows = np.zeros((len(codes), sum(b.width for b in blocks)), dtype=dtype)
-    start = categorical = numeric = 0
-    for block in blocks:
-        if block.kind is BlockKind.CATEGORICAL:
-            code = codes[:, categorical].astype(np.int64)
+    """Feature rows of the chosen atoms or pairs, one-hot where a block is categorical."""
+    codes, values = level.codes[chosen], level.values[chosen]
+    rows = np.zeros((len(chosen), len(schema.columns(level.name))), dtype=dtype)
+    for place in schema.places(level.name):
+        if place.is_categorical:
+            code = codes[:, place.stored.start].astype(np.int64)
             present = np.flatnonzero(code >= 0)
-            rows[present, start + code[present]] = 1
-            categorical += 1
+            rows[present, place.columns.start + code[present]] = 1
         else:
-            rows[:, start : start + block.width] = values[:, numeric : numeric + block.width]
-            numeric += block.width
-        start += block.width
+            rows[:, place.columns] = values[:, place.stored]
     return rows

@@ -13,7 +13,7 @@ from rdkit import Chem
 
 from molig.attribution import ABSENT, Explanation
 from molig.errors import UsageError
-from molig.features import BlockKind, FeatureSchema
+from molig.features import FeatureSchema
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -138,10 +138,7 @@ class _LevelRows:
 
 def _takes_whole_atoms(explanations: Sequence[Explanation]) -> bool:
     """Whether the attributions are one number per atom instead of one per feature."""
-    found = {
-        not e.pair_attributions.shape[1] and bool(e.graph.pair_codes.shape[1] + e.graph.pair_values.shape[1])
-        for e in explanations
-    }
+    found = {not e.pair_attributions.shape[1] and bool(e.graph.level("pair").n_entries) for e in explanations}
     if len(found) > 1:
         raise UsageError("explanations by atoms and by features cannot share a table")
     return found.pop()
@@ -163,17 +160,13 @@ def _whole_atoms(
 
 
 def _level_rows(explanations: Sequence[Explanation], schema: FeatureSchema, level: str) -> _LevelRows:
-    graphs = [e.graph for e in explanations]
-    if level == "atom":
-        codes = np.concatenate([g.atom_codes for g in graphs])
-        values = np.concatenate([g.atom_values for g in graphs])
-        scores = np.concatenate([e.atom_attributions for e in explanations])
-        n_rows = np.array([len(g.atom_codes) for g in graphs])
-    else:
-        codes = np.concatenate([g.pair_codes for g in graphs])
-        values = np.concatenate([g.pair_values for g in graphs])
-        scores = np.concatenate([e.pair_attributions for e in explanations])
-        n_rows = np.array([len(g.pair_codes) for g in graphs])
+    sides = [e.graph.level(level) for e in explanations]
+    codes = np.concatenate([side.codes for side in sides])
+    values = np.concatenate([side.values for side in sides])
+    n_rows = np.concatenate([side.counts for side in sides])
+    scores = np.concatenate(
+        [e.atom_attributions if level == "atom" else e.pair_attributions for e in explanations]
+    )
     name, value, present = _entries(schema, level, codes, values)
     # In the order of rows, and of entries within a row; what only the baseline has counts, too.
     present |= scores != 0
@@ -195,22 +188,20 @@ def _entries(
     """Number of the name, value and presence of every entry, each of shape (n_rows, n_entries)."""
     column, value, present = [], [], []
     is_pair = level == "pair"
-    first, categorical, numeric = schema.n_atom_columns if is_pair else 0, 0, 0
+    start = schema.n_atom_columns if is_pair else 0
     absent = schema.n_atom_columns + schema.n_pair_columns + (len(schema.atom_blocks) if is_pair else 0)
-    for number, block in enumerate(schema.blocks(level)):
-        if block.kind is BlockKind.CATEGORICAL:
-            code = codes[:, categorical].astype(np.int64)
+    for number, place in enumerate(schema.places(level)):
+        first = start + place.columns.start
+        if place.is_categorical:
+            code = codes[:, place.stored.start].astype(np.int64)
             column.append(np.where(code >= 0, first + code, absent + number))
             value.append((code >= 0).astype(np.float64))
             present.append(code >= 0)
-            categorical += 1
         else:
-            for offset in range(block.width):
+            for offset, numbers in enumerate(values[:, place.stored].T):
                 column.append(np.full(len(codes), first + offset))
-                value.append(values[:, numeric].astype(np.float64))
-                present.append(values[:, numeric] != 0)
-                numeric += 1
-        first += block.width
+                value.append(numbers.astype(np.float64))
+                present.append(numbers != 0)
     if not column:
         return np.empty((len(codes), 0), np.int64), np.empty((len(codes), 0)), np.empty((len(codes), 0), bool)
     return np.stack(column, axis=1), np.stack(value, axis=1), np.stack(present, axis=1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from molig.errors import UsageError
-from molig.features import BlockKind, FeatureSchema
+from molig.features import FeatureSchema
 from molig.network import WeaveNet
 from molig.network.weave import ACTIVATIONS, WeaveModule
 from molig.secant.head import SecantHead
@@ -168,24 +168,11 @@ def has_bfloat16_units(device: torch.device) -> bool:
 
 
 def entry_matrix(schema: FeatureSchema, level: str) -> Tensor:
-    """0/1 matrix from columns to entries: a categorical block is one entry, a numeric column is one.
-
-    Parameters
-    ----------
-    schema : FeatureSchema
-        The columns.
-    level : {"atom", "pair"}
-        Whose columns.
-
-    Returns
-    -------
-    Tensor of float64, shape (n columns, n entries)
-    """
+    """0/1 matrix (n columns, n entries): a categorical block is one entry, a numeric column is one."""
     owner: list[int] = []
-    for block in schema.blocks(level):
-        first = owner[-1] + 1 if owner else 0
-        categorical = block.kind is BlockKind.CATEGORICAL
-        owner += [first if categorical else first + i for i in range(block.width)]
+    for place in schema.places(level):
+        entries = range(place.entries.start, place.entries.stop)
+        owner += entries if not place.is_categorical else [entries.start] * place.block.width
     return functional.one_hot(torch.tensor(owner)).to(torch.float64)
 
 

@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from rdkit import Chem
 
 from molig.errors import ModelFormatError, UnknownNameError, UsageError
 from molig.features import Block, BlockKind, FeatureSchema, Featurizer, atom_block, pair_block, preset
@@ -132,17 +133,34 @@ def test_missing_key_is_named(missing):
         FeatureSchema.from_dict(data)
 
 
-@pytest.mark.parametrize(("level", "column"), [("atom", -1), ("atom", 11), ("pair", 6)])
-def test_describe_refuses_columns_that_do_not_exist(level, column):
-    schema = preset("simple", max_pair_distance=2)
-    with pytest.raises(UsageError, match=rf"{level} column must be 0\.\.\d+ \(got {column}\)"):
-        schema.describe(column, level)
-
-
-def test_describe_finds_the_column():
-    column = preset("full").describe(26, "atom")
+def test_a_column_names_its_block():
+    column = preset("full").columns("atom")[26]
     assert (column.level, column.block, column.name) == ("atom", "aromatic", "aromatic")
     assert column.kind is BlockKind.NUMERIC
+
+
+@pytest.mark.parametrize("name", ["simple", "full"])
+@pytest.mark.parametrize("level", ["atom", "pair"])
+def test_places_cover_columns_entries_and_arrays_without_gaps(name, level):
+    schema = preset(name)
+    places = schema.places(level)
+    assert tuple(place.block for place in places) == schema.blocks(level)
+    assert _ends_to_end([place.columns for place in places]) == len(schema.columns(level))
+    arrays = Featurizer(schema)(Chem.MolFromSmiles("CC=O")).level(level)
+    assert _ends_to_end([place.entries for place in places]) == arrays.n_entries
+    categorical = [place.stored for place in places if place.is_categorical]
+    numeric = [place.stored for place in places if not place.is_categorical]
+    assert _ends_to_end(categorical) == arrays.codes.shape[1]
+    assert _ends_to_end(numeric) == arrays.values.shape[1]
+
+
+def _ends_to_end(slices):
+    """Where the last ends, if each begins where the one before ends."""
+    end = 0
+    for part in slices:
+        assert part.start == end
+        end = part.stop
+    return end
 
 
 @pytest.mark.parametrize(
@@ -151,10 +169,11 @@ def test_describe_finds_the_column():
         (lambda: preset("simpel"), "simple"),
         (lambda: preset("full", distance="onehot"), "one-hot"),
         (lambda: preset("full").columns("atoms"), "atom"),
+        (lambda: Featurizer(preset("full"))(Chem.MolFromSmiles("C")).level("pairs"), "pair"),
         (lambda: atom_block("hybridisation"), "hybridization"),
         (lambda: pair_block("bonds"), "bond"),
     ],
-    ids=["preset", "distance", "level", "atom block", "pair block"],
+    ids=["preset", "distance", "level", "graph level", "atom block", "pair block"],
 )
 def test_unknown_names_come_with_a_suggestion(call, suggestion):
     with pytest.raises(UnknownNameError, match=f"did you mean '{suggestion}'"):
@@ -179,11 +198,3 @@ def test_blocks_of_a_newer_version_are_refused():
     schema = FeatureSchema("new", (Block("spin", BlockKind.NUMERIC, ("2S+1",)),), (pair_block("bond"),))
     with pytest.raises(ModelFormatError, match="'spin'"):
         Featurizer(schema)
-
-
-def test_without_a_level_pair_columns_are_counted_after_those_of_atoms():
-    schema = preset("full")
-    described = [schema.describe(column) for column in range(27 + 12)]
-    assert described == [*schema.columns("atom"), *schema.columns("pair")]
-    with pytest.raises(UsageError, match=r"must be 0\.\.38 .got 39"):
-        schema.describe(39)

@@ -245,8 +245,8 @@ def kinds_of_rows(graphs: PackedGraphs) -> tuple[int, int]:
     (int, int)
         Of atoms and of pairs.
     """
-    levels = (graphs.atom_codes, graphs.atom_values), (graphs.pair_codes, graphs.pair_values)
-    atoms, pairs = (len(np.unique(np.hstack(parts), axis=0)) for parts in levels)
+    levels = graphs.level("atom"), graphs.level("pair")
+    atoms, pairs = (len(np.unique(np.hstack([x.codes, x.values]), axis=0)) for x in levels)
     return atoms, pairs
 
 

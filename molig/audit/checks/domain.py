@@ -25,7 +25,6 @@ from molig.audit.findings import (
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray
 from molig.features import MolGraph
-from molig.features.schema import block_places
 from molig.model import Applicability, ApplicabilityFlag, DomainStatus
 from molig.stats.intervals import wilson
 
@@ -88,7 +87,7 @@ def _by_column(explanation: Explanation, masks: tuple[npt.NDArray[np.bool_], ...
     )
     for level, codes, amounts, mask in sides:
         sizes = np.where(mask, np.abs(amounts), 0.0)
-        for place in block_places(explanation.schema, level):
+        for place in explanation.schema.places(level):
             block, own = place.block, sizes[:, place.entries]
             if place.is_categorical:
                 code, unseen = codes[:, place.stored.start], mask[:, place.entries.start]

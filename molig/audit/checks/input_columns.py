@@ -28,7 +28,7 @@ from molig.audit.findings import (
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray
 from molig.features import FeatureSchema, PackedGraphs, pack
-from molig.features.schema import Column, block_places
+from molig.features.schema import Column
 from molig.model import ScreeningModel
 from molig.network.weave import WeaveModule
 
@@ -110,14 +110,10 @@ def column_table(graphs: PackedGraphs, schema: FeatureSchema, level: str) -> Col
     >>> column_table(graphs, schema, "pair").active.tolist()
     [1.0, 1.0, 0.0, 0.0, 2.0, 1.0]
     """
-    codes, numbers, counts = (
-        (graphs.atom_codes, graphs.atom_values, graphs.atom_counts)
-        if level == "atom"
-        else (graphs.pair_codes, graphs.pair_values, graphs.pair_counts)
-    )
+    _, codes, numbers, counts = graphs.level(level)
     values, columns = np.zeros((len(codes), 0), dtype=np.float32), schema.columns(level)
     parts = [values]
-    for place in block_places(schema, level):
+    for place in schema.places(level):
         if place.is_categorical:
             parts.append((codes[:, place.stored] == np.arange(place.block.width)).astype(np.float32))
         else:
@@ -168,11 +164,8 @@ def credits_of(explanations: Iterable[Explanation], schema: FeatureSchema) -> di
 
 
 def _add(why: Explanation, level: str, scores: FloatArray, absolute: FloatArray, uses: FloatArray) -> None:
-    graph = why.graph
-    codes, numbers = (
-        (graph.atom_codes, graph.atom_values) if level == "atom" else (graph.pair_codes, graph.pair_values)
-    )
-    for place in block_places(why.schema, level):
+    _, codes, numbers, _ = why.graph.level(level)
+    for place in why.schema.places(level):
         own = scores[:, place.entries]
         if place.is_categorical:
             code, width = codes[:, place.stored.start].astype(np.int64), place.block.width
@@ -197,9 +190,9 @@ def atom_scores_of(why: Explanation, chosen: Mapping[str, Sequence[int]]) -> Flo
     rows = {}
     for level in LEVELS:
         scores = why.atom_attributions if level == "atom" else why.pair_attributions
-        codes = why.graph.atom_codes if level == "atom" else why.graph.pair_codes
+        codes = why.graph.level(level).codes
         rows[level] = np.zeros(len(scores))
-        for place in block_places(why.schema, level):
+        for place in why.schema.places(level):
             own = scores[:, place.entries]
             inside = [
                 column - place.columns.start
