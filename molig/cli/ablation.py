@@ -11,6 +11,7 @@ import typer
 
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
+    MOLECULES,
     DeviceOption,
     FormatOption,
     IdColumnOption,
@@ -20,6 +21,7 @@ from molig.cli.options import (
     SmilesColumnOption,
     TaskOption,
     ThreadsOption,
+    input_option,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ _CHARTS = (".csv", ".md", ".svg")
 
 def ablation(
     model: ModelOption,
-    source: Annotated[str, typer.Option("-i", "--input", help="A file of molecules; - for stdin.")],
+    source: Annotated[str, input_option(MOLECULES)],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="out.csv, .md or .svg; default: print only.")
     ] = None,

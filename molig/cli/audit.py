@@ -9,6 +9,7 @@ import typer
 
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
+    MOLECULES,
     DeviceOption,
     FormatOption,
     IdColumnOption,
@@ -16,6 +17,7 @@ from molig.cli.options import (
     QuietOption,
     SmilesColumnOption,
     ThreadsOption,
+    input_option,
 )
 from molig.errors import UsageError
 
@@ -38,7 +40,7 @@ def audit(
     model: ModelOption,
     source: Annotated[
         str | None,
-        typer.Option("-i", "--input", help="Molecules, perhaps labelled; default: what training held out."),
+        input_option(f"Perhaps with labels. {MOLECULES} Default: what training held out."),
     ] = None,
     output: Annotated[
         list[Path] | None, typer.Option("-o", "--output", help="Report: .html, .json or .md; repeatable.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
-from molig.cli.options import DeviceOption, QuietOption, SmilesColumnOption, ThreadsOption
+from molig.cli.options import DeviceOption, QuietOption, SmilesColumnOption, ThreadsOption, input_option
 from molig.errors import MoligError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def evaluate(
         typer.Option("-o", "--output", help="Directory; default: evaluation-NAME, with --model none."),
     ] = None,
     source: Annotated[
-        Path | None, typer.Option("-i", "--input", help="Table, if not the one the recipe names.")
+        Path | None,
+        input_option("Table, if not the one that the recipe names: a file, or a data set by name."),
     ] = None,
     target: Annotated[
         list[str] | None, typer.Option("--target", help="Label columns, if not those of the recipe.")

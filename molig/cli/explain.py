@@ -11,6 +11,7 @@ import typer
 
 from molig.cli.console import Reporter, count_rows, use_threads
 from molig.cli.options import (
+    MOLECULES,
     BaselineOption,
     DeviceOption,
     FormatOption,
@@ -23,6 +24,7 @@ from molig.cli.options import (
     TaskOrAllOption,
     ThreadsOption,
     TolOption,
+    input_option,
 )
 
 if TYPE_CHECKING:
@@ -42,9 +44,7 @@ def explain(
     model: ModelOption,
     output: Annotated[Path, typer.Option("-o", "--output", help="out.svg, .png, .html, .parquet or .csv.")],
     smiles: Annotated[list[str] | None, typer.Option("--smiles", help="A molecule; may be repeated.")] = None,
-    source: Annotated[
-        str | None, typer.Option("-i", "--input", help="A file of molecules; - for stdin.")
-    ] = None,
+    source: Annotated[str | None, input_option(MOLECULES)] = None,
     task: TaskOrAllOption = None,
     method: MethodOption = "integrated_gradients",
     baseline: BaselineOption = "zero",

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+_Source = TypeVar("_Source", str, Path, None)
+
+
+def resolved_input(source: _Source) -> _Source:
+    """The file that is meant by a path or by the name of a data set; standard input as it is."""
+    if source is None or str(source) in ("", "-"):
+        return source
+    from molig.datasets import file_or_dataset
+
+    return type(source)(file_or_dataset(source))
+
+
+def input_option(what: str) -> Any:
+    """Option ``-i`` of a command, which takes a file or the name of a data set."""
+    return typer.Option("-i", "--input", callback=resolved_input, help=what)
+
+
+MOLECULES = "Molecules: a file, a data set by name (`molig data list`), or - for stdin."
 ModelOption = Annotated[
     str,
     typer.Option("-m", "--model", help="Model directory, or the name of a bundled model (`molig models`)."),

@@ -11,6 +11,7 @@ import typer
 
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
+    MOLECULES,
     DeviceOption,
     FormatOption,
     IdColumnOption,
@@ -19,6 +20,7 @@ from molig.cli.options import (
     SmilesColumnOption,
     TargetOption,
     ThreadsOption,
+    input_option,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ _SHOWN = 20
 
 def saturation(
     model: ModelOption,
-    source: Annotated[str, typer.Option("-i", "--input", help="A file of molecules; - for stdin.")],
+    source: Annotated[str, input_option(MOLECULES)],
     outputs: Annotated[
         list[Path],
         typer.Option("-o", "--output", help="fig.svg, fig.png, or curves.csv; may be repeated."),

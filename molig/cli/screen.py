@@ -17,6 +17,7 @@ from molig.cli.options import (
     SmilesColumnOption,
     TaskOption,
     ThreadsOption,
+    resolved_input,
 )
 
 _SHOWN = 20
@@ -24,7 +25,11 @@ _SHOWN = 20
 
 def screen(
     library: Annotated[
-        str, typer.Argument(help=".smi, .csv, .tsv, .sdf or .parquet, also gzipped; - for stdin.")
+        str,
+        typer.Argument(
+            callback=resolved_input,
+            help=".smi, .csv, .tsv, .sdf or .parquet, also gzipped; a data set by name; - for stdin.",
+        ),
     ],
     model: ModelOption,
     output: Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
-from molig.cli.options import DeviceOption, QuietOption, SmilesColumnOption, ThreadsOption
+from molig.cli.options import DeviceOption, QuietOption, SmilesColumnOption, ThreadsOption, input_option
 
 if TYPE_CHECKING:
     from molig.model import ScreeningModel
@@ -18,7 +18,7 @@ def train(
     output: Annotated[Path, typer.Option("-o", "--output", help="Model directory to write.")],
     source: Annotated[
         Path | None,
-        typer.Option("-i", "--input", help="Table with SMILES and label columns; default: the recipe's."),
+        input_option("Table with SMILES and labels: a file, or a data set by name; default: the recipe's."),
     ] = None,
     target: Annotated[
         list[str] | None,

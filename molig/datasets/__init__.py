@@ -3,7 +3,7 @@
 from molig.datasets.catalogue import Dataset, datasets, known_dataset
 from molig.datasets.downloads import ChecksumError, DownloadError, download
 from molig.datasets.getting import content_digest, get_dataset
-from molig.datasets.places import cache_directory, find_dataset, locate_dataset
+from molig.datasets.places import cache_directory, file_or_dataset, find_dataset, locate_dataset
 
 __all__ = [
     "ChecksumError",
@@ -13,6 +13,7 @@ __all__ = [
     "content_digest",
     "datasets",
     "download",
+    "file_or_dataset",
     "find_dataset",
     "get_dataset",
     "known_dataset",

@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from molig.datasets.catalogue import known_dataset
-from molig.errors import InputError
+from molig.datasets.catalogue import datasets, known_dataset
+from molig.errors import InputError, UnknownNameError
 
 DATA_DIR_VARIABLE = "MOLIG_DATA_DIR"
 CACHE_DIR_VARIABLE = "MOLIG_CACHE_DIR"
@@ -107,3 +107,42 @@ def find_dataset(name: str) -> Path:
             f"(looked for {known_dataset(name).file} in {', '.join(looked)})"
         )
     return path
+
+
+def file_or_dataset(source: str | Path) -> Path:
+    """File that a user means by a path or by the name of a data set.
+
+    Parameters
+    ----------
+    source : str or Path
+        A path, or the name of a set (see `datasets`). A file of that name comes first.
+
+    Returns
+    -------
+    Path
+        The path as it is, or the table of the set.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such file and the name, which has no suffix and no directory, is not that of a set.
+    InputError
+        If the set is known, but its table is not on this machine.
+
+    Examples
+    --------
+    >>> file_or_dataset("library.smi").name
+    'library.smi'
+    >>> file_or_dataset("tox2l")
+    Traceback (most recent call last):
+        ...
+    molig.errors.UnknownNameError: unknown file or data set 'tox2l'; did you mean 'tox21'? Valid: ...
+    """
+    name = str(source)
+    if os.path.exists(name) and not (name in datasets() and os.path.isdir(name)):
+        return Path(source)
+    if name in datasets():
+        return find_dataset(name)
+    if name and "." not in name and not os.path.dirname(name):
+        raise UnknownNameError("file or data set", name, datasets())
+    return Path(source)  # the reader says what is wrong with a path
