@@ -1,4 +1,4 @@
-"""`molig data`: public data sets, listed and downloaded."""
+"""`molig data`: public data sets, listed and downloaded, and small example files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import typer
 from molig.cli.console import Reporter, print_table
 from molig.cli.options import QuietOption
 
-app = typer.Typer(help="Public data sets: list them, get them.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Public data sets: list them, get them; example files.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("list")
@@ -68,6 +70,39 @@ def get(
         reporter.info(f"licence: {one.licence}")
         reporter.info("please cite: " + "; ".join(one.citation))
     typer.echo(str(path))
+
+
+@app.command("example")
+def example(
+    directory: Annotated[Path, typer.Argument(help="Where to put them; default: here.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files of these names.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write the example files of the README: library.smi, labelled.csv and recipe.toml.
+
+    400 molecules to screen, 400 molecules with four assays of Tox21, and a recipe to train with. Prints where
+    they lie.
+    """
+    from molig.datasets import example_files
+    from molig.errors import UsageError
+    from molig.screening import write_whole
+
+    contents = {directory / name: path.read_bytes() for name, path in example_files().items()}
+    other = [path for path, content in contents.items() if path.exists() and not _holds(path, content)]
+    if other and not force:
+        raise UsageError(
+            f"{other[0]} is there and is another file; --force overwrites it, or name another directory"
+        )
+    for path, content in contents.items():
+        write_whole(path, content)
+        typer.echo(str(path))
+    reporter = Reporter(quiet)
+    reporter.info("library.smi: compounds of NCI's open repository, from the file that comes with RDKit")
+    reporter.info("labelled.csv: Tox21 (NIH/NCATS); both are in the public domain")
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from molig.datasets.catalogue import Dataset, datasets, known_dataset
 from molig.datasets.downloads import ChecksumError, DownloadError, download
+from molig.datasets.examples import example_files
 from molig.datasets.getting import content_digest, get_dataset
 from molig.datasets.places import cache_directory, file_or_dataset, find_dataset, locate_dataset
 
@@ -13,6 +14,7 @@ __all__ = [
     "content_digest",
     "datasets",
     "download",
+    "example_files",
     "file_or_dataset",
     "find_dataset",
     "get_dataset",

@@ -9,7 +9,7 @@ import pytest
 from support.file_server import running_file_server
 from support.made_up_pcba import made_up_pcba
 
-from molig.datasets import catalogue
+from molig.datasets import catalogue, example_files
 
 
 @pytest.fixture
@@ -76,3 +76,23 @@ def test_wrong_requests(molig, cache, arguments):
     run = molig("data", "get", *arguments)
     assert (run.code, run.out) == (2, "")
     assert run.err
+
+
+class TestExample:
+    def test_writes_the_files_that_come_with_molig(self, molig, tmp_path):
+        run = molig("data", "example", tmp_path / "new")
+        assert run.code == 0
+        written = [tmp_path / "new" / name for name in example_files()]
+        assert run.out.splitlines() == [str(path) for path in written]
+        assert [path.read_bytes() for path in written] == [p.read_bytes() for p in example_files().values()]
+        assert molig("data", "example", tmp_path / "new", "-q").err == ""
+
+    def test_keeps_what_is_there(self, molig, tmp_path):
+        own = tmp_path / "recipe.toml"
+        own.write_text("[optimization]\n")
+        run = molig("data", "example", tmp_path)
+        assert run.code == 2
+        assert f"{own} is there and is another file; --force" in run.err
+        assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
+        assert molig("data", "example", tmp_path, "--force").code == 0
+        assert own.read_bytes() == example_files()["recipe.toml"].read_bytes()
