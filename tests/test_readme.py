@@ -129,7 +129,8 @@ def test_shell_blocks_on_public_data(block, environment, tmp_path, data_dir):
 
 @pytest.mark.parametrize("block", **named(blocks(PYTHON)))
 def test_python_block(block, environment, tmp_path):
-    paste(Block(0, SHELL, EXAMPLES, ""), tmp_path, environment)
+    for path in example_files().values():
+        shutil.copy(path, tmp_path)
     paste(block, tmp_path, environment)
 
 
