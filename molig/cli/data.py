@@ -85,7 +85,7 @@ def example(
     """
     from molig.datasets import example_files
     from molig.errors import UsageError
-    from molig.screening import write_whole
+    from molig.files import write_whole
 
     contents = {directory / name: path.read_bytes() for name, path in example_files().items()}
     other = [path for path, content in contents.items() if path.exists() and not _holds(path, content)]
