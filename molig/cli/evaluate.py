@@ -78,7 +78,7 @@ def evaluate(
         _refuse_options_of_recipes(context)
         _judge_model(model, source, smiles_column, device, Reporter(quiet), output, command)
         return
-    from molig.training import read_recipe_and_table
+    from molig.training.recipe import read_recipe_and_table
 
     chosen, table = read_recipe_and_table(
         str(recipe), source=source, targets=target or (), smiles_column=smiles_column

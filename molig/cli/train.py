@@ -38,14 +38,8 @@ def train(
 ) -> None:
     """Train a model on a table of molecules and labels."""
     from molig.model import Objective
-    from molig.training import (
-        Progress,
-        Recipe,
-        TrainingRequest,
-        locate_table,
-        read_recipe_and_table,
-        train_model,
-    )
+    from molig.training import Progress, Recipe, TrainingRequest, train_model
+    from molig.training.recipe import locate_table, read_recipe_and_table
 
     reporter = Reporter(quiet)
     use_threads(threads)

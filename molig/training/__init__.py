@@ -4,11 +4,8 @@ from molig.training.recipe import (
     LabelledTable,
     Recipe,
     bundled_recipes,
-    find_recipe,
-    locate_table,
     parse_recipe,
     read_recipe,
-    read_recipe_and_table,
     write_recipe,
 )
 from molig.training.run import Progress, TrainingRequest, train_model
@@ -19,11 +16,8 @@ __all__ = [
     "Recipe",
     "TrainingRequest",
     "bundled_recipes",
-    "find_recipe",
-    "locate_table",
     "parse_recipe",
     "read_recipe",
-    "read_recipe_and_table",
     "train_model",
     "write_recipe",
 ]

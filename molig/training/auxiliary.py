@@ -1,6 +1,6 @@
-"""Other tables whose tasks a network learns along; the finished model does not have them.
+"""Co-training: other tables whose tasks a network learns too; the finished model does not have them.
 
-A table with a few dozen actives cannot teach a network what atoms are like. Learning the tasks of other
+A table with a few dozen actives cannot teach a network what atoms are like. Training on the tasks of other
 collections at the same time can (Ramsundar et al. 2015, arXiv:1502.02072).
 """
 
@@ -25,36 +25,16 @@ from molig.training.dataset import PARTS, FloatArray, TrainingData, file_digest,
 from molig.training.recipe import AuxiliaryRecipe, Recipe
 from molig.training.sampling import EpochSampler
 
-Index = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Auxiliary:
-    """Molecules and labels of another table.
-
-    Parameters
-    ----------
-    recipe : AuxiliaryRecipe
-        Which table, and how much of it an epoch sees.
-    graphs : PackedGraphs
-        The molecules.
-    labels : array of float, shape (n_mols, n_tasks)
-        1 active, 0 inactive, NaN not measured.
-    tasks : tuple of str
-        Names of the label columns.
-    n_left_out : int
-        Molecules of the table that are not used, since the main table holds them out.
-    file : str
-        Name of the table's file.
-    digest : str
-        SHA-256 of the file.
-    """
+    """Molecules of another table, with labels of shape (n_mols, n_tasks)."""
 
     recipe: AuxiliaryRecipe
     graphs: PackedGraphs
     labels: FloatArray
     tasks: tuple[str, ...]
-    n_left_out: int = 0
+    n_left_out: int = 0  # not used, since the main table holds them out
     file: str = ""
     digest: str = ""
 
@@ -71,95 +51,45 @@ class Auxiliary:
 
 
 def read_auxiliaries(recipe: Recipe, data: TrainingData, parts: npt.NDArray[np.str_]) -> list[Auxiliary]:
-    """Read the auxiliary tables of a recipe, without the molecules that the main table holds out.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Its ``auxiliary`` sections.
-    data : TrainingData
-        The main table.
-    parts : array of str, shape (n_mols,)
-        Part of each molecule of the main table. Molecules of the others that have the SMILES of one in
-        validation or test are left out.
-
-    Returns
-    -------
-    list of Auxiliary
-
-    Raises
-    ------
-    InputError
-        If the table of a public data set is not there yet.
-    UsageError
-        If a table has nothing left to learn from.
-    """
+    """Read the auxiliary tables of a recipe, without the molecules that the main table holds out."""
     held_out = {data.smiles[i] for i in np.flatnonzero(np.isin(parts, PARTS[1:]))}
     return [_read(recipe, auxiliary, held_out) for auxiliary in recipe.auxiliary]
 
 
-def auxiliary_digests(recipe: Recipe) -> list[str]:
-    """SHA-256 of the auxiliary tables, which belong to the fingerprint of a run.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Its ``auxiliary`` sections.
-
-    Returns
-    -------
-    list of str
-    """
-    return [file_digest(find_dataset(auxiliary.name)) for auxiliary in recipe.auxiliary]
-
-
 def _read(recipe: Recipe, auxiliary: AuxiliaryRecipe, held_out: set[str]) -> Auxiliary:
     source = find_dataset(auxiliary.name)
-    found = read_or_load(
+    table = read_or_load(
         source,
         auxiliary.columns(),
         recipe.molecules.parser(),
         Featurizer(recipe.features.schema_()),
         conflicts=recipe.data.conflicts,
     )
-    used = np.array([smiles not in held_out for smiles in found.smiles])
-    if not used.any():
+    used = np.flatnonzero([smiles not in held_out for smiles in table.smiles])
+    if not len(used):
         raise UsageError(
             f"auxiliary table {auxiliary.name!r} has no molecule that the main one does not hold out"
         )
-    chosen = np.flatnonzero(used)
     return Auxiliary(
-        auxiliary,
-        found.graphs.select(chosen),
-        found.labels[chosen],
-        found.tasks,
-        int((~used).sum()),
-        source.name,
-        file_digest(source),
+        recipe=auxiliary,
+        graphs=table.graphs.select(used),
+        labels=table.labels[used],
+        tasks=table.tasks,
+        n_left_out=len(table) - len(used),
+        file=source.name,
+        digest=file_digest(source),
     )
+
+
+def auxiliary_digests(recipe: Recipe) -> list[str]:
+    """SHA-256 of the auxiliary tables, which belong to the fingerprint of a run."""
+    return [file_digest(find_dataset(auxiliary.name)) for auxiliary in recipe.auxiliary]
 
 
 def join_tables(
     graphs: PackedGraphs, labels: FloatArray, auxiliaries: Sequence[Auxiliary]
 ) -> tuple[PackedGraphs, FloatArray]:
-    """Put tables end to end; the tasks of one table are not measured for molecules of another.
-
-    Parameters
-    ----------
-    graphs : PackedGraphs
-        Molecules of the main table.
-    labels : array of float, shape (n_mols, n_tasks)
-        Their labels.
-    auxiliaries : sequence of Auxiliary
-        The other tables.
-
-    Returns
-    -------
-    graphs : PackedGraphs
-        All molecules, those of the main table first.
-    labels : array of float, shape (n all molecules, n all tasks)
-        The tasks of the main table come first.
-    """
+    """Put tables end to end; the tasks of one table are not measured for molecules of another."""
     blocks = [labels, *(auxiliary.labels for auxiliary in auxiliaries)]
     rows = np.cumsum([0, *(len(block) for block in blocks)])
     columns = np.cumsum([0, *(block.shape[1] for block in blocks)])
@@ -169,21 +99,27 @@ def join_tables(
     return PackedGraphs.concatenate([graphs, *(auxiliary.graphs for auxiliary in auxiliaries)]), joined
 
 
+class JointSampler:
+    """Draws the molecules of an epoch from several joined tables, from each as an `EpochSampler` does."""
+
+    def __init__(self, main: EpochSampler, auxiliaries: Sequence[Auxiliary]) -> None:
+        others = [EpochSampler(each.labels, each.recipe.inactives_per_epoch) for each in auxiliaries]
+        self._samplers = [main, *others]
+        self._starts = np.cumsum([0, *(len(sampler.seen) for sampler in self._samplers)])
+        self.size = sum(sampler.size for sampler in self._samplers)
+        self.seen = np.concatenate([sampler.seen for sampler in self._samplers])
+
+    def draw(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Molecules of one epoch in random order, shape (size,)."""
+        drawn = [
+            sampler.draw(rng) + start for sampler, start in zip(self._samplers, self._starts, strict=False)
+        ]
+        # A second permutation would change what a table alone has always drawn with the same seed.
+        return drawn[0] if len(drawn) == 1 else rng.permutation(np.concatenate(drawn))
+
+
 def first_tasks(network: WeaveNet, n_tasks: int) -> WeaveNet:
-    """Copy of a network that has its first outputs only, those of the main table.
-
-    Parameters
-    ----------
-    network : WeaveNet
-        Network of all tasks.
-    n_tasks : int
-        Outputs to keep.
-
-    Returns
-    -------
-    WeaveNet
-        The network itself if it has no others.
-    """
+    """Copy of a network with its first outputs only, those of the main table."""
     every = cast(nn.Linear, network.head[-1])
     if every.out_features == n_tasks:
         return network
@@ -194,36 +130,3 @@ def first_tasks(network: WeaveNet, n_tasks: int) -> WeaveNet:
         last.bias.copy_(every.bias[:n_tasks])
     kept.head[-1] = last
     return kept
-
-
-class JointSampler:
-    """Draws the molecules of an epoch from several tables, from each as an `EpochSampler` does.
-
-    Parameters
-    ----------
-    main : EpochSampler
-        Of the main table.
-    auxiliaries : sequence of Auxiliary
-        The other tables, which follow it in the joined one.
-
-    Attributes
-    ----------
-    size : int
-        Molecules per epoch.
-    seen : array of float, shape (n all molecules,)
-        Chance of each molecule to be seen in an epoch.
-    """
-
-    def __init__(self, main: EpochSampler, auxiliaries: Sequence[Auxiliary]) -> None:
-        others = [EpochSampler(each.labels, each.recipe.inactives_per_epoch) for each in auxiliaries]
-        self._samplers = [main, *others]
-        self._starts = np.cumsum([0, *(len(sampler.seen) for sampler in self._samplers)])
-        self.size = sum(sampler.size for sampler in self._samplers)
-        self.seen = np.concatenate([sampler.seen for sampler in self._samplers])
-
-    def draw(self, rng: np.random.Generator) -> Index:
-        """Molecules of one epoch in random order, shape (size,)."""
-        drawn = [
-            sampler.draw(rng) + start for sampler, start in zip(self._samplers, self._starts, strict=False)
-        ]
-        return drawn[0] if len(drawn) == 1 else rng.permutation(np.concatenate(drawn))

@@ -1,4 +1,4 @@
-"""A table of molecules and labels, featurized once."""
+"""A table of molecules and labels: read, settled, featurized once, and kept for the next run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import json
 import math
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypedDict, Unpack
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,33 +22,150 @@ from molig.datasets import cache_directory
 from molig.errors import InputError, UsageError
 from molig.features import Featurizer, PackedGraphs
 from molig.model import Objective
-from molig.molecules import Hydrogens, Molecule, MoleculeParser, Record, Rejection, batched, read_records
+from molig.molecules import Hydrogens, MoleculeParser, Record, Rejection, batched, read_records
 from molig.training.recipe import ConflictPolicy
 from molig.version import __version__
 
-# Labels and parts of the split, as the rows of a table state them.
-
+FloatArray = npt.NDArray[np.float64]
+OnRows = Callable[[int], None]
 
 PARTS = ("train", "validation", "test")
 """Parts of a split."""
 
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Featurized molecules with their labels and, if the table has them, their parts of the split."""
+
+    graphs: PackedGraphs
+    labels: FloatArray  # (n_mols, n_tasks): 1 active, 0 inactive, or values; NaN not measured
+    tasks: tuple[str, ...]
+    rows: npt.NDArray[np.int64]  # in the file, from 1
+    smiles: tuple[str, ...]  # canonical, after standardisation, hydrogens implicit; copies share it
+    rejections: tuple[Rejection, ...]
+    given_parts: tuple[str, ...] | None = None
+    conflicts: LabelConflicts | None = None  # None for a regression
+
+    def __len__(self) -> int:
+        """Return the number of molecules."""
+        return len(self.rows)
+
+
+class _Row(NamedTuple):
+    """What is kept of a usable row beside its graph."""
+
+    number: int
+    id: str
+    written: str
+    smiles: str
+    labels: list[float]
+    part: str
+
+
+def read_training_data(
+    source: str | Path,
+    targets: Sequence[str],
+    parser: MoleculeParser,
+    featurizer: Featurizer,
+    *,
+    objective: Objective = Objective.CLASSIFICATION,
+    split_column: str | None = None,
+    smiles_column: str | None = None,
+    conflicts: ConflictPolicy = ConflictPolicy.KEEP,
+    progress: OnRows | None = None,
+) -> TrainingData:
+    """Read, parse and featurize a table; rows without a usable molecule and label are its rejections.
+
+    Raises InputError if no row can be used, a target has one class or one value only, class labels look
+    like values, or a row names no part of the split.
+    """
+    if not targets:
+        raise UsageError("name at least one target column")
+    if split_column in targets:
+        raise UsageError(f"column {split_column!r} cannot be a target and name the parts of the split")
+    reader = LabelReader(targets, objective, split_column)
+    columns = [*targets, *([split_column] if split_column else [])]
+    records = read_records(source, smiles_column=smiles_column, columns=columns)
+    graphs: list[PackedGraphs] = []
+    rows: list[_Row] = []
+    rejections: list[Rejection] = []
+    for chunk in batched(records, _CHUNK):
+        mols = []
+        for record in chunk:
+            parsed = parser.parse(record)
+            labels, problem = reader.labels(record)
+            part = reader.part(record)
+            if isinstance(parsed, Rejection):
+                rejections.append(parsed)
+            elif problem:
+                rejections.append(Rejection(record.row, record.id, record.smiles, problem))
+            else:
+                mols.append(parsed.mol)
+                canonical = _canonical(parsed.mol, parser)
+                rows.append(_Row(record.row, record.id, record.smiles, canonical, labels, part))
+        if mols:
+            graphs.append(featurizer.featurize(mols))
+        if progress:
+            progress(len(chunk))
+    reader.check_values(source)
+    if not rows:
+        first = rejections[0] if rejections else None
+        reason = f"row {first.row}: {first.reason}" if first else "the file has no rows"
+        raise InputError(f"{source}: no row can be used for training; first reason: {reason}")
+    data = TrainingData(
+        graphs=PackedGraphs.concatenate(graphs),
+        labels=np.array([row.labels for row in rows]),
+        tasks=tuple(targets),
+        rows=np.array([row.number for row in rows]),
+        smiles=tuple(row.smiles for row in rows),
+        rejections=tuple(rejections),
+        given_parts=tuple(row.part for row in rows) if split_column else None,
+    )
+    if objective is Objective.CLASSIFICATION:
+        data = _settled(data, rows, conflicts)
+    check_variety(source, data.labels, targets, objective)
+    return data
+
+
+def _canonical(mol: Chem.Mol, parser: MoleculeParser) -> str:
+    # The same text whether hydrogens are atoms or not, so that the same seed deals the same split.
+    heavy = Chem.RemoveHs(mol) if parser.hydrogens is Hydrogens.EXPLICIT else mol
+    return str(Chem.MolToSmiles(heavy))
+
+
+def _settled(data: TrainingData, rows: Sequence[_Row], policy: ConflictPolicy) -> TrainingData:
+    """The data after the policy for conflicting labels; rows that have no label left are rejected."""
+    labels, conflicts = settle_conflicts(data.smiles, data.labels, policy)
+    left = ~np.isnan(labels).all(axis=1)
+    kept, lost = np.flatnonzero(left), np.flatnonzero(~left)
+    reason = f"copies of the molecule have other labels in every task (policy {policy.value})"
+    dropped = [rows[int(i)] for i in lost]
+    rejected = [Rejection(row.number, row.id, row.written, reason) for row in dropped]
+    given = data.given_parts
+    return replace(
+        data,
+        graphs=data.graphs.select(kept) if len(lost) else data.graphs,
+        labels=labels[kept],
+        rows=data.rows[kept],
+        smiles=tuple(data.smiles[i] for i in kept),
+        rejections=tuple(sorted([*data.rejections, *rejected], key=lambda r: r.row)),
+        given_parts=tuple(given[i] for i in kept) if given else None,
+        conflicts=conflicts,
+    )
+
+
+# Labels and parts of the split, as the rows of a table state them.
+
 _SYNONYMS = {"valid": "validation", "val": "validation"}
 _MISSING = {"", "nan", "na", "null", "none"}
 _MOST_ODD = 0.1
+"""A larger share of rows with numbers other than 0 and 1 is no slip but a column of values."""
 
 
 class LabelReader:
-    """Reads the labels of records, and notices where values are taken for classes.
-
-    Parameters
-    ----------
-    targets : sequence of str
-        Label columns.
-    objective : Objective
-        Whether labels are classes or values.
-    split_column : str, optional
-        Column with the part of every row.
-    """
+    """Reads the labels of records, and notices where values are taken for classes."""
 
     def __init__(self, targets: Sequence[str], objective: Objective, split_column: str | None = None) -> None:
         self.targets, self.objective, self.split_column = targets, objective, split_column
@@ -83,13 +200,7 @@ class LabelReader:
         return value, None
 
     def part(self, record: Record) -> str:
-        """Part of a row; empty if there is no such column, or the row could not be read.
-
-        Raises
-        ------
-        InputError
-            Naming row and value, if it is none of `PARTS`.
-        """
+        """Part of a row; empty if there is no such column, or the row could not be read."""
         if self.split_column is None or record.problem is not None:
             return ""
         raw = record.fields.get(self.split_column)
@@ -103,13 +214,7 @@ class LabelReader:
         return part
 
     def check_values(self, source: str | Path) -> None:
-        """Refuse values where classes are asked for: a few odd rows are rejected, many mean a mistake.
-
-        Raises
-        ------
-        InputError
-            If more than a tenth of the labelled rows have a number other than 0 and 1.
-        """
+        """Refuse values where classes are asked for: a few odd rows are rejected, many mean a mistake."""
         if self._n_values > _MOST_ODD * (self._n_values + self._n_labelled):
             raise InputError(
                 f"{source}: {self._n_values} rows have numbers other than 0 and 1 as labels "
@@ -120,24 +225,7 @@ class LabelReader:
 
 
 def check_variety(source: str | Path, labels: FloatArray, tasks: Sequence[str], objective: Objective) -> None:
-    """Refuse tasks that have nothing to learn.
-
-    Parameters
-    ----------
-    source : str or Path
-        The table, for messages.
-    labels : array of float, shape (n_mols, n_tasks)
-        Labels of the usable rows; NaN not measured.
-    tasks : sequence of str
-        Names of the columns.
-    objective : Objective
-        Whether labels are classes or values.
-
-    Raises
-    ------
-    InputError
-        If a task has one class only, or one value only.
-    """
+    """Refuse tasks that have nothing to learn."""
     for column, task in enumerate(tasks):
         known = labels[~np.isnan(labels[:, column]), column]
         if objective is Objective.REGRESSION:
@@ -171,39 +259,21 @@ def _number(value: Any) -> float | None:
 
 @dataclass(frozen=True)
 class LabelConflicts:
-    """What was found, and what was done about it.
-
-    Parameters
-    ----------
-    policy : ConflictPolicy
-        What was done.
-    molecules : int
-        Different molecules that have rows with different labels in a task.
-    labels : int
-        Labels of such rows and tasks.
-    changed : int
-        Labels that were replaced or taken away.
-    """
+    """Copies with different labels, and what was done about them."""
 
     policy: ConflictPolicy
-    molecules: int
-    labels: int
-    changed: int
+    molecules: int  # different molecules with different labels in a task
+    labels: int  # of such rows and tasks
+    changed: int  # replaced or taken away
 
     def to_dict(self) -> dict[str, str | int]:
         """Policy and counts as plain data."""
-        return {
-            "policy": self.policy.value,
-            "molecules": self.molecules,
-            "labels": self.labels,
-            "changed": self.changed,
-        }
+        return asdict(self) | {"policy": self.policy.value}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """The inverse of `to_dict`."""
-        counts = (int(data[name]) for name in ("molecules", "labels", "changed"))
-        return cls(ConflictPolicy(data["policy"]), *counts)
+        return cls(**data | {"policy": ConflictPolicy(data["policy"])})
 
     def __str__(self) -> str:
         """One sentence, empty if there was nothing to settle."""
@@ -220,34 +290,12 @@ def settle_conflicts(
 ) -> tuple[FloatArray, LabelConflicts]:
     """Apply a policy where copies of a molecule have different class labels in a task.
 
-    Parameters
-    ----------
-    smiles : sequence of str
-        Canonical SMILES; copies share theirs.
-    labels : array of float, shape (n_mols, n_tasks)
-        1 active, 0 inactive, NaN not measured.
-    policy : ConflictPolicy
-        Keep all labels, take the majority's (none at a tie), or drop them.
-
-    Returns
-    -------
-    labels : array of float, shape (n_mols, n_tasks)
-        A copy; rows may have no label left.
-    conflicts : LabelConflicts
-        Counts.
-
-    Examples
-    --------
-    >>> labels = np.array([[1.0], [1.0], [0.0], [0.0]])
-    >>> settled, found = settle_conflicts(["C", "C", "C", "N"], labels, ConflictPolicy.MAJORITY)
-    >>> settled[:, 0].tolist(), found.molecules, found.changed
-    ([1.0, 1.0, 1.0, 0.0], 1, 1)
+    Returns a copy of the labels, in which rows may have no label left.
     """
     unique, copy_of = np.unique(np.array(smiles, dtype=object), return_inverse=True)
-    sums = [np.zeros((len(unique), labels.shape[1])) for _ in range(2)]
-    for value, total in zip((0.0, 1.0), sums, strict=True):
-        np.add.at(total, copy_of, labels == value)
-    inactive, active = sums
+    inactive, active = np.zeros((2, len(unique), labels.shape[1]))
+    np.add.at(inactive, copy_of, labels == 0)
+    np.add.at(active, copy_of, labels == 1)
     torn = (inactive > 0) & (active > 0)
     affected = torn[copy_of] & ~np.isnan(labels)
     settled = labels.copy()
@@ -261,202 +309,7 @@ def settle_conflicts(
     return settled, LabelConflicts(policy, *counts)
 
 
-FloatArray = npt.NDArray[np.float64]
-Progress = Callable[[int], None]
-
-_CHUNK = 512
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Featurized molecules with their labels and, if the table tells, their parts of the split.
-
-    Parameters
-    ----------
-    graphs : PackedGraphs
-        The molecules.
-    labels : array of float, shape (n_mols, n_tasks)
-        1 active, 0 inactive, or any finite value for a regression; NaN not measured.
-    tasks : tuple of str
-        Names of the label columns.
-    rows : array of int, shape (n_mols,)
-        Row of each molecule in its file, from 1.
-    smiles : tuple of str
-        Canonical SMILES after standardisation, hydrogens implicit; copies of a molecule share it.
-    rejections : tuple of Rejection
-        Rows that cannot be used, with reasons.
-    given_parts : tuple of str, optional
-        ``"train"``, ``"validation"`` or ``"test"`` of each molecule, as a column of the table gives it.
-    conflicts : LabelConflicts, optional
-        Copies with different labels; None for a regression.
-    """
-
-    graphs: PackedGraphs
-    labels: FloatArray
-    tasks: tuple[str, ...]
-    rows: npt.NDArray[np.int64]
-    smiles: tuple[str, ...]
-    rejections: tuple[Rejection, ...]
-    given_parts: tuple[str, ...] | None = None
-    conflicts: LabelConflicts | None = None
-
-    def __len__(self) -> int:
-        """Return the number of molecules."""
-        return len(self.rows)
-
-
-def read_training_data(
-    source: str | Path,
-    targets: Sequence[str],
-    parser: MoleculeParser,
-    featurizer: Featurizer,
-    *,
-    objective: Objective = Objective.CLASSIFICATION,
-    split_column: str | None = None,
-    smiles_column: str | None = None,
-    conflicts: ConflictPolicy = ConflictPolicy.KEEP,
-    progress: Progress | None = None,
-) -> TrainingData:
-    """Read, parse and featurize a table.
-
-    Parameters
-    ----------
-    source : str or Path
-        File that `molig.molecules.read_records` can read.
-    targets : sequence of str
-        Label columns: 1 active, 0 inactive, or values for a regression; empty or NaN not measured.
-    parser : MoleculeParser
-        Standardisation policy and size limit.
-    featurizer : Featurizer
-        Feature schema.
-    objective : Objective
-        Whether labels are classes or values.
-    split_column : str, optional
-        Column with the part of every row.
-    smiles_column : str, optional
-        Where to find the SMILES, if not under a usual name.
-    conflicts : ConflictPolicy
-        What to do where copies of a molecule have different class labels.
-    progress : callable, optional
-        Called with the number of rows done since the last call.
-
-    Returns
-    -------
-    TrainingData
-        Rows with an unusable molecule or label, or without any label, are among its rejections.
-
-    Raises
-    ------
-    InputError
-        If no row can be used, a target has one class or one value only, class labels look like values, or a
-        row names no part of the split.
-    """
-    if not targets:
-        raise UsageError("name at least one target column")
-    if split_column in targets:
-        raise UsageError(f"column {split_column!r} cannot be a target and name the parts of the split")
-    reader = LabelReader(targets, objective, split_column)
-    columns = [*targets, *([split_column] if split_column else [])]
-    records = read_records(source, smiles_column=smiles_column, columns=columns)
-    graphs: list[PackedGraphs] = []
-    rows: list[_Row] = []
-    rejections: list[Rejection] = []
-    for chunk in batched(records, _CHUNK):
-        molecules, found, rejected = _usable(chunk, reader, parser)
-        rejections += rejected
-        if molecules:
-            graphs.append(featurizer.featurize([m.mol for m in molecules]))
-            rows += found
-        if progress:
-            progress(len(chunk))
-    reader.check_values(source)
-    if not rows:
-        raise InputError(f"{source}: no row can be used for training; first reason: {_first(rejections)}")
-    data = TrainingData(
-        graphs=PackedGraphs.concatenate(graphs),
-        labels=np.array([row.labels for row in rows]),
-        tasks=tuple(targets),
-        rows=np.array([row.number for row in rows]),
-        smiles=tuple(row.smiles for row in rows),
-        rejections=tuple(rejections),
-        given_parts=tuple(row.part for row in rows) if split_column else None,
-    )
-    if objective is Objective.CLASSIFICATION:
-        data = _settled(data, rows, conflicts)
-    check_variety(source, data.labels, targets, objective)
-    return data
-
-
-def _settled(data: TrainingData, rows: Sequence[_Row], policy: ConflictPolicy) -> TrainingData:
-    """The data after the policy for conflicting labels; rows that have no label left are rejected."""
-    labels, conflicts = settle_conflicts(data.smiles, data.labels, policy)
-    left = ~np.isnan(labels).all(axis=1)
-    kept, lost = np.flatnonzero(left), np.flatnonzero(~left)
-    reason = f"copies of the molecule have other labels in every task (policy {policy.value})"
-    dropped = [rows[int(i)] for i in lost]
-    rejected = [Rejection(row.number, row.id, row.written, reason) for row in dropped]
-    given = data.given_parts
-    return TrainingData(
-        graphs=data.graphs.select(kept) if len(lost) else data.graphs,
-        labels=labels[kept],
-        tasks=data.tasks,
-        rows=data.rows[kept],
-        smiles=tuple(data.smiles[i] for i in kept),
-        rejections=tuple(sorted([*data.rejections, *rejected], key=lambda r: r.row)),
-        given_parts=tuple(given[i] for i in kept) if given else None,
-        conflicts=conflicts,
-    )
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class _Row(NamedTuple):
-    """What is kept of a usable row beside its graph."""
-
-    number: int
-    id: str
-    written: str
-    smiles: str
-    labels: list[float]
-    part: str
-
-
-def _usable(
-    records: Sequence[Record], reader: LabelReader, parser: MoleculeParser
-) -> tuple[list[Molecule], list[_Row], list[Rejection]]:
-    molecules, rows, rejections = [], [], []
-    for record in records:
-        parsed = parser.parse(record)
-        labels, problem = reader.labels(record)
-        part = reader.part(record)
-        if isinstance(parsed, Rejection):
-            rejections.append(parsed)
-        elif problem:
-            rejections.append(Rejection(record.row, record.id, record.smiles, problem))
-        else:
-            molecules.append(parsed)
-            canonical = _canonical(parsed.mol, parser)
-            rows.append(_Row(record.row, record.id, record.smiles, canonical, labels, part))
-    return molecules, rows, rejections
-
-
-def _canonical(mol: Chem.Mol, parser: MoleculeParser) -> str:
-    # The same text whether hydrogens are atoms or not, so that the same seed deals the same split.
-    heavy = Chem.RemoveHs(mol) if parser.hydrogens is Hydrogens.EXPLICIT else mol
-    return str(Chem.MolToSmiles(heavy))
-
-
-def _first(rejections: Iterable[Rejection]) -> str:
-    for rejection in rejections:
-        return f"row {rejection.row}: {rejection.reason}"
-    return "the file has no rows"
-
-
-# What somebody who trains a model should be told about the table before it is believed.
+# What to know about a table before a model trained on it is believed.
 
 _NAMED = 5
 
@@ -464,59 +317,24 @@ _NAMED = 5
 def data_concerns(
     data: TrainingData, parts: npt.NDArray[np.str_], objective: Objective, rejected: Path
 ) -> list[str]:
-    """Sentences about rows that are not used, labels that disagree and parts that lack a class.
-
-    Parameters
-    ----------
-    data : TrainingData
-        The table.
-    parts : array of str, shape (n_mols,)
-        Part of each molecule.
-    objective : Objective
-        Regressions have no classes.
-    rejected : Path
-        Where the rejected rows are listed.
-
-    Returns
-    -------
-    list of str
-        None if there is nothing to tell.
-    """
-    told = []
+    """Sentences about rows that are not used, labels that disagree and parts that lack a class."""
+    concerns = []
     if data.rejections:
         first = data.rejections[0]
-        told.append(
+        concerns.append(
             f"{len(data.rejections)} rows cannot be used (first: row {first.row}: {first.reason}); "
             f"all of them are in {rejected}"
         )
     if data.conflicts and str(data.conflicts):
-        told.append(str(data.conflicts))
+        concerns.append(str(data.conflicts))
     if objective is not Objective.REGRESSION:
         for part in PARTS:
-            told += _one_class(data.labels[parts == part], data.tasks, part)
-    return told
+            concerns += _one_class(data.labels[parts == part], data.tasks, part)
+    return concerns
 
 
 def missing_classes(labels: npt.NDArray[np.float64], tasks: tuple[str, ...]) -> dict[str, str]:
-    """Tasks of which molecules have no actives, or else no inactives.
-
-    Parameters
-    ----------
-    labels : array of float, shape (n_mols, n_tasks)
-        1 active, 0 inactive, NaN not measured.
-    tasks : tuple of str
-        Names of the columns.
-
-    Returns
-    -------
-    dict of str to str
-        Task to ``"actives"`` or ``"inactives"``.
-
-    Examples
-    --------
-    >>> missing_classes(np.array([[1.0, 0.0], [0.0, np.nan]]), ("a", "b"))
-    {'b': 'actives'}
-    """
+    """Tasks of which molecules have no actives, or else no inactives."""
     active, inactive = ((labels == value).any(axis=0) for value in (1, 0))
     pairs = zip(tasks, active, inactive, strict=True)
     return {task: "inactives" if some else "actives" for task, some, others in pairs if not (some and others)}
@@ -524,13 +342,13 @@ def missing_classes(labels: npt.NDArray[np.float64], tasks: tuple[str, ...]) -> 
 
 def _one_class(labels: npt.NDArray[np.float64], tasks: tuple[str, ...], part: str) -> list[str]:
     missing = missing_classes(labels, tasks) if len(labels) else {}
-    told = []
+    sentences = []
     for kind in ("actives", "inactives"):
         named = [task for task, what in missing.items() if what == kind]
         if named:
             more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-            told.append(f"the {part} part has no {kind} of {', '.join(named[:_NAMED])}{more}")
-    return told
+            sentences.append(f"the {part} part has no {kind} of {', '.join(named[:_NAMED])}{more}")
+    return sentences
 
 
 # Featurized tables on disk, so that the next run on the same table starts at once.
@@ -540,47 +358,48 @@ _LEAST_ROWS = 5_000
 """Smaller tables are read in seconds; they are not worth a file."""
 
 
-class ReadOptions(TypedDict, total=False):
-    """Options of `read_training_data`, by name."""
-
-    objective: Objective
-    split_column: str | None
-    smiles_column: str | None
-    conflicts: ConflictPolicy
-
-
 def read_or_load(
     source: str | Path,
     targets: Sequence[str],
     parser: MoleculeParser,
     featurizer: Featurizer,
     *,
-    progress: Progress | None = None,
-    **options: Unpack[ReadOptions],
+    objective: Objective = Objective.CLASSIFICATION,
+    split_column: str | None = None,
+    smiles_column: str | None = None,
+    conflicts: ConflictPolicy = ConflictPolicy.KEEP,
+    progress: OnRows | None = None,
 ) -> TrainingData:
-    """Read a table as `read_training_data` does, or take what an earlier run has made of it.
+    """Read a table as `read_training_data` does, or load what an earlier run has kept of it.
 
-    Kept in the cache directory (see `molig.datasets.cache_directory`) under a digest of the table's content
-    and of everything else that matters: targets, options, feature schema, standardisation, versions.
-
-    Parameters
-    ----------
-    source, targets, parser, featurizer, progress
-        As for `molig.training.dataset.read_training_data`.
-    **options
-        Its other options.
-
-    Returns
-    -------
-    TrainingData
+    Kept in the cache directory under a digest of the table's content and of everything else that matters:
+    targets, options, feature schema, standardisation, versions.
     """
-    path = _place(source, targets, parser, featurizer, options)
-    found = _load(path, tuple(targets)) if path else None
-    if found is not None:
+    policy = [str(parser.policy), parser.max_heavy_atoms, str(parser.hydrogens)]
+    options = {
+        "objective": objective,
+        "split_column": split_column,
+        "smiles_column": smiles_column,
+        "conflicts": conflicts,
+    }
+    versions = [_LAYOUT, __version__, rdkit.__version__]
+    path = _cached(source, [list(targets), policy, featurizer.schema.hash, options, versions])
+    loaded = _load(path, tuple(targets)) if path else None
+    if loaded is not None:
         if progress:
-            progress(len(found) + len(found.rejections))
-        return found
-    data = read_training_data(source, targets, parser, featurizer, progress=progress, **options)
+            progress(len(loaded) + len(loaded.rejections))
+        return loaded
+    data = read_training_data(
+        source,
+        targets,
+        parser,
+        featurizer,
+        objective=objective,
+        split_column=split_column,
+        smiles_column=smiles_column,
+        conflicts=conflicts,
+        progress=progress,
+    )
     if path and len(data) >= _LEAST_ROWS:
         # A cache that cannot be written costs the next run some time, and nothing else.
         with contextlib.suppress(OSError):
@@ -588,27 +407,18 @@ def read_or_load(
     return data
 
 
-def _place(
-    source: str | Path,
-    targets: Sequence[str],
-    parser: MoleculeParser,
-    featurizer: Featurizer,
-    options: ReadOptions,
-) -> Path | None:
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _cached(source: str | Path, choices: list[Any]) -> Path | None:
+    """File of a table in the cache; None if the table cannot be read, which the reader explains."""
     try:
-        digest = file_digest(source)
-    except OSError:  # the reader will say what is wrong
+        key = [file_digest(source), *choices]
+    except OSError:
         return None
-    policy = [str(parser.policy), parser.max_heavy_atoms, str(parser.hydrogens)]
-    versions = [_LAYOUT, __version__, rdkit.__version__]
-    # In one order, and with what was not said, so that all commands find the same file.
-    said: ReadOptions = {
-        "objective": Objective.CLASSIFICATION,
-        "split_column": None,
-        "smiles_column": None,
-        "conflicts": ConflictPolicy.KEEP,
-    }
-    key = [digest, list(targets), policy, featurizer.schema.hash, said | options, versions]
     name = hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()
     return cache_directory() / "features" / f"{name}.npz"
 

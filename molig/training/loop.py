@@ -1,4 +1,4 @@
-"""The training loop: masked multi-task loss, neutral baseline, early stopping, resume."""
+"""The training loop, to be read from top to bottom: set-up, epochs, steps, scoring, checkpoints."""
 
 from __future__ import annotations
 
@@ -28,19 +28,233 @@ from molig.training.objectives import make_criterion
 from molig.training.recipe import Recipe
 from molig.training.sampling import EpochSampler, size_weights
 
-# Average of the weights along a run, which scores better than the last step of it.
+FloatArray = npt.NDArray[np.float64]
+OnEpoch = Callable[[dict[str, float]], None]
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+
+_MOST_JUDGED = 5_000
+"""Inactive validation molecules scored after every epoch; more would hardly sharpen the figure."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Molecules of one part of the split, with labels of shape (n_mols, n_tasks)."""
+
+    graphs: PackedGraphs
+    labels: FloatArray
+
+
+class RunState(BaseModel):
+    """Where a run stands after an epoch; the checkpoint holds it."""
+
+    # Scores may be NaN or infinite; without this they would be written as null.
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+
+    fingerprint: str  # digest of data and recipe
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: float = float("-inf")  # median ROC-AUC or R2
+    history: list[dict[str, float]] = []
+
+
+class Trainer:
+    """Fits the network of a recipe to labelled molecules; `fit` is the loop.
+
+    `validation` chooses the best epoch. The tasks of `auxiliaries` are co-trained, but neither scored nor
+    part of the finished network.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        schema: FeatureSchema,
+        tasks: tuple[str, ...],
+        *,
+        train: Part,
+        validation: Part,
+        device: torch.device,
+        fingerprint: str,
+        auxiliaries: Sequence[Auxiliary] = (),
+    ) -> None:
+        self.recipe, self.schema, self.tasks, self.device = recipe, schema, tasks, device
+        self.state = RunState(fingerprint=fingerprint)
+        options = recipe.optimization
+
+        # Molecules and labels, the auxiliary tables behind the main one.
+        self.train, self.validation = train, _judged_part(validation, recipe)
+        self.auxiliaries = tuple(auxiliaries)
+        self.joined = Part(*join_tables(train.graphs, train.labels, auxiliaries)) if auxiliaries else train
+        all_tasks = (*tasks, *(f"{a.recipe.name}: {task}" for a in auxiliaries for task in a.tasks))
+        self.sampler = JointSampler(EpochSampler(train.labels, options.inactives_per_epoch), auxiliaries)
+        if self.sampler.size < 2:
+            raise InputError(f"{self.sampler.size} molecules to train on are too few; the least is 2")
+        self.steps_per_epoch = max(1, self.sampler.size // options.batch_size)
+        self.copy_weights = size_weights(self.joined.graphs.atom_counts)
+
+        # The network.
+        torch.manual_seed(options.seed)
+        self.network = WeaveNet(
+            recipe.network, schema.n_atom_columns, schema.n_pair_columns, len(all_tasks)
+        ).to(device)
+        self.network.spread_states()
+        # The table covers [-1, 1], where tanh ends; batch normalisation of the atoms goes beyond.
+        self.network.readout.tabulated = not recipe.network.atom_batch_norm
+        self.average = WeightAverage(self.network, options.weight_average) if options.weight_average else None
+        self.best = self._snapshot()
+
+        # What it is trained for, and how.
+        self.criterion = make_criterion(recipe, self.joined.labels, all_tasks, device, self.sampler.seen)
+        self.encoded_labels = self.criterion.encode(self.joined.labels)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=options.learning_rate,
+            weight_decay=options.weight_decay,
+            fused=True,
+        )
+        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer,
+            options.learning_rate,
+            total_steps=options.epochs * self.steps_per_epoch + 1,
+            pct_start=options.warm_up,
+        )
+
+    def fit(self, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> WeaveNet:
+        """Train until the last epoch, or until validation no longer improves; returns the best weights.
+
+        Every epoch ends with a checkpoint, where a file is given, and a call with its history entry.
+        """
+        state, options = self.state, self.recipe.optimization
+        while state.epoch < options.epochs and state.epoch - state.best_epoch < options.patience:
+            loss, neutral = self.run_epoch()
+            self._judge_epoch(loss, neutral)
+            if checkpoint:
+                self._save(checkpoint)
+            if on_epoch:
+                on_epoch(state.history[-1])
+        self.network.load_state_dict(self.best)
+        return self.network.eval()
+
+    def run_epoch(self) -> tuple[float, float]:
+        """Go once through the training molecules; mean loss and mean neutral term of the steps."""
+        # A seed per epoch makes a resumed run identical to one that was never interrupted.
+        rng = np.random.default_rng([self.recipe.optimization.seed, self.state.epoch])
+        torch.manual_seed(int(rng.integers(2**31)))
+        self.network.train()
+        order = self.sampler.draw(rng)
+        size = self.recipe.optimization.batch_size
+        totals = np.zeros(2)
+        for step in range(self.steps_per_epoch):
+            # The last, incomplete batch is left out: its molecules come in another order next time.
+            totals += self._step(order[step * size : (step + 1) * size], rng)
+        loss, neutral = totals / self.steps_per_epoch
+        if not math.isfinite(loss):
+            raise MoligError(
+                f"the loss became {loss} in epoch {self.state.epoch + 1}; "
+                "lower optimization.learning_rate in the recipe"
+            )
+        return float(loss), float(neutral)
+
+    def _step(self, molecules: npt.NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
+        """One update of the weights; its loss and neutral term."""
+        labels = torch.from_numpy(self.encoded_labels[molecules]).to(self.device, torch.float32)
+        outputs = self.network(collate(self.joined.graphs.select(molecules), self.schema).to(self.device))
+        loss = self.criterion.loss(outputs, labels)
+        n_copies = min(self.recipe.neutral.copies, len(self.copy_weights))
+        neutral = self._neutral_term(rng.choice(len(self.copy_weights), n_copies, p=self.copy_weights))
+        self.optimizer.zero_grad()
+        (loss + neutral).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimization.gradient_clip)
+        self.optimizer.step()
+        self.scheduler.step()
+        if self.average:
+            self.average.update(self.network, self.scheduler.last_epoch)
+        return np.array([loss.item(), neutral.item()])
+
+    def _neutral_term(self, molecules: npt.NDArray[np.int64]) -> Tensor:
+        """Draw the outputs of zero-feature copies to the target."""
+        options = self.recipe.neutral
+        if not len(molecules) or not options.weight:
+            return torch.zeros((), device=self.device)
+        graphs = self.joined.graphs.select(molecules)
+        batch = collate(graphs, self.schema, np.zeros(len(molecules), dtype=np.float32)).to(self.device)
+        # Without dropout and batch statistics: the baseline is to be neutral for the finished network.
+        self.network.eval()
+        distance = (self.network(batch) - self.criterion.neutral).square().mean()
+        self.network.train()
+        term: Tensor = options.weight * distance
+        return term
+
+    def _judge_epoch(self, loss: float, neutral: float) -> None:
+        """Score the validation part, and keep the weights if they are the best so far."""
+        state = self.state
+        state.epoch += 1
+        scores = self.scores(self.validation.graphs)
+        quality = self.criterion.quality(self.validation.labels, scores, self.tasks)
+        # Where no validation task has two different labels there is nothing to choose by: keep the last.
+        if self.recipe.optimization.keep == "last" or math.isnan(quality) or quality > state.best_score:
+            state.best_score = quality if not math.isnan(quality) else state.best_score
+            state.best_epoch = state.epoch
+            self.best = self._snapshot()
+        entry = {"epoch": state.epoch, "loss": loss, "neutral": neutral}
+        state.history.append(entry | {f"validation_{self.criterion.name}": quality})
+
+    def scores(self, graphs: PackedGraphs, batch_size: int = 256) -> FloatArray:
+        """Outputs for molecules with the current weights, shape (n_mols, n_tasks)."""
+        network = self.judged.eval()
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(graphs), batch_size):
+                chosen = np.arange(start, min(start + batch_size, len(graphs)))
+                batch = collate(graphs.select(chosen), self.schema).to(self.device)
+                parts.append(network(batch)[:, : len(self.tasks)].double().cpu().numpy())
+        return np.concatenate(parts)
+
+    @property
+    def judged(self) -> WeaveNet:
+        """The network that is scored and kept: the average, if there is one."""
+        return self.average.network if self.average else self.network
+
+    def finished_network(self) -> WeaveNet:
+        """The fitted network of the main tasks; it puts out logits, or values in the labels' unit."""
+        return self.criterion.finished(first_tasks(self.network, len(self.tasks))).eval()
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint; see `load_checkpoint` for the errors."""
+        self.state, self.best = load_checkpoint(
+            path, self.state.fingerprint, self._networks(), self.optimizer, self.scheduler
+        )
+
+    def _save(self, path: Path) -> None:
+        save_checkpoint(
+            path,
+            self.state,
+            networks=self._networks(),
+            best=self.best,
+            optimizer=self.optimizer,
+            scheduler=self.scheduler,
+        )
+
+    def _networks(self) -> dict[str, WeaveNet]:
+        average = {"average": self.average.network} if self.average else {}
+        return {"network": self.network} | average
+
+    def _snapshot(self) -> dict[str, Tensor]:
+        return {k: v.detach().clone() for k, v in self.judged.state_dict().items()}
+
+
+def _judged_part(validation: Part, recipe: Recipe) -> Part:
+    """The validation molecules scored after every epoch: all actives, and not too many others."""
+    if recipe.objective is Objective.REGRESSION or len(validation.labels) <= _MOST_JUDGED:
+        return validation
+    chosen = EpochSampler(validation.labels, _MOST_JUDGED).draw(np.random.default_rng(0))
+    return Part(validation.graphs.select(chosen), validation.labels[chosen])
 
 
 class WeightAverage:
-    """Exponential moving average of a network's weights and running statistics.
+    """Moving average of a network's weights and running statistics; scores better than the last step.
 
-    Parameters
-    ----------
-    network : WeaveNet
-        The network that is trained.
-    decay : float
-        Share of the average that stays at every step; the average looks back over about
-        1 / (1 - decay) steps, and over fewer at the start.
+    It looks back over about 1 / (1 - decay) steps, and over fewer at the start.
     """
 
     def __init__(self, network: WeaveNet, decay: float) -> None:
@@ -59,55 +273,23 @@ def _floating(network: WeaveNet) -> list[Tensor]:
     return [t.detach() for t in network.state_dict().values() if t.is_floating_point()]
 
 
-# Checkpoints: one safetensors file with weights, optimizer and progress; no pickle.
-
-CHECKPOINT_FILE = "checkpoint.safetensors"
-
-
-class Progress(BaseModel):
-    """Where a run stands after an epoch.
-
-    Parameters
-    ----------
-    fingerprint : str
-        Digest of data and recipe; a checkpoint of another run is refused.
-    epoch : int
-        Epochs done.
-    best_epoch : int
-        Epoch of the best validation score.
-    best_score : float
-        That score, the median ROC-AUC or R2.
-    history : list of dict
-        One entry per epoch.
-    """
-
-    # Scores may be NaN or infinite; without this they would be written as null.
-    model_config = ConfigDict(ser_json_inf_nan="constants")
-
-    fingerprint: str
-    epoch: int = 0
-    best_epoch: int = 0
-    best_score: float = float("-inf")
-    history: list[dict[str, float]] = []
-
-
 def save_checkpoint(
     path: Path,
-    progress: Progress,
+    run: RunState,
     *,
     networks: Mapping[str, nn.Module],
     best: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
 ) -> None:
-    """Write the state of a run; the file is replaced as a whole."""
+    """Write the state of a run as one safetensors file (no pickle), which is replaced as a whole."""
     state = optimizer.state_dict()
     tensors = {f"{name}/{k}": v for name, net in networks.items() for k, v in net.state_dict().items()}
     tensors |= {f"best/{k}": v for k, v in best.items()}
     for index, moments in state["state"].items():
         tensors |= {f"optimizer/{index}/{k}": v for k, v in moments.items()}
     metadata = {
-        "progress": progress.model_dump_json(),
+        "progress": run.model_dump_json(),
         "groups": json.dumps(state["param_groups"]),
         "scheduler": json.dumps(scheduler.state_dict()),
     }
@@ -126,291 +308,34 @@ def load_checkpoint(
     networks: Mapping[str, nn.Module],
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
-) -> tuple[Progress, dict[str, Tensor]]:
-    """Bring networks, optimizer and scheduler to a saved state.
+) -> tuple[RunState, dict[str, Tensor]]:
+    """Bring networks, optimizer and scheduler to a saved state; returns the run and its best weights.
 
-    Returns
-    -------
-    progress : Progress
-    best : dict of str to Tensor
-        Weights of the best epoch so far.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged.
-    UsageError
-        If it belongs to a run on other data or with another recipe.
+    Raises InputError if the file is damaged, UsageError if it belongs to other data or another recipe.
     """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-        progress = Progress.model_validate_json(metadata["progress"])
+        run = RunState.model_validate_json(metadata["progress"])
         groups, schedule = json.loads(metadata["groups"]), json.loads(metadata["scheduler"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as err:
         raise InputError(f"the checkpoint {path} is damaged: {err}; delete it to start again") from err
-    if progress.fingerprint != fingerprint:
+    if run.fingerprint != fingerprint:
         raise UsageError(
             f"the checkpoint {path} belongs to other data or another recipe; "
             "use the same ones, or delete it to start again"
         )
     for name, network in networks.items():
         network.load_state_dict(_under(f"{name}/", tensors))
-    optimizer.load_state_dict({"state": _moments(tensors), "param_groups": groups})
+    moments: dict[int, dict[str, Any]] = {}
+    for key, value in _under("optimizer/", tensors).items():
+        index, name = key.split("/", 1)
+        moments.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
     scheduler.load_state_dict(schedule)
-    return progress, _under("best/", tensors)
+    return run, _under("best/", tensors)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-
-
-def _moments(tensors: dict[str, Tensor]) -> dict[int, dict[str, Any]]:
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in _under("optimizer/", tensors).items():
-        index, name = key.split("/", 1)
-        state.setdefault(int(index), {})[name] = value
-    return state
-
-
-_MOST_JUDGED = 5_000
-"""Inactive validation molecules that are scored after every epoch; more do not make it much surer."""
-
-FloatArray = npt.NDArray[np.float64]
-OnEpoch = Callable[[dict[str, float]], None]
-
-
-@dataclass(frozen=True)
-class Part:
-    """Molecules of one part of the split, with labels of shape (n_mols, n_tasks)."""
-
-    graphs: PackedGraphs
-    labels: FloatArray
-
-
-class Trainer:
-    """Fit a network to labelled molecules.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Objective, network, optimization and neutral term.
-    schema : FeatureSchema
-        Schema of the graphs.
-    tasks : tuple of str
-        Names of the tasks.
-    train, validation : Part
-        Molecules to learn from, and to choose the best epoch by: of many inactives a part drawn once.
-    device : torch.device
-        Where to compute.
-    fingerprint : str
-        Digest of data and recipe, for checkpoints.
-    auxiliaries : sequence of Auxiliary
-        Other tables to learn along; what is scored, judged and finished are the tasks alone.
-    """
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        schema: FeatureSchema,
-        tasks: tuple[str, ...],
-        *,
-        train: Part,
-        validation: Part,
-        device: torch.device,
-        fingerprint: str,
-        auxiliaries: Sequence[Auxiliary] = (),
-    ) -> None:
-        self.recipe, self.schema, self.tasks, self.device = recipe, schema, tasks, device
-        self.train, self.validation = train, _judged_part(validation, recipe)
-        self.auxiliaries, self._learned = tuple(auxiliaries), _join(train, auxiliaries)
-        learned_tasks = (*tasks, *(f"{a.recipe.name}: {task}" for a in auxiliaries for task in a.tasks))
-        options = recipe.optimization
-        torch.manual_seed(options.seed)
-        self.network = WeaveNet(
-            recipe.network, schema.n_atom_columns, schema.n_pair_columns, len(learned_tasks)
-        ).to(device)
-        self.network.spread_states()
-        # The table covers [-1, 1], where tanh ends; batch normalisation of the atoms goes beyond.
-        self.network.readout.tabulated = not recipe.network.atom_batch_norm
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=options.learning_rate,
-            weight_decay=options.weight_decay,
-            fused=True,
-        )
-        self.sampler = JointSampler(EpochSampler(train.labels, options.inactives_per_epoch), auxiliaries)
-        if self.sampler.size < 2:
-            raise InputError(f"{self.sampler.size} molecules to train on are too few; the least is 2")
-        self.steps_per_epoch = max(1, self.sampler.size // options.batch_size)
-        self.average = WeightAverage(self.network, options.weight_average) if options.weight_average else None
-        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer,
-            options.learning_rate,
-            total_steps=options.epochs * self.steps_per_epoch + 1,
-            pct_start=options.warm_up,
-        )
-        self.criterion = make_criterion(
-            recipe, self._learned.labels, learned_tasks, device, self.sampler.seen
-        )
-        self.encoded_labels = self.criterion.encode(self._learned.labels)
-        self.copy_weights = size_weights(self._learned.graphs.atom_counts)
-        self.progress = Progress(fingerprint=fingerprint)
-        self.best = self._snapshot()
-
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint; see `molig.training.loop.load_checkpoint` for the errors."""
-        self.progress, self.best = load_checkpoint(
-            path,
-            self.progress.fingerprint,
-            self._networks(),
-            self.optimizer,
-            self.scheduler,
-        )
-
-    def fit(self, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> WeaveNet:
-        """Train until the last epoch, or until validation has stopped getting better.
-
-        Parameters
-        ----------
-        checkpoint : Path, optional
-            File to write after every epoch.
-        on_epoch : callable, optional
-            Called with the history entry of every epoch.
-
-        Returns
-        -------
-        WeaveNet
-            With the weights of the best epoch; `finished_network` gives it in the unit of the labels.
-        """
-        while not self._finished():
-            loss, neutral = self.run_epoch()
-            self._judge(loss, neutral)
-            if checkpoint:
-                self._save(checkpoint)
-            if on_epoch:
-                on_epoch(self.progress.history[-1])
-        self.network.load_state_dict(self.best)
-        return self.network.eval()
-
-    def finished_network(self) -> WeaveNet:
-        """The fitted network as a model states it: its outputs are logits, or values in the labels' unit."""
-        return self.criterion.finished(first_tasks(self.network, len(self.tasks))).eval()
-
-    def _save(self, path: Path) -> None:
-        save_checkpoint(
-            path,
-            self.progress,
-            networks=self._networks(),
-            best=self.best,
-            optimizer=self.optimizer,
-            scheduler=self.scheduler,
-        )
-
-    def _finished(self) -> bool:
-        done, options = self.progress, self.recipe.optimization
-        return done.epoch >= options.epochs or done.epoch - done.best_epoch >= options.patience
-
-    def _judge(self, loss: float, neutral: float) -> None:
-        """Score the validation part and remember the weights if they are the best so far."""
-        done = self.progress
-        done.epoch += 1
-        scores = self.scores(self.validation.graphs)
-        quality = self.criterion.quality(self.validation.labels, scores, self.tasks)
-        # Without a task that has different labels in validation there is nothing to choose by: keep the last.
-        last = self.recipe.optimization.keep == "last"
-        if last or math.isnan(quality) or quality > done.best_score:
-            done.best_score = quality if not math.isnan(quality) else done.best_score
-            done.best_epoch = done.epoch
-            self.best = self._snapshot()
-        entry = {"epoch": done.epoch, "loss": loss, "neutral": neutral}
-        done.history.append(entry | {f"validation_{self.criterion.name}": quality})
-
-    @property
-    def judged(self) -> WeaveNet:
-        """The network that is scored and kept: the average, if there is one."""
-        return self.average.network if self.average else self.network
-
-    def _networks(self) -> dict[str, WeaveNet]:
-        """What a checkpoint holds."""
-        found = {"network": self.network}
-        return found | ({"average": self.average.network} if self.average else {})
-
-    def _snapshot(self) -> dict[str, Tensor]:
-        return {k: v.detach().clone() for k, v in self.judged.state_dict().items()}
-
-    def run_epoch(self) -> tuple[float, float]:
-        """Go once through the training molecules; mean loss and mean neutral term of the steps."""
-        # A seed per epoch makes a resumed run identical to one that was never interrupted.
-        seed = [self.recipe.optimization.seed, self.progress.epoch]
-        rng = np.random.default_rng(seed)
-        torch.manual_seed(int(rng.integers(2**31)))
-        self.network.train()
-        order = self.sampler.draw(rng)
-        size = self.recipe.optimization.batch_size
-        totals = np.zeros(2)
-        for step in range(self.steps_per_epoch):
-            # The last, incomplete batch is left out: its molecules come in another order next time.
-            totals += self._step(order[step * size : (step + 1) * size], rng)
-        loss, neutral = totals / self.steps_per_epoch
-        if not math.isfinite(loss):
-            raise MoligError(
-                f"the loss became {loss} in epoch {self.progress.epoch + 1}; "
-                "lower optimization.learning_rate in the recipe"
-            )
-        return float(loss), float(neutral)
-
-    def _step(self, molecules: npt.NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
-        labels = torch.from_numpy(self.encoded_labels[molecules]).to(self.device, torch.float32)
-        outputs = self.network(collate(self._learned.graphs.select(molecules), self.schema).to(self.device))
-        loss = self.criterion.loss(outputs, labels)
-        n_copies = min(self.recipe.neutral.copies, len(self.copy_weights))
-        neutral = self._neutral_term(rng.choice(len(self.copy_weights), n_copies, p=self.copy_weights))
-        self.optimizer.zero_grad()
-        (loss + neutral).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimization.gradient_clip)
-        self.optimizer.step()
-        self.scheduler.step()
-        if self.average:
-            self.average.update(self.network, self.scheduler.last_epoch)
-        return np.array([loss.item(), neutral.item()])
-
-    def _neutral_term(self, molecules: npt.NDArray[np.int64]) -> Tensor:
-        """Draw the outputs of zero-feature copies to the target, as the trained network will see them."""
-        options = self.recipe.neutral
-        if not len(molecules) or not options.weight:
-            return torch.zeros((), device=self.device)
-        graphs = self._learned.graphs.select(molecules)
-        batch = collate(graphs, self.schema, np.zeros(len(molecules), dtype=np.float32)).to(self.device)
-        self.network.eval()
-        distance = (self.network(batch) - self.criterion.neutral).square().mean()
-        self.network.train()
-        term: Tensor = options.weight * distance
-        return term
-
-    def scores(self, graphs: PackedGraphs, batch_size: int = 256) -> FloatArray:
-        """Outputs of the network for molecules with the current weights, shape (n_mols, n_tasks)."""
-        network = self.judged.eval()
-        parts = []
-        with torch.inference_mode():
-            for start in range(0, len(graphs), batch_size):
-                chosen = np.arange(start, min(start + batch_size, len(graphs)))
-                batch = collate(graphs.select(chosen), self.schema).to(self.device)
-                parts.append(network(batch)[:, : len(self.tasks)].double().cpu().numpy())
-        return np.concatenate(parts)
-
-
-def _join(train: Part, auxiliaries: Sequence[Auxiliary]) -> Part:
-    """All molecules to learn from, with the labels of all tables."""
-    if not auxiliaries:
-        return train
-    return Part(*join_tables(train.graphs, train.labels, auxiliaries))
-
-
-def _judged_part(validation: Part, recipe: Recipe) -> Part:
-    """The validation molecules that are scored after every epoch: all actives, and not too many others."""
-    if recipe.objective is Objective.REGRESSION or len(validation.labels) <= _MOST_JUDGED:
-        return validation
-    chosen = EpochSampler(validation.labels, _MOST_JUDGED).draw(np.random.default_rng(0))
-    return Part(validation.graphs.select(chosen), validation.labels[chosen])

@@ -20,20 +20,13 @@ from molig.training.recipe import Recipe
 
 FloatArray = npt.NDArray[np.float64]
 
+# Labels must stay finite when squared in single precision, and keep two digits of their spread.
 _LARGEST = 1e30
 _RESOLUTION = 1e-2
 
 
 class Criterion(Protocol):
-    """What the training loop asks of an objective.
-
-    Attributes
-    ----------
-    name : str
-        Name of the quality, for the history of a run.
-    neutral : Tensor or float
-        Output that the zero baseline is drawn to: one for all tasks, or shape (n_tasks,).
-    """
+    """What the training loop asks of an objective."""
 
     name: str
 
@@ -48,10 +41,10 @@ class Criterion(Protocol):
         """Scalar loss, averaged over the labels that were measured."""
 
     def quality(self, labels: FloatArray, outputs: FloatArray, tasks: Sequence[str]) -> float:
-        """Figure to choose the best epoch by, larger is better; NaN if nothing can be told."""
+        """Figure to choose the best epoch by, larger is better; NaN if undefined."""
 
     def finished(self, network: WeaveNet) -> WeaveNet:
-        """The network whose outputs are what a model states: logits, or values in the labels' unit."""
+        """The network with outputs in the unit of a model: logits, or values in the labels' unit."""
 
 
 def make_criterion(
@@ -61,29 +54,9 @@ def make_criterion(
     device: torch.device,
     seen: FloatArray | None = None,
 ) -> Criterion:
-    """Criterion of a recipe's objective.
+    """Criterion of a recipe's objective; class weights and standardisation come from the training labels.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        Objective and neutral term.
-    labels : array of float, shape (n_mols, n_tasks)
-        Labels of the **training part**: class weights and standardisation come from them.
-    tasks : sequence of str
-        Names of the tasks, for messages.
-    device : torch.device
-        Where the network is.
-    seen : array of float, shape (n_mols,), optional
-        How often an epoch sees each molecule, on average; default once.
-
-    Returns
-    -------
-    Criterion
-
-    Raises
-    ------
-    InputError
-        If the labels of a regression task cannot be standardised.
+    `seen` says how often an epoch sees each molecule, on average; once by default.
     """
     if recipe.objective is Objective.REGRESSION:
         mean, sd = standardisation(labels, tasks)
@@ -93,15 +66,7 @@ def make_criterion(
 
 
 class ClassificationCriterion:
-    """Cross-entropy of logits, both classes of a task weighing the same; quality is the median ROC-AUC.
-
-    Parameters
-    ----------
-    positive_weight : Tensor, shape (n_tasks,)
-        Weight of the actives.
-    neutral : float
-        Logit that the zero baseline is drawn to.
-    """
+    """Cross-entropy of logits, both classes of a task weighing the same; quality is the median ROC-AUC."""
 
     name = "auc"
 
@@ -114,8 +79,12 @@ class ClassificationCriterion:
         return labels
 
     def loss(self, outputs: Tensor, encoded: Tensor) -> Tensor:
-        """See `masked_loss`."""
-        return masked_loss(outputs, encoded, self.positive_weight)
+        """Weighted cross-entropy, averaged over the labels that were measured; 0 if none was."""
+        known = ~encoded.isnan()
+        losses = functional.binary_cross_entropy_with_logits(
+            outputs, encoded.nan_to_num(), pos_weight=self.positive_weight, reduction="none"
+        )
+        return (losses * known).sum() / known.sum().clamp_min(1)
 
     def quality(self, labels: FloatArray, outputs: FloatArray, tasks: Sequence[str]) -> float:
         """Median ROC-AUC."""
@@ -132,15 +101,6 @@ class RegressionCriterion:
     The squared error, not a robust one: its minimum is the mean of the labels at a structure, which is what
     R2 measures, and standardisation already makes tasks of any unit weigh the same. Outliers of a
     measurement are bounded by the clipping of gradients.
-
-    Parameters
-    ----------
-    mean, sd : array of float, shape (n_tasks,)
-        Mean and standard deviation of the training labels.
-    neutral_value : float
-        Value, in the labels' unit, that the zero baseline is drawn to.
-    device : torch.device
-        Where the network is.
     """
 
     name = "r2"
@@ -155,8 +115,9 @@ class RegressionCriterion:
         return np.asarray((labels - self.mean) / self.sd)
 
     def loss(self, outputs: Tensor, encoded: Tensor) -> Tensor:
-        """See `masked_squared_error`."""
-        return masked_squared_error(outputs, encoded)
+        """Squared error, averaged over the labels that were measured; 0 if none was."""
+        known = ~encoded.isnan()
+        return ((outputs - encoded.nan_to_num()).square() * known).sum() / known.sum().clamp_min(1)
 
     def quality(self, labels: FloatArray, outputs: FloatArray, tasks: Sequence[str]) -> float:
         """Median R2."""
@@ -174,30 +135,7 @@ class RegressionCriterion:
 
 
 def standardisation(labels: FloatArray, tasks: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of each task's measured labels.
-
-    Parameters
-    ----------
-    labels : array of float, shape (n_mols, n_tasks)
-        Finite values; NaN not measured.
-    tasks : sequence of str
-        Names of the tasks, for messages.
-
-    Returns
-    -------
-    mean, sd : array of float, shape (n_tasks,)
-
-    Raises
-    ------
-    InputError
-        If a task has no two different labels, or labels that single precision cannot tell apart.
-
-    Examples
-    --------
-    >>> mean, sd = standardisation(np.array([[1.0], [3.0], [np.nan]]), ["logP"])
-    >>> float(mean[0]), float(sd[0])
-    (2.0, 1.0)
-    """
+    """Mean and standard deviation of each task's measured labels."""
     found = []
     for column, task in enumerate(tasks):
         known = labels[~np.isnan(labels[:, column]), column]
@@ -220,54 +158,7 @@ def standardisation(labels: FloatArray, tasks: Sequence[str]) -> tuple[FloatArra
 
 
 def class_weights(labels: FloatArray, seen: FloatArray | None = None) -> Tensor:
-    """Weight of an active so that actives and inactives of a task weigh the same, shape (n_tasks,).
-
-    Parameters
-    ----------
-    labels : array of float, shape (n_mols, n_tasks)
-        1 active, 0 inactive, NaN not measured.
-    seen : array of float, shape (n_mols,), optional
-        How often an epoch sees each molecule, on average; default once.
-    """
+    """Weight of an active so that actives and inactives of a task weigh the same, shape (n_tasks,)."""
     often = np.ones(len(labels)) if seen is None else seen
     actives, inactives = (np.maximum(often @ (labels == value), 1) for value in (1, 0))
     return torch.from_numpy(inactives / actives).to(torch.float32)
-
-
-def masked_loss(logits: Tensor, labels: Tensor, positive_weight: Tensor) -> Tensor:
-    """Weighted cross-entropy, averaged over the labels that were measured.
-
-    Parameters
-    ----------
-    logits, labels : Tensor, shape (n_mols, n_tasks)
-        Labels are 0, 1 or NaN (not measured).
-    positive_weight : Tensor, shape (n_tasks,)
-        Weight of the actives.
-
-    Returns
-    -------
-    Tensor, scalar
-        0 if nothing was measured.
-    """
-    known = ~labels.isnan()
-    losses = functional.binary_cross_entropy_with_logits(
-        logits, labels.nan_to_num(), pos_weight=positive_weight, reduction="none"
-    )
-    return (losses * known).sum() / known.sum().clamp_min(1)
-
-
-def masked_squared_error(values: Tensor, labels: Tensor) -> Tensor:
-    """Squared error, averaged over the labels that were measured.
-
-    Parameters
-    ----------
-    values, labels : Tensor, shape (n_mols, n_tasks)
-        Labels are any finite number, or NaN (not measured).
-
-    Returns
-    -------
-    Tensor, scalar
-        0 if nothing was measured.
-    """
-    known = ~labels.isnan()
-    return ((values - labels.nan_to_num()).square() * known).sum() / known.sum().clamp_min(1)

@@ -19,8 +19,6 @@ from molig.features import FeatureSchema, preset
 from molig.model import MoleculePolicy, Objective
 from molig.network import NetworkConfig
 
-# Sections of a recipe.
-
 
 class Section(BaseModel):
     """A section of a recipe: unknown keys are refused, and nothing changes later."""
@@ -42,27 +40,18 @@ class ConflictPolicy(StrEnum):
 
 
 class DataRecipe(Section):
-    """Which table; a command line may say otherwise.
-
-    Parameters
-    ----------
-    name : str
-        Name of a public data set (``molig data list``), or empty.
-    file : str
-        Path of a table, seen from the recipe's directory, or empty.
-    targets : tuple of str
-        Label columns; default those of the data set.
-    smiles_column : str, optional
-        Where to find the SMILES, if not under a usual name.
-    conflicts : {"keep", "majority", "drop"}
-        What to do where copies of a molecule, by SMILES after standardisation, have different labels.
-    """
+    """Which table; a command line may say otherwise."""
 
     name: str = ""
+    """Name of a public data set (``molig data list``), or empty."""
     file: str = ""
+    """Path of a table, seen from the recipe's directory, or empty."""
     targets: tuple[str, ...] = ()
+    """Label columns; default those of the data set."""
     smiles_column: str | None = None
+    """Where to find the SMILES, if not under a usual name."""
     conflicts: ConflictPolicy = ConflictPolicy.KEEP
+    """What to do where copies of a molecule, by SMILES after standardisation, have different labels."""
 
     @model_validator(mode="after")
     def _names_one_table(self) -> Self:
@@ -72,21 +61,14 @@ class DataRecipe(Section):
 
 
 class AuxiliaryRecipe(Section):
-    """A public data set whose tasks the network learns along; the finished model does not have them.
-
-    Parameters
-    ----------
-    name : str
-        Name of the data set (``molig data list``).
-    targets : tuple of str
-        Label columns; default those of the data set.
-    inactives_per_epoch : int, optional
-        Molecules without any active label that an epoch sees, beside all actives. Default all.
-    """
+    """A public data set whose tasks are co-trained; the finished model does not have them."""
 
     name: str
+    """Name of the data set (``molig data list``)."""
     targets: tuple[str, ...] = ()
+    """Label columns; default those of the data set."""
     inactives_per_epoch: PositiveInt | None = None
+    """Molecules without any active label that an epoch sees, beside all actives. Default all."""
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
@@ -100,39 +82,25 @@ class AuxiliaryRecipe(Section):
 
 
 class EvaluationRecipe(Section):
-    """How ``molig evaluate`` judges the recipe.
-
-    Parameters
-    ----------
-    folds : int
-        Folds of a cross-validation dealt in the way of ``split.kind``; 1 evaluates the split itself once.
-    seed : int
-        Seed of the folds, of the baselines and of the bootstrap.
-    baselines : tuple of str
-        Simple methods to run in the same folds.
-    """
+    """How ``molig evaluate`` judges the recipe."""
 
     folds: int = Field(default=5, ge=1, le=100)
+    """Folds of a cross-validation dealt in the way of ``split.kind``; 1 evaluates the split itself once."""
     seed: int = 0
+    """Seed of the folds, of the baselines and of the bootstrap."""
     baselines: tuple[str, ...] = ("random-forest", "logistic-regression", "nearest-active")
+    """Simple methods to run in the same folds."""
 
 
 class FeatureRecipe(Section):
-    """Which features.
-
-    Parameters
-    ----------
-    preset : {"simple", "full"}
-        Feature set of the paper.
-    max_pair_distance : int or "unlimited"
-        The y of WxNy.
-    distance : {"one-hot", "cumulative"}
-        Coding of the graph distance.
-    """
+    """Which features."""
 
     preset: Literal["simple", "full"] = "simple"
+    """Feature set of the paper."""
     max_pair_distance: PositiveInt | Literal["unlimited"] = 2
+    """The y of WxNy."""
     distance: Literal["one-hot", "cumulative"] = "one-hot"
+    """Coding of the graph distance."""
 
     def schema_(self) -> FeatureSchema:
         """The schema that these choices make."""
@@ -150,28 +118,24 @@ class SplitKind(StrEnum):
 
 
 class SplitRecipe(Section):
-    """How the table is divided; copies of a molecule stay together unless the table itself parts them.
-
-    Parameters
-    ----------
-    kind : {"stratified", "random", "scaffold", "given"}
-        ``stratified`` deals the actives of the rare tasks evenly, or for a regression the tenths of the
-        rare tasks' values, ``scaffold`` keeps Murcko scaffolds together, the rare ones in validation and
-        test, ``given`` takes the parts that a column of the table names.
-    column : str
-        For ``given``: column with ``train``, ``validation`` (or ``valid``, ``val``) or ``test`` in every row.
-    validation, test : float
-        Shares of the molecules. For ``given`` only ``validation`` counts, and only where the column names
-        no validation rows: that share of the training molecules is then drawn for it.
-    seed : int
-        Seed of the random choice.
-    """
+    """How the table is divided; copies of a molecule stay together unless the table itself parts them."""
 
     kind: SplitKind = SplitKind.STRATIFIED
+    """``stratified`` deals the actives of the rare tasks evenly, or for a regression the tenths of the rare
+    tasks' values, ``scaffold`` keeps Murcko scaffolds together, the rare ones in validation and test,
+    ``given`` takes the parts that a column of the table names.
+    """
     column: str = Field(default="split", min_length=1)
+    """For ``given``: column with ``train``, ``validation`` (or ``valid``, ``val``) or ``test`` in every row.
+    """
     validation: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the molecules. For ``given`` it counts only where the column names no validation rows: that
+    share of the training molecules is then drawn for it.
+    """
     test: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the molecules; without meaning for ``given``."""
     seed: int = 0
+    """Seed of the random choice."""
 
     @model_validator(mode="after")
     def _leaves_molecules_to_train_on(self) -> Self:
@@ -181,74 +145,55 @@ class SplitRecipe(Section):
 
 
 class NeutralRecipe(Section):
-    """The term that keeps the zero baseline neutral.
-
-    Parameters
-    ----------
-    copies : int
-        Zero-feature copies of training molecules per step; 0 turns the term off.
-    weight : float
-        Weight of the squared distance of their outputs from the target; for a regression in units of the
-        standard deviation of the training labels.
-    logit : float
-        Logit that the zero baseline of a classification is drawn to; -4.6 is a probability of 0.01.
-    value : float
-        Value, in the unit of the labels, that the zero baseline of a regression is drawn to, for all tasks.
-    """
+    """The term that keeps the zero baseline neutral."""
 
     copies: int = Field(default=32, ge=0)
+    """Zero-feature copies of training molecules per step; 0 turns the term off."""
     weight: float = Field(default=0.1, ge=0)
+    """Weight of the squared distance of their outputs from the target; for a regression in units of the
+    standard deviation of the training labels.
+    """
     logit: float = -4.6
+    """Logit that the zero baseline of a classification is drawn to; -4.6 is a probability of 0.01."""
     value: FiniteFloat = 0.0
+    """Value, in the unit of the labels, that the zero baseline of a regression is drawn to, for all tasks."""
 
 
 class OptimizationRecipe(Section):
-    """How the weights are found.
-
-    Parameters
-    ----------
-    epochs : int
-        Passes over the training molecules; also the length of the learning-rate cycle.
-    batch_size : int
-        Molecules per step.
-    learning_rate : float
-        Peak of the one-cycle schedule of AdamW.
-    warm_up : float
-        Share of the steps in which the learning rate rises to its peak.
-    weight_decay : float
-        Decoupled weight decay.
-    gradient_clip : float
-        Largest gradient norm.
-    patience : int
-        Epochs without a better validation score after which training stops.
-    weight_average : float
-        Decay of the moving average of the weights, which is what is judged and kept; 0 keeps the weights
-        of the steps themselves.
-    keep : {"best", "last"}
-        Which epoch's weights: those of the best validation score, or the last ones. A validation part with
-        a handful of actives per task cannot tell which epoch is best.
-    inactives_per_epoch : int, optional
-        Molecules without any active label that an epoch sees, drawn anew for each, beside all actives. For
-        tables where actives are rare. Default all.
-    positive_weight : float
-        Exponent of the ratio of inactives to actives in the weight of an active: 1 lets both classes weigh
-        the same, 0 every molecule.
-    seed : int
-        Seed of weights, order and dropout.
-    """
+    """How the weights are fitted."""
 
     epochs: int = Field(default=40, ge=1)
+    """Passes over the training molecules; also the length of the learning-rate cycle."""
     batch_size: int = Field(default=96, ge=2)
+    """Molecules per step."""
     learning_rate: float = Field(default=2e-3, gt=0)
+    """Peak of the one-cycle schedule of AdamW."""
     warm_up: float = Field(default=0.15, gt=0, lt=1)
+    """Share of the steps in which the learning rate rises to its peak."""
     weight_decay: float = Field(default=0.01, ge=0)
+    """Decoupled weight decay."""
     gradient_clip: float = Field(default=5.0, gt=0)
+    """Largest gradient norm."""
     patience: int = Field(default=20, ge=1)
+    """Epochs without a better validation score after which training stops."""
     weight_average: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of the moving average of the weights, which is what is judged and kept; 0 keeps the weights of
+    the steps themselves.
+    """
     keep: Literal["best", "last"] = "best"
+    """Which epoch's weights: those of the best validation score, or the last ones. A validation part with a
+    handful of actives per task cannot show which epoch is best.
+    """
     inactives_per_epoch: PositiveInt | None = None
+    """Molecules without any active label that an epoch sees, drawn anew for each, beside all actives. For
+    tables where actives are rare. Default all.
+    """
     positive_weight: float = Field(default=1.0, ge=0, le=1)
+    """Exponent of the ratio of inactives to actives in the weight of an active: 1 lets both classes weigh the
+    same, 0 every molecule.
+    """
     seed: int = 0
+    """Seed of weights, order and dropout."""
 
 
 class Recipe(Section):
@@ -261,7 +206,7 @@ class Recipe(Section):
     data, molecules, features, network, split, optimization, neutral, evaluation : section
         See the classes of the sections.
     auxiliary : tuple of section
-        Other tables whose tasks the network learns along; a classification only.
+        Other tables whose tasks are co-trained; a classification only.
     weights_dtype : {"float16", "float32"}
         Precision in which the weights are stored.
 
@@ -309,22 +254,7 @@ def bundled_recipes() -> dict[str, Path]:
 
 
 def find_recipe(path_or_name: str | Path) -> Path:
-    """Find the file of a recipe.
-
-    Parameters
-    ----------
-    path_or_name : str or Path
-        A TOML file, or the name of a bundled recipe.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    UsageError
-        If there is no such file or bundled recipe; the nearest name is told.
-    """
+    """File of a recipe, given by its path or, for a bundled one, its name; UsageError if there is none."""
     path, bundled = Path(path_or_name), bundled_recipes()
     if path.is_file():
         return path
@@ -353,17 +283,43 @@ def read_recipe(path: str | Path) -> Recipe:
         If the file cannot be read, is not TOML, or has an unknown key or an impossible value (named).
     """
     path = find_recipe(path)
+    return parse_recipe(read_toml(path), str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The plain data of a recipe file."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as err:
         raise UsageError(f"cannot read the recipe {path}: {err}") from err
     except tomllib.TOMLDecodeError as err:
         raise UsageError(f"the recipe {path} is not valid TOML: {err}") from err
-    return parse_recipe(data, str(path))
 
 
 def parse_recipe(data: dict[str, Any], source: str = "recipe") -> Recipe:
-    """Check plain data and make a `Recipe` of it; see `read_recipe` for the errors."""
+    """Check plain data and make a `Recipe` of it.
+
+    Parameters
+    ----------
+    data : dict
+        Sections and keys as in the TOML file; what is left out takes its default.
+    source : str
+        Where the data come from, for error messages.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    UsageError
+        Naming the key, if one is unknown or has an impossible value.
+
+    Examples
+    --------
+    >>> parse_recipe({"optimization": {"epochs": 3}}).optimization.epochs
+    3
+    """
     try:
         return Recipe.model_validate(data)
     except ValidationError as err:
@@ -387,7 +343,7 @@ def write_recipe(recipe: Recipe, path: str | Path) -> None:
     recipe : Recipe
         The choices.
     path : str or Path
-        The file to write.
+        The file to write, or to replace.
     """
     Path(path).write_text(tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
 
@@ -434,31 +390,9 @@ def locate_table(
     targets: Sequence[str] = (),
     smiles_column: str | None = None,
 ) -> LabelledTable:
-    """Find the table of a recipe; what is given beside the recipe comes first.
+    """Find the table of a recipe; what a command line gives beside the recipe comes first.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        Its ``data`` section may name a public data set or a file, and the label columns.
-    recipe_file : Path, optional
-        Where the recipe was read from: a relative ``data.file`` is seen from its directory.
-    source : Path, optional
-        Table to take instead of the recipe's.
-    targets : sequence of str
-        Label columns to take instead of the recipe's.
-    smiles_column : str, optional
-        Where to find the SMILES, if not where the recipe says.
-
-    Returns
-    -------
-    LabelledTable
-
-    Raises
-    ------
-    UsageError
-        If no table or no label column is named, or a public data set is unknown.
-    InputError
-        If the table of a public data set is not there yet.
+    A relative ``data.file`` is seen from the directory of `recipe_file`.
     """
     data = recipe.data
     known = datasets()
@@ -490,24 +424,12 @@ def read_recipe_and_table(
 ) -> tuple[Recipe, LabelledTable]:
     """Read a recipe, by file or name, and find its table; see `read_recipe` and `locate_table`."""
     path = find_recipe(recipe)
-    found = read_recipe(path)
-    return found, locate_table(found, path, source=source, targets=targets, smiles_column=smiles_column)
+    read = read_recipe(path)
+    return read, locate_table(read, path, source=source, targets=targets, smiles_column=smiles_column)
 
 
 def public_data(recipe: Recipe, source: Path) -> tuple[str, str]:
-    """Source and licence of a recipe's public data set; empty if the table is another one.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        May name a public data set.
-    source : Path
-        The table that is used.
-
-    Returns
-    -------
-    source, licence : str
-    """
+    """Source and licence of a recipe's public data set; empty if the table is another one."""
     known = datasets().get(recipe.data.name)
     if known is None or source.name != known.file:
         return "", ""

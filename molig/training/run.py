@@ -7,16 +7,16 @@ import hashlib
 import json
 import platform
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import rdkit
 import torch
+from scipy.special import expit
 
 from molig.datasets import datasets
 from molig.errors import OutputError, UsageError
@@ -44,58 +44,6 @@ from molig.training.recipe import Recipe, SplitKind, public_data, write_recipe
 from molig.training.splits import count_copies_in_train, split
 from molig.version import __version__
 
-# What a model knows and does not know because of its training.
-
-
-def training_domain(
-    data: TrainingData, parts: npt.NDArray[np.str_], schema: FeatureSchema, seed: int
-) -> Applicability:
-    """Describe the training part of a table.
-
-    Parameters
-    ----------
-    data : TrainingData
-        The table.
-    parts : array of str, shape (n_mols,)
-        Part of each molecule.
-    schema : FeatureSchema
-        The features that ``data.graphs`` were made with.
-    seed : int
-        Draws the reference molecules, if there are many.
-
-    Returns
-    -------
-    Applicability
-        To be given to the `ScreeningModel` that is saved.
-    """
-    chosen = np.flatnonzero(parts == "train")
-    return Applicability.fit([data.smiles[i] for i in chosen], data.graphs.select(chosen), schema, seed=seed)
-
-
-def limits_of_training(recipe: Recipe) -> tuple[str, ...]:
-    """What a reader of a model card should know of this way of training.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        All choices of the run.
-
-    Returns
-    -------
-    tuple of str
-        Sentences.
-    """
-    drawn = recipe.optimization.inactives_per_epoch
-    if drawn is None:
-        return ()
-    return (
-        f"Every epoch saw all actives but only {drawn:,} molecules without an active label, drawn anew: "
-        "probabilities are higher than the share of actives in the table.",
-    )
-
-
-# What a trained model is measured by: quality on a part of the split, and its zero baseline.
-
 FloatArray = npt.NDArray[np.float64]
 
 NEUTRAL_PROBABILITY = 0.02
@@ -104,94 +52,7 @@ NEUTRAL_PROBABILITY = 0.02
 NEUTRAL_SHARE_OF_SD = 0.1
 """A baseline value within this share of the labels' standard deviation of its target counts as neutral."""
 
-
-def quality(
-    model: ScreeningModel, graphs: PackedGraphs, labels: FloatArray, *, n_resamples: int = 1000
-) -> dict[str, TaskMetrics | RegressionMetrics]:
-    """Figures of every task, as they belong to the model's objective, of a finished model.
-
-    Parameters
-    ----------
-    model : ScreeningModel
-        The model.
-    graphs : PackedGraphs
-        Molecules.
-    labels : array of float, shape (n_mols, n_tasks)
-        Their labels; NaN not measured.
-    n_resamples : int
-        Bootstrap samples for the intervals of a classification.
-
-    Returns
-    -------
-    dict
-        Task to figures.
-    """
-    outputs = model.logits(graphs)
-    if model.objective is Objective.REGRESSION:
-        return {**all_regression_metrics(labels, outputs, model.tasks)}
-    probabilities = _probabilities(outputs)
-    return {
-        task: screening_metrics(labels[:, i], outputs[:, i], probabilities[:, i], n_resamples=n_resamples)
-        for i, task in enumerate(model.tasks)
-    }
-
-
-def baseline_scores(model: ScreeningModel, graphs: PackedGraphs) -> dict[str, BaselineScore]:
-    """Probabilities of zero features on the graphs of molecules, per task."""
-    scores = _probabilities(_at_zero(model, graphs))
-    return {
-        task: BaselineScore(
-            median=float(np.median(scores[:, i])),
-            max=float(scores[:, i].max()),
-            share_neutral=float((scores[:, i] <= NEUTRAL_PROBABILITY).mean()),
-        )
-        for i, task in enumerate(model.tasks)
-    }
-
-
-def baseline_values(
-    model: ScreeningModel, graphs: PackedGraphs, neutral: float, sd: FloatArray
-) -> dict[str, BaselineValue]:
-    """Values of zero features on the graphs of molecules, per task.
-
-    Parameters
-    ----------
-    model : ScreeningModel
-        A regression.
-    graphs : PackedGraphs
-        Molecules.
-    neutral : float
-        Value that training drew the baseline to.
-    sd : array of float, shape (n_tasks,)
-        Standard deviation of the training labels.
-
-    Returns
-    -------
-    dict
-        Task to figures.
-    """
-    values = _at_zero(model, graphs)
-    found = {}
-    for i, task in enumerate(model.tasks):
-        away, tolerance = np.abs(values[:, i] - neutral), NEUTRAL_SHARE_OF_SD * float(sd[i])
-        found[task] = BaselineValue(
-            median=float(np.median(values[:, i])),
-            farthest=float(values[away.argmax(), i]),
-            share_neutral=float((away <= tolerance).mean()),
-            neutral=neutral,
-            tolerance=tolerance,
-        )
-    return found
-
-
-def _at_zero(model: ScreeningModel, graphs: PackedGraphs) -> FloatArray:
-    return model.logits(graphs, np.zeros(len(graphs), dtype=np.float32))
-
-
-def _probabilities(logits: FloatArray) -> FloatArray:
-    return np.asarray(1 / (1 + np.exp(-logits)))
-
-
+# Columns of hit tables, which name theirs after the tasks.
 _RESERVED = {"row", "id", "smiles", "rank", "best_task", "applicability", "similarity"}
 
 
@@ -228,7 +89,7 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class Progress:
-    """Callbacks of a run.
+    """Callbacks of a training run.
 
     Parameters
     ----------
@@ -267,6 +128,14 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
     ------
     UsageError, InputError, OutputError
         Saying what is wrong with the request, the table or the output directory.
+
+    Examples
+    --------
+    >>> request = TrainingRequest(Path("tox21.parquet"), Path("model"), ("row",))
+    >>> train_model(request)
+    Traceback (most recent call last):
+        ...
+    molig.errors.UsageError: target columns cannot be called row: hit tables use these names
     """
     progress = progress or Progress()
     recipe, device = request.recipe, resolve_device(request.device)
@@ -324,6 +193,27 @@ def _check_request(request: TrainingRequest) -> None:
         raise OutputError(f"cannot write to {request.output}: {err.strerror or err}") from err
 
 
+def _part(data: TrainingData, parts: npt.NDArray[np.str_], name: str) -> Part:
+    chosen = np.flatnonzero(parts == name)
+    return Part(data.graphs.select(chosen), data.labels[chosen])
+
+
+def _fingerprint(request: TrainingRequest, digest: str) -> str:
+    recipe = request.recipe
+    digests = [digest, *auxiliary_digests(recipe)]
+    text = json.dumps([digests, list(request.targets), recipe.model_dump(mode="json")])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _write_inputs(request: TrainingRequest, data: TrainingData, parts: npt.NDArray[np.str_]) -> None:
+    output = request.output
+    write_recipe(request.recipe, output / "recipe.toml")
+    pd.DataFrame({"row": data.rows, "part": parts}).to_csv(output / "split.csv", index=False)
+    rejected = [(r.row, r.id, r.smiles, r.reason) for r in data.rejections]
+    columns = ["row", "id", "smiles", "reason"]
+    pd.DataFrame(rejected, columns=columns).to_csv(output / "rejected.csv", index=False)
+
+
 def _finish(
     request: TrainingRequest,
     data: TrainingData,
@@ -350,7 +240,13 @@ def _finish(
     stored = save_model(
         ScreeningModel(info, trainer.finished_network(), trainer.device, domain), request.output
     )
-    held_out = _part(data, parts, "test" if (parts == "test").any() else "validation")
+    held_out = _part(data, parts, "test" if (parts == "test").any() else "validation").graphs
+    baseline: dict[str, BaselineScore] | dict[str, BaselineValue]
+    if stored.objective is Objective.REGRESSION:
+        sd = np.nanstd(trainer.train.labels, axis=0)
+        baseline = baseline_values(stored, held_out, request.recipe.neutral.value, sd)
+    else:
+        baseline = baseline_scores(stored, held_out)
     info = stored.info.model_copy(
         update={
             "metrics": {
@@ -358,51 +254,84 @@ def _finish(
                 for name, part in ((name, _part(data, parts, name)) for name in PARTS[1:])
                 if len(part.labels)
             },
-            "baseline": _baseline(stored, held_out, trainer),
+            "baseline": baseline,
         }
     )
+    # A second save, now that the figures are known: they belong to the weights as they are stored.
     network = build_network(info)
     network.load_state_dict(stored.network.state_dict())
     model = save_model(ScreeningModel(info, network, trainer.device, domain), request.output)
     (request.output / "CARD.md").write_text(model_card(model.info), encoding="utf-8")
-    (request.output / "history.json").write_text(json.dumps(trainer.progress.history, indent=1) + "\n")
+    (request.output / "history.json").write_text(json.dumps(trainer.state.history, indent=1) + "\n")
     return model
 
 
-def _baseline(
-    model: ScreeningModel, part: Part, trainer: Trainer
-) -> dict[str, BaselineScore] | dict[str, BaselineValue]:
-    """Scores of zero features on the graphs of the molecules."""
-    if model.objective is not Objective.REGRESSION:
-        return baseline_scores(model, part.graphs)
-    sd = np.nanstd(trainer.train.labels, axis=0)
-    return baseline_values(model, part.graphs, trainer.recipe.neutral.value, sd)
+def training_domain(
+    data: TrainingData, parts: npt.NDArray[np.str_], schema: FeatureSchema, seed: int
+) -> Applicability:
+    """Describe the training part of a table."""
+    chosen = np.flatnonzero(parts == "train")
+    return Applicability.fit([data.smiles[i] for i in chosen], data.graphs.select(chosen), schema, seed=seed)
 
 
-def _fingerprint(request: TrainingRequest, digest: str) -> str:
-    recipe = request.recipe
-    digests = [digest, *auxiliary_digests(recipe)]
-    text = json.dumps([digests, list(request.targets), recipe.model_dump(mode="json")])
-    return hashlib.sha256(text.encode()).hexdigest()
+def limits_of_training(recipe: Recipe) -> tuple[str, ...]:
+    """What a reader of the model card should know about this way of training."""
+    drawn = recipe.optimization.inactives_per_epoch
+    if drawn is None:
+        return ()
+    return (
+        f"Every epoch saw all actives but only {drawn:,} molecules without an active label, drawn anew: "
+        "probabilities are higher than the share of actives in the table.",
+    )
 
 
-def _part(data: TrainingData, parts: npt.NDArray[np.str_], name: str) -> Part:
-    chosen = np.flatnonzero(parts == name)
-    return Part(data.graphs.select(chosen), data.labels[chosen])
+def quality(
+    model: ScreeningModel, graphs: PackedGraphs, labels: FloatArray, *, n_resamples: int = 1000
+) -> dict[str, TaskMetrics | RegressionMetrics]:
+    """Figures of every task of a finished model, with bootstrap intervals for a classification."""
+    outputs = model.logits(graphs)
+    if model.objective is Objective.REGRESSION:
+        return {**all_regression_metrics(labels, outputs, model.tasks)}
+    probabilities = expit(outputs)
+    return {
+        task: screening_metrics(labels[:, i], outputs[:, i], probabilities[:, i], n_resamples=n_resamples)
+        for i, task in enumerate(model.tasks)
+    }
 
 
-def _write_inputs(
-    request: TrainingRequest, data: TrainingData, parts: Sequence[str] | npt.NDArray[np.str_]
-) -> None:
-    output = request.output
-    write_recipe(request.recipe, output / "recipe.toml")
-    pd.DataFrame({"row": data.rows, "part": parts}).to_csv(output / "split.csv", index=False)
-    rejected = [(r.row, r.id, r.smiles, r.reason) for r in data.rejections]
-    columns = ["row", "id", "smiles", "reason"]
-    pd.DataFrame(rejected, columns=columns).to_csv(output / "rejected.csv", index=False)
+def baseline_scores(model: ScreeningModel, graphs: PackedGraphs) -> dict[str, BaselineScore]:
+    """Probabilities of zero features on the graphs of molecules, per task."""
+    scores = expit(_at_zero(model, graphs))
+    return {
+        task: BaselineScore(
+            median=float(np.median(scores[:, i])),
+            max=float(scores[:, i].max()),
+            share_neutral=float((scores[:, i] <= NEUTRAL_PROBABILITY).mean()),
+        )
+        for i, task in enumerate(model.tasks)
+    }
 
 
-# Where the weights of a training run come from.
+def baseline_values(
+    model: ScreeningModel, graphs: PackedGraphs, neutral: float, sd: FloatArray
+) -> dict[str, BaselineValue]:
+    """Values of zero features on the graphs of molecules, per task; `sd` is that of the training labels."""
+    values = _at_zero(model, graphs)
+    figures = {}
+    for i, task in enumerate(model.tasks):
+        away, tolerance = np.abs(values[:, i] - neutral), NEUTRAL_SHARE_OF_SD * float(sd[i])
+        figures[task] = BaselineValue(
+            median=float(np.median(values[:, i])),
+            farthest=float(values[away.argmax(), i]),
+            share_neutral=float((away <= tolerance).mean()),
+            neutral=neutral,
+            tolerance=tolerance,
+        )
+    return figures
+
+
+def _at_zero(model: ScreeningModel, graphs: PackedGraphs) -> FloatArray:
+    return model.logits(graphs, np.zeros(len(graphs), dtype=np.float32))
 
 
 def provenance_of(
@@ -413,11 +342,12 @@ def provenance_of(
     digest: str,
 ) -> Provenance:
     """Data, split, choices, command and versions of a run."""
-    origin = public_data(request.recipe, request.source)
+    source, licence = public_data(request.recipe, request.source)
+    unused = {"test"} if request.recipe.split.kind is SplitKind.GIVEN else {"column"}
     return Provenance(
         positive_weight=request.recipe.optimization.positive_weight,
-        data_source=origin[0],
-        data_licence=origin[1],
+        data_source=source,
+        data_licence=licence,
         label_conflicts=data.conflicts.to_dict() if data.conflicts and data.conflicts.molecules else None,
         data_file=request.source.name,
         data_sha256=digest,
@@ -428,10 +358,10 @@ def provenance_of(
         n_test=int((parts == "test").sum()),
         n_test_in_train=count_copies_in_train(data.smiles, parts),
         auxiliary=tuple(each.provenance() for each in trainer.auxiliaries),
-        split=_split_description(request.recipe),
+        split=request.recipe.split.model_dump(mode="json", exclude=unused),
         seed=request.recipe.optimization.seed,
-        epochs_run=trainer.progress.epoch,
-        best_epoch=trainer.progress.best_epoch,
+        epochs_run=trainer.state.epoch,
+        best_epoch=trainer.state.best_epoch,
         keep=request.recipe.optimization.keep,
         command=_command(request),
         versions={
@@ -443,12 +373,6 @@ def provenance_of(
         },
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
     )
-
-
-def _split_description(recipe: Recipe) -> dict[str, Any]:
-    """The choices that mattered for the split."""
-    unused = {"test"} if recipe.split.kind is SplitKind.GIVEN else {"column"}
-    return recipe.split.model_dump(mode="json", exclude=unused)
 
 
 def _command(request: TrainingRequest) -> str:

@@ -9,29 +9,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class EpochSampler:
-    """Draws the molecules of an epoch: all of them, or the actives and some of the others.
-
-    Parameters
-    ----------
-    labels : array of float, shape (n_mols, n_tasks)
-        1 active, 0 inactive, or values; NaN not measured.
-    inactives : int, optional
-        How many molecules without an active label to draw. Default all.
-
-    Attributes
-    ----------
-    size : int
-        Molecules per epoch.
-    seen : array of float, shape (n_mols,)
-        Chance of each molecule to be seen in an epoch.
-
-    Examples
-    --------
-    >>> sampler = EpochSampler(np.array([[1.0], [0.0], [0.0], [0.0]]), inactives=2)
-    >>> order = sampler.draw(np.random.default_rng(0))
-    >>> len(order), 0 in order
-    (3, True)
-    """
+    """Draws the molecules of an epoch: all of them, or the actives and some of the others."""
 
     def __init__(self, labels: FloatArray, inactives: int | None = None) -> None:
         active = (labels == 1).any(axis=1)

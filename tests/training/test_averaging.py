@@ -75,7 +75,7 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path, stop_after):
     assert digest(resumed.judged) == digest(broken.judged)
     assert digest(resumed.fit()) == digest(whole.fit())
     assert digest(resumed.judged) == digest(whole.judged)
-    assert resumed.progress.history == whole.progress.history
+    assert resumed.state.history == whole.state.history
 
 
 def test_a_copy_of_the_average_stays_as_it_was():

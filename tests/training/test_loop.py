@@ -14,7 +14,7 @@ from molig.molecules import MoleculeParser
 from molig.network import collate
 from molig.training import parse_recipe
 from molig.training.loop import CHECKPOINT_FILE, Part, Trainer
-from molig.training.objectives import class_weights, masked_loss
+from molig.training.objectives import ClassificationCriterion, class_weights
 
 SMILES = [
     "CCO",
@@ -57,17 +57,21 @@ def digest(network) -> str:
     return hashlib.sha256(b"".join(t.numpy().tobytes() for t in network.state_dict().values())).hexdigest()
 
 
+def loss_of(logits, labels, weight):
+    return ClassificationCriterion(weight, neutral=0.0).loss(logits, labels)
+
+
 def test_masked_loss_by_hand():
     logits = torch.tensor([[0.0, 2.0], [-1.0, 5.0]])
     labels = torch.tensor([[1.0, 0.0], [0.0, math.nan]])
     weight = torch.tensor([3.0, 7.0])
     terms = [3 * math.log(2), math.log(1 + math.exp(2)), math.log(1 + math.exp(-1))]
-    assert masked_loss(logits, labels, weight).item() == pytest.approx(sum(terms) / 3, rel=1e-6)
+    assert loss_of(logits, labels, weight).item() == pytest.approx(sum(terms) / 3, rel=1e-6)
 
 
 def test_masked_loss_of_nothing_is_zero():
     logits = torch.zeros(2, 1, requires_grad=True)
-    loss = masked_loss(logits, torch.full((2, 1), math.nan), torch.ones(1))
+    loss = loss_of(logits, torch.full((2, 1), math.nan), torch.ones(1))
     loss.backward()
     assert loss.item() == 0
     assert not logits.grad.any()
@@ -75,7 +79,7 @@ def test_masked_loss_of_nothing_is_zero():
 
 def test_unmeasured_labels_do_not_teach():
     logits = torch.zeros(2, 1, requires_grad=True)
-    masked_loss(logits, torch.tensor([[1.0], [math.nan]]), torch.ones(1)).backward()
+    loss_of(logits, torch.tensor([[1.0], [math.nan]]), torch.ones(1)).backward()
     assert logits.grad[0, 0] != 0
     assert logits.grad[1, 0] == 0
 
@@ -104,9 +108,9 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
     with pytest.raises(StopError):
         broken.fit(tmp_path / CHECKPOINT_FILE, interrupt)
     resumed.resume(tmp_path / CHECKPOINT_FILE)
-    assert resumed.progress.epoch == 3
+    assert resumed.state.epoch == 3
     assert digest(resumed.fit()) == digest(whole.fit())
-    assert resumed.progress.history == whole.progress.history
+    assert resumed.state.history == whole.state.history
 
 
 def test_checkpoint_of_another_run_is_refused(tmp_path):
@@ -125,22 +129,22 @@ def test_damaged_checkpoint(tmp_path):
 def test_stops_when_validation_no_longer_gets_better():
     patient = trainer(epochs=400, patience=3, learning_rate=1e-9)
     patient.fit()
-    assert patient.progress.epoch < 20
-    assert patient.progress.epoch == patient.progress.best_epoch + 3
+    assert patient.state.epoch < 20
+    assert patient.state.epoch == patient.state.best_epoch + 3
 
 
 def test_best_weights_win_over_the_last():
     run = trainer(epochs=8)
     run.fit()
-    best = max(entry["validation_auc"] for entry in run.progress.history)
-    assert run.progress.best_score == best
-    assert run.progress.history[run.progress.best_epoch - 1]["validation_auc"] == best
+    best = max(entry["validation_auc"] for entry in run.state.history)
+    assert run.state.best_score == best
+    assert run.state.history[run.state.best_epoch - 1]["validation_auc"] == best
 
 
 def test_overfits_a_few_molecules():
     run = trainer(epochs=80, batch_size=12)
     run.fit()
-    assert run.progress.best_score == 1.0
+    assert run.state.best_score == 1.0
 
 
 def test_the_neutral_term_is_what_it_says():
@@ -170,7 +174,7 @@ def test_a_run_without_figures_can_be_resumed(tmp_path):
     with pytest.raises(StopError):
         broken.fit(tmp_path / CHECKPOINT_FILE, interrupt)
     resumed.resume(tmp_path / CHECKPOINT_FILE)
-    assert math.isnan(resumed.progress.history[-1]["validation_auc"])
+    assert math.isnan(resumed.state.history[-1]["validation_auc"])
     assert digest(resumed.fit()) == digest(whole.fit())
 
 

@@ -14,7 +14,7 @@ from molig.features import preset
 from molig.network import collate
 from molig.training import parse_recipe
 from molig.training.loop import CHECKPOINT_FILE, Part, Trainer
-from molig.training.objectives import masked_squared_error, standardisation
+from molig.training.objectives import RegressionCriterion, standardisation
 from training.test_loop import SMILES, digest, part
 
 UNITS = [(1.0, 0.0), (1e-3, 0.0), (250.0, 7e4), (1e6, -1e9)]
@@ -47,18 +47,21 @@ def outputs(network, graphs, scale: float = 1.0) -> np.ndarray:
         return network(collate(graphs, preset("simple", max_pair_distance=2), scales)).double().numpy()
 
 
+def squared_error(values, labels):
+    one = np.ones(labels.shape[1])
+    return RegressionCriterion(0 * one, one, 0.0, torch.device("cpu")).loss(values, labels)
+
+
 def test_squared_error_by_hand():
-    found = masked_squared_error(
-        torch.tensor([[1.0, 2.0], [3.0, 9.0]]), torch.tensor([[0.0, 4.0], [3.0, math.nan]])
-    )
+    found = squared_error(torch.tensor([[1.0, 2.0], [3.0, 9.0]]), torch.tensor([[0.0, 4.0], [3.0, math.nan]]))
     assert found.item() == pytest.approx((1 + 4 + 0) / 3)
 
 
 def test_unmeasured_values_do_not_teach():
     guess = torch.zeros(2, 1, requires_grad=True)
-    masked_squared_error(guess, torch.tensor([[1.0], [math.nan]])).backward()
+    squared_error(guess, torch.tensor([[1.0], [math.nan]])).backward()
     assert guess.grad.tolist() == [[-2.0], [0.0]]
-    nothing = masked_squared_error(torch.ones(2, 1), torch.full((2, 1), math.nan))
+    nothing = squared_error(torch.ones(2, 1), torch.full((2, 1), math.nan))
     assert nothing.item() == 0
 
 
@@ -105,7 +108,7 @@ def test_the_unit_of_the_labels_does_not_change_what_is_learnt():
     one.fit()
     other.fit()
     assert digest(one.network) == digest(other.network)
-    assert one.progress.history == other.progress.history
+    assert one.state.history == other.state.history
 
 
 @pytest.mark.parametrize("neutral", [0.0, 3.0])
@@ -113,8 +116,8 @@ def test_learns_a_few_values_and_draws_the_baseline_to_the_neutral_one(neutral):
     measured = values()
     run = trainer(measured, neutral, epochs=100, batch_size=12, patience=100, learning_rate=3e-2)
     run.fit()
-    assert run.progress.best_score > 0.9
-    assert run.progress.best_score == max(entry["validation_r2"] for entry in run.progress.history)
+    assert run.state.best_score > 0.9
+    assert run.state.best_score == max(entry["validation_r2"] for entry in run.state.history)
     sd = np.nanstd(measured.labels, axis=0)
     away = (outputs(run.finished_network(), measured.graphs, scale=0.0) - neutral) / sd
     assert np.sqrt((away**2).mean()) < 0.5
@@ -133,4 +136,4 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
         broken.fit(tmp_path / CHECKPOINT_FILE, interrupt)
     resumed.resume(tmp_path / CHECKPOINT_FILE)
     assert digest(resumed.fit()) == digest(whole.fit())
-    assert resumed.progress.history == whole.progress.history
+    assert resumed.state.history == whole.state.history

@@ -4,7 +4,8 @@ import pytest
 
 from molig.errors import UsageError
 from molig.model import find_model
-from molig.training import Recipe, bundled_recipes, find_recipe, parse_recipe, read_recipe, write_recipe
+from molig.training import Recipe, bundled_recipes, parse_recipe, read_recipe, write_recipe
+from molig.training.recipe import find_recipe
 
 
 def test_round_trip(tmp_path):

@@ -6,8 +6,8 @@ import pytest
 
 from molig.datasets import datasets
 from molig.errors import InputError, UnknownNameError, UsageError
-from molig.training import locate_table, parse_recipe, read_recipe_and_table
-from molig.training.recipe import public_data
+from molig.training import parse_recipe
+from molig.training.recipe import locate_table, public_data, read_recipe_and_table
 
 
 def recipe(**data):
