@@ -24,7 +24,8 @@ def list_sets() -> None:
     Looked for in MOLIG_DATA_DIR, then in the cache directory. checksum: "catalogue" where the content is
     known beforehand, "first download" where the first download decides what later ones must hold.
     """
-    from molig.datasets import datasets, locate_dataset
+    from molig.datasets import datasets
+    from molig.datasets.places import locate_dataset
 
     rows = []
     for name, one in datasets().items():
@@ -52,7 +53,8 @@ def get(
     A download that broke off is continued by the same command. NAME.json beside the table records URL,
     digests, date and licence.
     """
-    from molig.datasets import get_dataset, known_dataset
+    from molig.datasets import get_dataset
+    from molig.datasets.catalogue import known_dataset
 
     reporter = Reporter(quiet)
     one = known_dataset(name)
@@ -107,7 +109,7 @@ def _holds(path: Path, content: bytes) -> bool:
 
 @contextlib.contextmanager
 def _bytes_bar(reporter: Reporter, name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show how much of a file has arrived; yields a function that is told."""
+    """Show how much of a file has arrived; yields the function to call with it."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = [TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()]

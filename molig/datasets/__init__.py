@@ -1,23 +1,19 @@
 """Public data sets on demand: what there is, where it lies, and how to get it as one kind of table."""
 
-from molig.datasets.catalogue import Dataset, datasets, known_dataset
-from molig.datasets.downloads import ChecksumError, DownloadError, download
+from molig.datasets.catalogue import Dataset, datasets
+from molig.datasets.downloads import DownloadError
 from molig.datasets.examples import example_files
 from molig.datasets.getting import content_digest, get_dataset
-from molig.datasets.places import cache_directory, file_or_dataset, find_dataset, locate_dataset
+from molig.datasets.places import cache_directory, file_or_dataset, find_dataset
 
 __all__ = [
-    "ChecksumError",
     "Dataset",
     "DownloadError",
     "cache_directory",
     "content_digest",
     "datasets",
-    "download",
     "example_files",
     "file_or_dataset",
     "find_dataset",
     "get_dataset",
-    "known_dataset",
-    "locate_dataset",
 ]

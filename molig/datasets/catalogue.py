@@ -233,30 +233,7 @@ def datasets() -> dict[str, Dataset]:
 
 
 def known_dataset(name: str) -> Dataset:
-    """One of `datasets`.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-
-    Returns
-    -------
-    Dataset
-        The set.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such set; names the nearest.
-
-    Examples
-    --------
-    >>> known_dataset("tox2l")
-    Traceback (most recent call last):
-        ...
-    molig.errors.UnknownNameError: unknown data set 'tox2l'; did you mean 'tox21'? Valid: ...
-    """
+    """One of `datasets`; an unknown name is refused with the nearest valid one."""
     known = datasets()
     if name not in known:
         raise UnknownNameError("data set", name, known)

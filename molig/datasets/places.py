@@ -41,29 +41,7 @@ def cache_directory() -> Path:
 
 
 def locate_dataset(name: str) -> Path | None:
-    """Where the table of a set lies, if it is on this machine.
-
-    Parameters
-    ----------
-    name : str
-        Name of the set; see `datasets`.
-
-    Returns
-    -------
-    Path or None
-        ``NAME.parquet`` in the directory that ``MOLIG_DATA_DIR`` names, otherwise in `cache_directory`;
-        None if it is in neither.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such set.
-
-    Examples
-    --------
-    >>> locate_dataset("bace") is None or locate_dataset("bace").name == "bace.parquet"
-    True
-    """
+    """Where the table of a set lies, if it is on this machine; see `find_dataset`."""
     file = known_dataset(name).file
     given = os.environ.get(DATA_DIR_VARIABLE)
     folders = [Path(given)] if given else []
@@ -81,7 +59,7 @@ def find_dataset(name: str) -> Path:
     Returns
     -------
     Path
-        As `locate_dataset`.
+        ``NAME.parquet`` in the directory that ``MOLIG_DATA_DIR`` names, otherwise in `cache_directory`.
 
     Raises
     ------

@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.file_server import running_file_server
 
-from molig.datasets import ChecksumError, DownloadError, download
-from molig.datasets.downloads import PartialFile, _CarefulRedirects
+from molig.datasets.downloads import ChecksumError, DownloadError, PartialFile, _CarefulRedirects, download
 from molig.errors import OutputError, UsageError
 
 CONTENT = random.Random(0).randbytes(300_000)

@@ -14,7 +14,6 @@ import pytest
 from support.made_up_pcba import TASKS, made_up_pcba
 
 from molig.datasets import (
-    ChecksumError,
     Dataset,
     DownloadError,
     content_digest,
@@ -22,6 +21,7 @@ from molig.datasets import (
     find_dataset,
     get_dataset,
 )
+from molig.datasets.downloads import ChecksumError
 from molig.errors import InputError, OutputError, UnknownNameError, UsageError
 
 SOURCE = made_up_pcba(12)
