@@ -1,89 +1,127 @@
-"""Writing files whole."""
+"""What all files of results have in common: written whole, digests, versions, JSON and Markdown tables."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import math
 import os
 import platform
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rdkit
-import sklearn
-import torch
 
 from molig.errors import OutputError
 from molig.version import __version__
 
 
-def write_whole(path: Path, content: bytes) -> None:
+@contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Give a place to write a file to, which takes its name at the end or, after an exception, is removed.
+
+    Parameters
+    ----------
+    path : Path
+        The file. Its directory must exist; until the end of the block a former file stays as it is.
+    durable : bool
+        Wait until the disk holds the file, so that it outlasts a loss of power.
+
+    Yields
+    ------
+    Path
+        The temporary file beside it.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with replacing(Path(folder) / "hits.csv") as temporary:
+    ...         _ = temporary.write_text("smiles")
+    ...     print([file.name for file in Path(folder).iterdir()])
+    ['hits.csv']
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        if durable:
+            _flush(temporary)
+        os.replace(temporary, path)
+        if durable:
+            with contextlib.suppress(OSError):  # some systems do not open directories
+                _flush(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
     """Write a file, and the directory it is in, so that it is there as a whole or not at all.
 
     Parameters
     ----------
     path : Path
         The file.
-    content : bytes
-        What it shall hold.
+    content : bytes or str
+        What it shall hold; text as UTF-8.
 
     Raises
     ------
     OutputError
         If it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
     except OSError as err:
         raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
-    finally:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
 
 
-# What all files of results have in common: versions, who made them, numbers without NaN.
+def digest_of(content: Path | bytes | str) -> str:
+    """SHA-256 of a file, of bytes or of text, in hexadecimal.
+
+    Examples
+    --------
+    >>> digest_of("abc")[:8]
+    'ba7816bf'
+    """
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(content if isinstance(content, bytes) else content.encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes the figures.
-
-    Returns
-    -------
-    dict of str to str
-        Package, or Python, to its version.
+    """Versions of what computes the figures, by package (and Python).
 
     Examples
     --------
     >>> list(versions())
     ['molig', 'python', 'torch', 'rdkit', 'scikit-learn', 'numpy']
     """
-    return {
-        "molig": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "rdkit": rdkit.__version__,
-        "scikit-learn": sklearn.__version__,
-        "numpy": np.__version__,
-    }
+    # Of the installed packages' metadata: to import torch and scikit-learn takes seconds.
+    packages = ("torch", "rdkit", "scikit-learn", "numpy")
+    installed = {name: metadata.version(name) for name in packages}
+    # RDKit writes its releases with a leading zero (2025.09.1), its metadata does not.
+    installed["rdkit"] = rdkit.__version__
+    return {"molig": __version__, "python": platform.python_version(), **installed}
 
 
 def made_by(command: str, seed: int | None = None) -> str:
-    """One line of Markdown that says how results came about.
-
-    Parameters
-    ----------
-    command : str
-        The command; empty if there was none.
-    seed : int, optional
-        The seed, if anything was drawn.
-
-    Returns
-    -------
-    str
+    """One line of Markdown that says how results came about; the command may be empty.
 
     Examples
     --------
@@ -98,15 +136,6 @@ def made_by(command: str, seed: int | None = None) -> str:
 
 def json_text(content: dict[str, Any]) -> str:
     r"""JSON with null for what is not a number, six significant digits, and a final line feed.
-
-    Parameters
-    ----------
-    content : dict
-        Of numbers, texts, lists and dictionaries.
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -126,3 +155,33 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     return value
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> list[str]:
+    r"""Lines of a Markdown table.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Names of the columns.
+    rows : iterable of sequence of str
+        Cells; bars in them are escaped and line feeds become blanks.
+    align : str
+        ``"l"`` or ``"r"`` for each column from the first; the last letter counts for the rest.
+
+    Examples
+    --------
+    >>> for line in markdown_table(["task", "AUC"], [["SR|MMP", "0.9"]], "lr"):
+    ...     print(line)
+    | task | AUC |
+    |---|---:|
+    | SR\|MMP | 0.9 |
+    """
+    align = (align or "l").ljust(len(header), (align or "l")[-1])
+    rule = "|" + "|".join("---:" if side == "r" else "---" for side in align[: len(header)]) + "|"
+    return [_markdown_row(header), rule, *map(_markdown_row, rows)]
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    escaped = (cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
+    return f"| {' | '.join(escaped)} |"

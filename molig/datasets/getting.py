@@ -6,7 +6,6 @@ import csv
 import gzip
 import hashlib
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from molig.datasets.catalogue import Dataset, datasets, known_dataset
 from molig.datasets.downloads import Advance, ChecksumError, DownloadError, download, writing
 from molig.datasets.places import cache_directory, locate_dataset
 from molig.errors import InputError
+from molig.files import replacing
 from molig.version import __version__
 
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
@@ -172,13 +172,8 @@ def _recorded_digest(record: Path) -> str | None:
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file so that it is there as a whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with writing(path):
-            write(temporary)
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path), replacing(path) as temporary:
+        write(temporary)
 
 
 # From the file of a publisher to the table that molig reads.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 import zipfile
 import zlib
@@ -21,6 +19,7 @@ from molig.errors import InputError, OutputError
 from molig.evaluation.baselines import Baseline
 from molig.evaluation.fingerprints import morgan_counts
 from molig.evaluation.plan import EvaluationPlan
+from molig.files import replacing
 from molig.model import ModelInfo, ScreeningModel
 from molig.training.auxiliary import read_auxiliaries
 from molig.training.loop import CHECKPOINT_FILE, OnEpoch, Part, Trainer
@@ -69,14 +68,11 @@ class FoldScores:
         for name, values in (("probabilities", self.probabilities), ("baseline", self.baseline)):
             if values is not None:
                 arrays[name] = values.astype(np.float32)
-        temporary = path.with_name(f".{path.stem}.tmp.npz")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez_compressed(temporary, **arrays)
-            os.replace(temporary, path)
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, **arrays)
         except OSError as err:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
             raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
 
     @classmethod

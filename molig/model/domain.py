@@ -24,6 +24,7 @@ from safetensors.numpy import load, save
 from molig.errors import InputError, ModelFormatError
 from molig.features import BlockKind, FeatureSchema, Featurizer, MolGraph, PackedGraphs
 from molig.features.graphs import Level
+from molig.files import digest_of
 from molig.model.info import ApplicabilityInfo, SizeRange
 
 # Which categories and numbers of the input columns occurred in training.
@@ -531,8 +532,7 @@ def applicability_content(domain: Applicability) -> tuple[bytes, ApplicabilityIn
     if domain.scaffolds is not None:
         tensors[_SCAFFOLDS] = np.ascontiguousarray(domain.scaffolds, dtype=np.uint64)
     content = save(tensors)
-    digest = hashlib.sha256(content).hexdigest()
-    return content, domain.info.model_copy(update={"sha256": digest})
+    return content, domain.info.model_copy(update={"sha256": digest_of(content)})
 
 
 def read_applicability(path: Path, info: ApplicabilityInfo, schema: FeatureSchema) -> Applicability:
@@ -563,7 +563,7 @@ def read_applicability(path: Path, info: ApplicabilityInfo, schema: FeatureSchem
             f"{path}, the fingerprints of the applicability domain, cannot be read "
             f"({err.strerror or err}); fetch the model again"
         ) from err
-    if hashlib.sha256(content).hexdigest() != info.sha256:
+    if digest_of(content) != info.sha256:
         raise ModelFormatError(
             f"{path} is damaged or belongs to another model: its SHA-256 is not the one in model.json; "
             "fetch the model again"

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import shutil
-import tempfile
 from importlib import resources
 from pathlib import Path
 
@@ -17,6 +13,7 @@ from safetensors.torch import load, save
 
 from molig.errors import ModelFormatError, OutputError, UnknownNameError, UsageError
 from molig.features import FeatureSchema
+from molig.files import digest_of, write_whole
 from molig.model.domain import APPLICABILITY_FILE, applicability_content, read_applicability
 from molig.model.info import FORMAT, FORMAT_VERSION, ModelInfo, Objective
 from molig.model.screening_model import ScreeningModel
@@ -68,20 +65,23 @@ def save_model(model: ScreeningModel, directory: str | Path) -> ScreeningModel:
     """
     directory = Path(directory)
     weights = save(_stored_state(model))
-    digest = hashlib.sha256(weights).hexdigest()
     fingerprints, section = (
         applicability_content(model.applicability) if model.applicability else (None, None)
     )
-    changes = {"weights_sha256": digest, "format_version": FORMAT_VERSION, "applicability": section}
+    changes = {
+        "weights_sha256": digest_of(weights),
+        "format_version": FORMAT_VERSION,
+        "applicability": section,
+    }
     text = json.dumps(model.info.model_copy(update=changes).model_dump(mode="json"), indent=1) + "\n"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _replace(directory / WEIGHTS_FILE, weights)
+        write_whole(directory / WEIGHTS_FILE, weights)
         if fingerprints is None:
             (directory / APPLICABILITY_FILE).unlink(missing_ok=True)
         else:
-            _replace(directory / APPLICABILITY_FILE, fingerprints)
-        _replace(directory / INFO_FILE, text.encode())
+            write_whole(directory / APPLICABILITY_FILE, fingerprints)
+        write_whole(directory / INFO_FILE, text)
     except OSError as err:
         raise OutputError(f"cannot write the model to {directory}: {err.strerror or err}") from err
     return load_model(directory, device=model.device)
@@ -239,7 +239,7 @@ def _load_weights(network: WeaveNet, path: Path, info: ModelInfo) -> None:
         content = path.read_bytes()
     except OSError as err:
         raise ModelFormatError(f"the weights of model {info.name!r} cannot be read: {err}") from err
-    if hashlib.sha256(content).hexdigest() != info.weights_sha256:
+    if digest_of(content) != info.weights_sha256:
         raise ModelFormatError(
             f"{path} is damaged or belongs to another model: its SHA-256 is not the one in {INFO_FILE}; "
             "fetch the model again"
@@ -253,16 +253,3 @@ def _load_weights(network: WeaveNet, path: Path, info: ModelInfo) -> None:
         raise ModelFormatError(
             f"{path} does not fit the network in {INFO_FILE}: {str(err).splitlines()[0]}"
         ) from err
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there, so that no half-written file bears its name."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        shutil.copymode(path, name) if path.exists() else os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import math
-import os
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -21,6 +19,7 @@ from rdkit import Chem
 from molig.datasets import cache_directory
 from molig.errors import InputError, UsageError
 from molig.features import Featurizer, PackedGraphs
+from molig.files import digest_of, replacing
 from molig.model import Objective
 from molig.molecules import Hydrogens, MoleculeParser, Record, Rejection, batched, read_records
 from molig.training.recipe import ConflictPolicy
@@ -409,8 +408,7 @@ def read_or_load(
 
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest_of(Path(path))
 
 
 def _cached(source: str | Path, choices: list[Any]) -> Path | None:
@@ -419,7 +417,7 @@ def _cached(source: str | Path, choices: list[Any]) -> Path | None:
         key = [file_digest(source), *choices]
     except OSError:
         return None
-    name = hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()
+    name = digest_of(json.dumps(key, default=str))
     return cache_directory() / "features" / f"{name}.npz"
 
 
@@ -434,12 +432,8 @@ def _save(data: TrainingData, path: Path) -> None:
     arrays |= {"labels": data.labels, "rows": data.rows}
     arrays["text"] = np.frombuffer(json.dumps(text).encode(), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    try:
-        np.savez(temporary, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def _load(path: Path, targets: tuple[str, ...]) -> TrainingData | None:

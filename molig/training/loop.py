@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from molig.errors import InputError, MoligError, OutputError, UsageError
 from molig.features import FeatureSchema, PackedGraphs
+from molig.files import replacing
 from molig.model import Objective
 from molig.network import WeaveNet, collate
 from molig.training.auxiliary import Auxiliary, JointSampler, first_tasks, join_tables
@@ -293,12 +293,10 @@ def save_checkpoint(
         "groups": json.dumps(state["param_groups"]),
         "scheduler": json.dumps(scheduler.state_dict()),
     }
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, temporary, metadata)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, temporary, metadata)
     except (OSError, SafetensorError) as err:
-        temporary.unlink(missing_ok=True)
         raise OutputError(f"cannot write the checkpoint {path}: {err}") from err
 
 
