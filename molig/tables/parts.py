@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from molig.errors import InputError, OutputError, UsageError
+from molig.files import replacing
 
 ROWS_PER_PART = 1024
 
@@ -24,18 +25,12 @@ _LONGEST_SHOWN = 40
 
 
 class PartNote(NamedTuple):
-    """What is kept about a finished part, besides its table.
-
-    Parameters
-    ----------
-    n_rows : int
-        Input rows that it covers.
-    summary : dict
-        Anything else that JSON can hold.
-    """
+    """What is kept about a finished part, besides its table."""
 
     n_rows: int
+    """Input rows that it covers."""
     summary: dict[str, Any]
+    """Anything else that JSON can hold."""
 
 
 class Parts:
@@ -82,18 +77,13 @@ class Parts:
         return sum(self._counts)
 
     def open(self, *, resume: bool = False) -> None:
-        """Begin a run, or continue the one that the directory holds.
-
-        Parameters
-        ----------
-        resume : bool
-            Continue a run that was interrupted, if there is one.
+        """Begin a run, or with ``resume`` continue the interrupted one that the directory holds.
 
         Raises
         ------
         UsageError
-            If there is one and it shall not be continued, or cannot be because its identity is another; or if
-            the directory holds other things.
+            If there is a run that shall not or cannot be continued (its identity is another), or the directory
+            holds other things.
         InputError
             If the directory cannot be read.
         OutputError
@@ -110,13 +100,9 @@ class Parts:
         with self._writing():
             self.directory.mkdir(exist_ok=True)
             self._clear(keep=len(self._counts))
-            if not self._counts:
-                manifest = {
-                    "format": _FORMAT,
-                    "identity": self._identity,
-                    "rows_per_part": self.rows_per_part,
-                }
-                self._replace(_MANIFEST, json.dumps(manifest, indent=1).encode())
+        if not self._counts:
+            manifest = {"format": _FORMAT, "identity": self._identity, "rows_per_part": self.rows_per_part}
+            self._write(_MANIFEST, json.dumps(manifest, indent=1))
 
     def add(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], note: Callable[[], PartNote]) -> None:
         """Keep the next part.
@@ -136,23 +122,19 @@ class Parts:
             If the part cannot be written.
         """
         number = len(self._counts)
-        table, temporary = self._table(number), self._temporary(f"{number:06d}.arrow")
+        table = self._table(number)
         options = pa.ipc.IpcWriteOptions(compression="lz4")
-        try:
-            with self._writing(), temporary.open("wb") as file:
-                with pa.ipc.new_stream(file, schema, options=options) as writer:
-                    for batch in batches:
-                        writer.write_batch(batch)
-                file.flush()
-                os.fsync(file.fileno())
-            with self._writing():
-                os.replace(temporary, table)
-                kept = note()
-                content = {"n_rows": kept.n_rows, "n_bytes": table.stat().st_size, "summary": kept.summary}
-                self._replace(f"{number:06d}.json", json.dumps(content).encode())
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        with (
+            self._writing(),
+            replacing(table, durable=True) as temporary,
+            pa.ipc.new_stream(str(temporary), schema, options=options) as writer,
+        ):
+            for batch in batches:
+                writer.write_batch(batch)
+        # Only the note makes the part count, so it is written when the table is on the disk.
+        kept = note()
+        content = {"n_rows": kept.n_rows, "n_bytes": table.stat().st_size, "summary": kept.summary}
+        self._write(f"{number:06d}.json", json.dumps(content))
         self._counts.append(kept.n_rows)
 
     def finished(self) -> Iterator[tuple[PartNote, Iterator[pa.RecordBatch]]]:
@@ -222,21 +204,23 @@ class Parts:
         path = self.directory / _MANIFEST
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            known = content["format"] == _FORMAT
-            found = {"identity": dict(content["identity"]), "rows_per_part": int(content["rows_per_part"])}
+            written_as = content["format"]
+            manifest = {"identity": dict(content["identity"]), "rows_per_part": int(content["rows_per_part"])}
         except (OSError, ValueError, KeyError, TypeError) as err:
             raise self._damaged(path, err) from err
-        if not known:
-            raise self._damaged(path, f"its format is {content['format']!r}")
-        return found
+        if written_as != _FORMAT:
+            raise self._damaged(path, f"its format is {written_as!r}")
+        return manifest
 
     def _adopt(self, manifest: dict[str, Any]) -> None:
         before, now = manifest["identity"], self._identity
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if changed:
-            told = "; ".join(_difference(name, before.get(name, ""), now.get(name, "")) for name in changed)
+            changes = "; ".join(
+                _difference(name, before.get(name, ""), now.get(name, "")) for name in changed
+            )
             raise UsageError(
-                f"{self.directory} cannot be continued: {told}. Use what that run used, "
+                f"{self.directory} cannot be continued: {changes}. Use what that run used, "
                 "or delete the directory to start again"
             )
         self.rows_per_part = manifest["rows_per_part"]
@@ -251,23 +235,9 @@ class Parts:
     def _table(self, number: int) -> Path:
         return self.directory / f"{number:06d}.arrow"
 
-    def _temporary(self, name: str) -> Path:
-        return self.directory / f".{name}.{os.getpid()}.tmp"
-
-    def _replace(self, name: str, content: bytes) -> None:
-        """Write a file and only then give it its name, so that both outlast a loss of power."""
-        temporary = self._temporary(name)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.directory / name)
-        with contextlib.suppress(OSError):  # some systems do not open directories
-            handle = os.open(self.directory, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+    def _write(self, name: str, text: str) -> None:
+        with self._writing(), replacing(self.directory / name, durable=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -5,30 +5,22 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Self, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from molig.errors import OutputError, UsageError
+from molig.files import replacing
 
 STDOUT = "-"
 FORMATS = (".parquet", ".csv")
 
 ROW_GROUP = 16_384
 """Rows that a Parquet file gathers into one group unless told otherwise."""
-
-
-class TableWriter(Protocol):
-    """Something that takes tables of one schema, one after the other."""
-
-    def write(self, table: pa.Table) -> None:
-        """Append rows."""
-
-    def close(self) -> None:
-        """Finish what was written."""
 
 
 class OutputTable:
@@ -55,18 +47,18 @@ class OutputTable:
     def __init__(self, target: str | Path, schema: pa.Schema, *, row_group: int = ROW_GROUP) -> None:
         self._to_stdout = str(target) == STDOUT
         self._path = Path(target)
-        self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         self._schema, self._row_group = schema, row_group
-        self._writer: TableWriter | None = None
+        self._writer: _CsvWriter | _ParquetWriter | None = None
+        self._file = ExitStack()
 
     def __enter__(self) -> Self:
         """Open the temporary file."""
-        try:
-            self._writer = self._open()
-        except OSError as err:
-            if not self._to_stdout:
-                self._temporary.unlink(missing_ok=True)
-            raise self._error(err) from err
+        with ExitStack() as file:
+            try:
+                self._writer = self._open(file)
+            except OSError as err:
+                raise self._error(err) from err
+            self._file = file.pop_all()
         return self
 
     def write(self, table: pa.Table) -> None:
@@ -83,24 +75,23 @@ class OutputTable:
     ) -> None:
         """Move the finished file to its place, or remove what there is of it."""
         try:
-            if self._writer is not None:
-                self._writer.close()
-            if kind is None and not self._to_stdout:
-                os.replace(self._temporary, self._path)
+            self._file.__exit__(kind, value, trace)
         except OSError as err:
             if kind is None:
                 raise self._error(err) from err
-        finally:
-            if not self._to_stdout:
-                self._temporary.unlink(missing_ok=True)
 
-    def _open(self) -> TableWriter:
+    def _open(self, file: ExitStack) -> _CsvWriter | _ParquetWriter:
         if self._to_stdout:
-            return _CsvWriter(sys.stdout, self._schema, close=False)
+            stdout = _CsvWriter(sys.stdout, self._schema)
+            file.callback(sys.stdout.flush)
+            return stdout
+        temporary = file.enter_context(replacing(self._path))
         if self._path.suffix.lower() == ".csv":
-            file = open(self._temporary, "w", encoding="utf-8", newline="")  # noqa: SIM115
-            return _CsvWriter(file, self._schema, close=True)
-        return _ParquetWriter(self._temporary, self._schema, self._row_group)
+            opened = file.enter_context(open(temporary, "w", encoding="utf-8", newline=""))
+            return _CsvWriter(opened, self._schema)
+        parquet = _ParquetWriter(temporary, self._schema, self._row_group)
+        file.callback(parquet.close)
+        return parquet
 
     def _error(self, err: OSError) -> Exception:
         if isinstance(err, BrokenPipeError):
@@ -231,18 +222,12 @@ class _ParquetWriter:
 
 
 class _CsvWriter:
-    def __init__(self, file: TextIO, schema: pa.Schema, *, close: bool) -> None:
-        self._file, self._close = file, close
+    def __init__(self, file: TextIO, schema: pa.Schema) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
         self._writer.writerow(schema.names)
 
     def write(self, table: pa.Table) -> None:
         self._writer.writerows(zip(*(_texts(column) for column in table.columns), strict=True))
-
-    def close(self) -> None:
-        self._file.flush()
-        if self._close:
-            self._file.close()
 
 
 def _texts(column: pa.ChunkedArray) -> list[Any]:
