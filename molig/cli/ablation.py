@@ -131,7 +131,7 @@ class _Ablation:
 
 def _check_chart(output: Path | None, source: str) -> None:
     from molig.errors import UsageError
-    from molig.tables import check_distinct, check_writable
+    from molig.tables.writers import check_distinct, check_writable
 
     if output is None:
         return

@@ -16,7 +16,7 @@ from molig.files import write_whole
 from molig.molecules import Rejection
 from molig.report.page import Card, Report, render_report
 from molig.report.tables import TABLES, Counts, Result, require_some
-from molig.tables import check_distinct, check_writable
+from molig.tables.writers import check_distinct, check_writable
 
 # Explanations in words and as cards.
 

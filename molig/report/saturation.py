@@ -29,7 +29,7 @@ from molig.model import Objective, ScreeningModel
 from molig.molecules import Molecule, Record, Rejection, batched, read_records
 from molig.report.outputs import PICTURES
 from molig.report.tables import is_repeatable
-from molig.tables import check_distinct, check_writable
+from molig.tables.writers import check_distinct, check_writable
 
 _TABLES = (".csv",)
 

@@ -1,14 +1,6 @@
 """Writing tables: CSV and Parquet, whole or in parts that an interrupted run goes on from."""
 
 from molig.tables.parts import PartNote, Parts
-from molig.tables.writers import OutputTable, check_distinct, check_output, check_writable, rejects_path
+from molig.tables.writers import OutputTable
 
-__all__ = [
-    "OutputTable",
-    "PartNote",
-    "Parts",
-    "check_distinct",
-    "check_output",
-    "check_writable",
-    "rejects_path",
-]
+__all__ = ["OutputTable", "PartNote", "Parts"]

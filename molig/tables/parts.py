@@ -82,8 +82,8 @@ class Parts:
         Raises
         ------
         UsageError
-            If there is a run that shall not or cannot be continued (its identity is another), or the directory
-            holds other things.
+            If there is a run that shall not or cannot be continued (its identity is another), or the
+            directory holds other things.
         InputError
             If the directory cannot be read.
         OutputError
@@ -216,9 +216,7 @@ class Parts:
         before, now = manifest["identity"], self._identity
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if changed:
-            changes = "; ".join(
-                _difference(name, before.get(name, ""), now.get(name, "")) for name in changed
-            )
+            changes = "; ".join(_difference(n, before.get(n, ""), now.get(n, "")) for n in changed)
             raise UsageError(
                 f"{self.directory} cannot be continued: {changes}. Use what that run used, "
                 "or delete the directory to start again"

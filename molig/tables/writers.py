@@ -87,7 +87,7 @@ class OutputTable:
             return stdout
         temporary = file.enter_context(replacing(self._path))
         if self._path.suffix.lower() == ".csv":
-            opened = file.enter_context(open(temporary, "w", encoding="utf-8", newline=""))
+            opened = file.enter_context(temporary.open("w", encoding="utf-8", newline=""))
             return _CsvWriter(opened, self._schema)
         parquet = _ParquetWriter(temporary, self._schema, self._row_group)
         file.callback(parquet.close)
@@ -101,18 +101,7 @@ class OutputTable:
 
 
 def check_output(target: str | Path) -> None:
-    """Refuse a table that could not be written at the end of a run, before the run.
-
-    Parameters
-    ----------
-    target : str or Path
-        The file to be written, or ``"-"``.
-
-    Raises
-    ------
-    UsageError
-        For an unknown format, a missing directory or missing permission.
-    """
+    """Refuse, before a run, a table that could not be written at its end: format, directory, permission."""
     if str(target) == STDOUT:
         return
     path = Path(target)
@@ -124,20 +113,7 @@ def check_output(target: str | Path) -> None:
 
 
 def check_distinct(source: object, *outputs: str | Path | None) -> None:
-    """Refuse to write two tables to one place, or a table over the file that is read.
-
-    Parameters
-    ----------
-    source : object
-        The file that is read; anything but a path is ignored.
-    *outputs : str, Path or None
-        The files to be written.
-
-    Raises
-    ------
-    UsageError
-        Naming the file.
-    """
+    """Refuse to write two tables to one place, or a table over the source, if that is a file."""
     places = [Path(p).resolve() for p in outputs if p is not None]
     if len(set(places)) < len(places):
         raise UsageError(f"results and rejected rows cannot both go to {outputs[-1]}")
@@ -146,24 +122,7 @@ def check_distinct(source: object, *outputs: str | Path | None) -> None:
 
 
 def rejects_path(output: str | Path | None, rejects: str | Path | None) -> Path | None:
-    """Place of the table of rejected rows: as asked for, or beside the results as ``NAME.rejected.csv``.
-
-    Parameters
-    ----------
-    output : str, Path or None
-        Place of the results; beside standard output and memory there is none.
-    rejects : str, Path or None
-        What was asked for.
-
-    Returns
-    -------
-    Path or None
-
-    Examples
-    --------
-    >>> rejects_path("hits.parquet", None).name
-    'hits.rejected.csv'
-    """
+    """Place of the table of rejected rows: as asked for, or beside the results as ``NAME.rejected.csv``."""
     if rejects is not None:
         return Path(rejects)
     if output is None or str(output) == STDOUT:
