@@ -12,7 +12,9 @@ from torch import Tensor
 
 from molig.features import FeatureSchema, PackedGraphs
 from molig.network import GraphBatch, WeaveNet, collate
-from molig.secant import MAX_MODULES, SecantNetwork, Trail, by_rows, entry_matrix
+from molig.secant import SecantNetwork, Trail
+from molig.secant.rows import by_rows
+from molig.secant.weave import MAX_MODULES, entry_matrix
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]

@@ -25,12 +25,18 @@ _LONGEST_SHOWN = 40
 
 
 class PartNote(NamedTuple):
-    """What is kept about a finished part, besides its table."""
+    """What is kept about a finished part, besides its table.
+
+    Parameters
+    ----------
+    n_rows : int
+        Input rows that it covers.
+    summary : dict
+        Anything else that JSON can hold.
+    """
 
     n_rows: int
-    """Input rows that it covers."""
     summary: dict[str, Any]
-    """Anything else that JSON can hold."""
 
 
 class Parts:

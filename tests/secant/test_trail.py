@@ -13,7 +13,8 @@ from support.random_models import TASKS, random_model
 
 from molig.errors import UsageError
 from molig.network import Activation, Readout
-from molig.secant import Panels, SecantNetwork, Trail, entry_matrix, trail, weave
+from molig.secant import Panels, SecantNetwork, Trail, trail, weave
+from molig.secant.weave import entry_matrix
 
 BATCHES = {
     "mixed": MIXED,
