@@ -13,7 +13,7 @@ from torch import Tensor
 from molig.features import FeatureSchema, PackedGraphs
 from molig.network import GraphBatch, WeaveNet, collate
 from molig.secant import SecantNetwork, Trail
-from molig.secant.rows import by_rows
+from molig.secant.trail import by_rows
 from molig.secant.weave import MAX_MODULES, entry_matrix
 
 FloatArray = npt.NDArray[np.float64]
