@@ -15,11 +15,11 @@ from molig.cli.options import DeviceOption, QuietOption, SmilesColumnOption, Thr
 from molig.errors import MoligError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from molig.evaluation import Evaluation, EvaluationPlan, FoldScores, HeldOut
+    from molig.evaluation import Evaluation, EvaluationPlan, HeldOut
+    from molig.evaluation.methods import FoldScores
     from molig.evaluation.run import OnDone, OnFoldEpoch
     from molig.training import Recipe
 
-_SHOWN = ("roc_auc", "pr_auc", "bedroc", "ef_0_5", "ef_1", "ef_5", "brier")
 _OF_MODELS = {"model", "output", "source", "smiles_column", "device", "threads", "quiet"}
 _NOT_RECORDED = {"resume", "quiet"}  # they make no difference to results
 
@@ -201,15 +201,17 @@ def _warn(plan: EvaluationPlan, reporter: Reporter) -> None:
 
 
 def _print(evaluation: Evaluation, name: str, reporter: Reporter) -> None:
-    from molig.evaluation import method_title
-    from molig.stats import METRICS
+    from molig.evaluation.report import method_title
+    from molig.stats import FIGURES
+    from molig.stats.ranking import OF_MERIT
 
-    titles = {metric.name: metric.title for metric in METRICS}
     rows = [
-        [method_title(method), *(_number(found.medians[figure]) for figure in _SHOWN)]
+        [method_title(method), *(_number(found.medians[figure]) for figure in OF_MERIT)]
         for method, found in evaluation.figures.items()
     ]
-    print_table(["method", *(titles[f] for f in _SHOWN)], rows, title=f"{name}: median over tasks")
+    print_table(
+        ["method", *(FIGURES[name].title for name in OF_MERIT)], rows, title=f"{name}: median over tasks"
+    )
     for c in evaluation.comparisons:
         if c.figure == "roc_auc":
             reporter.info(
@@ -263,7 +265,7 @@ def _print_held_out(found: HeldOut, name: str) -> None:
 
 
 def _fail_unless_reproduced(found: HeldOut, name: str, output: Path | None) -> None:
-    from molig.evaluation.held_out import REPRODUCTION_REPORT, TOLERANCE, figure_title
+    from molig.evaluation.held_out import REPRODUCTION_REPORT, TOLERANCE
 
     if found.is_reproduced:
         return
@@ -272,6 +274,6 @@ def _fail_unless_reproduced(found: HeldOut, name: str, output: Path | None) -> N
     where = f"see {output / REPRODUCTION_REPORT}" if output else "all of them with -o DIR"
     raise MoligError(
         f"{len(found.not_reproduced)} of {len(found.differences)} figures on the card of {name} differ by "
-        f"more than {TOLERANCE} (above 1: {100 * TOLERANCE:g} %), most {figure_title(worst.figure)} of "
+        f"more than {TOLERANCE} (above 1: {100 * TOLERANCE:g} %), most {worst.title} of "
         f"{worst.task}: {worst.stated:.4f} on the card, {worst.now:.4f} now{mend}; {where}"
     )

@@ -86,15 +86,15 @@ def train(
 
 
 def _print_figures(model: ScreeningModel) -> None:
-    from molig.model import TaskMetrics
+    from molig.stats import RankingQuality
 
     part = "test" if "test" in model.info.metrics else "validation"
     columns = ["ROC-AUC", "PR-AUC"]
     rows = []
     for task, m in model.info.metrics[part].items():
-        figures = (m.roc_auc, m.pr_auc) if isinstance(m, TaskMetrics) else (m.r2, m.spearman, m.rmse)
+        figures = (m.roc_auc, m.pr_auc) if isinstance(m, RankingQuality) else (m.r2, m.spearman, m.rmse)
         cells = ["n/a" if figure is None else f"{figure:.3f}" for figure in figures]
         rows.append([task, *cells, f"{model.info.baseline[task].median:.4f}"])
-        if not isinstance(m, TaskMetrics):
+        if not isinstance(m, RankingQuality):
             columns = ["R2", "Spearman", "RMSE"]
     print_table(["task", *columns, "baseline"], rows, title=f"{model.name}: {part} part")

@@ -28,17 +28,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 class TaskByTask(ABC):
-    """Base of methods that learn the tasks apart; a method says how it learns and scores one.
-
-    Attributes
-    ----------
-    name : str
-        What the registry and the command line call it.
-    title : str
-        What tables call it.
-    probabilities : bool
-        Whether scores are probabilities of being active; if not, they only rank.
-    """
+    """Base of methods that learn the tasks apart; a method says how it learns and scores one."""
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -104,28 +94,6 @@ class RandomForest(TaskByTask):
     Tasks with very many inactives are learned by groups of trees, each from all actives and its own random
     choice of inactives: together the trees see most of them, and the time stays bounded. The defaults were
     chosen on validation parts of Tox21, MUV and AID 1706.
-
-    Parameters
-    ----------
-    n_trees : int
-        Trees of a task, over all groups.
-    min_samples_leaf : int
-        Least number of molecules in a leaf.
-    max_features : str, int or float
-        Columns tried at a split, as scikit-learn's ``max_features``.
-    max_inactives : int
-        Inactives that one group of trees sees; up to so many there is one group, an ordinary forest.
-    n_groups : int
-        Groups of trees, where there are more inactives.
-    n_jobs : int
-        Cores.
-
-    Examples
-    --------
-    >>> counts = csr_matrix(np.eye(2, dtype=np.float32)[[0, 0, 0, 1, 1, 1]])
-    >>> labels = np.array([[0.0], [0], [0], [1], [1], [1]])
-    >>> RandomForest(n_trees=50).fit_predict(counts, labels, counts[2:4], seed=0).ravel().round().tolist()
-    [0.0, 1.0]
     """
 
     n_trees: int = 200
@@ -187,17 +155,7 @@ def _shares(total: int, n: int) -> Iterator[int]:
 
 
 class Baseline(Protocol):
-    """A method that learns from fingerprints and labels, and scores other molecules.
-
-    Attributes
-    ----------
-    name : str
-        What the registry and the command line call it.
-    title : str
-        What tables call it.
-    probabilities : bool
-        Whether scores are probabilities of being active; if not, they only rank.
-    """
+    """A method that learns from fingerprints and labels, and scores other molecules."""
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -212,52 +170,12 @@ class Baseline(Protocol):
         *,
         wanted: BoolArray | None = None,
     ) -> FloatArray:
-        """Learn every task from one part and score the other; larger is more likely active.
-
-        Parameters
-        ----------
-        fingerprints_train : csr_matrix, shape (n_train, columns)
-            Counts of environments, from `molig.evaluation.fingerprints.morgan_counts`.
-        labels_train : array of float, shape (n_train, n_tasks)
-            1 active, 0 inactive, NaN not measured.
-        fingerprints_test : csr_matrix, shape (n_test, columns)
-            Counts of the molecules to score.
-        seed : int
-            Seed of everything random; the same seed gives the same scores.
-        wanted : array of bool, shape (n_test, n_tasks), optional
-            Which scores are needed, to save the time of the others; by default all.
-
-        Returns
-        -------
-        array of float, shape (n_test, n_tasks)
-            NaN where not wanted, and for the whole of a task with one class in training.
-
-        Raises
-        ------
-        UsageError
-            If shapes do not fit, or a label is not 0, 1 or NaN.
-        """
+        """Learn every task from one part and score the other; larger is more likely active."""
 
 
 @dataclass(frozen=True)
 class LogisticModel(TaskByTask):
-    """Logistic regression on the logarithms of counts, balanced by class, with a quadratic penalty.
-
-    Parameters
-    ----------
-    C : float
-        Inverse strength of the penalty, as scikit-learn's ``C``.
-    max_iter : int
-        Most iterations of the solver (L-BFGS).
-
-    Examples
-    --------
-    >>> counts = csr_matrix(np.eye(2, dtype=np.float32)[[0, 0, 1, 1]])
-    >>> labels = np.array([[0.0], [0], [1], [1]])
-    >>> scores = LogisticModel().fit_predict(counts, labels, counts[1:3], seed=0).ravel()
-    >>> bool(scores[1] > scores[0])
-    True
-    """
+    """Logistic regression on the logarithms of counts, balanced by class, with a quadratic penalty."""
 
     C: float = 0.03
     max_iter: int = 1000
@@ -281,14 +199,7 @@ class LogisticModel(TaskByTask):
 
 @dataclass(frozen=True)
 class NearestActive(TaskByTask):
-    """Tanimoto similarity, on bits, to the most similar active of the training part.
-
-    Examples
-    --------
-    >>> counts = csr_matrix(np.float32([[1, 0, 0], [0, 1, 0], [0, 2, 1]]))
-    >>> NearestActive().fit_predict(counts[:2], np.array([[0.0], [1.0]]), counts, seed=0).ravel().tolist()
-    [0.0, 1.0, 0.5]
-    """
+    """Tanimoto similarity, on bits, to the most similar active of the training part."""
 
     name: ClassVar[str] = "nearest-active"
     title: ClassVar[str] = "Nearest active"

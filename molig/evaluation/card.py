@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from molig.errors import UsageError
-from molig.evaluation.figures import FIGURES
 from molig.evaluation.held_out import RECIPE_FILE
 from molig.evaluation.methods import NETWORK
 from molig.evaluation.plan import is_training_table
@@ -18,16 +17,16 @@ from molig.model import (
     CrossValidation,
     ModelInfo,
     ScreeningModel,
-    TaskMetrics,
     TasksWon,
     find_model,
     load_model,
     model_card,
     save_model,
 )
+from molig.stats import RankingQuality
+from molig.stats.ranking import OF_MERIT
 from molig.training import Recipe, read_recipe
 
-_ON_CARDS = tuple(name for name in FIGURES if name != "tie_fraction")
 _SAME_AUC = 1e-6
 # Tables are compared by their digest, and an evaluation may deal its molecules otherwise than the training.
 _OTHERWISE_COMPARED = ("evaluation", "data.name", "data.file", "data.targets", "data.smiles_column")
@@ -64,33 +63,16 @@ def attach_to_model(evaluation: Evaluation, directory: str | Path, *, source: st
     if not is_training_table(training, plan.digest, plan.public):
         raise UsageError(f"model {model.name!r} was trained on another table than the evaluation")
     _check_recipe(plan.recipe, folder, model.name)
-    found = summary_for_card(evaluation, source)
-    found = found.model_copy(update={"same_weights": _same_weights(evaluation, model.info)})
-    info = model.info.model_copy(update={"cross_validation": found})
+    summary = summary_for_card(evaluation, source)
+    summary = summary.model_copy(update={"same_weights": _same_weights(evaluation, model.info)})
+    info = model.info.model_copy(update={"cross_validation": summary})
     saved = save_model(ScreeningModel(info, model.network, "cpu", model.applicability), folder)
     write_whole(folder / "CARD.md", model_card(saved.info).encode())
     return saved
 
 
 def summary_for_card(evaluation: Evaluation, source: str = "") -> CrossValidation:
-    """What a model card says about an evaluation.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        With the recipe's network among its methods.
-    source : str
-        Where the results are in full.
-
-    Returns
-    -------
-    CrossValidation
-
-    Raises
-    ------
-    UsageError
-        If the network itself was not evaluated.
-    """
+    """What a model card says about an evaluation."""
     network = evaluation.figures.get(NETWORK)
     if network is None:
         raise UsageError("this evaluation has no figures of the network")
@@ -100,10 +82,10 @@ def summary_for_card(evaluation: Evaluation, source: str = "") -> CrossValidatio
         scheme=recipe.split.kind.value,
         seed=recipe.evaluation.seed,
         tasks={
-            task: {name: _known(figures.means[name]) for name in _ON_CARDS}
+            task: {name: _rounded(getattr(figures.mean, name)) for name in OF_MERIT}
             for task, figures in network.tasks.items()
         },
-        medians={name: _known(network.medians[name]) for name in _ON_CARDS},
+        medians={name: _rounded(network.medians[name]) for name in OF_MERIT},
         baselines={
             method_title(name): _comparison(evaluation, name)
             for name in dict.fromkeys(c.against for c in evaluation.comparisons)
@@ -135,17 +117,17 @@ def _same_weights(evaluation: Evaluation, info: ModelInfo) -> bool:
     if len(evaluation.plan.parts) > 1:
         return False
     pairs = []
-    for task, found in network.tasks.items():
+    for task, figures in network.tasks.items():
         own = stated.get(task)
-        if not isinstance(own, TaskMetrics):
+        if not isinstance(own, RankingQuality):
             return False
-        if (own.n_actives, own.n_inactives) != (found.n_actives, found.n_inactives):
+        if (own.n_actives, own.n_inactives) != (figures.mean.n_actives, figures.mean.n_inactives):
             return False
-        pairs.append((own.roc_auc, _known(found.means["roc_auc"])))
-    # A task with one class has no figure in either, and tells nothing.
-    told = [(own, now) for own, now in pairs if own is not None or now is not None]
-    return bool(told) and all(
-        own is not None and now is not None and abs(own - now) <= _SAME_AUC for own, now in told
+        pairs.append((own.roc_auc, _rounded(figures.mean.roc_auc)))
+    # A task with one class has no figure in either, and says nothing.
+    known = [(own, now) for own, now in pairs if own is not None or now is not None]
+    return bool(known) and all(
+        own is not None and now is not None and abs(own - now) <= _SAME_AUC for own, now in known
     )
 
 
@@ -159,7 +141,7 @@ def _check_recipe(recipe: Recipe, folder: Path, name: str) -> None:
         if own.get(key) != evaluated.get(key):
             raise UsageError(
                 f"model {name!r} was trained by another recipe than the evaluation: {key} is "
-                f"{_told(own.get(key))} in {path}, {_told(evaluated.get(key))} in the evaluation; evaluate "
+                f"{_shown(own.get(key))} in {path}, {_shown(evaluated.get(key))} in the evaluation; evaluate "
                 "the model's own recipe, or train the model anew"
             )
 
@@ -168,21 +150,24 @@ def _choices(recipe: Recipe) -> dict[str, Any]:
     """Dotted key to value, of all that makes the weights what they are but the table and the folds."""
     plain = recipe.model_dump(mode="json")
     plain["auxiliary"] = {each.pop("name"): each for each in plain["auxiliary"]}
-    found = _flat(plain)
     ignored = (*_OTHERWISE_COMPARED, *_OF_THIS_TIME)
-    return {k: v for k, v in found.items() if not any(k == i or k.startswith(f"{i}.") for i in ignored)}
+    return {
+        key: value
+        for key, value in _flat(plain).items()
+        if not any(key == i or key.startswith(f"{i}.") for i in ignored)
+    }
 
 
 def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in section.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     return "not set" if value is None else repr(value)
 
 
-def _known(value: float) -> float | None:
-    return round(value, 6) if value == value else None  # noqa: PLR0124 - NaN
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

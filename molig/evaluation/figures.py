@@ -1,96 +1,51 @@
-"""What an evaluation found: figures per method and task, over folds, with intervals and tests."""
+"""Figures of an evaluation: per method and task, over folds, with intervals and tests."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from molig.evaluation.methods import FoldScores
-from molig.stats import (
-    RankingQuality,
-    SignTest,
-    bootstrap_samples,
-    percentile_interval,
-    ranking_quality,
-    sign_test,
-)
+from molig.stats import FIGURES, RankingQuality, ranking_quality, sign_test
+from molig.stats.intervals import SignTest, bootstrap_samples, percentile_interval
+from molig.stats.ranking import PRINCIPAL
 from molig.training.run import NEUTRAL_PROBABILITY
 
-FIGURES = ("roc_auc", "pr_auc", "bedroc", "ef_0_5", "ef_1", "ef_5", "tie_fraction", "brier")
-"""Figures of every task, by name."""
-
 Interval = tuple[float, float]
+Samples = Mapping[str, npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class TaskFigures:
-    """Figures of one method in one task.
+    """Figures of one method in one task, of every fold and on average."""
 
-    Parameters
-    ----------
-    means : dict of str to float
-        Figure to its mean over the folds where it is defined; NaN if it is nowhere.
-    by_fold : dict of str to list of float
-        Figure to its value in every fold; NaN where it is not defined.
-    intervals : dict of str to (float, float)
-        95 % bootstrap intervals of the means, where there are any: molecules of every fold are resampled.
-    n_actives, n_inactives : int
-        Test molecules of all folds.
-    """
-
-    means: dict[str, float]
-    by_fold: dict[str, list[float]]
-    intervals: dict[str, Interval]
-    n_actives: int
-    n_inactives: int
+    by_fold: list[RankingQuality]
+    # Over the folds where a figure is defined; molecules of all folds, and intervals from resampling each.
+    mean: RankingQuality
 
 
 @dataclass(frozen=True)
 class MethodFigures:
-    """Figures of one method.
-
-    Parameters
-    ----------
-    name : str
-        The method.
-    tasks : dict of str to TaskFigures
-        Task to figures.
-    medians : dict of str to float
-        Median over tasks of every figure's mean.
-    median_intervals : dict of str to (float, float)
-        95 % bootstrap intervals of the medians.
-    neutral : dict of str to float
-        Task to the share of test molecules whose zero baseline has a probability of at most 0.02; networks
-        only.
-    seconds : float
-        Time of training and scoring in all folds.
-    """
+    """Figures of one method."""
 
     name: str
     tasks: dict[str, TaskFigures]
-    medians: dict[str, float]
+    # Over tasks, of the means over folds.
+    medians: dict[str, float | None]
     median_intervals: dict[str, Interval]
+    # Task to the share of test molecules with a neutral zero baseline; of networks only.
     neutral: dict[str, float]
+    # Of training and scoring in all folds.
     seconds: float
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Sign test of the network against another method over tasks, for one figure.
-
-    Parameters
-    ----------
-    against : str
-        The other method.
-    figure : str
-        Name of the figure.
-    test : SignTest
-        Tasks won and lost by the network.
-    """
+    """Sign test of the network against another method over tasks, for one figure."""
 
     against: str
     figure: str
@@ -98,94 +53,55 @@ class Comparison:
 
 
 def method_figures(
-    name: str,
-    folds: Sequence[FoldScores],
-    tasks: Sequence[str],
-    *,
-    seed: int = 0,
-    n_resamples: int = 1000,
+    name: str, folds: Sequence[FoldScores], tasks: Sequence[str], *, seed: int = 0, n_resamples: int = 1000
 ) -> MethodFigures:
-    """Judge the scores of a method.
-
-    Parameters
-    ----------
-    name : str
-        The method.
-    folds : sequence of FoldScores
-        Its scores on every fold.
-    tasks : sequence of str
-        Names of the columns.
-    seed : int
-        Seed of the bootstrap.
-    n_resamples : int
-        Bootstrap samples.
-
-    Returns
-    -------
-    MethodFigures
-    """
-    found: dict[str, TaskFigures] = {}
+    """Judge the scores of a method on every fold."""
+    figures: dict[str, TaskFigures] = {}
     samples: dict[str, list[npt.NDArray[np.float64]]] = {}
     for column, task in enumerate(tasks):
-        figures, sampled = _task_figures(folds, column, seed, n_resamples)
-        found[task] = figures
+        figures[task], sampled = _task_figures(folds, column, seed, n_resamples)
         for figure, values in sampled.items():
             samples.setdefault(figure, []).append(values)
-    medians = {figure: _median([t.means[figure] for t in found.values()]) for figure in FIGURES}
+    means = [task.mean.figures() for task in figures.values()]
+    medians = {figure: _of_known(np.median, (mean[figure] for mean in means)) for figure in FIGURES}
     intervals = {
         figure: percentile_interval(np.nanmedian(np.stack(values), axis=0))
         for figure, values in samples.items()
-        if not math.isnan(medians[figure])
+        if medians[figure] is not None
     }
-    return MethodFigures(
-        name, found, medians, intervals, _neutral(folds, tasks), sum(fold.seconds for fold in folds)
-    )
+    seconds = sum(fold.seconds for fold in folds)
+    return MethodFigures(name, figures, medians, intervals, _neutral(folds, tasks), seconds)
 
 
 def compare(network: MethodFigures, others: Sequence[MethodFigures]) -> list[Comparison]:
-    """Sign tests of the network against the other methods, for ROC-AUC, PR-AUC, BEDROC and EF 1 %.
+    """Sign tests of the network against the other methods in the same tasks, for the principal figures."""
 
-    Parameters
-    ----------
-    network : MethodFigures
-        Figures of the network.
-    others : sequence of MethodFigures
-        Those of the other methods, in the same tasks.
+    def means(method: MethodFigures, figure: str) -> list[float]:
+        values = [getattr(task.mean, figure) for task in method.tasks.values()]
+        return [math.nan if value is None else value for value in values]
 
-    Returns
-    -------
-    list of Comparison
-        Method by method.
-    """
     return [
-        Comparison(other.name, figure, sign_test(_means(network, figure), _means(other, figure)))
+        Comparison(other.name, figure, sign_test(means(network, figure), means(other, figure)))
         for other in others
-        for figure in ("roc_auc", "pr_auc", "bedroc", "ef_1")
+        for figure in PRINCIPAL
     ]
-
-
-def _means(method: MethodFigures, figure: str) -> list[float]:
-    return [task.means[figure] for task in method.tasks.values()]
 
 
 def _task_figures(
     folds: Sequence[FoldScores], column: int, seed: int, n_resamples: int
-) -> tuple[TaskFigures, Mapping[str, npt.NDArray[np.float64]]]:
-    qualities = [_quality(fold, column) for fold in folds]
-    by_fold = {name: [float(getattr(q, name)) for q in qualities] for name in FIGURES}
-    means = {name: _mean(values) for name, values in by_fold.items()}
-    sampled = _sampled_means(folds, column, seed, n_resamples)
-    intervals = {
-        name: percentile_interval(values) for name, values in sampled.items() if not math.isnan(means[name])
-    }
-    figures = TaskFigures(
-        means,
-        by_fold,
-        intervals,
-        n_actives=sum(q.n_actives for q in qualities),
-        n_inactives=sum(q.n_inactives for q in qualities),
+) -> tuple[TaskFigures, Samples]:
+    by_fold = [_quality(fold, column) for fold in folds]
+    means = {name: _of_known(np.mean, (getattr(quality, name) for quality in by_fold)) for name in FIGURES}
+    samples = _sampled_means(folds, column, seed, n_resamples)
+    mean = RankingQuality(
+        **means,
+        n_actives=sum(quality.n_actives for quality in by_fold),
+        n_inactives=sum(quality.n_inactives for quality in by_fold),
+        intervals={
+            name: percentile_interval(values) for name, values in samples.items() if means[name] is not None
+        },
     )
-    return figures, sampled
+    return TaskFigures(by_fold, mean), samples
 
 
 def _quality(fold: FoldScores, column: int) -> RankingQuality:
@@ -193,18 +109,15 @@ def _quality(fold: FoldScores, column: int) -> RankingQuality:
     known = ~np.isnan(labels)
     if np.isnan(scores[known]).any():
         # A method that had nothing to learn in this task has no figures in it.
-        counts = {"n_actives": int((labels == 1).sum()), "n_inactives": int((labels == 0).sum())}
-        undefined = {f.name: math.nan for f in fields(RankingQuality) if f.name not in counts}
-        return RankingQuality(**undefined, **counts)  # type: ignore[arg-type]
+        n_actives, n_inactives = int((labels == 1).sum()), int((labels == 0).sum())
+        return RankingQuality(roc_auc=None, pr_auc=None, n_actives=n_actives, n_inactives=n_inactives)
     probabilities = None if fold.probabilities is None else fold.probabilities[known, column]
     return ranking_quality(labels[known], scores[known], probabilities)
 
 
-def _sampled_means(
-    folds: Sequence[FoldScores], column: int, seed: int, n_resamples: int
-) -> dict[str, npt.NDArray[np.float64]]:
+def _sampled_means(folds: Sequence[FoldScores], column: int, seed: int, n_resamples: int) -> Samples:
     """Bootstrap samples of the mean over folds, every fold drawn with a seed of its own."""
-    found: dict[str, list[npt.NDArray[np.float64]]] = {}
+    samples: dict[str, list[npt.NDArray[np.float64]]] = {}
     for number, fold in enumerate(folds):
         labels, scores = fold.labels[:, column], fold.scores[:, column]
         known = ~np.isnan(labels)
@@ -215,8 +128,8 @@ def _sampled_means(
         )
         for name, values in drawn.items():
             if not np.isnan(values).all():
-                found.setdefault(name, []).append(values)
-    return {name: np.mean(values, axis=0) for name, values in found.items()}
+                samples.setdefault(name, []).append(values)
+    return {name: np.mean(values, axis=0) for name, values in samples.items()}
 
 
 def _neutral(folds: Sequence[FoldScores], tasks: Sequence[str]) -> dict[str, float]:
@@ -227,11 +140,6 @@ def _neutral(folds: Sequence[FoldScores], tasks: Sequence[str]) -> dict[str, flo
     return {task: float(share) for task, share in zip(tasks, shares, strict=True)}
 
 
-def _mean(values: Sequence[float]) -> float:
-    known = [v for v in values if not math.isnan(v)]
-    return float(np.mean(known)) if known else math.nan
-
-
-def _median(values: Sequence[float]) -> float:
-    known = [v for v in values if not math.isnan(v)]
-    return float(np.median(known)) if known else math.nan
+def _of_known(average: Callable[[list[float]], object], values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(average(known)) if known else None  # type: ignore[arg-type]

@@ -29,44 +29,7 @@ _BLOCK = 12_500_000
 def morgan_counts(
     molecules: Iterable[str | Chem.Mol], *, radius: int = RADIUS, columns: int = COLUMNS, n_jobs: int = 1
 ) -> csr_matrix:
-    """Count the circular atom environments of every molecule.
-
-    Parameters
-    ----------
-    molecules : iterable of str or Mol
-        SMILES, or molecules as RDKit has them; read in chunks, so that a generator costs no memory.
-    radius : int
-        Bonds from the centre of an environment to its rim.
-    columns : int
-        Columns that environments are folded to.
-    n_jobs : int
-        Threads that count; reading SMILES takes one, and most of the time.
-
-    Returns
-    -------
-    csr_matrix of float32, shape (n_mols, columns)
-        How often each environment occurs; indices are sorted within a row.
-
-    Raises
-    ------
-    InputError
-        Naming the first SMILES that RDKit cannot read.
-    UsageError
-        If radius, columns or threads make no sense.
-
-    References
-    ----------
-    Rogers, Hahn, Extended-Connectivity Fingerprints, J. Chem. Inf. Model. 2010, 50, 742;
-    https://doi.org/10.1021/ci100050t
-
-    Examples
-    --------
-    >>> counts = morgan_counts(["CCO", "c1ccccc1"])
-    >>> counts.shape
-    (2, 2048)
-    >>> counts.sum(axis=1).ravel().tolist()  # 3 and 6 atoms, 2 and 6 with bonds, ...
-    [[6.0, 18.0]]
-    """
+    """Count the circular atom environments of every molecule."""
     if radius < 0 or columns < 1 or n_jobs < 1:
         raise UsageError(
             f"radius {radius} must be 0 or more, columns {columns} and threads {n_jobs} 1 or more"
@@ -81,73 +44,17 @@ def morgan_counts(
 
 
 def as_bits(counts: csr_matrix) -> csr_matrix:
-    """Keep which environments occur, and not how often.
-
-    Parameters
-    ----------
-    counts : csr_matrix, shape (n_mols, columns)
-        Counts.
-
-    Returns
-    -------
-    csr_matrix of float32, shape (n_mols, columns)
-        1 where the count is above 0; shares its indices with ``counts``.
-
-    Examples
-    --------
-    >>> as_bits(csr_matrix([[0.0, 3.0, 1.0]])).toarray().tolist()
-    [[0.0, 1.0, 1.0]]
-    """
+    """Keep which environments occur, and not how often."""
     return _with_values(counts, (counts.data > 0).astype(np.float32))
 
 
 def as_logs(counts: csr_matrix) -> csr_matrix:
-    """Logarithms of one plus the counts: the tenth methylene tells less than the second.
-
-    Parameters
-    ----------
-    counts : csr_matrix, shape (n_mols, columns)
-        Counts.
-
-    Returns
-    -------
-    csr_matrix of float32, shape (n_mols, columns)
-        ``log(1 + count)``; shares its indices with ``counts``.
-
-    Examples
-    --------
-    >>> as_logs(csr_matrix([[0.0, 1.0]])).toarray().round(3)
-    array([[0.   , 0.693]], dtype=float32)
-    """
+    """Logarithms of one plus the counts: the tenth methylene tells less than the second."""
     return _with_values(counts, np.log1p(counts.data, dtype=np.float32))
 
 
 def nearest_similarities(bits: csr_matrix, references: csr_matrix) -> FloatArray:
-    """Tanimoto similarity of every molecule to the most similar reference.
-
-    Parameters
-    ----------
-    bits : csr_matrix of 0 and 1, shape (n_mols, columns)
-        Fingerprints of the molecules.
-    references : csr_matrix of 0 and 1, shape (n_references, columns)
-        Fingerprints to compare with.
-
-    Returns
-    -------
-    array of float, shape (n_mols,)
-        Bits in common over bits in either, from 0 to 1; 0 for a fingerprint without bits.
-
-    Raises
-    ------
-    UsageError
-        If there is no reference.
-
-    Examples
-    --------
-    >>> actives = as_bits(morgan_counts(["CCO", "CCN"]))
-    >>> nearest_similarities(as_bits(morgan_counts(["CCO", "C"])), actives).tolist()
-    [1.0, 0.0]
-    """
+    """Tanimoto similarity of every molecule to the most similar reference."""
     if not references.shape[0]:
         raise UsageError("no reference to compare with: name at least one molecule")
     # Double precision: the same fractions as RDKit's, to the last bit.

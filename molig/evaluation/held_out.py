@@ -14,23 +14,21 @@ import numpy as np
 import pandas as pd
 
 from molig.errors import InputError, UsageError
-from molig.evaluation.figures import FIGURES
 from molig.evaluation.plan import is_training_table, public_name
 from molig.features import PackedGraphs
 from molig.files import json_text, made_by, versions, write_whole
-from molig.model import BaselineScore, Objective, ScreeningModel, TaskMetrics, find_model, load_info
-from molig.stats import METRICS
+from molig.model import BaselineScore, Objective, ScreeningModel, find_model, load_info
+from molig.stats import FIGURES, RankingQuality
 from molig.training.dataset import TrainingData, file_digest, read_or_load
 from molig.training.recipe import locate_table, read_recipe
 from molig.training.run import baseline_scores, quality
 
 # What a model's card states beside what is measured now, figure by figure.
 
+# Allowed difference of a figure: absolute up to a value of 1, as a share of the stated value above.
 TOLERANCE = 0.005
-"""Allowed difference of a figure: absolute up to a value of 1, as a share of the stated value above."""
-
+# What stands for the task where figures of several are summed up.
 MEDIAN = "median over tasks"
-"""What stands for the task where figures of several are summed up."""
 
 _COUNTS = ("n_actives", "n_inactives")
 _BASELINE = ("median", "max", "share_neutral")
@@ -38,31 +36,17 @@ _BASELINE = ("median", "max", "share_neutral")
 
 @dataclass(frozen=True)
 class FigureDifference:
-    """A figure that a card states, and the same measured now.
+    """A figure that a card states, and the same measured now."""
 
-    Parameters
-    ----------
-    task : str
-        The task, or `MEDIAN`.
-    figure : str
-        Field of `TaskMetrics`; ``"baseline_"`` and a field of `BaselineScore` for the zero baseline.
-    stated : float
-        On the card.
-    now : float
-        Measured now; NaN if it is not defined on the table at hand.
-
-    Examples
-    --------
-    >>> FigureDifference("NR-AR", "ef_1", 20.0, 20.05).is_reproduced
-    True
-    >>> FigureDifference("NR-AR", "roc_auc", 0.80, 0.85).is_reproduced
-    False
-    """
-
-    task: str
-    figure: str
+    task: str  # or MEDIAN
+    figure: str  # a field of RankingQuality, or "baseline_" and a field of BaselineScore
     stated: float
-    now: float
+    now: float  # NaN if it is not defined on the table at hand
+
+    @property
+    def title(self) -> str:
+        """What tables call the figure."""
+        return _TITLES.get(self.figure, self.figure)
 
     @property
     def difference(self) -> float:
@@ -72,8 +56,8 @@ class FigureDifference:
     @property
     def relative(self) -> float:
         """Size of the difference, as a share of the stated value where that is above 1; infinite if NaN."""
-        found = abs(self.difference) / max(1.0, abs(self.stated))
-        return math.inf if math.isnan(found) else found
+        size = abs(self.difference) / max(1.0, abs(self.stated))
+        return math.inf if math.isnan(size) else size
 
     @property
     def is_reproduced(self) -> bool:
@@ -82,40 +66,27 @@ class FigureDifference:
 
 
 def figure_differences(
-    stated: Mapping[str, TaskMetrics],
-    now: Mapping[str, TaskMetrics],
+    stated: Mapping[str, RankingQuality],
+    now: Mapping[str, RankingQuality],
     stated_baseline: Mapping[str, BaselineScore],
     baseline: Mapping[str, BaselineScore],
 ) -> list[FigureDifference]:
-    """Pair all figures that a card states of a part with those of now; intervals are left out.
-
-    Parameters
-    ----------
-    stated, now : mapping of str to TaskMetrics
-        Task to figures.
-    stated_baseline, baseline : mapping of str to BaselineScore
-        Task to figures of the zero baseline.
-
-    Returns
-    -------
-    list of FigureDifference
-        Task by task; last the medians of the ranking figures, where there are several tasks.
-    """
-    found: list[FigureDifference] = []
+    """Pair all figures that a card states of a part with those of now; intervals are left out."""
+    pairs: list[FigureDifference] = []
     for task, then in stated.items():
-        found += _pairs(task, (*FIGURES, *_COUNTS), then, now.get(task))
+        pairs += _pairs(task, (*FIGURES, *_COUNTS), then, now.get(task))
     for task, zero in stated_baseline.items():
-        found += _pairs(task, _BASELINE, zero, baseline.get(task), prefix="baseline_")
+        pairs += _pairs(task, _BASELINE, zero, baseline.get(task), prefix="baseline_")
     if len(stated) > 1:
-        found += _medians(found)
-    return found
+        pairs += _medians(pairs)
+    return pairs
 
 
 def _pairs(
     task: str,
     names: Sequence[str],
-    then: TaskMetrics | BaselineScore,
-    now: TaskMetrics | BaselineScore | None,
+    then: RankingQuality | BaselineScore,
+    now: RankingQuality | BaselineScore | None,
     prefix: str = "",
 ) -> Iterator[FigureDifference]:
     for name in names:
@@ -126,13 +97,13 @@ def _pairs(
 
 
 def _medians(pairs: Sequence[FigureDifference]) -> list[FigureDifference]:
-    found = []
+    medians = []
     for name in FIGURES:
         of_name = [pair for pair in pairs if pair.figure == name]
         if of_name:
             then, now = median(pair.stated for pair in of_name), median(pair.now for pair in of_name)
-            found.append(FigureDifference(MEDIAN, name, then, now))
-    return found
+            medians.append(FigureDifference(MEDIAN, name, then, now))
+    return medians
 
 
 SPLIT_FILE = "split.csv"
@@ -147,9 +118,9 @@ class HeldOut:
     ----------
     part : str
         ``"test"``, or ``"validation"`` if the model has no test part.
-    metrics : dict of str to TaskMetrics
+    metrics : dict of str to RankingQuality
         Task to figures, measured now.
-    stated : dict of str to TaskMetrics
+    stated : dict of str to RankingQuality
         The same as the model states them.
     same_table : bool
         Whether the table is the one that the model was trained with: byte by byte, or as the same public
@@ -161,8 +132,8 @@ class HeldOut:
     """
 
     part: str
-    metrics: dict[str, TaskMetrics]
-    stated: dict[str, TaskMetrics]
+    metrics: dict[str, RankingQuality]
+    stated: dict[str, RankingQuality]
     same_table: bool
     baseline: dict[str, BaselineScore] = field(default_factory=dict)
     stated_baseline: dict[str, BaselineScore] = field(default_factory=dict)
@@ -174,7 +145,7 @@ class HeldOut:
 
     @property
     def not_reproduced(self) -> list[FigureDifference]:
-        """Figures that differ by more than `molig.evaluation.held_out.TOLERANCE`, the farthest first."""
+        """Figures that differ by more than the tolerance, the farthest first."""
         failed = [pair for pair in self.differences if not pair.is_reproduced]
         return sorted(failed, key=lambda pair: -pair.relative)
 
@@ -219,7 +190,7 @@ def judge_held_out(
     Raises
     ------
     UsageError
-        If the model is a regression, or its directory does not tell the parts of the split.
+        If the model is a regression, or its directory does not say which rows were held out.
     InputError
         If the table has none of the held-out rows.
     """
@@ -238,21 +209,20 @@ def judge_held_out(
         progress=progress,
     )
     graphs, labels = _held_out(data, parts, part, source)
-    found = quality(model, graphs, labels)
-    zero = baseline_scores(model, graphs)
+    now = quality(model, graphs, labels)
     stated, stated_zero = model.info.metrics.get(part, {}), model.info.baseline
     return HeldOut(
         part=part,
-        metrics={task: m for task, m in found.items() if isinstance(m, TaskMetrics)},
-        stated={task: m for task, m in stated.items() if isinstance(m, TaskMetrics)},
+        metrics={task: m for task, m in now.items() if isinstance(m, RankingQuality)},
+        stated={task: m for task, m in stated.items() if isinstance(m, RankingQuality)},
         same_table=_is_same_table(model, source, chosen.name),
-        baseline=zero,
+        baseline=baseline_scores(model, graphs),
         stated_baseline={t: b for t, b in stated_zero.items() if isinstance(b, BaselineScore)},
     )
 
 
 def table_of_model(directory: str | Path) -> Path:
-    """Find the table that a model's recipe names.
+    """The table that a model's recipe names.
 
     Parameters
     ----------
@@ -271,10 +241,10 @@ def table_of_model(directory: str | Path) -> Path:
         If a public data set is not there yet.
     """
     path = find_model(directory) / RECIPE_FILE
-    found = locate_table(read_recipe(path), path, targets=load_info(directory).tasks).source
-    if not found.exists():
-        raise UsageError(f"{found}, the table that the model's recipe names, is not there; say with --input")
-    return found
+    source = locate_table(read_recipe(path), path, targets=load_info(directory).tasks).source
+    if not source.exists():
+        raise UsageError(f"{source}, the table that the model's recipe names, is not there; say with --input")
+    return source
 
 
 def _is_same_table(model: ScreeningModel, source: Path, name: str) -> bool:
@@ -290,7 +260,7 @@ def _parts(path: Path) -> pd.Series:
         table = pd.read_csv(path, dtype={"row": "int64", "part": "str"})
         return table.set_index("row")["part"]
     except (OSError, ValueError, KeyError) as err:
-        raise UsageError(f"{path} does not tell which rows the model was tested on: {err}") from err
+        raise UsageError(f"{path} does not say which rows the model was tested on: {err}") from err
 
 
 def _held_out(
@@ -307,7 +277,7 @@ def _held_out(
 REPRODUCTION_FILE = "reproduction.json"
 REPRODUCTION_REPORT = "reproduction.md"
 
-_TITLES = {metric.name: metric.title for metric in METRICS} | {
+_TITLES = {name: figure.title for name, figure in FIGURES.items()} | {
     "n_actives": "actives",
     "n_inactives": "inactives",
     "baseline_median": "zero baseline, median",
@@ -316,34 +286,14 @@ _TITLES = {metric.name: metric.title for metric in METRICS} | {
 }
 
 
-def figure_title(figure: str) -> str:
-    """What tables call a figure of a card.
-
-    Parameters
-    ----------
-    figure : str
-        As in `FigureDifference`.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> figure_title("ef_1")
-    'EF 1 %'
-    """
-    return _TITLES.get(figure, figure)
-
-
 def write_reproduction(
-    found: HeldOut, output: Path, *, model: str, table: str, command: str = ""
+    result: HeldOut, output: Path, *, model: str, table: str, command: str = ""
 ) -> list[Path]:
     """Write ``reproduction.json`` and ``reproduction.md``.
 
     Parameters
     ----------
-    found : HeldOut
+    result : HeldOut
         Figures of now and of the card.
     output : Path
         Directory to write to.
@@ -365,21 +315,21 @@ def write_reproduction(
         If a file cannot be written.
     """
     paths = [output / REPRODUCTION_FILE, output / REPRODUCTION_REPORT]
-    write_whole(paths[0], _as_json(found, model, table, command).encode())
-    write_whole(paths[1], _as_markdown(found, model, table, command).encode())
+    write_whole(paths[0], _as_json(result, model, table, command).encode())
+    write_whole(paths[1], _as_markdown(result, model, table, command).encode())
     return paths
 
 
-def _as_json(found: HeldOut, model: str, table: str, command: str) -> str:
+def _as_json(result: HeldOut, model: str, table: str, command: str) -> str:
     content: dict[str, Any] = {
         "format": "molig-reproduction",
         "model": model,
-        "part": found.part,
-        "table": {"file": table, "is_training_table": found.same_table},
+        "part": result.part,
+        "table": {"file": table, "is_training_table": result.same_table},
         "command": command,
         "versions": versions(),
         "tolerance": TOLERANCE,
-        "reproduced": found.is_reproduced if found.differences else None,
+        "reproduced": result.is_reproduced if result.differences else None,
         "figures": [
             {
                 "task": pair.task,
@@ -389,19 +339,19 @@ def _as_json(found: HeldOut, model: str, table: str, command: str) -> str:
                 "difference": pair.difference,
                 "reproduced": pair.is_reproduced,
             }
-            for pair in found.differences
+            for pair in result.differences
         ],
     }
     return json_text(content)
 
 
-def _as_markdown(found: HeldOut, model: str, table: str, command: str) -> str:
+def _as_markdown(result: HeldOut, model: str, table: str, command: str) -> str:
     lines = [
         f"# {model}: its card measured again",
         "",
-        f"The {found.part} part of `{table}`, "
-        + ("the table" if found.same_table else "which is not the table")
-        + f" that the model was trained with. {_verdict(found)}",
+        f"The {result.part} part of `{table}`, "
+        + ("the table" if result.same_table else "which is not the table")
+        + f" that the model was trained with. {_verdict(result)}",
         "",
         f"Allowed: {TOLERANCE} up to a value of 1, {100 * TOLERANCE:g} % of the stated value above it "
         "(enrichment factors, counts). Bootstrap intervals, the validation part, cross-validation and audit "
@@ -409,15 +359,15 @@ def _as_markdown(found: HeldOut, model: str, table: str, command: str) -> str:
         "",
         "| task | figure | on the card | now | difference | |",
         "|---|---|---:|---:|---:|---|",
-        *(_row(pair) for pair in found.differences),
+        *(_row(pair) for pair in result.differences),
         "",
         made_by(command),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _verdict(found: HeldOut) -> str:
-    n, failed = len(found.differences), len(found.not_reproduced)
+def _verdict(result: HeldOut) -> str:
+    n, failed = len(result.differences), len(result.not_reproduced)
     if not n:
         return "The card states no figures of this part."
     return (
@@ -430,7 +380,7 @@ def _row(pair: FigureDifference) -> str:
         ("n/a", "n/a") if pair.now != pair.now else (_shown(pair.now), f"{pair.difference:+.5f}")
     )
     mark = "" if pair.is_reproduced else "differs"
-    cells = [pair.task, figure_title(pair.figure), _shown(pair.stated), now, difference, mark]
+    cells = [pair.task, pair.title, _shown(pair.stated), now, difference, mark]
     return f"| {' | '.join(cells)} |"
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from rdkit import Chem, rdBase
 from scipy.sparse import csr_matrix
+from scipy.special import expit
 
 from molig.errors import InputError, OutputError
 from molig.evaluation.baselines import Baseline
@@ -25,36 +26,25 @@ from molig.training.auxiliary import read_auxiliaries
 from molig.training.loop import CHECKPOINT_FILE, OnEpoch, Part, Trainer
 from molig.version import __version__
 
-# Scores of one method on one fold, kept in a file so that nothing is computed twice.
-
 FloatArray = npt.NDArray[np.float64]
+
+# The recipe's network among the methods.
+NETWORK = "molig"
 
 
 @dataclass(frozen=True)
 class FoldScores:
-    """What a method said about the test molecules of a fold.
+    """Scores of one method on a fold's test molecules, kept in a file so that nothing is computed twice."""
 
-    Parameters
-    ----------
-    rows : array of int, shape (n,)
-        Row of each molecule in its table, from 1.
-    labels : array of float, shape (n, n_tasks)
-        1 active, 0 inactive, NaN not measured.
-    scores : array of float, shape (n, n_tasks)
-        Logits of a network, or whatever the method ranks by; a column of NaN where it had nothing to learn.
-    probabilities : array of float, shape (n, n_tasks), optional
-        Of being active, if the method states any.
-    baseline : array of float, shape (n, n_tasks), optional
-        Probability at the zero baseline of every molecule; networks only.
-    seconds : float
-        Time spent on training and scoring, of one processor core.
-    """
-
+    # Row of each molecule in its table, from 1; all others have shape (n, n_tasks).
     rows: npt.NDArray[np.int64]
     labels: FloatArray
+    # Logits of a network, or whatever the method ranks by; a column of NaN where it had nothing to learn.
     scores: FloatArray
     probabilities: FloatArray | None = None
+    # Probability at the zero baseline of every molecule; of networks only.
     baseline: FloatArray | None = None
+    # Processor time of training and scoring.
     seconds: float = 0.0
 
     def save(self, path: Path) -> None:
@@ -77,13 +67,7 @@ class FoldScores:
 
     @classmethod
     def load(cls, path: Path) -> FoldScores:
-        """Read the arrays.
-
-        Raises
-        ------
-        InputError
-            If the file is damaged.
-        """
+        """Read the arrays."""
         try:
             with np.load(path, allow_pickle=False) as file:
                 held = {name: file[name] for name in file.files}
@@ -103,10 +87,6 @@ def _double(values: npt.NDArray[np.float32] | None) -> FloatArray | None:
     return None if values is None else values.astype(np.float64)
 
 
-NETWORK = "molig"
-"""Name of the recipe's network among the methods."""
-
-
 def run_network(
     plan: EvaluationPlan,
     fold: int,
@@ -116,27 +96,7 @@ def run_network(
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
 ) -> FoldScores:
-    """Train the recipe's network on a fold, and score its test molecules and their zero baseline.
-
-    Parameters
-    ----------
-    plan : EvaluationPlan
-        Molecules and folds.
-    fold : int
-        Which fold to test on.
-    directory : Path
-        For the checkpoint, which is deleted at the end.
-    device : torch.device
-        Where to compute.
-    resume : bool
-        Go on from a checkpoint that is there.
-    on_epoch : callable, optional
-        Called with the history entry of every epoch.
-
-    Returns
-    -------
-    FoldScores
-    """
+    """Train the recipe's network on a fold, and score its test molecules and their zero baseline."""
     started = time.process_time()
     chosen = {part: plan.indices(fold, part) for part in ("train", "validation", "test")}
     parts = {name: Part(plan.data.graphs.select(i), plan.data.labels[i]) for name, i in chosen.items()}
@@ -164,8 +124,8 @@ def run_network(
         rows=plan.data.rows[chosen["test"]],
         labels=test.labels,
         scores=logits,
-        probabilities=_sigmoid(logits),
-        baseline=_sigmoid(at_zero),
+        probabilities=expit(logits),
+        baseline=expit(at_zero),
         seconds=time.process_time() - started,
     )
 
@@ -174,21 +134,6 @@ def run_baseline(plan: EvaluationPlan, fold: int, baseline: Baseline, counts: cs
     """Fit a simple method on a fold and score its test molecules.
 
     It learns from the training and the validation part, since it chooses nothing by the latter.
-
-    Parameters
-    ----------
-    plan : EvaluationPlan
-        Molecules and folds.
-    fold : int
-        Which fold to test on.
-    baseline : Baseline
-        The method.
-    counts : csr_matrix, shape (n_mols, columns)
-        Morgan counts of all molecules of the plan.
-
-    Returns
-    -------
-    FoldScores
     """
     started = time.process_time()
     test = plan.indices(fold, "test")
@@ -234,7 +179,3 @@ def _model(plan: EvaluationPlan, trainer: Trainer) -> ScreeningModel:
         molecules=plan.recipe.molecules,
     )
     return ScreeningModel(info, trainer.finished_network(), trainer.device)
-
-
-def _sigmoid(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.asarray(torch.from_numpy(logits).sigmoid().numpy())

@@ -34,25 +34,7 @@ from molig.training.splits import (
 
 
 def public_name(source: Path, name: str) -> str:
-    """Name of the public data set that a file holds, row by row.
-
-    Parameters
-    ----------
-    source : Path
-        The file.
-    name : str
-        The set that it may hold; see `molig.datasets.datasets`.
-
-    Returns
-    -------
-    str
-        `name`, or empty if the content is another one or not known beforehand.
-
-    Examples
-    --------
-    >>> public_name(Path("mine.csv"), "tox21")
-    ''
-    """
+    """Name of the public data set that a file holds, row by row."""
     known = datasets().get(name)
     if known is None or known.table_sha256 is None or source.suffix != ".parquet":
         return ""
@@ -68,19 +50,6 @@ def is_training_table(training: Provenance | None, digest: str, public: str) -> 
 
     The same bytes, or the same public data set: `molig data get` and other writers make different files of
     the same rows.
-
-    Parameters
-    ----------
-    training : Provenance or None
-        What the model says about its training.
-    digest : str
-        SHA-256 of the table's file.
-    public : str
-        Name of the public data set that the table holds, or empty; see `public_name`.
-
-    Returns
-    -------
-    bool
     """
     if training is None:
         return False
@@ -224,24 +193,7 @@ def plan_evaluation(
 
 
 def check_output(output: Path, plan: EvaluationPlan, resume: bool) -> None:
-    """Note in the output directory what is done there, and refuse to continue something else.
-
-    Parameters
-    ----------
-    output : Path
-        Directory of the results.
-    plan : EvaluationPlan
-        What is to be done.
-    resume : bool
-        Whether results that are there are to be used.
-
-    Raises
-    ------
-    UsageError
-        If the results there are of other data or another recipe, or there are some and ``resume`` is false.
-    OutputError
-        If the directory cannot be written to.
-    """
+    """Note in the output directory what is done there, and refuse to continue something else."""
     path = output / PLAN_FILE
     if path.exists():
         try:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from molig.evaluation.baselines import BASELINES
-from molig.evaluation.figures import FIGURES, MethodFigures, TaskFigures
+from molig.evaluation.figures import Interval, MethodFigures, TaskFigures
 from molig.evaluation.methods import NETWORK, FoldScores
 from molig.evaluation.run import Evaluation
-from molig.files import json_text, made_by, versions, write_whole
+from molig.files import json_text, made_by, markdown_table, versions, write_whole
 from molig.stats import (
-    METRICS,
-    EnrichmentCurve,
-    Reliability,
-    RocCurve,
+    FIGURES,
     draw_enrichment,
     draw_reliability,
     draw_roc,
@@ -29,29 +25,18 @@ from molig.stats import (
     roc_curve_points,
     save_figure,
 )
+from molig.stats.curves import EnrichmentCurve, Reliability, RocCurve
+from molig.stats.ranking import FloatArray
 from molig.version import __version__
 
 # Curves of a method over all tasks and folds, for figures.
-
-FloatArray = npt.NDArray[np.float64]
 
 _POINTS = 401
 
 
 def mean_roc(folds: Sequence[FoldScores]) -> RocCurve:
-    """Mean of the ROC curves of all tasks and folds, at equal shares of the inactives.
-
-    Parameters
-    ----------
-    folds : sequence of FoldScores
-        Scores of a method.
-
-    Returns
-    -------
-    RocCurve
-        The single curve itself where there is one only; no points where there is none.
-    """
-    curves = [c for c in (roc_curve_points(*pair) for pair in _rankings(folds)) if _has_points(c)]
+    """Mean of the ROC curves of all tasks and folds, at equal shares of the inactives."""
+    curves = [c for c in (roc_curve_points(*pair) for pair in _rankings(folds)) if len(c.true_positive_rate)]
     if len(curves) == 1:
         return curves[0]
     if not curves:
@@ -65,19 +50,7 @@ def mean_roc(folds: Sequence[FoldScores]) -> RocCurve:
 
 
 def mean_enrichment(folds: Sequence[FoldScores]) -> EnrichmentCurve:
-    """Mean of the enrichment curves of all tasks and folds, at equal shares of the molecules.
-
-    Parameters
-    ----------
-    folds : sequence of FoldScores
-        Scores of a method.
-
-    Returns
-    -------
-    EnrichmentCurve
-        The single curve itself where there is one only. A mean states the mean number of molecules and no
-        actives, since no one order is the best possible for all.
-    """
+    """Mean of the enrichment curves of all tasks and folds, at equal shares of the molecules."""
     curves = [c for c in (enrichment_curve(*pair) for pair in _rankings(folds)) if len(c.screened)]
     if len(curves) == 1:
         return curves[0]
@@ -109,46 +82,16 @@ def _rankings(folds: Sequence[FoldScores]) -> Iterator[tuple[FloatArray, FloatAr
                 yield labels[known], scores[known]
 
 
-def _has_points(curve: RocCurve) -> bool:
-    return len(curve.true_positive_rate) > 0
-
-
 # Results of an evaluation as Markdown, for people.
-
-_TITLES = {metric.name: metric.title for metric in METRICS}
 
 
 def method_title(name: str) -> str:
-    """What tables and figures call a method.
-
-    Parameters
-    ----------
-    name : str
-        Name of the network or of a baseline.
-
-    Returns
-    -------
-    str
-    """
+    """What tables and figures call a method."""
     return BASELINES[name].title if name in BASELINES else name
 
 
 def evaluation_markdown(evaluation: Evaluation, title: str, command: str = "") -> str:
-    """Tables for people: methods, sign tests, tasks, and what to know about the data.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        The results.
-    title : str
-        What was evaluated.
-    command : str
-        The command that was given, if any.
-
-    Returns
-    -------
-    str
-    """
+    """Tables for people: methods, sign tests, tasks, and what to know about the data."""
     plan = evaluation.plan
     n_folds, kind = len(plan.parts), plan.recipe.split.kind.value
     how = f"{n_folds}-fold {kind} cross-validation" if n_folds > 1 else f"{kind} split"
@@ -181,17 +124,16 @@ def _averages(evaluation: Evaluation) -> str:
 
 
 def _methods_table(evaluation: Evaluation) -> list[str]:
-    names = list(FIGURES)
-    header = ["method", *(_TITLES[name] for name in names), "processor time"]
+    header = ["method", *(figure.title for figure in FIGURES.values()), "processor time"]
     rows = [
         [
-            method_title(name),
-            *(_cell(figures.medians, figures.median_intervals, figure) for figure in names),
+            method_title(figures.name),
+            *(_cell(name, value, figures.median_intervals) for name, value in figures.medians.items()),
             _duration(figures.seconds),
         ]
-        for name, figures in evaluation.figures.items()
+        for figures in evaluation.figures.values()
     ]
-    return _table(header, rows)
+    return markdown_table(header, rows, "lr")
 
 
 def _sign_table(evaluation: Evaluation) -> list[str]:
@@ -201,7 +143,7 @@ def _sign_table(evaluation: Evaluation) -> list[str]:
     rows = [
         [
             method_title(c.against),
-            _TITLES[c.figure],
+            FIGURES[c.figure].title,
             str(c.test.wins),
             str(c.test.losses),
             str(c.test.ties),
@@ -210,7 +152,7 @@ def _sign_table(evaluation: Evaluation) -> list[str]:
         for c in evaluation.comparisons
     ]
     header = ["molig against", "figure", "tasks won", "lost", "equal", "p (sign test, two-sided)"]
-    return [*_table(header, rows), ""]
+    return [*markdown_table(header, rows, "lr"), ""]
 
 
 def _neutral_note(evaluation: Evaluation) -> list[str]:
@@ -228,13 +170,13 @@ def _neutral_note(evaluation: Evaluation) -> list[str]:
 def _tasks_table(evaluation: Evaluation) -> list[str]:
     methods = list(evaluation.figures.values())
     header = ["task", "actives", "inactives"]
-    header += [f"{method_title(m.name)}: {_TITLES[f]}" for m in methods for f in ("roc_auc", "ef_1")]
+    header += [f"{method_title(m.name)}: {FIGURES[f].title}" for m in methods for f in ("roc_auc", "ef_1")]
     rows = []
     for task in evaluation.plan.data.tasks:
-        first = methods[0].tasks[task]
+        first = methods[0].tasks[task].mean
         cells = [_task_cell(m.tasks[task], figure) for m in methods for figure in ("roc_auc", "ef_1")]
         rows.append([task, str(first.n_actives), str(first.n_inactives), *cells])
-    return ["## Tasks", "", *_table(header, rows), ""]
+    return ["## Tasks", "", *markdown_table(header, rows, "lr"), ""]
 
 
 def _reliability_table(evaluation: Evaluation) -> list[str]:
@@ -256,7 +198,7 @@ def _reliability_table(evaluation: Evaluation) -> list[str]:
         f"{', '.join(errors)}."
     )
     header = ["method", "mean probability", "share of actives", "measurements"]
-    return ["## Reliability", "", about, "", *_table(header, rows), ""]
+    return ["## Reliability", "", about, "", *markdown_table(header, rows, "lr"), ""]
 
 
 def _notes(evaluation: Evaluation) -> list[str]:
@@ -271,25 +213,20 @@ def _notes(evaluation: Evaluation) -> list[str]:
     return ["## Notes", "", *(f"- {note}" for note in notes), ""] if notes else []
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
-
-
-def _cell(values: dict[str, float], intervals: dict[str, tuple[float, float]], name: str) -> str:
-    value = values[name]
-    if math.isnan(value):
+def _cell(name: str, value: float | None, intervals: Mapping[str, Interval]) -> str:
+    if value is None:
         return "n/a"
-    digits = 1 if name.startswith("ef_") else 3
-    text = f"{value:.{digits}f}"
+    decimals = FIGURES[name].decimals
+    text = f"{value:.{decimals}f}"
     if name in intervals:
         low, high = intervals[name]
-        text += f" [{low:.{digits}f}, {high:.{digits}f}]"
+        text += f" [{low:.{decimals}f}, {high:.{decimals}f}]"
     return text
 
 
 def _task_cell(figures: TaskFigures, name: str) -> str:
-    return _cell(figures.means, figures.intervals if name == "roc_auc" else {}, name)
+    mean = figures.mean
+    return _cell(name, getattr(mean, name), mean.intervals if name == "roc_auc" else {})
 
 
 def _floored(share: float) -> str:
@@ -336,21 +273,7 @@ def write_evaluation(evaluation: Evaluation, output: Path, *, title: str, comman
 
 
 def evaluation_json(evaluation: Evaluation, title: str, command: str = "") -> str:
-    """All figures as JSON; what is not defined is null.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        The results.
-    title : str
-        What was evaluated.
-    command : str
-        The command that was given, if any.
-
-    Returns
-    -------
-    str
-    """
+    """All figures as JSON; what is not defined is null."""
     plan = evaluation.plan
     conflicts = plan.data.conflicts
     content = {
@@ -417,7 +340,17 @@ def _method(figures: MethodFigures, reliability: Reliability | None) -> dict[str
         "share_neutral": figures.neutral,
         "reliability": None if reliability is None else _reliability(reliability),
         "processor_seconds": round(figures.seconds, 1),
-        "tasks": {name: asdict(task) for name, task in figures.tasks.items()},
+        "tasks": {name: _task(task) for name, task in figures.tasks.items()},
+    }
+
+
+def _task(figures: TaskFigures) -> dict[str, Any]:
+    return {
+        "means": figures.mean.figures(),
+        "by_fold": {name: [getattr(quality, name) for quality in figures.by_fold] for name in FIGURES},
+        "intervals": figures.mean.intervals,
+        "n_actives": figures.mean.n_actives,
+        "n_inactives": figures.mean.n_inactives,
     }
 
 

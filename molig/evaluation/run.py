@@ -127,21 +127,7 @@ def evaluate(plan: EvaluationPlan, run: EvaluationRun, *, network: bool = True) 
 def judge(
     plan: EvaluationPlan, scores: dict[str, list[FoldScores]], *, n_resamples: int = 1000
 ) -> Evaluation:
-    """Make figures and comparisons of scores.
-
-    Parameters
-    ----------
-    plan : EvaluationPlan
-        Molecules and folds.
-    scores : dict of str to list of FoldScores
-        Method to its scores on every fold.
-    n_resamples : int
-        Bootstrap samples.
-
-    Returns
-    -------
-    Evaluation
-    """
+    """Make figures and comparisons of scores."""
     seed, tasks = plan.recipe.evaluation.seed, plan.data.tasks
     figures = {
         name: method_figures(name, folds, tasks, seed=seed, n_resamples=n_resamples)

@@ -19,7 +19,6 @@ from molig.model.info import (
     Provenance,
     RegressionMetrics,
     SizeRange,
-    TaskMetrics,
     TasksWon,
 )
 from molig.model.predictions import Predictions
@@ -49,7 +48,6 @@ __all__ = [
     "RelaxedMolecules",
     "ScreeningModel",
     "SizeRange",
-    "TaskMetrics",
     "TasksWon",
     "build_network",
     "bundled_models",

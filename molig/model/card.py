@@ -17,10 +17,10 @@ from molig.model.info import (
     Objective,
     Provenance,
     RegressionMetrics,
-    TaskMetrics,
     TasksWon,
 )
 from molig.molecules import Hydrogens, StandardizationPolicy
+from molig.stats import RankingQuality
 
 # Pieces of Markdown.
 
@@ -73,7 +73,7 @@ OF_UNITS = frozenset({"rmse"})
 
 # The tables of a model card: held-out quality and zero baseline.
 
-Metrics = Mapping[str, TaskMetrics | RegressionMetrics]
+Metrics = Mapping[str, RankingQuality | RegressionMetrics]
 
 
 _MANY_TIES = 0.005
@@ -136,7 +136,7 @@ def _metrics_table(info: ModelInfo, part: str, figures: list[Figure]) -> str:
     return table(["task", *(f.heading for f in figures), *counts], rows)
 
 
-def _metrics_row(task: str, metrics: TaskMetrics | RegressionMetrics, figures: list[Figure]) -> list[str]:
+def _metrics_row(task: str, metrics: RankingQuality | RegressionMetrics, figures: list[Figure]) -> list[str]:
     cells = [shown(getattr(metrics, f.name, None), f.form) for f in figures]
     if isinstance(metrics, RegressionMetrics):
         return [task, *cells, str(metrics.n)]
@@ -149,7 +149,7 @@ def _metrics_row(task: str, metrics: TaskMetrics | RegressionMetrics, figures: l
 
 def _notes(info: ModelInfo, part: str, figures: list[Figure]) -> list[str]:
     """What the columns mean, as far as they are there."""
-    tasks = [m for m in info.metrics[part].values() if isinstance(m, TaskMetrics)]
+    tasks = [m for m in info.metrics[part].values() if isinstance(m, RankingQuality)]
     notes = []
     if any(m.intervals for m in tasks):
         notes.append("In brackets: 95 % bootstrap intervals over the molecules of this part.")
@@ -251,7 +251,7 @@ def _calibration(info: ModelInfo) -> list[str]:
 
 def _few_actives(info: ModelInfo) -> list[str]:
     tasks = info.metrics.get(info.held_out or "", {})
-    few = [n for n, m in tasks.items() if isinstance(m, TaskMetrics) and m.n_actives < _FEW_ACTIVES]
+    few = [n for n, m in tasks.items() if isinstance(m, RankingQuality) and m.n_actives < _FEW_ACTIVES]
     if not few:
         return []
     named = ", ".join(few[:_NAMED_TASKS]) + (", ..." if len(few) > _NAMED_TASKS else "")

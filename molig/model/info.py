@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from molig.molecules import Hydrogens, MoleculeParser, StandardizationPolicy
 from molig.network import NetworkConfig
+from molig.stats import RankingQuality
 
 # Sections of ``model.json``: figures, audit, provenance and applicability, as plain checked data.
 
@@ -19,42 +20,6 @@ class Section(BaseModel):
     """Base of the sections: immutable, and nothing unknown is taken."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TaskMetrics(Section):
-    """Held-out quality of one task of a classification.
-
-    A figure is None where it cannot be told (one class only) or was not measured.
-
-    Parameters
-    ----------
-    roc_auc, pr_auc : float or None
-        Areas under the ROC and the precision-recall curve.
-    n_actives, n_inactives : int
-        Molecules measured.
-    bedroc : float or None
-        BEDROC with alpha 20.
-    ef_0_5, ef_1, ef_5 : float or None
-        Enrichment factor among the best 0.5, 1 and 5 % of the ranking; 1 is chance.
-    brier : float or None
-        Mean squared difference of probability and class.
-    tie_fraction : float or None
-        How much of the ranking is undecided by equal scores; see `molig.stats`.
-    intervals : dict
-        Name of a figure above to the ends of its 95 % bootstrap interval over molecules.
-    """
-
-    roc_auc: float | None
-    pr_auc: float | None
-    n_actives: int
-    n_inactives: int
-    bedroc: float | None = None
-    ef_0_5: float | None = None
-    ef_1: float | None = None
-    ef_5: float | None = None
-    brier: float | None = None
-    tie_fraction: float | None = None
-    intervals: dict[str, tuple[float, float]] = {}
 
 
 class RegressionMetrics(Section):
@@ -417,7 +382,7 @@ class ModelInfo(Section):
     training : Provenance, optional
         Data, split, seed and versions.
     metrics : dict
-        Part ("validation", "test") to task to `TaskMetrics`, or `RegressionMetrics`.
+        Part ("validation", "test") to task to `molig.stats.RankingQuality`, or `RegressionMetrics`.
     cross_validation : CrossValidation, optional
         Quality of the recipe over folds, and of other methods on the same ones.
     audit : AuditSummary, optional
@@ -441,7 +406,7 @@ class ModelInfo(Section):
     network: NetworkConfig
     molecules: MoleculePolicy = MoleculePolicy()
     training: Provenance | None = None
-    metrics: dict[str, dict[str, TaskMetrics | RegressionMetrics]] = Field(default={})
+    metrics: dict[str, dict[str, RankingQuality | RegressionMetrics]] = Field(default={})
     cross_validation: CrossValidation | None = None
     audit: AuditSummary | None = None
     baseline: dict[str, BaselineScore | BaselineValue] = Field(default={})
@@ -463,7 +428,7 @@ class ModelInfo(Section):
         part : str
             "validation" or "test".
         figure : str
-            A field of `TaskMetrics` or `RegressionMetrics`, such as "bedroc".
+            A field of `molig.stats.RankingQuality` or `RegressionMetrics`, such as "bedroc".
 
         Returns
         -------

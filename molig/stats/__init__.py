@@ -11,25 +11,15 @@ Examples
 """
 
 from molig.stats.curves import (
-    EnrichmentCurve,
-    Reliability,
-    RocCurve,
     enrichment_curve,
     expected_calibration_error,
     reliability_curve,
     roc_curve_points,
 )
-from molig.stats.intervals import (
-    SignTest,
-    bootstrap_intervals,
-    bootstrap_samples,
-    percentile_interval,
-    sign_test,
-)
+from molig.stats.intervals import bootstrap_intervals, sign_test
 from molig.stats.plots import draw_enrichment, draw_reliability, draw_roc, save_figure
 from molig.stats.ranking import (
-    METRICS,
-    RankingMetric,
+    FIGURES,
     RankingQuality,
     bedroc,
     brier_score,
@@ -41,16 +31,10 @@ from molig.stats.ranking import (
 )
 
 __all__ = [
-    "METRICS",
-    "EnrichmentCurve",
-    "RankingMetric",
+    "FIGURES",
     "RankingQuality",
-    "Reliability",
-    "RocCurve",
-    "SignTest",
     "bedroc",
     "bootstrap_intervals",
-    "bootstrap_samples",
     "brier_score",
     "draw_enrichment",
     "draw_reliability",
@@ -58,7 +42,6 @@ __all__ = [
     "enrichment_curve",
     "enrichment_factor",
     "expected_calibration_error",
-    "percentile_interval",
     "pr_auc",
     "ranking_quality",
     "reliability_curve",

@@ -1,38 +1,25 @@
-"""The curves of a ranking: ROC and enrichment. A group of ties is one straight segment."""
+"""Curves: ROC and enrichment of a ranking, where a group of ties is one straight segment, and reliability."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from molig.errors import UnknownNameError, UsageError
+from molig.stats.intervals import wilson_limits
 from molig.stats.ranking import FloatArray, Ranking, measured, ranking_of
 
 
 @dataclass(frozen=True, eq=False)
 class RocCurve:
-    """Corners of a ROC curve, from (0, 0) to (1, 1).
+    """Corners of a ROC curve, from (0, 0) to (1, 1); arrays of shape (n_corners,), empty if undefined."""
 
-    Parameters
-    ----------
-    false_positive_rate : array of float, shape (n_corners,)
-        Share of the inactives down to each corner.
-    true_positive_rate : array of float, shape (n_corners,)
-        Share of the actives down to each corner.
-
-    Examples
-    --------
-    >>> roc_curve_points([1, 0], [2.0, 1.0]).area
-    1.0
-    """
-
-    false_positive_rate: FloatArray
-    true_positive_rate: FloatArray
+    false_positive_rate: FloatArray  # share of the inactives down to each corner
+    true_positive_rate: FloatArray  # share of the actives down to each corner
 
     @property
     def area(self) -> float:
@@ -43,25 +30,10 @@ class RocCurve:
 
 @dataclass(frozen=True, eq=False)
 class EnrichmentCurve:
-    """Corners of an enrichment curve, from (0, 0) to (1, 1).
+    """Corners of an enrichment curve, as of `RocCurve`."""
 
-    Parameters
-    ----------
-    screened : array of float, shape (n_corners,)
-        Share of all molecules down to each corner.
-    found : array of float, shape (n_corners,)
-        Share of the actives among them.
-    n_molecules, n_actives : int
-        Of the whole ranking.
-
-    Examples
-    --------
-    >>> enrichment_curve([1, 0, 0, 0], [4.0, 3.0, 2.0, 1.0]).screened
-    array([0.  , 0.25, 1.  ])
-    """
-
-    screened: FloatArray
-    found: FloatArray
+    screened: FloatArray  # share of all molecules down to each corner
+    found: FloatArray  # share of the actives among them
     n_molecules: int
     n_actives: int
 
@@ -71,10 +43,8 @@ def roc_curve_points(labels: npt.ArrayLike, scores: npt.ArrayLike) -> RocCurve:
 
     Parameters
     ----------
-    labels : array_like of float, shape (n,)
-        1 active, 0 inactive, NaN not measured; those are left out.
-    scores : array_like of float, shape (n,)
-        Any monotonic score, high for the likely actives.
+    labels, scores : array_like of float, shape (n,)
+        As of `roc_auc`.
 
     Returns
     -------
@@ -104,10 +74,8 @@ def enrichment_curve(labels: npt.ArrayLike, scores: npt.ArrayLike) -> Enrichment
 
     Parameters
     ----------
-    labels : array_like of float, shape (n,)
-        1 active, 0 inactive, NaN not measured; those are left out.
-    scores : array_like of float, shape (n,)
-        Any monotonic score, high for the likely actives.
+    labels, scores : array_like of float, shape (n,)
+        As of `roc_auc`.
 
     Returns
     -------
@@ -147,34 +115,15 @@ def _corners(ranking: Ranking) -> tuple[FloatArray, FloatArray]:
 
 Binning = Literal["uniform", "quantile"]
 
-_LEVEL = 0.95
-
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Predicted and observed shares of actives, by bins of the probability; empty bins are left out.
+    """Predicted and observed shares of actives; one entry for each bin that holds molecules."""
 
-    Parameters
-    ----------
-    mean_predicted : array of float, shape (n_filled,)
-        Mean probability in each bin, rising.
-    observed : array of float, shape (n_filled,)
-        Share of actives in each bin.
-    count : array of int, shape (n_filled,)
-        Molecules in each bin.
-    low, high : array of float, shape (n_filled,)
-        95 % interval of the share of actives (Wilson's score interval).
-
-    Examples
-    --------
-    >>> reliability_curve([1, 0], [0.7, 0.2]).count
-    array([1, 1])
-    """
-
-    mean_predicted: FloatArray
+    mean_predicted: FloatArray  # rising
     observed: FloatArray
     count: npt.NDArray[np.int64]
-    low: FloatArray
+    low: FloatArray  # 95 % interval of the observed share
     high: FloatArray
 
     @property
@@ -192,10 +141,8 @@ def reliability_curve(
 
     Parameters
     ----------
-    labels : array_like of float, shape (n,)
-        1 active, 0 inactive, NaN not measured; those are left out.
-    probabilities : array_like of float, shape (n,)
-        Of being active.
+    labels, probabilities : array_like of float, shape (n,)
+        As of `brier_score`.
     n_bins : int
         Number of bins, at least 1.
     binning : {"uniform", "quantile"}
@@ -233,7 +180,7 @@ def reliability_curve(
     filled = count > 0
     n = count[filled]
     observed = np.bincount(which, active, minlength=n_bins)[filled] / n
-    low, high = _wilson(observed, n)
+    low, high = wilson_limits(observed, n)
     mean = np.bincount(which, predicted, minlength=n_bins)[filled] / n
     return Reliability(mean, observed, n.astype(np.int64), low, high)
 
@@ -245,14 +192,10 @@ def expected_calibration_error(
 
     Parameters
     ----------
-    labels : array_like of float, shape (n,)
-        1 active, 0 inactive, NaN not measured; those are left out.
-    probabilities : array_like of float, shape (n,)
-        Of being active.
-    n_bins : int
-        Number of bins, at least 1.
-    binning : {"uniform", "quantile"}
-        As in `reliability_curve`.
+    labels, probabilities : array_like of float, shape (n,)
+        As of `brier_score`.
+    n_bins, binning : int, {"uniform", "quantile"}
+        As of `reliability_curve`.
 
     Returns
     -------
@@ -283,12 +226,3 @@ def _inner_edges(predicted: FloatArray, n_bins: int, binning: Binning) -> FloatA
     # The last molecule of each bin but the last; in whole numbers, so that rounding moves no molecule.
     last = (np.arange(1, n_bins) * len(predicted) + n_bins - 1) // n_bins - 1
     return np.sort(predicted)[last]
-
-
-def _wilson(share: FloatArray, count: npt.NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
-    """Interval of a share: the values that a score test at this level would not reject."""
-    z2 = NormalDist().inv_cdf((1 + _LEVEL) / 2) ** 2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = np.sqrt(z2 * share * (1 - share) / count + (z2 / (2 * count)) ** 2) / (1 + z2 / count)
-    # Rounding may step over the ends, which belong to shares of 0 and 1.
-    return np.clip(middle - half, 0.0, share), np.clip(middle + half, share, 1.0)

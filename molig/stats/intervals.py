@@ -1,4 +1,4 @@
-"""Bootstrap intervals of the figures of a ranking."""
+"""Intervals and tests: bootstrap of ranking figures, sign test, estimates of shares and correlations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, spearmanr
+from scipy.stats import beta, binomtest, spearmanr
 
 from molig.errors import UsageError
 from molig.stats.ranking import KERNELS, FloatArray, Ranking, ranking_of
@@ -31,10 +31,8 @@ def bootstrap_intervals(
 
     Parameters
     ----------
-    labels : array_like of float, shape (n,)
-        1 active, 0 inactive, NaN not measured; those are left out.
-    scores : array_like of float, shape (n,)
-        Any monotonic score, high for the likely actives.
+    labels, scores : array_like of float, shape (n,)
+        As of `roc_auc`.
     n_resamples : int
         Number of bootstrap samples. Actives and inactives are drawn separately, with replacement.
     seed : int
@@ -66,30 +64,7 @@ def bootstrap_intervals(
 
 
 def percentile_interval(samples: FloatArray, level: float = 0.95) -> tuple[float, float]:
-    """Limits that hold the middle of bootstrap samples.
-
-    Parameters
-    ----------
-    samples : array of float, shape (n_resamples,)
-        One figure of every sample; see `bootstrap_samples`.
-    level : float
-        Share of the samples between the limits, between 0 and 1.
-
-    Returns
-    -------
-    (float, float)
-        Lower and upper limit; NaN where a sample is.
-
-    Raises
-    ------
-    UsageError
-        If the level is not between 0 and 1.
-
-    Examples
-    --------
-    >>> percentile_interval(np.arange(101.0), level=0.5)
-    (25.0, 75.0)
-    """
+    """Limits of the middle of samples of one figure, shape (n_resamples,); NaN where a sample is."""
     _check_level(level)
     tail = (1 - level) / 2
     low, high = np.quantile(samples, [tail, 1 - tail])
@@ -99,31 +74,10 @@ def percentile_interval(samples: FloatArray, level: float = 0.95) -> tuple[float
 def bootstrap_samples(
     labels: npt.ArrayLike, scores: npt.ArrayLike, *, n_resamples: int = 1000, seed: int = 0
 ) -> dict[str, FloatArray]:
-    """Figures of resampled molecules; see `bootstrap_intervals`.
+    """Figures of resampled molecules, arrays of shape (n_resamples,); NaN where they are not defined.
 
-    Samples of several parts, each drawn with a seed of its own, may be averaged: the interval of the mean
+    Samples of several folds, each drawn with a seed of its own, may be averaged: the interval of the mean
     over folds comes from these averages.
-
-    Parameters
-    ----------
-    labels, scores, n_resamples, seed
-        As for `bootstrap_intervals`.
-
-    Returns
-    -------
-    dict of str to array, shape (n_resamples,)
-        The figures of every sample; NaN where actives or inactives are missing.
-
-    Raises
-    ------
-    UsageError
-        As `bootstrap_intervals`.
-
-    Examples
-    --------
-    >>> samples = bootstrap_samples([1, 1, 0, 0], [4.0, 3.0, 2.0, 1.0], n_resamples=3)
-    >>> samples["roc_auc"].tolist()
-    [1.0, 1.0, 1.0]
     """
     if n_resamples < 1:
         raise UsageError(f"the number of bootstrap samples must be at least 1 (got {n_resamples})")
@@ -171,20 +125,7 @@ def _drawn(counts: npt.NDArray[np.int64], size: int, rng: np.random.Generator) -
 
 @dataclass(frozen=True)
 class SignTest:
-    """Outcome of a sign test.
-
-    Parameters
-    ----------
-    wins, losses, ties : int
-        Pairs where the first is larger, smaller, equal.
-    p_value : float
-        Chance of an outcome at least as uneven, were wins and losses equally likely.
-
-    Examples
-    --------
-    >>> sign_test([0.8, 0.9, 0.7], [0.7, 0.8, 0.6])
-    SignTest(wins=3, losses=0, ties=0, p_value=0.25)
-    """
+    """Pairs in which the first is larger, smaller and equal, and the two-sided p-value."""
 
     wins: int
     losses: int
@@ -227,31 +168,20 @@ def sign_test(first: npt.ArrayLike, second: npt.ArrayLike) -> SignTest:
         )
     known = ~(np.isnan(left) | np.isnan(right))
     wins, losses = int((left > right)[known].sum()), int((left < right)[known].sum())
-    return SignTest(wins, losses, int(known.sum()) - wins - losses, _two_sided(wins, losses))
-
-
-def _two_sided(wins: int, losses: int) -> float:
-    """Binomial tail of the rarer outcome, doubled; whole numbers, so it is exact up to the last division."""
     n = wins + losses
-    outcomes = sum(math.comb(n, k) for k in range(min(wins, losses) + 1))
-    return float(min(1.0, 2 * outcomes / 2**n))
+    p_value = float(binomtest(wins, n).pvalue) if n else 1.0
+    return SignTest(wins, losses, int(known.sum()) - n, p_value)
 
 
 # Estimates and their intervals: of shares, medians and rank correlations.
 
+# Standard deviations of the normal distribution, either side, that hold 95 % of it.
 Z95 = 1.959963984540054
-"""Standard deviations of the normal distribution, either side, that hold 95 % of it."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its 95 % interval.
-
-    Parameters
-    ----------
-    value, low, high : float
-        Estimate, lower and upper limit.
-    """
+    """A number and its 95 % interval."""
 
     value: float
     low: float
@@ -263,48 +193,19 @@ class Estimate:
 
 
 def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
-    """Spearman's rank correlation.
-
-    Parameters
-    ----------
-    x, y : array-like of float, shape (n,)
-        Two variables.
-
-    Returns
-    -------
-    float
-        NaN where one of them does not vary.
-
-    Examples
-    --------
-    >>> round(spearman([1, 2, 3], [3, 2, 1]), 6), spearman([1, 1], [1, 2])
-    (-1.0, nan)
-    """
+    """Spearman's rank correlation; NaN where a variable does not vary, of which scipy would warn."""
     left, right = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if len(left) < 2 or np.ptp(left) == 0 or np.ptp(right) == 0:
-        return float("nan")
+        return math.nan
+    # Rounding may step over the ends.
     return float(np.clip(spearmanr(left, right).statistic, -1, 1))
 
 
 def rank_correlation(x: npt.ArrayLike, y: npt.ArrayLike) -> Estimate:
     """Spearman's rank correlation, with an interval by Fisher's transformation.
 
-    The standard error is that of Bonett and Wright 2000 (doi:10.1007/BF02294183).
-
-    Parameters
-    ----------
-    x, y : array-like of float, shape (n,)
-        Two variables.
-
-    Returns
-    -------
-    Estimate
-        0 if a variable does not vary; limits of -1 and 1 for fewer than 4 pairs.
-
-    Examples
-    --------
-    >>> round(rank_correlation(range(50), range(50)).value, 6)
-    1.0
+    Without variation it is 0, and nothing is known about it. The standard error is that of Bonett and Wright
+    2000 (doi:10.1007/BF02294183).
     """
     rho, n = spearman(x, y), len(np.asarray(x))
     if math.isnan(rho):
@@ -317,118 +218,54 @@ def rank_correlation(x: npt.ArrayLike, y: npt.ArrayLike) -> Estimate:
     return Estimate(rho, math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half))
 
 
-def wilson(hits: float, n: int, z: float = Z95) -> tuple[float, float]:
-    """Interval of a share: Wilson's score interval (J. Am. Stat. Assoc. 1927, 22, 209-212).
+def wilson_limits(
+    share: npt.ArrayLike, n: npt.ArrayLike, z: float = Z95
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Wilson's score interval of shares of n > 0: the values that a score test would not reject.
 
-    Parameters
-    ----------
-    hits : float
-        How often; a tie may count as half.
-    n : int
-        Out of how many.
-    z : float
-        Standard deviations of the normal distribution; 1.96 for 95 %.
-
-    Returns
-    -------
-    (float, float)
-        (0, 1) for none.
-
-    Examples
-    --------
-    >>> [round(end, 3) for end in wilson(8, 10)]
-    [0.49, 0.943]
+    J. Am. Stat. Assoc. 1927, 22, 209-212.
     """
+    p, count = np.asarray(share, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    scale = 1 + z**2 / count
+    middle = (p + z**2 / (2 * count)) / scale
+    half = z * np.sqrt(p * (1 - p) / count + (z / (2 * count)) ** 2) / scale
+    # Rounding may step over the ends, which belong to shares of 0 and 1.
+    return np.clip(middle - half, 0.0, p), np.clip(middle + half, p, 1.0)
+
+
+def wilson(hits: float, n: int, z: float = Z95) -> tuple[float, float]:
+    """Wilson's interval of one share, of which a tie may count as half a hit; (0, 1) of none."""
     if n == 0:
         return 0.0, 1.0
-    share = hits / n
-    centre = share + z * z / (2 * n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+    low, high = wilson_limits(hits / n, n, z)
+    return float(low), float(high)
 
 
 def bootstrap_share(
     hits: npt.ArrayLike, totals: npt.ArrayLike, rng: np.random.Generator, n_resamples: int = 500
 ) -> Estimate:
-    """Share of things that come in groups, such as atoms of molecules, with a 95 % percentile interval.
+    """Share of things that come in groups, such as atoms of molecules; NaN, from 0 to 1, of none.
 
-    Groups are resampled, not things: those of a group are alike, and tell less than as many others.
-
-    Parameters
-    ----------
-    hits, totals : array-like of int, shape (n_groups,)
-        How many, of how many, in each group.
-    rng : Generator
-        Draws the samples.
-    n_resamples : int
-        How many.
-
-    Returns
-    -------
-    Estimate
-        NaN, from 0 to 1, if there is nothing to count.
-
-    Examples
-    --------
-    >>> bootstrap_share([3, 6, 0], [4, 8, 0], np.random.default_rng(0))
-    Estimate(value=0.75, low=0.75, high=0.75)
+    Groups are resampled, not things: those of a group are alike, and say less than as many others.
     """
     counted = np.asarray(totals) > 0
     some, every = np.asarray(hits)[counted], np.asarray(totals)[counted]
     if not len(every):
-        return Estimate(float("nan"), 0.0, 1.0)
+        return Estimate(math.nan, 0.0, 1.0)
     drawn = rng.integers(len(every), size=(n_resamples, len(every)))
-    low, high = np.quantile(some[drawn].sum(axis=1) / every[drawn].sum(axis=1), [0.025, 0.975])
-    return Estimate(float(some.sum() / every.sum()), float(low), float(high))
+    shares = some[drawn].sum(axis=1) / every[drawn].sum(axis=1)
+    return Estimate(float(some.sum() / every.sum()), *percentile_interval(shares))
 
 
 def bootstrap_median(
     values: npt.ArrayLike, rng: np.random.Generator, n_resamples: int = 500
 ) -> tuple[float, float]:
-    """95 % percentile interval of a median over resampled values.
-
-    Parameters
-    ----------
-    values : array-like of float
-        At least one.
-    rng : Generator
-        Draws the samples.
-    n_resamples : int
-        How many.
-
-    Returns
-    -------
-    (float, float)
-    """
-    given = np.asarray(values, dtype=float)
-    drawn = np.median(given[rng.integers(len(given), size=(n_resamples, len(given)))], axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(low), float(high)
-
-
-# Shares that were counted, and what is certain about them.
-
-_TAIL = 0.025
+    """95 % percentile interval of the median of at least one value."""
+    given = np.asarray(values, dtype=np.float64)
+    drawn = given[rng.integers(len(given), size=(n_resamples, len(given)))]
+    return percentile_interval(np.median(drawn, axis=1))
 
 
 def surely_above(count: int, n: int, share: float) -> bool:
-    """Whether a true share is above a bound with 97.5 % confidence (Clopper and Pearson 1934).
-
-    Parameters
-    ----------
-    count, n : int
-        How many of how many.
-    share : float
-        The bound.
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> surely_above(1, 5, 0.001), surely_above(1, 2000, 0.001)
-    (True, False)
-    """
-    return count > 0 and float(beta.ppf(_TAIL, count, n - count + 1)) > share
+    """Whether a true share is above a bound with 97.5 % confidence (Clopper and Pearson 1934)."""
+    return count > 0 and float(beta.ppf(0.025, count, n - count + 1)) > share

@@ -1,6 +1,9 @@
-"""Scores and labels as a ranking: groups of tied molecules, best first.
+"""Figures of a ranking of molecules: areas, early enrichment, ties, Brier score.
 
-Every metric of this room is a function of how many actives and inactives each group of equal scores holds.
+Labels are 1 (active), 0 (inactive) or NaN (not measured); scores are high for the likely actives. All figures
+but the Brier score follow from how many actives and inactives each group of equal scores holds. Where
+molecules are tied, a figure is its mean over all orders within each group: a method gains and loses nothing
+from scores that do not distinguish molecules, and the order in which they are listed plays no part.
 """
 
 from __future__ import annotations
@@ -9,14 +12,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
 
 from molig.errors import UsageError
 
 FloatArray = npt.NDArray[np.float64]
+
+DEFAULT_ALPHA = 20.0
 
 _RULES = {
     "label": "it must be 1 (active), 0 (inactive) or NaN (not measured)",
@@ -29,16 +36,12 @@ _RULES = {
 class Ranking:
     """Actives and molecules of each group of equal scores, best group first.
 
-    Parameters
-    ----------
-    actives : array of float, shape (..., n_groups)
-        Actives of each group. Leading dimensions are resamples of the same molecules.
-    sizes : array of float, shape (..., n_groups)
-        Actives and inactives of each group; a resample may leave a group empty.
+    Arrays have shape (..., n_groups): leading dimensions are resamples of the same molecules, and a resample
+    may leave a group empty.
     """
 
     actives: FloatArray
-    sizes: FloatArray
+    sizes: FloatArray  # actives and inactives
 
     @cached_property
     def found(self) -> FloatArray:
@@ -64,13 +67,13 @@ class Ranking:
 
     @property
     def has_both_classes(self) -> bool:
-        """Whether there are actives and inactives, without which no metric means anything."""
+        """Without actives or inactives no figure is defined."""
         return 0 < self.n_actives < self.n_molecules
 
     def condensed(self) -> Ranking:
         """The same ranking with neighbouring groups of inactives made one.
 
-        No metric tells them apart: precision, recall and rank matter only where there are actives. A
+        No figure tells them apart: precision, recall and rank matter only where there are actives. A
         ranking of few actives shrinks to about twice as many groups as it has actives.
         """
         barren = self.actives == 0
@@ -79,7 +82,7 @@ class Ranking:
 
 
 def ranking_of(labels: npt.ArrayLike, scores: npt.ArrayLike) -> Ranking:
-    """Rank the measured molecules; parameters as of `roc_auc`."""
+    """Rank the measured molecules; labels and scores as of `roc_auc`."""
     active, values = measured(labels, scores, "score")
     if not len(values):
         return Ranking(np.empty(0), np.empty(0))
@@ -90,99 +93,10 @@ def ranking_of(labels: npt.ArrayLike, scores: npt.ArrayLike) -> Ranking:
     return Ranking(np.add.reduceat(active, starts), sizes)
 
 
-def measured(
-    labels: npt.ArrayLike, values: npt.ArrayLike, what: Literal["score", "probability"]
-) -> tuple[FloatArray, FloatArray]:
-    """Labels and values of the measured molecules, checked.
-
-    Parameters
-    ----------
-    labels : array_like of float, shape (n,)
-        1 active, 0 inactive, NaN not measured.
-    values : array_like of float, shape (n,)
-        One number a molecule; where it was not measured, anything.
-    what : {"score", "probability"}
-        What the values are: scores must be finite, probabilities lie from 0 to 1.
-
-    Returns
-    -------
-    labels, values : array of float, shape (n_measured,)
-        Without the molecules that were not measured.
-
-    Raises
-    ------
-    UsageError
-        If the shapes differ, a label is not 0, 1 or NaN, or a value is not what it must be.
-    """
-    known, found = _vector(labels, "label"), _vector(values, what)
-    if len(known) != len(found):
-        raise UsageError(
-            f"every molecule needs a label and a {what}: {len(known)} labels, but {len(found)} values"
-        )
-    kept = ~np.isnan(known)
-    _check("label", known, ~kept | (known == 0) | (known == 1))
-    fits = np.isfinite(found) if what == "score" else (found >= 0) & (found <= 1)
-    _check(what, found, ~kept | fits)
-    return known[kept], found[kept]
-
-
-def _vector(values: npt.ArrayLike, what: str) -> FloatArray:
-    try:
-        vector: FloatArray = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"every {what} must be a number: {error}") from error
-    if vector.ndim != 1:
-        raise UsageError(f"expected one {what} per molecule, an array of one dimension (got {vector.ndim})")
-    return vector
-
-
-def _check(what: str, values: FloatArray, right: npt.NDArray[np.bool_]) -> None:
-    wrong = np.flatnonzero(~right)
-    if len(wrong):
-        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise UsageError(
-            f"{what} of molecule {wrong[0]}, counted from 0, is {values[wrong[0]]:g}{more}; {_RULES[what]}"
-        )
-
-
-def brier_score(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
-    """Mean squared difference between the probability and the label.
-
-    Parameters
-    ----------
-    labels : array_like of float, shape (n,)
-        1 active, 0 inactive, NaN not measured; those are left out.
-    probabilities : array_like of float, shape (n,)
-        Of being active.
-
-    Returns
-    -------
-    float
-        From 0 to 1, low is good; p (1 - p) for the constant prediction p = share of actives. NaN where
-        nothing was measured.
-
-    Raises
-    ------
-    UsageError
-        If the shapes differ, a label is not 0, 1 or NaN, or the probability of a measured molecule is not
-        from 0 to 1.
-
-    Examples
-    --------
-    >>> brier_score([1, 0], [0.5, 0.0])
-    0.125
-    """
-    active, predicted = measured(labels, probabilities, "probability")
-    return float(np.mean((predicted - active) ** 2)) if len(active) else math.nan
-
-
-# The metrics as functions of a ranking, for one ranking or a block of resamples at once.
+# Kernels: figures of one ranking, or of a block of resamples at once.
 #
-# Where molecules are tied, a figure is the mean over all orders within each group: ROC-AUC, BEDROC and hits
-# are sums over actives, so the mean takes the mean weight of the ranks that a group occupies. Average
-# precision moves its threshold past whole groups.
-
-DEFAULT_ALPHA = 20.0
+# ROC-AUC, BEDROC and hits are sums over actives, so their mean over orders takes the mean weight of the ranks
+# that a group occupies. Average precision moves its threshold past whole groups.
 
 
 def roc_area(ranking: Ranking) -> FloatArray:
@@ -249,10 +163,125 @@ def _dot(left: FloatArray, right: FloatArray) -> FloatArray:
     return np.asarray(np.einsum("...g,...g->...", left, right), dtype=np.float64)
 
 
-# How well scores put actives before inactives, with ties counted in expectation.
-#
-# A method gains and loses nothing from scores that do not distinguish molecules, and the order in which
-# molecules are listed plays no part.
+# The registry of figures, and the record of one ranking.
+
+
+@dataclass(frozen=True)
+class RankingFigure:
+    """How a figure is computed and shown."""
+
+    title: str
+    decimals: int = 3
+    # None where a figure has no bootstrap interval.
+    kernel: Callable[[Ranking], FloatArray] | None = None
+    # By these methods are compared, and these have their interval on model cards.
+    principal: bool = False
+
+
+FIGURES = MappingProxyType(
+    {
+        "roc_auc": RankingFigure("ROC-AUC", 3, roc_area, principal=True),
+        "pr_auc": RankingFigure("PR-AUC", 3, average_precision, principal=True),
+        "bedroc": RankingFigure("BEDROC", 3, lambda r: bedroc_of(r, DEFAULT_ALPHA), principal=True),
+        "ef_0_5": RankingFigure("EF 0.5 %", 1, lambda r: enrichment(r, 0.005)),
+        "ef_1": RankingFigure("EF 1 %", 1, lambda r: enrichment(r, 0.01), principal=True),
+        "ef_5": RankingFigure("EF 5 %", 1, lambda r: enrichment(r, 0.05)),
+        "tie_fraction": RankingFigure("Tie fraction"),
+        "brier": RankingFigure("Brier score"),
+    }
+)
+"""The figures of a ranking by name, in the order of tables."""
+
+KERNELS = {name: figure.kernel for name, figure in FIGURES.items() if figure.kernel}
+PRINCIPAL = tuple(name for name, figure in FIGURES.items() if figure.principal)
+# Ties say how far to trust a ranking, not how good it is.
+OF_MERIT = tuple(name for name in FIGURES if name != "tie_fraction")
+
+
+class RankingQuality(BaseModel):
+    """All figures of one ranking; None where one is not defined or was not measured.
+
+    Parameters
+    ----------
+    roc_auc, pr_auc : float or None
+        Areas under the ROC and the precision-recall curve.
+    n_actives, n_inactives : int
+        Molecules measured.
+    bedroc : float or None
+        BEDROC with alpha 20.
+    ef_0_5, ef_1, ef_5 : float or None
+        Enrichment factors of the first 0.5, 1 and 5 %; 1 is chance.
+    brier : float or None
+        Mean squared error of the probabilities.
+    tie_fraction : float or None
+        Share of molecules that share their score with another.
+    intervals : dict of str to (float, float)
+        Name of a figure above to its 95 % bootstrap interval over molecules.
+
+    Examples
+    --------
+    >>> ranking_quality([1, 0, 0, float("nan")], [0.9, 0.3, 0.2, 0.8]).n_inactives
+    2
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    roc_auc: float | None
+    pr_auc: float | None
+    n_actives: int
+    n_inactives: int
+    bedroc: float | None = None
+    ef_0_5: float | None = None
+    ef_1: float | None = None
+    ef_5: float | None = None
+    brier: float | None = None
+    tie_fraction: float | None = None
+    intervals: dict[str, tuple[float, float]] = {}
+
+    def figures(self) -> dict[str, float | None]:
+        """Figures by name, in the order of `FIGURES`."""
+        return {name: getattr(self, name) for name in FIGURES}
+
+
+def ranking_quality(
+    labels: npt.ArrayLike, scores: npt.ArrayLike, probabilities: npt.ArrayLike | None = None
+) -> RankingQuality:
+    """Judge one ranking by all figures, sorting once.
+
+    Parameters
+    ----------
+    labels, scores : array_like of float, shape (n,)
+        As of `roc_auc`.
+    probabilities : array_like of float, shape (n,), optional
+        Of being active, for the Brier score.
+
+    Returns
+    -------
+    RankingQuality
+        Without intervals, which `bootstrap_intervals` makes.
+
+    Raises
+    ------
+    UsageError
+        As `roc_auc`, or if a probability is not from 0 to 1.
+
+    Examples
+    --------
+    >>> quality = ranking_quality([1, 0, 0, 0], [2.0, 1.0, 1.0, 0.0], [0.5, 0.0, 0.0, 0.5])
+    >>> quality.roc_auc, quality.ef_1, quality.tie_fraction, quality.brier
+    (1.0, 4.0, 0.5, 0.125)
+    """
+    ranking = ranking_of(labels, scores)
+    figures = {name: _figure(kernel, ranking) for name, kernel in KERNELS.items()}
+    figures["tie_fraction"] = tied_share(ranking)
+    figures["brier"] = math.nan if probabilities is None else brier_score(labels, probabilities)
+    defined: dict[str, Any] = {name: None if math.isnan(value) else value for name, value in figures.items()}
+    return RankingQuality(
+        **defined, n_actives=ranking.n_actives, n_inactives=ranking.n_molecules - ranking.n_actives
+    )
+
+
+# The figures one by one.
 
 
 def roc_auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
@@ -291,10 +320,8 @@ def pr_auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
 
     Parameters
     ----------
-    labels : array_like of float, shape (n,)
-        1 active, 0 inactive, NaN not measured; those are left out.
-    scores : array_like of float, shape (n,)
-        Any monotonic score, high for the likely actives.
+    labels, scores : array_like of float, shape (n,)
+        As of `roc_auc`.
 
     Returns
     -------
@@ -327,10 +354,8 @@ def bedroc(labels: npt.ArrayLike, scores: npt.ArrayLike, alpha: float = DEFAULT_
 
     Parameters
     ----------
-    labels : array_like of float, shape (n,)
-        1 active, 0 inactive, NaN not measured; those are left out.
-    scores : array_like of float, shape (n,)
-        Any monotonic score, high for the likely actives.
+    labels, scores : array_like of float, shape (n,)
+        As of `roc_auc`.
     alpha : float
         How early recognition must be: with 20, the first 8 % of the ranks carry 80 % of the weight.
 
@@ -366,10 +391,8 @@ def enrichment_factor(labels: npt.ArrayLike, scores: npt.ArrayLike, fraction: fl
 
     Parameters
     ----------
-    labels : array_like of float, shape (n,)
-        1 active, 0 inactive, NaN not measured; those are left out.
-    scores : array_like of float, shape (n,)
-        Any monotonic score, high for the likely actives.
+    labels, scores : array_like of float, shape (n,)
+        As of `roc_auc`.
     fraction : float
         Size of the top, above 0 and at most 1: the first ceil(fraction * n) molecules.
 
@@ -399,10 +422,8 @@ def tie_fraction(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
 
     Parameters
     ----------
-    labels : array_like of float, shape (n,)
-        1 active, 0 inactive, NaN not measured; those are left out.
-    scores : array_like of float, shape (n,)
-        Scores; only equal numbers are ties.
+    labels, scores : array_like of float, shape (n,)
+        As of `roc_auc`; only equal scores are ties.
 
     Returns
     -------
@@ -422,8 +443,39 @@ def tie_fraction(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     return tied_share(ranking_of(labels, scores))
 
 
+def brier_score(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
+    """Mean squared difference between the probability and the label.
+
+    Parameters
+    ----------
+    labels : array_like of float, shape (n,)
+        1 active, 0 inactive, NaN not measured; those are left out.
+    probabilities : array_like of float, shape (n,)
+        Of being active.
+
+    Returns
+    -------
+    float
+        From 0 to 1, low is good; p (1 - p) for the constant prediction p = share of actives. NaN where
+        nothing was measured.
+
+    Raises
+    ------
+    UsageError
+        If the shapes differ, a label is not 0, 1 or NaN, or the probability of a measured molecule is not
+        from 0 to 1.
+
+    Examples
+    --------
+    >>> brier_score([1, 0], [0.5, 0.0])
+    0.125
+    """
+    active, predicted = measured(labels, probabilities, "probability")
+    return float(np.mean((predicted - active) ** 2)) if len(active) else math.nan
+
+
 def tied_share(ranking: Ranking) -> float:
-    """`tie_fraction` of a ranking."""
+    """Share of the molecules that stand in a group with others."""
     sizes = ranking.sizes
     return float(sizes[sizes > 1].sum() / sizes.sum()) if sizes.size else float("nan")
 
@@ -432,128 +484,36 @@ def _figure(kernel: Callable[[Ranking], FloatArray], ranking: Ranking) -> float:
     return float(kernel(ranking)) if ranking.has_both_classes else float("nan")
 
 
-# All figures of one ranking, and what they are called.
-
-KERNELS: dict[str, Callable[[Ranking], FloatArray]] = {
-    "roc_auc": roc_area,
-    "pr_auc": average_precision,
-    "bedroc": lambda ranking: bedroc_of(ranking, DEFAULT_ALPHA),
-    "ef_0_5": lambda ranking: enrichment(ranking, 0.005),
-    "ef_1": lambda ranking: enrichment(ranking, 0.01),
-    "ef_5": lambda ranking: enrichment(ranking, 0.05),
-}
-"""The figures that have a bootstrap interval, by name."""
-
-
-@dataclass(frozen=True)
-class RankingMetric:
-    """Name of a figure, and how to read it.
-
-    Parameters
-    ----------
-    name : str
-        Field of `RankingQuality`.
-    title : str
-        What tables call it.
-    larger_is_better : bool
-        Whether a better ranking has more of it.
-
-    Examples
-    --------
-    >>> [metric.title for metric in METRICS if not metric.larger_is_better]
-    ['Tie fraction', 'Brier score']
-    """
-
-    name: str
-    title: str
-    larger_is_better: bool
+def measured(
+    labels: npt.ArrayLike, values: npt.ArrayLike, what: Literal["score", "probability"]
+) -> tuple[FloatArray, FloatArray]:
+    """Labels and values of the measured molecules, checked; both of shape (n_measured,)."""
+    known, given = _vector(labels, "label"), _vector(values, what)
+    if len(known) != len(given):
+        raise UsageError(
+            f"every molecule needs a label and a {what}: {len(known)} labels, but {len(given)} values"
+        )
+    kept = ~np.isnan(known)
+    _check("label", known, ~kept | (known == 0) | (known == 1))
+    fits = np.isfinite(given) if what == "score" else (given >= 0) & (given <= 1)
+    _check(what, given, ~kept | fits)
+    return known[kept], given[kept]
 
 
-METRICS = (
-    RankingMetric("roc_auc", "ROC-AUC", True),
-    RankingMetric("pr_auc", "PR-AUC", True),
-    RankingMetric("bedroc", "BEDROC", True),
-    RankingMetric("ef_0_5", "EF 0.5 %", True),
-    RankingMetric("ef_1", "EF 1 %", True),
-    RankingMetric("ef_5", "EF 5 %", True),
-    RankingMetric("tie_fraction", "Tie fraction", False),
-    RankingMetric("brier", "Brier score", False),
-)
-"""The figures of `RankingQuality` in the order of tables."""
+def _vector(values: npt.ArrayLike, what: str) -> FloatArray:
+    try:
+        vector: FloatArray = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"every {what} must be a number: {error}") from error
+    if vector.ndim != 1:
+        raise UsageError(f"expected one {what} per molecule, an array of one dimension (got {vector.ndim})")
+    return vector
 
 
-@dataclass(frozen=True)
-class RankingQuality:
-    """All figures of one ranking; NaN where one is not defined.
-
-    Parameters
-    ----------
-    roc_auc, pr_auc, bedroc : float
-        See the functions of these names; BEDROC with alpha 20.
-    ef_0_5, ef_1, ef_5 : float
-        Enrichment factors of the first 0.5, 1 and 5 %.
-    tie_fraction : float
-        Share of molecules whose score is not their own.
-    brier : float
-        Mean squared error of the probabilities; NaN where there were none.
-    n_actives, n_inactives : int
-        Measured molecules.
-
-    Examples
-    --------
-    >>> ranking_quality([1, 0, 0, float("nan")], [0.9, 0.3, 0.2, 0.8]).n_inactives
-    2
-    """
-
-    roc_auc: float
-    pr_auc: float
-    bedroc: float
-    ef_0_5: float
-    ef_1: float
-    ef_5: float
-    tie_fraction: float
-    brier: float
-    n_actives: int
-    n_inactives: int
-
-
-def ranking_quality(
-    labels: npt.ArrayLike, scores: npt.ArrayLike, probabilities: npt.ArrayLike | None = None
-) -> RankingQuality:
-    """Judge one ranking by all figures, sorting once.
-
-    Parameters
-    ----------
-    labels : array_like of float, shape (n,)
-        1 active, 0 inactive, NaN not measured; those are left out.
-    scores : array_like of float, shape (n,)
-        Any monotonic score, high for the likely actives.
-    probabilities : array_like of float, shape (n,), optional
-        Of being active, for the Brier score.
-
-    Returns
-    -------
-    RankingQuality
-        The figures.
-
-    Raises
-    ------
-    UsageError
-        As `roc_auc`, or if a probability is not from 0 to 1.
-
-    Examples
-    --------
-    >>> found = ranking_quality([1, 0, 0, 0], [2.0, 1.0, 1.0, 0.0], [0.5, 0.0, 0.0, 0.5])
-    >>> found.roc_auc, found.ef_1, found.tie_fraction, found.brier
-    (1.0, 4.0, 0.5, 0.125)
-    """
-    ranking = ranking_of(labels, scores)
-    defined = ranking.has_both_classes
-    figures = {name: float(kernel(ranking)) if defined else math.nan for name, kernel in KERNELS.items()}
-    return RankingQuality(
-        **figures,
-        tie_fraction=tied_share(ranking),
-        brier=math.nan if probabilities is None else brier_score(labels, probabilities),
-        n_actives=ranking.n_actives,
-        n_inactives=ranking.n_molecules - ranking.n_actives,
-    )
+def _check(what: str, values: FloatArray, right: npt.NDArray[np.bool_]) -> None:
+    wrong = np.flatnonzero(~right)
+    if len(wrong):
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise UsageError(
+            f"{what} of molecule {wrong[0]}, counted from 0, is {values[wrong[0]]:g}{more}; {_RULES[what]}"
+        )

@@ -15,7 +15,7 @@ from torch.nn import functional
 from molig.errors import InputError
 from molig.model import Objective
 from molig.network import WeaveNet
-from molig.training.metrics import all_regression_metrics, all_task_metrics, median_auc, median_r2
+from molig.training.metrics import all_regression_metrics, all_task_metrics, median_figure
 from molig.training.recipe import Recipe
 
 FloatArray = npt.NDArray[np.float64]
@@ -88,7 +88,7 @@ class ClassificationCriterion:
 
     def quality(self, labels: FloatArray, outputs: FloatArray, tasks: Sequence[str]) -> float:
         """Median ROC-AUC."""
-        return median_auc(all_task_metrics(labels, outputs, tasks))
+        return median_figure(all_task_metrics(labels, outputs, tasks), "roc_auc")
 
     def finished(self, network: WeaveNet) -> WeaveNet:
         """The network itself: its outputs are logits."""
@@ -121,7 +121,8 @@ class RegressionCriterion:
 
     def quality(self, labels: FloatArray, outputs: FloatArray, tasks: Sequence[str]) -> float:
         """Median R2."""
-        return median_r2(all_regression_metrics(labels, outputs * self.sd + self.mean, tasks))
+        values = outputs * self.sd + self.mean
+        return median_figure(all_regression_metrics(labels, values, tasks), "r2")
 
     def finished(self, network: WeaveNet) -> WeaveNet:
         """Copy whose last layer gives values in the labels' unit: W' = sd W, b' = sd b + mean."""

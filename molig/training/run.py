@@ -30,12 +30,12 @@ from molig.model import (
     Provenance,
     RegressionMetrics,
     ScreeningModel,
-    TaskMetrics,
     build_network,
     model_card,
     resolve_device,
     save_model,
 )
+from molig.stats import RankingQuality
 from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
 from molig.training.dataset import PARTS, TrainingData, data_concerns, file_digest, read_or_load
 from molig.training.loop import CHECKPOINT_FILE, Part, Trainer
@@ -287,7 +287,7 @@ def limits_of_training(recipe: Recipe) -> tuple[str, ...]:
 
 def quality(
     model: ScreeningModel, graphs: PackedGraphs, labels: FloatArray, *, n_resamples: int = 1000
-) -> dict[str, TaskMetrics | RegressionMetrics]:
+) -> dict[str, RankingQuality | RegressionMetrics]:
     """Figures of every task of a finished model, with bootstrap intervals for a classification."""
     outputs = model.logits(graphs)
     if model.objective is Objective.REGRESSION:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from molig.evaluation import FoldScores
+from molig.evaluation.methods import FoldScores
 
 TASKS = ("one", "two", "three")
 

@@ -10,7 +10,8 @@ from support.small_model import TASKS
 
 from molig.datasets import datasets
 from molig.errors import UsageError
-from molig.evaluation import EvaluationRun, attach_to_model, evaluate, plan_evaluation, summary_for_card
+from molig.evaluation import EvaluationRun, attach_to_model, evaluate, plan_evaluation
+from molig.evaluation.card import summary_for_card
 from molig.model import load_model
 from molig.training import LabelledTable, TrainingRequest, parse_recipe, train_model, write_recipe
 
@@ -58,7 +59,7 @@ def test_model_and_card_state_the_results(evaluation, model):
     assert not stated.same_weights
     for task in TASKS:
         assert stated.tasks[task]["roc_auc"] == pytest.approx(
-            found.figures["molig"].tasks[task].means["roc_auc"], abs=1e-6
+            found.figures["molig"].tasks[task].mean.roc_auc, abs=1e-6
         )
     assert set(stated.baselines) == {"Nearest active"}
     assert "results.json" in (model / "CARD.md").read_text()

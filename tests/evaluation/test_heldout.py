@@ -79,7 +79,7 @@ def test_a_model_that_does_not_tell_its_split(small_model, trained, tmp_path):
         path = tmp_path / "split.csv"
         if content:
             path.write_text(content)
-        with pytest.raises(UsageError, match=r"split\.csv does not tell which rows"):
+        with pytest.raises(UsageError, match=r"split\.csv does not say which rows"):
             judge_held_out(small_model, tmp_path, table_of_model(trained))
 
 

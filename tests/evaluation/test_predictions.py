@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from molig.errors import InputError, OutputError
-from molig.evaluation import FoldScores
+from molig.evaluation.methods import FoldScores
 
 LABELS = np.array([[1.0, np.nan], [0.0, 1.0], [np.nan, 0.0]])
 SCORES = np.array([[0.5, np.nan], [-1.5, np.nan], [3.0, np.nan]])

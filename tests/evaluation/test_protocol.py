@@ -1,7 +1,6 @@
 """Evaluations end to end on a small table."""
 
 import json
-import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,16 +9,9 @@ from support.screening_tables import labelled_rows, quick_recipe, small_table, w
 from support.small_model import TASKS
 
 from molig.errors import InputError, MoligError, UnknownNameError, UsageError
-from molig.evaluation import (
-    EvaluationRun,
-    evaluate,
-    evaluation_json,
-    evaluation_markdown,
-    plan_evaluation,
-    write_evaluation,
-)
+from molig.evaluation import EvaluationRun, evaluate, plan_evaluation, write_evaluation
 from molig.evaluation import run as protocol
-from molig.evaluation.report import pooled_reliability
+from molig.evaluation.report import evaluation_json, evaluation_markdown, pooled_reliability
 from molig.training import LabelledTable
 
 QUICK = {"n_resamples": 20}
@@ -184,7 +176,7 @@ def test_json(whole, plan):
     figures = whole[0].figures["molig"]
     for task in TASKS:
         assert found["methods"]["molig"]["tasks"][task]["means"]["roc_auc"] == pytest.approx(
-            figures.tasks[task].means["roc_auc"], abs=1e-6
+            figures.tasks[task].mean.roc_auc, abs=1e-6
         )
     assert {test["figure"] for test in found["sign_tests"]} == {"roc_auc", "pr_auc", "bedroc", "ef_1"}
 
@@ -260,7 +252,7 @@ def test_tasks_without_figures_are_written_as_such(tmp_path, nci_file):
     )
     plan = plan_evaluation(recipe, LabelledTable(write_table(tmp_path / "t.csv", rows), TASKS))
     found = evaluate(plan, EvaluationRun(tmp_path / "out", **QUICK))
-    assert math.isnan(found.figures["molig"].medians["roc_auc"])
+    assert found.figures["molig"].medians["roc_auc"] is None
     written = strictly(evaluation_json(found, "one class"))
     assert written["methods"]["molig"]["medians"]["roc_auc"] is None
     assert written["methods"]["molig"]["tasks"]["carbonyl"]["by_fold"]["roc_auc"] == [None]

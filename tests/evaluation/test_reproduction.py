@@ -7,11 +7,12 @@ import pytest
 
 from molig.evaluation import HeldOut, write_reproduction
 from molig.evaluation.held_out import MEDIAN, FigureDifference, figure_differences
-from molig.model import BaselineScore, TaskMetrics
+from molig.model import BaselineScore
+from molig.stats import RankingQuality
 
 
 def metrics(**figures):
-    return TaskMetrics(**({"roc_auc": 0.8, "pr_auc": 0.5, "n_actives": 10, "n_inactives": 90} | figures))
+    return RankingQuality(**({"roc_auc": 0.8, "pr_auc": 0.5, "n_actives": 10, "n_inactives": 90} | figures))
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from molig.evaluation import compare, method_figures
-from molig.evaluation.figures import FIGURES
-from molig.stats import bootstrap_samples, ranking_quality, sign_test
+from molig.evaluation.figures import compare, method_figures
+from molig.stats import FIGURES, ranking_quality, sign_test
+from molig.stats.intervals import bootstrap_samples
 
 from .folds import TASKS, changed, made_up
 
@@ -29,17 +29,19 @@ def test_means_over_folds(folds):
             direct.append(ranking_quality(*(a[known, column] for a in arrays)))
         for figure in FIGURES:
             by_fold = [getattr(quality, figure) for quality in direct]
-            assert found.tasks[task].by_fold[figure] == by_fold
-            assert found.tasks[task].means[figure] == pytest.approx(np.mean(by_fold))
-        assert found.tasks[task].n_actives == sum(quality.n_actives for quality in direct)
-        assert found.tasks[task].n_inactives == sum(quality.n_inactives for quality in direct)
+            assert getattr(found.tasks[task].mean, figure) == pytest.approx(np.mean(by_fold))
+        assert found.tasks[task].by_fold == direct
+        assert found.tasks[task].mean.n_actives == sum(quality.n_actives for quality in direct)
+        assert found.tasks[task].mean.n_inactives == sum(quality.n_inactives for quality in direct)
     assert found.seconds == 4.5
 
 
 def test_medians_over_tasks(folds):
     found = figures(folds)
     for figure in FIGURES:
-        assert found.medians[figure] == np.median([task.means[figure] for task in found.tasks.values()])
+        assert found.medians[figure] == np.median(
+            [getattr(task.mean, figure) for task in found.tasks.values()]
+        )
 
 
 def test_intervals_are_those_of_resampled_folds(folds):
@@ -56,12 +58,12 @@ def test_intervals_are_those_of_resampled_folds(folds):
             samples.append(one["roc_auc"])
         means.append(np.mean(samples, axis=0))
         expected = np.quantile(means[-1], [0.025, 0.975])
-        assert found.tasks[task].intervals["roc_auc"] == pytest.approx(tuple(expected))
+        assert found.tasks[task].mean.intervals["roc_auc"] == pytest.approx(tuple(expected))
     expected = np.quantile(np.median(means, axis=0), [0.025, 0.975])
     assert found.median_intervals["roc_auc"] == pytest.approx(tuple(expected))
     for task in found.tasks.values():
-        assert "brier" not in task.intervals
-        for figure, (low, high) in task.intervals.items():
+        assert "brier" not in task.mean.intervals
+        for figure, (low, high) in task.mean.intervals.items():
             assert low <= high
             assert figure in FIGURES
 
@@ -72,9 +74,9 @@ def test_the_seed_repeats_the_intervals(folds):
 
 
 def test_all_scores_equal_say_nothing():
-    found = figures([changed(made_up(0), 0, scores=1.0)]).tasks["one"].means
+    found = figures([changed(made_up(0), 0, scores=1.0)]).tasks["one"].mean
     names = ("roc_auc", "ef_0_5", "ef_1", "ef_5", "tie_fraction")
-    assert [found[name] for name in names] == pytest.approx([0.5, 1.0, 1.0, 1.0, 1.0])
+    assert [getattr(found, name) for name in names] == pytest.approx([0.5, 1.0, 1.0, 1.0, 1.0])
 
 
 @pytest.mark.parametrize("change", [{"labels": 0.0}, {"labels": np.nan}, {"scores": np.nan}])
@@ -82,10 +84,11 @@ def test_a_fold_where_nothing_is_defined_is_left_out(folds, change):
     found = figures([folds[0], changed(folds[1], 1, **change)])
     alone = figures([folds[0]])
     for figure in ("roc_auc", "pr_auc", "bedroc", "ef_1"):
-        assert np.isnan(found.tasks["two"].by_fold[figure][1])
-        assert found.tasks["two"].means[figure] == alone.tasks["two"].means[figure]
-        assert found.tasks["two"].intervals[figure] == alone.tasks["two"].intervals[figure]
-    both = found.tasks["two"].n_actives + found.tasks["two"].n_inactives
+        two, expected = found.tasks["two"], alone.tasks["two"]
+        assert getattr(two.by_fold[1], figure) is None
+        assert getattr(two.mean, figure) == getattr(expected.mean, figure)
+        assert two.mean.intervals[figure] == expected.mean.intervals[figure]
+    both = two.mean.n_actives + two.mean.n_inactives
     expected = (~np.isnan(folds[0].labels[:, 1])).sum()
     expected += 0 if np.isnan(change.get("labels", 0)) else len(folds[1].labels) * ("labels" in change)
     expected += (~np.isnan(folds[1].labels[:, 1])).sum() * ("scores" in change)
@@ -94,9 +97,9 @@ def test_a_fold_where_nothing_is_defined_is_left_out(folds, change):
 
 def test_a_task_that_is_defined_nowhere_does_not_count(folds):
     found = figures([changed(fold, 1, labels=0.0) for fold in folds])
-    two, others = found.tasks["two"], [found.tasks[name].means["roc_auc"] for name in ("one", "three")]
-    assert np.isnan(two.means["roc_auc"])
-    assert two.intervals == {}
+    two, others = found.tasks["two"], [found.tasks[name].mean.roc_auc for name in ("one", "three")]
+    assert two.mean.roc_auc is None
+    assert two.mean.intervals == {}
     assert found.medians["roc_auc"] == np.median(others)
     assert np.isfinite(found.median_intervals["roc_auc"]).all()
 
@@ -106,7 +109,7 @@ def test_nothing_is_defined_at_all(folds):
     for column in range(3):
         empty = changed(empty, column, labels=0.0)
     found = figures([empty])
-    assert all(np.isnan(found.medians[f]) for f in ("roc_auc", "bedroc", "ef_5"))
+    assert all(found.medians[f] is None for f in ("roc_auc", "bedroc", "ef_5"))
     assert found.median_intervals == {}
 
 
@@ -124,7 +127,9 @@ def test_sign_tests_are_over_tasks(folds):
     assert [(c.against, c.figure) for c in found][:2] == [("method", "roc_auc"), ("method", "pr_auc")]
     assert len(found) == 8
     for comparison in found[:4]:
-        pairs = [[method.tasks[task].means[comparison.figure] for task in TASKS] for method in (good, poor)]
+        pairs = [
+            [getattr(method.tasks[task].mean, comparison.figure) for task in TASKS] for method in (good, poor)
+        ]
         assert comparison.test == sign_test(*pairs)
     assert found[0].test.wins == 3
     assert all(comparison.test.ties == 3 for comparison in found[4:])

@@ -13,11 +13,11 @@ from molig.model import (
     Objective,
     Provenance,
     RegressionMetrics,
-    TaskMetrics,
     model_card,
 )
 from molig.model.card import known_limits, table
 from molig.molecules import Hydrogens
+from molig.stats import RankingQuality
 
 from .conftest import domain_of
 
@@ -45,7 +45,7 @@ def provenance(**changes):
 
 
 def task(roc_auc=0.8, n_actives=50, **figures):
-    return TaskMetrics(roc_auc=roc_auc, pr_auc=0.4, n_actives=n_actives, n_inactives=900, **figures)
+    return RankingQuality(roc_auc=roc_auc, pr_auc=0.4, n_actives=n_actives, n_inactives=900, **figures)
 
 
 def full_task(**figures):
@@ -211,7 +211,7 @@ class TestQuality:
         assert "On the validation part: 0.700." in card(bare, metrics=metrics)
 
     def test_a_task_with_one_class(self, bare):
-        empty = TaskMetrics(roc_auc=None, pr_auc=None, n_actives=0, n_inactives=9)
+        empty = RankingQuality(roc_auc=None, pr_auc=None, n_actives=0, n_inactives=9)
         text = card(bare, metrics={"test": {"one": empty}})
         assert "No task has both classes." in text
         assert "| one | n/a | n/a | 0 | 9 |" in text

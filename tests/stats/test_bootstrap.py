@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from molig.errors import UsageError
-from molig.stats import bootstrap_intervals, bootstrap_samples, percentile_interval, ranking_quality
+from molig.stats import bootstrap_intervals, ranking_quality
 from molig.stats import intervals as room
+from molig.stats.intervals import bootstrap_samples, percentile_interval
 
 NAMES = ["roc_auc", "pr_auc", "bedroc", "ef_0_5", "ef_1", "ef_5"]
 

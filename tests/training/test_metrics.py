@@ -10,8 +10,7 @@ from scipy.stats import spearmanr
 from molig.training.metrics import (
     all_regression_metrics,
     all_task_metrics,
-    median_auc,
-    median_r2,
+    median_figure,
     regression_metrics,
     screening_metrics,
     task_metrics,
@@ -86,8 +85,8 @@ def test_median_leaves_out_tasks_without_auc():
     metrics = all_task_metrics(
         labels, np.array([[3, 0, 1], [2, 0, 2], [1, 0, 3]], dtype=float), ["a", "b", "c"]
     )
-    assert median_auc(metrics) == pytest.approx(np.median([1.0, 0.5]))
-    assert np.isnan(median_auc({"b": metrics["b"]}))
+    assert median_figure(metrics, "roc_auc") == pytest.approx(np.median([1.0, 0.5]))
+    assert np.isnan(median_figure({"b": metrics["b"]}, "roc_auc"))
 
 
 @given(few_values, few_values)
@@ -126,5 +125,5 @@ def test_median_r2_leaves_out_tasks_without_it():
     labels = np.array([[1, 1, 0], [1, 2, 1]], dtype=float)
     values = np.array([[1, 1, 0], [1, 2, 0]], dtype=float)
     metrics = all_regression_metrics(labels, values, ["a", "b", "c"])
-    assert median_r2(metrics) == pytest.approx(np.median([1.0, -1.0]))
-    assert np.isnan(median_r2({"a": metrics["a"]}))
+    assert median_figure(metrics, "r2") == pytest.approx(np.median([1.0, -1.0]))
+    assert np.isnan(median_figure({"a": metrics["a"]}, "r2"))
