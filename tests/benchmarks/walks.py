@@ -92,10 +92,12 @@ def visited(arguments: list[str]) -> list[str]:
     seen: dict[str, None] = {}
 
     def note(frame: FrameType, event: str, _: object) -> None:
-        module = frame.f_globals.get("__name__", "")
-        if event == "call" and module.split(".")[0] == "molig":
+        module, code = frame.f_globals.get("__name__", ""), frame.f_code
+        # Code of other files is what dataclasses and annotations generate.
+        own = code.co_filename == frame.f_globals.get("__file__")
+        if event == "call" and own and module.split(".")[0] == "molig":
             # Nested functions and comprehensions belong to the function that holds them.
-            seen.setdefault(f"{module}.{frame.f_code.co_qualname.split('.<locals>')[0]}")
+            seen.setdefault(f"{module}.{code.co_qualname.split('.<locals>')[0]}")
 
     threading.setprofile(note)
     sys.setprofile(note)
