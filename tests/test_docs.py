@@ -1,5 +1,6 @@
 """The documentation builds, and names only what exists and what really runs."""
 
+import doctest
 import re
 import subprocess
 import sys
@@ -39,6 +40,11 @@ def exists(name: str) -> bool:
                 return False
         thing = getattr(thing, part)
     return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_of_a_page_run(page):
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
 
 
 def test_site_builds_without_warnings(tmp_path):
