@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 RENAMED = {"index.md": "README.md", "contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 WHOLE = ("contributing.md", "changelog.md")
 
-_LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
+_LINK = re.compile(r"(?<=\]\()(?![a-z]+:)([^)\s#]*)(?:#([^)\s]*))?(?=\))")
 _README = re.compile(r"^\[[^\]]*\]\(\.\./README\.md(?:#([^)]*))?\)$", re.MULTILINE)
 _FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
@@ -126,8 +126,8 @@ def linked_files(page: str) -> Iterator[str]:
     texts += [(section(anchor), "README.md") for anchor in _README.findall(texts[0][0])]
     for text, source in texts:
         for match in _LINK.finditer(_FENCED.sub("", text)):
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(source), match[1]))
-            if not target.startswith("..") and (ROOT / target).exists():
+            target = link_target(match, source)
+            if target is not None:
                 yield target
 
 
@@ -141,12 +141,34 @@ def moved_links(text: str, source: str, page: str) -> str:
     """Let relative links from `source` lead to the same files from `page`."""
 
     def moved(match: re.Match[str]) -> str:
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), match[1]))
-        if not (ROOT / target).exists():
+        target, anchor = link_target(match, source), match[2]
+        if target is None:
             return match[0]
-        return posixpath.relpath(site_path(target), posixpath.dirname(page) or ".") + (match[2] or "")
+        place = site_path(target)
+        if target == "README.md" and anchor:
+            place = page_of_readme(anchor)
+        return posixpath.relpath(place, posixpath.dirname(page) or ".") + (f"#{anchor}" if anchor else "")
 
     return _LINK.sub(moved, text)
+
+
+def link_target(link: re.Match[str], source: str) -> str | None:
+    """File or folder of the repository that a link in `source` leads to."""
+    if not link[1]:
+        return source
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[1]))
+    return target if not target.startswith("..") and (ROOT / target).exists() else None
+
+
+@cache
+def page_of_readme(anchor: str) -> str:
+    """Page of the site that has the section of the README with this heading."""
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        for inserted in _README.findall(path.read_text()):
+            headings = re.findall(r"^#+ (.*)$", section(inserted), re.MULTILINE)
+            if anchor in map(slug, headings):
+                return path.name
+    raise PluginError(f"no page of the site takes the section #{anchor} of README.md")
 
 
 def section(anchor: str | None) -> str:
