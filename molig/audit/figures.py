@@ -33,27 +33,7 @@ _BINS = 40
 
 
 def draw(title: str, fill: Callable[[Axes], object], size: tuple[float, float] = _SIZE) -> Figure:
-    """Draw a plot with matplotlib, in the style of audits.
-
-    Parameters
-    ----------
-    title : str
-        What it shows; also the title above the axes.
-    fill : callable
-        Draws into the axes it is given.
-    size : (float, float)
-        Width and height in inches.
-
-    Returns
-    -------
-    Figure
-        The same contents give the same text.
-
-    Examples
-    --------
-    >>> draw("A line", lambda axes: axes.plot([0, 1], [0, 1])).svg[:4]
-    '<svg'
-    """
+    """Draw a plot with matplotlib, in the style of audits."""
     import matplotlib as mpl  # noqa: PLC0415 - takes long to load
     from matplotlib.figure import Figure as Canvas  # noqa: PLC0415
 
@@ -72,26 +52,7 @@ def draw(title: str, fill: Callable[[Axes], object], size: tuple[float, float] =
 def histogram(
     series: Mapping[str, npt.ArrayLike], title: str, label: str, *, counted: str = "molecules"
 ) -> Figure:
-    """Draw distributions, one outline per series.
-
-    Parameters
-    ----------
-    series : mapping of str to array-like of float
-        Values by name; non-finite ones are left out.
-    title, label : str
-        Title of the plot and of its horizontal axis.
-    counted : str
-        What is counted, the title of the vertical axis.
-
-    Returns
-    -------
-    Figure
-
-    Examples
-    --------
-    >>> histogram({"a": [0.1, 0.2, 0.2]}, "Three values", "value").title
-    'Three values'
-    """
+    """Draw distributions, one outline per series."""
     finite = {name: _finite(values) for name, values in series.items()}
     everything = np.concatenate([*finite.values(), np.empty(0)])
     low, high = (float(everything.min()), float(everything.max())) if len(everything) else (0.0, 1.0)
@@ -112,23 +73,7 @@ def histogram(
 def scatter(
     x: npt.ArrayLike, y: npt.ArrayLike, title: str, labels: tuple[str, str], *, most: int = 2000
 ) -> Figure:
-    """Draw points.
-
-    Parameters
-    ----------
-    x, y : array-like of float, shape (n,)
-        Coordinates.
-    title : str
-        Title of the plot.
-    labels : (str, str)
-        Titles of the axes.
-    most : int
-        Points drawn; of more, evenly spaced ones.
-
-    Returns
-    -------
-    Figure
-    """
+    """Draw points."""
     left, right = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     chosen = np.unique(np.linspace(0, max(len(left) - 1, 0), min(most, max(len(left), 1))).astype(int))[
         : len(left)
@@ -143,26 +88,7 @@ def scatter(
 
 
 def bars(values: Mapping[str, float], title: str, label: str, *, reference: float | None = None) -> Figure:
-    """Draw horizontal bars, from top to bottom in the order given.
-
-    Parameters
-    ----------
-    values : mapping of str to float
-        Length by name.
-    title, label : str
-        Title of the plot and of its horizontal axis.
-    reference : float, optional
-        Where to draw a dashed line.
-
-    Returns
-    -------
-    Figure
-
-    Examples
-    --------
-    >>> bars({"a": 1.0, "b": -0.5}, "Two bars", "length").title
-    'Two bars'
-    """
+    """Draw horizontal bars, from top to bottom in the order given."""
     names, lengths = list(values), [value if np.isfinite(value) else 0.0 for value in values.values()]
 
     def fill(axes: Axes) -> None:
@@ -181,23 +107,7 @@ def bars(values: Mapping[str, float], title: str, label: str, *, reference: floa
 def lines(
     x: npt.ArrayLike, series: Mapping[str, npt.ArrayLike], title: str, labels: tuple[str, str]
 ) -> Figure:
-    """Draw curves over a common horizontal axis.
-
-    Parameters
-    ----------
-    x : array-like of float, shape (n,)
-        Horizontal coordinates.
-    series : mapping of str to array-like of float, shape (n,)
-        Curves by name; non-finite points leave a gap.
-    title : str
-        Title of the plot.
-    labels : (str, str)
-        Titles of the axes.
-
-    Returns
-    -------
-    Figure
-    """
+    """Draw curves over a common horizontal axis."""
     at = np.asarray(x, dtype=float)
 
     def fill(axes: Axes) -> None:

@@ -180,22 +180,7 @@ class NotApplicable(Exception):  # noqa: N818 - nothing is wrong
 
 
 def plain(value: Any) -> Any:
-    """Make JSON data of mappings, sequences, arrays and numbers; NaN and infinities become None.
-
-    Parameters
-    ----------
-    value : object
-        Nested mappings, sequences, arrays, numbers, strings.
-
-    Returns
-    -------
-    object
-
-    Examples
-    --------
-    >>> plain({"a": np.float64(0.5), "b": (np.nan, 1)})
-    {'a': 0.5, 'b': [None, 1]}
-    """
+    """Make JSON data of mappings, sequences, arrays and numbers; NaN and infinities become None."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
@@ -215,62 +200,20 @@ MOST_EXAMPLES = 6
 
 
 def explained_example(explanation: Explanation, note: str) -> Example:
-    """Show a molecule with its attributions.
-
-    Parameters
-    ----------
-    explanation : Explanation
-        Of the molecule.
-    note : str
-        What to see in it.
-
-    Returns
-    -------
-    Example
-    """
+    """Show a molecule with its attributions."""
     return Example(explanation.id, explanation.smiles, note, explanation.to_svg(size=_SIZE))
 
 
 def scored_example(
     molecule: Molecule | Explanation, atom_scores: Iterable[float], note: str, legend: tuple[str, ...] = ()
 ) -> Example:
-    """Show a molecule with a number for each atom.
-
-    Parameters
-    ----------
-    molecule : Molecule or Explanation
-        The molecule.
-    atom_scores : iterable of float
-        One per atom: red above 0, blue below.
-    note : str
-        What to see in it.
-    legend : tuple of str
-        Lines below the drawing.
-
-    Returns
-    -------
-    Example
-    """
+    """Show a molecule with a number for each atom."""
     panel = Panel(molecule.mol, np.fromiter(atom_scores, float), legend=legend, title=molecule.id)
     return Example(molecule.id, molecule.smiles, note, draw_svg(panel, size=_SIZE))
 
 
 def marked_example(molecule: Molecule | Explanation, atoms: Iterable[int], note: str) -> Example:
-    """Show a molecule with some atoms marked in red.
-
-    Parameters
-    ----------
-    molecule : Molecule or Explanation
-        The molecule.
-    atoms : iterable of int
-        Places of the atoms to mark.
-    note : str
-        What to see in it.
-
-    Returns
-    -------
-    Example
-    """
+    """Show a molecule with some atoms marked in red."""
     mol: Chem.Mol = molecule.mol
     marks = np.zeros(mol.GetNumAtoms())
     marks[list(atoms)] = 1.0

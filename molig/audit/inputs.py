@@ -269,25 +269,7 @@ def _none_usable(rejections: Sequence[Rejection]) -> str:
 
 @contextmanager
 def repeatable(file: LabelledFile) -> Iterator[LabelledFile]:
-    """Make a file of molecules one that can be read twice: for its columns, then for its rows.
-
-    Parameters
-    ----------
-    file : LabelledFile
-        Perhaps standard input or a pipe.
-
-    Yields
-    ------
-    LabelledFile
-        The same, or a copy of what came through the pipe, deleted afterwards.
-
-    Raises
-    ------
-    InputError
-        If the pipe cannot be read.
-    UsageError
-        As raised while the copy is used; messages name the pipe, not the copy.
-    """
+    """Make a file of molecules one that can be read twice: for its columns, then for its rows."""
     source = str(file.source)
     if is_repeatable(source) or (source != "-" and not Path(source).is_fifo()):
         yield file  # what is no file at all is refused by the reader

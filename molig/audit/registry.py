@@ -103,13 +103,7 @@ def register(name: str, *, title: str, question: str) -> Callable[[CheckFunction
 
 
 def unregister(name: str) -> None:
-    """Forget a check; one that is not known is no error.
-
-    Parameters
-    ----------
-    name : str
-        Name of the check.
-    """
+    """Forget a check; one that is not known is no error."""
     _checks.pop(name, None)
 
 
@@ -158,26 +152,7 @@ def _load(point: EntryPoint) -> Check | None:
 
 
 def choose_checks(only: Iterable[str] = (), skip: Iterable[str] = ()) -> list[Check]:
-    """Choose checks by name.
-
-    Parameters
-    ----------
-    only : iterable of str
-        These only; default all.
-    skip : iterable of str
-        Not these.
-
-    Returns
-    -------
-    list of Check
-
-    Raises
-    ------
-    UnknownNameError
-        Naming the nearest check, for an unknown name.
-    UsageError
-        If none is left.
-    """
+    """Choose checks by name."""
     known, only, skip = available_checks(), list(only), list(skip)
     for name in [*only, *skip]:
         if name not in known:

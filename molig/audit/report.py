@@ -124,20 +124,7 @@ LAYOUT = 1
 
 
 def audit_data(audit: Audit) -> dict[str, Any]:
-    """Plain data of an audit.
-
-    Parameters
-    ----------
-    audit : Audit
-        The result.
-
-    Returns
-    -------
-    dict
-        ``findings``, worst first, each with check, severity, summary, evidence and advice; ``checks`` with
-        status and measurements of each; ``model``, with the digests of its files, ``molecules``,
-        ``settings`` and ``counts``.
-    """
+    """Plain data of an audit."""
     subject = audit.subject
     info = subject.model.info
     return {
@@ -182,32 +169,12 @@ def audit_data(audit: Audit) -> dict[str, Any]:
 
 
 def audit_json(audit: Audit) -> str:
-    """JSON text of `audit_data`; the same audit gives the same text.
-
-    Parameters
-    ----------
-    audit : Audit
-        The result.
-
-    Returns
-    -------
-    str
-    """
+    """JSON text of `audit_data`; the same audit gives the same text."""
     return json.dumps(audit_data(audit), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def verdict(audit: Audit) -> str:
-    """One sentence about the whole.
-
-    Parameters
-    ----------
-    audit : Audit
-        The result.
-
-    Returns
-    -------
-    str
-    """
+    """One sentence about the whole."""
     n_errors, n_warnings = audit.count(Severity.ERROR), audit.count(Severity.WARNING)
     done = [result for result in audit.results if not result.skipped]
     skipped = len(audit.results) - len(done)
@@ -219,17 +186,7 @@ def verdict(audit: Audit) -> str:
 
 
 def sampling(audit: Audit) -> list[str]:
-    """Sentences about which molecules were audited and explained.
-
-    Parameters
-    ----------
-    audit : Audit
-        The result.
-
-    Returns
-    -------
-    list of str
-    """
+    """Sentences about which molecules were audited and explained."""
     subject, settings = audit.subject, audit.subject.settings
     n, n_rejected, n_explained = len(subject.molecules), len(subject.rejections), _explained(audit)
     told = [f"{n:,} molecules audited" + (f" of {audit.source}" if audit.source else "") + "."]
@@ -276,17 +233,7 @@ _LONGEST = 12
 
 
 def audit_markdown(audit: Audit) -> str:
-    """Markdown of an audit.
-
-    Parameters
-    ----------
-    audit : Audit
-        The result.
-
-    Returns
-    -------
-    str
-    """
+    """Markdown of an audit."""
     lines = [
         f"# Audit of {audit.subject.model.name}",
         "",
@@ -311,18 +258,7 @@ def audit_markdown(audit: Audit) -> str:
 
 
 def measured_lines(measured: Mapping[str, Any]) -> list[str]:
-    """A table where all values are mappings, else a list; values that are tables follow, each by itself.
-
-    Parameters
-    ----------
-    measured : mapping
-        Names to numbers, texts, lists or mappings.
-
-    Returns
-    -------
-    list of str
-        Lines of Markdown.
-    """
+    """A table where all values are mappings, else a list; values that are tables follow, each by itself."""
     nested = tables_of(measured)
     if nested:
         rest = {name: value for name, value in measured.items() if name not in nested}
@@ -343,22 +279,7 @@ def measured_lines(measured: Mapping[str, Any]) -> list[str]:
 
 
 def tables_of(measured: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Values that are tables themselves: mappings of mappings that all have the same keys.
-
-    Parameters
-    ----------
-    measured : mapping
-        Names to numbers, texts, lists or mappings.
-
-    Returns
-    -------
-    dict
-
-    Examples
-    --------
-    >>> tables_of({"n": 3, "by task": {"a": {"share": 0.5}, "b": {"share": 0.6}}, "row": {"share": 0.5}})
-    {'by task': {'a': {'share': 0.5}, 'b': {'share': 0.6}}}
-    """
+    """Values that are tables themselves: mappings of mappings that all have the same keys."""
     return {name: value for name, value in measured.items() if _is_table(value)}
 
 
@@ -370,22 +291,7 @@ def _is_table(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """Short text of a number, text, list or mapping.
-
-    Parameters
-    ----------
-    value : object
-        What to show.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> shown(0.123456), shown([1, 2.0]), shown({"a": None}), shown(12345)
-    ('0.123', '1, 2', 'a n/a', '12,345')
-    """
+    """Short text of a number, text, list or mapping."""
     value = plain(value)
     if value is None:
         return "n/a"
@@ -434,34 +340,12 @@ def _cell(text: str) -> str:
 
 
 def audit_html(audit: Audit) -> str:
-    """Page of an audit: no script, nothing loaded from elsewhere.
-
-    Parameters
-    ----------
-    audit : Audit
-        The result.
-
-    Returns
-    -------
-    str
-        An HTML document; everything but drawings and plots is escaped.
-    """
+    """Page of an audit: no script, nothing loaded from elsewhere."""
     return _environment().get_template("audit.html.j2").render(**_contents(audit))
 
 
 def audit_fragment(audit: Audit) -> str:
-    """The same as a fragment that brings its own style, fit for a notebook.
-
-    Parameters
-    ----------
-    audit : Audit
-        The result.
-
-    Returns
-    -------
-    str
-        A ``<div>``.
-    """
+    """The same as a fragment that brings its own style, fit for a notebook."""
     return _environment().get_template("audit_fragment.html.j2").render(**_contents(audit))
 
 
@@ -476,22 +360,7 @@ def _contents(audit: Audit) -> dict[str, Any]:
 
 
 def is_table(measured: Mapping[str, Any]) -> bool:
-    """Whether all values are mappings, so that names are rows and keys are columns.
-
-    Parameters
-    ----------
-    measured : mapping
-        Names to numbers or mappings.
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> is_table({"a": {"x": 1}}), is_table({"a": 1}), is_table({})
-    (True, False, False)
-    """
+    """Whether all values are mappings, so that names are rows and keys are columns."""
     return bool(measured) and all(isinstance(value, Mapping) for value in measured.values())
 
 
@@ -529,22 +398,7 @@ _WRITERS: dict[str, Callable[[Audit], str]] = {
 
 
 def check_audit_output(path: str | Path) -> Path:
-    """Refuse a file name that no report can be written to, before the work is done.
-
-    Parameters
-    ----------
-    path : str or Path
-        File to write.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    UsageError
-        If the name ends in none of .html, .json and .md, or is a directory.
-    """
+    """Refuse a file name that no report can be written to, before the work is done."""
     file = Path(path)
     if file.suffix.lower() not in _WRITERS:
         raise UsageError(f"an audit is written as {', '.join(_WRITERS)} (got {file.name})")
@@ -621,20 +475,7 @@ def attach_audit(audit: Audit, directory: str | Path, options: Sequence[str] = (
 
 
 def audit_summary(audit: Audit, options: Sequence[str] = ()) -> AuditSummary:
-    """What a model card says about an audit.
-
-    Parameters
-    ----------
-    audit : Audit
-        The result.
-    options : sequence of str
-        Options of `molig audit` that say which molecules, labels and pairs were taken, such as ``"-i"`` and
-        ``"mine.csv"``; none where it was what training held out.
-
-    Returns
-    -------
-    AuditSummary
-    """
+    """What a model card says about an audit."""
     data = audit_data(audit)
     settings = audit.subject.settings
     words = ["molig", "audit", "-m", audit.subject.model.name, *options, "-o", "report.html"]

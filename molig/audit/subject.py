@@ -263,6 +263,16 @@ class AuditSubject:
         """
         return self.model.task_index(task)
 
+    def unit(self, task: str) -> float:
+        """Unit of differences of scores: 1 for probabilities, the spread of the values of a regression.
+
+        Parameters
+        ----------
+        task : str
+            Task of the model.
+        """
+        return float(self.logits[:, self.column(task)].std()) if self.is_regression else 1.0
+
     @property
     def _active(self) -> npt.NDArray[np.bool_]:
         columns = [self.column(task) for task in self.tasks]
@@ -281,26 +291,7 @@ def explain_molecules(
     progress: Progress | None = None,
     **options: Any,
 ) -> list[dict[str, Explanation]]:
-    """Explain molecules for several tasks, sharing forward passes where all tasks are asked for.
-
-    Parameters
-    ----------
-    model : ScreeningModel
-        The model.
-    molecules : sequence of Molecule
-        Accepted by the model's parser.
-    tasks : sequence of str
-        Tasks of the model.
-    progress : callable, optional
-        Called with the number of molecules done since the last call.
-    **options
-        Of `Explainer`.
-
-    Returns
-    -------
-    list of dict
-        Task to explanation, one per molecule.
-    """
+    """Explain molecules for several tasks, sharing forward passes where all tasks are asked for."""
     found: list[dict[str, Explanation]] = [{} for _ in molecules]
     every = set(tasks) == set(model.tasks)
     asked = [None] if every else list(tasks)
@@ -322,16 +313,5 @@ def _explain(explainer: Explainer, group: Sequence[Molecule], every: bool) -> li
 
 
 def probabilities(logits: FloatArray) -> FloatArray:
-    """Logistic function.
-
-    Parameters
-    ----------
-    logits : array of float
-        Any shape.
-
-    Returns
-    -------
-    array of float
-        The same shape.
-    """
+    """Logistic function."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))

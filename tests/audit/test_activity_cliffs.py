@@ -128,7 +128,7 @@ def test_agreement_by_the_share_that_is_common():
 
 @pytest.mark.parametrize(("high", "n_atoms", "found"), [(0.59, 50, 1), (0.61, 50, 0), (0.59, 49, 0)])
 def test_common_atoms_of_opposite_sign_are_a_finding(high, n_atoms, found):
-    right = SimpleNamespace(same_sign=lambda strong: (1, 1), **dict.fromkeys(RIGHT, lambda: 1.0))
+    right = SimpleNamespace(same_sign=lambda strong: (1, 1), **dict.fromkeys(RIGHT, 1.0))
     right.explained = ()
     group = CliffGroup("all tasks", [right] * 30, 1.96)
     common = CommonAtoms(Estimate(0.5, 0.4, 0.6), Estimate(0.4, 0.3, high), n_atoms)

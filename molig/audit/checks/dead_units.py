@@ -40,25 +40,13 @@ _UNREAD = 1e-4
 
 @dataclass(frozen=True)
 class Layer:
-    """Units of one kind.
+    """Units of one kind."""
 
-    Parameters
-    ----------
-    name : str
-        Such as ``"module 1: atom states"``.
-    kind : str
-        ``"operation"``, ``"state"``, ``"channel"``, ``"bin"``, ``"head"`` or ``"output"``.
-    low, high : array of float, shape (n_units,)
-        Smallest and largest value of each unit.
-    unread : array of bool, shape (n_units,)
-        Whether all weights that read the unit are zero.
-    """
-
-    name: str
-    kind: str
-    low: FloatArray
+    name: str  # such as ``"module 1: atom states"``
+    kind: str  # ``"operation"``, ``"state"``, ``"channel"``, ``"bin"``, ``"head"`` or ``"output"``
+    low: FloatArray  # (n_units,) smallest and largest value of each unit
     high: FloatArray
-    unread: Flags
+    unread: Flags  # (n_units,) whether all weights that read the unit are zero
 
     @property
     def dead(self) -> Flags:
@@ -71,20 +59,7 @@ class Layer:
 
 
 def layers(model: ScreeningModel, graphs: PackedGraphs) -> list[Layer]:
-    """Watch all units of a model's network over molecules.
-
-    Parameters
-    ----------
-    model : ScreeningModel
-        The model.
-    graphs : PackedGraphs
-        The molecules.
-
-    Returns
-    -------
-    list of Layer
-        From input to output. Layers of pairs are left out if no molecule has a pair.
-    """
+    """Watch all units of a model's network over molecules."""
     ranges: dict[tuple[str, str], tuple[FloatArray, FloatArray]] = {}
     with torch.inference_mode():
         for start in range(0, len(graphs), _BATCH):
@@ -233,18 +208,7 @@ def check(subject: AuditSubject) -> Outcome:
 
 
 def kinds_of_rows(graphs: PackedGraphs) -> tuple[int, int]:
-    """How many different feature rows atoms and pairs have.
-
-    Parameters
-    ----------
-    graphs : PackedGraphs
-        The molecules.
-
-    Returns
-    -------
-    (int, int)
-        Of atoms and of pairs.
-    """
+    """How many different feature rows atoms and pairs have."""
     levels = graphs.level("atom"), graphs.level("pair")
     atoms, pairs = (len(np.unique(np.hstack([x.codes, x.values]), axis=0)) for x in levels)
     return atoms, pairs

@@ -47,27 +47,7 @@ _BOND_SIGNS = {"SINGLE": "", "DOUBLE": "=", "TRIPLE": "#", "AROMATIC": ":"}
 
 
 def environments(mol: Chem.Mol) -> Index:
-    """Colour atoms by their surroundings, level by level (Weisfeiler and Leman 1968).
-
-    Radius r joins an atom's element with the multiset of (bond order, colour of the neighbour at radius
-    r - 1); "own bonds" with the multiset of its bond orders alone.
-
-    Parameters
-    ----------
-    mol : rdkit.Chem.Mol
-        A molecule.
-
-    Returns
-    -------
-    array of int64, shape (5, n_atoms)
-        One row per entry of `LEVELS`; atoms of equal number are alike.
-
-    Examples
-    --------
-    >>> levels = environments(Chem.MolFromSmiles("CCCO"))
-    >>> levels[1].tolist(), levels[2].tolist()
-    ([0, 1, 1, 2], [0, 1, 2, 3])
-    """
+    """Colour atoms by their surroundings, level by level (Weisfeiler and Leman 1968)."""
     bonds: list[list[tuple[str, int]]] = [[] for _ in range(mol.GetNumAtoms())]
     for bond in mol.GetBonds():
         first, second, order = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), str(bond.GetBondType())
@@ -84,26 +64,7 @@ def environments(mol: Chem.Mol) -> Index:
 
 
 def surroundings(mol: Chem.Mol) -> list[str]:
-    """Say of every atom what it is and what it is bonded to: its environment of radius 1 as text.
-
-    Parameters
-    ----------
-    mol : rdkit.Chem.Mol
-        A molecule.
-
-    Returns
-    -------
-    list of str
-        One text per atom, whatever the order of its neighbours; bonds other than single ones have a sign
-        (``=``, ``#``, ``:`` aromatic, else the name in brackets).
-
-    Examples
-    --------
-    >>> surroundings(Chem.MolFromSmiles("NC=O"))
-    ['N bonded to C', 'C bonded to N,=O', 'O bonded to =C']
-    >>> surroundings(Chem.MolFromSmiles("C"))
-    ['C bonded to nothing']
-    """
+    """Say of every atom what it is and what it is bonded to: its environment of radius 1 as text."""
     found = []
     for atom in mol.GetAtoms():
         around = sorted(
@@ -120,27 +81,7 @@ def _sign(order: str) -> str:
 
 
 def attribution_colors(graph: MolGraph, n_modules: int) -> Index:
-    """Colour atoms by all that the attribution of their own features can depend on, whatever the weights.
-
-    The states of a Weave network are followed as an exact refinement of colours: after a module, an atom
-    knows its state and the multiset of its pairs' states before; a pair its own and those of its two atoms,
-    in no order. The readout treats all atoms alike, so the gradient with respect to an atom's last state
-    depends on that state and on the molecule as a whole. Then back: the gradient with respect to a state
-    depends on the state itself and on the states, and gradients, of all that it flows into.
-
-    Parameters
-    ----------
-    graph : MolGraph
-        A featurized molecule.
-    n_modules : int
-        Number of Weave modules.
-
-    Returns
-    -------
-    array of int64, shape (n_atoms,)
-        Atoms of one molecule with equal numbers get identical attributions from every network of this
-        depth on these features. Others get different ones, but for weights that happen to make them equal.
-    """
+    """Colour atoms by all that the attribution of their own features can depend on, whatever the weights."""
     atoms, pairs = _forward(graph, n_modules)
     ends: list[tuple[int, int]] = [(int(i), int(j)) for i, j in graph.pair_atoms]
     back_atoms: Colors = atoms[-1]
@@ -176,26 +117,7 @@ def _forward(graph: MolGraph, n_modules: int) -> tuple[list[Colors], list[Colors
 
 
 def pairs_by_level(levels: Index) -> tuple[Index, Index]:
-    """Find all pairs of atoms of a molecule, and the level at which each first differs.
-
-    Parameters
-    ----------
-    levels : array of int, shape (n_levels, n_atoms)
-        Colours from coarse to fine.
-
-    Returns
-    -------
-    pairs : array of int64, shape (2, n_pairs)
-        First and second atom.
-    level : array of int64, shape (n_pairs,)
-        The first row in which their colours differ; n_levels where none does.
-
-    Examples
-    --------
-    >>> pairs, level = pairs_by_level(np.array([[0, 0, 1], [0, 1, 2]]))
-    >>> pairs.T.tolist(), level.tolist()
-    ([[0, 1], [0, 2], [1, 2]], [1, 0, 0])
-    """
+    """Find all pairs of atoms of a molecule, and the level at which each first differs."""
     pairs = np.array(np.triu_indices(levels.shape[1], 1), dtype=np.int64)
     alike = levels[:, pairs[0]] == levels[:, pairs[1]]
     return pairs, np.asarray(np.cumprod(alike, axis=0).sum(axis=0), dtype=np.int64)
@@ -310,17 +232,7 @@ def _gaps(explanation: Explanation, pairs: Index) -> FloatArray:
 
 
 class CriticalPairs:
-    """Pairs of all molecules that only the types of their neighbours tell apart.
-
-    Parameters
-    ----------
-    molecules : list of AlikePairs
-        With such pairs.
-    tasks : tuple of str
-        Tasks audited.
-    n_differing : int
-        Pairs that first differ in their neighbours, however the network could tell them apart.
-    """
+    """Pairs of all molecules that only the types of their neighbours tell apart."""
 
     def __init__(self, molecules: list[AlikePairs], tasks: tuple[str, ...], n_differing: int) -> None:
         self.molecules, self.tasks, self.n_differing = molecules, tasks, n_differing
@@ -388,19 +300,7 @@ class CriticalPairs:
 
 
 def environments_of(affected: list[tuple[AlikePairs, Flags]]) -> dict[str, int]:
-    """Count pairs by what their two atoms are and are bonded to; the most frequent kinds first.
-
-    Parameters
-    ----------
-    affected : list of (AlikePairs, array of bool)
-        Molecules, and which of their pairs to count; see `CriticalPairs.affected`.
-
-    Returns
-    -------
-    dict of str to int
-        At most `MOST_ENVIRONMENTS` texts such as ``"C bonded to C,N | C bonded to C,O"`` (the two atoms in
-        alphabetical order) with their numbers of pairs.
-    """
+    """Count pairs by what their two atoms are and are bonded to; the most frequent kinds first."""
     found: Counter[str] = Counter()
     for molecule, chosen in affected:
         texts = surroundings(next(iter(molecule.explanations.values())).mol)

@@ -46,21 +46,11 @@ _MOST_ROWS = 50_000
 
 @dataclass(frozen=True)
 class ColumnTable:
-    """The columns of one level over all atoms, or pairs, of molecules.
+    """The columns of one level over all atoms, or pairs, of molecules."""
 
-    Parameters
-    ----------
-    columns : sequence of Column
-        What they are.
-    values : array of float32, shape (n_rows, n_columns)
-        One-hot columns of categories, numeric ones as they are.
-    molecule : array of int, shape (n_rows,)
-        Which molecule each row belongs to.
-    """
-
-    columns: Sequence[Column]
+    columns: Sequence[Column]  # what they are
     values: npt.NDArray[np.float32]
-    molecule: npt.NDArray[np.int64]
+    molecule: npt.NDArray[np.int64]  # (n_rows,) which molecule each row belongs to
 
     @property
     def active(self) -> FloatArray:
@@ -68,13 +58,7 @@ class ColumnTable:
         return np.asarray(np.count_nonzero(self.values, axis=0), dtype=np.float64)
 
     def molecules_with(self, column: int) -> int:
-        """Molecules in which a column is not zero somewhere.
-
-        Parameters
-        ----------
-        column : int
-            Place of the column.
-        """
+        """Molecules in which a column is not zero somewhere."""
         return int(np.count_nonzero(np.bincount(self.molecule[self.values[:, column] != 0])))
 
     @property
@@ -86,30 +70,7 @@ class ColumnTable:
 
 
 def column_table(graphs: PackedGraphs, schema: FeatureSchema, level: str) -> ColumnTable:
-    """Lay out the features of molecules column by column.
-
-    Parameters
-    ----------
-    graphs : PackedGraphs
-        Molecules featurized by ``schema``.
-    schema : FeatureSchema
-        What the columns are.
-    level : {"atom", "pair"}
-        Whose columns.
-
-    Returns
-    -------
-    ColumnTable
-
-    Examples
-    --------
-    >>> from rdkit import Chem
-    >>> from molig.features import Featurizer, preset
-    >>> schema = preset("simple", max_pair_distance=2)
-    >>> graphs = Featurizer(schema).featurize([Chem.MolFromSmiles("CC=O")])
-    >>> column_table(graphs, schema, "pair").active.tolist()
-    [1.0, 1.0, 0.0, 0.0, 2.0, 1.0]
-    """
+    """Lay out the features of molecules column by column."""
     _, codes, numbers, counts = graphs.level(level)
     values, columns = np.zeros((len(codes), 0), dtype=np.float32), schema.columns(level)
     parts = [values]
@@ -123,35 +84,14 @@ def column_table(graphs: PackedGraphs, schema: FeatureSchema, level: str) -> Col
 
 @dataclass(frozen=True)
 class Credit:
-    """What the columns of one level are credited with in explanations of one task.
+    """What the columns of one level are credited with in explanations of one task."""
 
-    Parameters
-    ----------
-    absolute : array of float, shape (n_columns,)
-        Sum of |attribution| over all rows.
-    uses : array of float, shape (n_columns,)
-        Rows in which the column is not zero.
-    """
-
-    absolute: FloatArray
-    uses: FloatArray
+    absolute: FloatArray  # (n_columns,) sum of |attribution| over all rows
+    uses: FloatArray  # (n_columns,) rows in which the column is not zero
 
 
 def credits_of(explanations: Iterable[Explanation], schema: FeatureSchema) -> dict[str, Credit]:
-    """Add up attributions column by column.
-
-    Parameters
-    ----------
-    explanations : iterable of Explanation
-        Of one task, with attributions feature by feature. Those that are not finite are left out.
-    schema : FeatureSchema
-        What the columns are.
-
-    Returns
-    -------
-    dict of str to Credit
-        By level.
-    """
+    """Add up attributions column by column."""
     absolute = {level: np.zeros(len(schema.columns(level))) for level in LEVELS}
     uses = {level: np.zeros(len(schema.columns(level))) for level in LEVELS}
     for why in explanations:
@@ -178,15 +118,7 @@ def _add(why: Explanation, level: str, scores: FloatArray, absolute: FloatArray,
 
 
 def atom_scores_of(why: Explanation, chosen: Mapping[str, Sequence[int]]) -> FloatArray:
-    """Attributions of some columns only, those of pairs shared by their atoms; shape (n_atoms,).
-
-    Parameters
-    ----------
-    why : Explanation
-        With attributions feature by feature.
-    chosen : mapping of str to sequence of int
-        Places of the columns, by level.
-    """
+    """Attributions of some columns only, those of pairs shared by their atoms; shape (n_atoms,)."""
     rows = {}
     for level in LEVELS:
         scores = why.atom_attributions if level == "atom" else why.pair_attributions
@@ -207,13 +139,7 @@ def atom_scores_of(why: Explanation, chosen: Mapping[str, Sequence[int]]) -> Flo
 
 
 def first_weights(model: ScreeningModel) -> dict[str, FloatArray]:
-    """Largest |weight| by which the first module reads each column, by level; shape (n_columns,).
-
-    Parameters
-    ----------
-    model : ScreeningModel
-        The model.
-    """
+    """Largest |weight| by which the first module reads each column, by level; shape (n_columns,)."""
     module = model.network.modules_[0]
     if not isinstance(module, WeaveModule):
         raise TypeError(f"expected a WeaveModule (got {type(module).__name__})")
@@ -230,20 +156,7 @@ def _largest(weights: Sequence[Tensor]) -> FloatArray:
 
 
 def duplicates(table: ColumnTable, chosen: Sequence[int]) -> list[tuple[int, ...]]:
-    """Groups of columns that are equal in every row.
-
-    Parameters
-    ----------
-    table : ColumnTable
-        The columns.
-    chosen : sequence of int
-        Places of the columns to compare.
-
-    Returns
-    -------
-    list of tuple of int
-        Places of the columns of each group.
-    """
+    """Groups of columns that are equal in every row."""
     groups: dict[bytes, list[int]] = {}
     for column in chosen:
         groups.setdefault(np.ascontiguousarray(table.values[:, column]).tobytes(), []).append(column)
@@ -256,24 +169,7 @@ def dependent(
     rng: np.random.Generator,
     by_design: Mapping[str, frozenset[str]],
 ) -> list[int]:
-    """Columns that follow exactly from the columns of other blocks and a constant, by least squares.
-
-    Parameters
-    ----------
-    table : ColumnTable
-        The columns.
-    chosen : sequence of int
-        Places of the columns to look at; they may follow from any others.
-    rng : Generator
-        Draws the rows, of very many.
-    by_design : mapping of str to set of str
-        Blocks that a block's columns are not to be explained by.
-
-    Returns
-    -------
-    list of int
-        Places of these columns.
-    """
+    """Columns that follow exactly from the columns of other blocks and a constant, by least squares."""
     rows = np.arange(len(table.values))
     if len(rows) > _MOST_ROWS:
         rows = np.sort(rng.permutation(rows)[:_MOST_ROWS])
@@ -310,43 +206,19 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True)
 class ColumnStudy:
-    """Values, weights and attributions of all input columns of a model.
+    """Values, weights and attributions of all input columns of a model."""
 
-    Parameters
-    ----------
-    subject : AuditSubject
-        Model and molecules.
-    tables : dict of str to ColumnTable
-        Values over all molecules, by level.
-    credits : dict of str to dict of str to Credit
-        Attributions in the explained molecules, by task and level.
-    weights : dict of str to array of float
-        Largest |weight| that reads each column, by level.
-    """
-
-    subject: AuditSubject
-    tables: dict[str, ColumnTable]
-    credits: dict[str, dict[str, Credit]]
-    weights: dict[str, FloatArray]
+    subject: AuditSubject  # model and molecules
+    tables: dict[str, ColumnTable]  # values over all molecules, by level
+    credits: dict[str, dict[str, Credit]]  # attributions in the explained molecules, by task and level
+    weights: dict[str, FloatArray]  # largest |weight| that reads each column, by level
 
     def column(self, place: Place) -> Column:
-        """Say what a column is.
-
-        Parameters
-        ----------
-        place : (str, int)
-            Level and column.
-        """
+        """Say what a column is."""
         return self.tables[place[0]].columns[place[1]]
 
     def names(self, places: Sequence[Place]) -> list[str]:
-        """Names of columns.
-
-        Parameters
-        ----------
-        places : sequence of (str, int)
-            Level and column of each.
-        """
+        """Names of columns."""
         return [str(self.column(place)) for place in places]
 
     @cached_property
@@ -364,44 +236,20 @@ class ColumnStudy:
         return found
 
     def share(self, places: Sequence[Place]) -> float:
-        """Share of all |attribution| that columns absorb, mean over the tasks.
-
-        Parameters
-        ----------
-        places : sequence of (str, int)
-            Level and column of each.
-        """
+        """Share of all |attribution| that columns absorb, mean over the tasks."""
         return float(np.mean(list(self.share_by_task(places).values())))
 
     def share_by_task(self, places: Sequence[Place]) -> dict[str, float]:
-        """Share of all |attribution| that columns absorb, by task.
-
-        Parameters
-        ----------
-        places : sequence of (str, int)
-            Level and column of each.
-        """
+        """Share of all |attribution| that columns absorb, by task."""
         return {task: float(sum(by[level][i] for level, i in places)) for task, by in self.shares.items()}
 
     def uses(self, place: Place) -> float:
-        """Occurrences of a column in the explained molecules.
-
-        Parameters
-        ----------
-        place : (str, int)
-            Level and column.
-        """
+        """Occurrences of a column in the explained molecules."""
         level, i = place
         return float(next(iter(self.credits.values()))[level].uses[i])
 
     def per_use(self, places: Sequence[Place]) -> float:
-        """Share of |attribution| per occurrence of some columns.
-
-        Parameters
-        ----------
-        places : sequence of (str, int)
-            Level and column of each.
-        """
+        """Share of |attribution| per occurrence of some columns."""
         uses = sum(self.uses(place) for place in places)
         return self.share(places) / uses if uses else 0.0
 
@@ -426,13 +274,7 @@ class ColumnStudy:
         ]
 
     def always_on(self, place: Place) -> bool:
-        """Whether a column is on whatever the molecule: a distance within reach of every pair seen.
-
-        Parameters
-        ----------
-        place : (str, int)
-            Level and column.
-        """
+        """Whether a column is on whatever the molecule: a distance within reach of every pair seen."""
         schema, column = self.subject.model.schema, self.column(place)
         limit = schema.max_pair_distance
         if column.block == "distance_within":
@@ -507,17 +349,7 @@ a hundred times what is left of them."""
 
 @dataclass(frozen=True)
 class UnreadColumns:
-    """Columns that occur, but play no part.
-
-    Parameters
-    ----------
-    by_weights : list of (str, int)
-        The first layer does not read them, and they get no attribution.
-    by_attribution : list of (str, int)
-        The first layer reads them, and they get no attribution.
-    credited : list of (str, int)
-        The first layer does not read them, and yet they get attribution: the two are not of one network.
-    """
+    """Columns that occur, but play no part."""
 
     by_weights: list[Place] = field(default_factory=list)
     by_attribution: list[Place] = field(default_factory=list)
@@ -525,17 +357,7 @@ class UnreadColumns:
 
 
 def unread_columns(study: ColumnStudy) -> UnreadColumns:
-    """Compare weights and attributions of each column with the usual ones of its level.
-
-    Parameters
-    ----------
-    study : ColumnStudy
-        Weights and attributions.
-
-    Returns
-    -------
-    UnreadColumns
-    """
+    """Compare weights and attributions of each column with the usual ones of its level."""
     found = UnreadColumns()
     for level in LEVELS:
         usual = float(np.median(study.weights[level])) if len(study.weights[level]) else 0.0

@@ -111,17 +111,7 @@ def check(subject: AuditSubject) -> Outcome:
 
 
 def relative_residual(why: Explanation) -> float:
-    """Completeness residual as a share of the change of the score.
-
-    Parameters
-    ----------
-    why : Explanation
-        With finite numbers.
-
-    Returns
-    -------
-    float
-    """
+    """Completeness residual as a share of the change of the score."""
     return abs(why.residual) / max(abs(why.score - why.baseline_score), FLOOR)
 
 

@@ -51,36 +51,15 @@ _TIE = 1e-5
 
 @dataclass(frozen=True)
 class Layer:
-    """Weights that are drawn anew together.
+    """Weights that are drawn anew together."""
 
-    Parameters
-    ----------
-    name : str
-        Such as ``"hidden 1"`` or ``"module 2: atom_to_atom"``.
-    stage : str
-        The step of the cascade it belongs to: a layer of the head, the last atom layer or a whole module.
-    parts : tuple of str
-        Names of its submodules in the network: the linear map, and the normalisation after it.
-    """
-
-    name: str
+    name: str  # such as ``"hidden 1"`` or ``"module 2: atom_to_atom"``
     stage: str
     parts: tuple[str, ...]
 
 
 def layers_of(network: WeaveNet) -> list[Layer]:
-    """List the layers of a network, from the output down to the first module.
-
-    Parameters
-    ----------
-    network : WeaveNet
-        A network.
-
-    Returns
-    -------
-    list of Layer
-        Together they hold all weights.
-    """
+    """List the layers of a network, from the output down to the first module."""
     found = [Layer("last atom layer", "last atom layer", ("last_atom_layer", "atom_norm"))]
     for k, module in reversed(list(enumerate(network.modules_))):
         stage = f"module {k + 1}"
@@ -98,23 +77,7 @@ def layers_of(network: WeaveNet) -> list[Layer]:
 
 
 def redrawn(model: ScreeningModel, layers: Sequence[Layer], seed: int) -> ScreeningModel:
-    """Copy a model and draw layers of the copy anew, as training draws them before its first step.
-
-    Batch normalisation after such a layer starts anew too: mean 0, variance 1, no scale and shift.
-
-    Parameters
-    ----------
-    model : ScreeningModel
-        The model; it is not changed.
-    layers : sequence of Layer
-        Which layers.
-    seed : int
-        Seed of the weights.
-
-    Returns
-    -------
-    ScreeningModel
-    """
+    """Copy a model and draw layers of the copy anew, as training draws them before its first step."""
     schema, network = model.schema, copy.deepcopy(model.network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -126,22 +89,7 @@ def redrawn(model: ScreeningModel, layers: Sequence[Layer], seed: int) -> Screen
 
 
 def atom_scores(model: ScreeningModel, graphs: PackedGraphs, tasks: Sequence[int]) -> list[FloatArray]:
-    """Integrated gradients of logits (values) from the zero baseline, by a dozen points of the path.
-
-    Parameters
-    ----------
-    model : ScreeningModel
-        The model.
-    graphs : PackedGraphs
-        Molecules.
-    tasks : sequence of int
-        Outputs.
-
-    Returns
-    -------
-    list of array of float, shape (n_tasks, n_atoms)
-        One per molecule: own features and half of each pair of every atom.
-    """
+    """Integrated gradients of logits (values) from the zero baseline, by a dozen points of the path."""
     n_mols, n_tasks = len(graphs), len(tasks)
     molecules = np.repeat(np.arange(n_mols), n_tasks * _POINTS)
     outputs = np.tile(np.repeat(np.asarray(tasks, dtype=np.int64), _POINTS), n_mols)
@@ -162,44 +110,12 @@ def atom_scores(model: ScreeningModel, graphs: PackedGraphs, tasks: Sequence[int
 
 
 def rank_correlations(first: FloatArray, second: FloatArray) -> tuple[float, float]:
-    """Spearman's rank correlation of scores, and that of their magnitudes.
-
-    Parameters
-    ----------
-    first, second : array of float, shape (n,)
-        Scores of the same atoms. Differences that rounding explains count as ties.
-
-    Returns
-    -------
-    signed, magnitudes : float
-        0 where only one of the two is constant, NaN where the first is.
-
-    Examples
-    --------
-    >>> rank_correlations(np.array([1.0, -2.0, 3.0]), np.array([-1.0, 2.0, -3.0]))
-    (-1.0, 1.0)
-    """
+    """Spearman's rank correlation of scores, and that of their magnitudes."""
     return _spearman(first, second), _spearman(np.abs(first), np.abs(second))
 
 
 def likeness(first: FloatArray, second: FloatArray) -> tuple[float, float, float, float]:
-    """Compare scores of the same atoms in four ways.
-
-    Parameters
-    ----------
-    first, second : array of float, shape (n,)
-        Scores.
-
-    Returns
-    -------
-    signed, magnitudes : float
-        As of `rank_correlations`.
-    linear : float
-        Pearson's correlation; 0 where only the second are constant, NaN where the first are.
-    cosine : float
-        Of the angle between them: 1 where they are the same but for a common factor. 0 if the second are
-        nought, NaN if the first are.
-    """
+    """Compare scores of the same atoms in four ways."""
     centred = _cosine(first - first.mean(), second - second.mean(), (_size(first), _size(second)))
     return *rank_correlations(first, second), centred, _cosine(first, second, (_size(first), _size(second)))
 
@@ -263,11 +179,7 @@ _ADVICE_IDLE = (
 
 @dataclass(frozen=True)
 class _Likeness:
-    """Likeness to the trained model's attributions, means over molecules; shape (n_copies, n_tasks).
-
-    NaN for a task on which the trained scores of no molecule differ. By molecule, shape (n_molecules,): mean
-    linear correlation, whatever its sign, over copies and tasks.
-    """
+    """Likeness to the trained model's attributions, means over molecules; shape (n_copies, n_tasks)."""
 
     signed: FloatArray
     magnitudes: FloatArray

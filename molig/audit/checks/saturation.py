@@ -139,26 +139,7 @@ def _measure(subject: AuditSubject, task: str, molecules: Index) -> _Task:
 def gradient_shares(
     gradient: FloatArray, logits: FloatArray, baselines: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Shares of the change of probability and of logit that gradient x input at the molecule explains.
-
-    Parameters
-    ----------
-    gradient : array of float, shape (n,)
-        Sum of (x - x') d logit / dx.
-    logits, baselines : array of float, shape (n,)
-        At the molecules, and at their baselines.
-
-    Returns
-    -------
-    (array of float, array of float)
-        Of the probability and of the logit; NaN where the probability changes by less than
-        `SMALLEST_CHANGE` or a number is not finite.
-
-    Examples
-    --------
-    >>> gradient_shares(np.array([2.0]), np.array([2.0]), np.array([0.0]))[1].tolist()
-    [1.0]
-    """
+    """Shares of the change of probability and of logit that gradient x input at the molecule explains."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         change = probabilities(logits) - probabilities(baselines)
         odds = np.exp(-np.abs(logits))  # p (1 - p) without loss of digits where p is close to 1

@@ -46,54 +46,20 @@ SMALLEST_PIECE = 2
 
 @dataclass(frozen=True)
 class Fragment:
-    """A fragment and where it occurs.
+    """A fragment and where it occurs."""
 
-    Parameters
-    ----------
-    name : str
-        Its kind and what it is, such as ``"element Cl"`` or ``"ring c1ccncc1"``.
-    atoms : dict of int to array of int
-        Place of each molecule that has it, to the places of its atoms there (of all occurrences).
-    """
-
-    name: str
+    name: str  # its kind and what it is, such as ``"element Cl"`` or ``"ring c1ccncc1"``
     atoms: dict[int, Index]
 
     def presence(self, n: int) -> npt.NDArray[np.bool_]:
-        """Which of ``n`` molecules have it, shape (n,).
-
-        Parameters
-        ----------
-        n : int
-            Molecules.
-        """
+        """Which of ``n`` molecules have it, shape (n,)."""
         found = np.zeros(n, dtype=bool)
         found[list(self.atoms)] = True
         return found
 
 
 def find_fragments(mols: Sequence[Chem.Mol], fewest: int) -> list[Fragment]:
-    """Find the fragments that several, but not all molecules have.
-
-    Parameters
-    ----------
-    mols : sequence of Mol
-        Sanitised molecules.
-    fewest : int
-        Molecules that must have a fragment, and that must not.
-
-    Returns
-    -------
-    list of Fragment
-        The most frequent first. Of fragments with the same atoms in the same molecules, only the first kind
-        in the order of the module's title.
-
-    Examples
-    --------
-    >>> mols = [Chem.MolFromSmiles(smiles) for smiles in ("CCCl", "CCCCl", "CCC")]
-    >>> [fragment.name for fragment in find_fragments(mols, 1)]
-    ['alkyl halides', 'element Cl']
-    """
+    """Find the fragments that several, but not all molecules have."""
     found: dict[str, dict[int, set[int]]] = defaultdict(dict)
     for place, mol in enumerate(mols):
         for name, atoms in fragment_atoms(mol):
@@ -110,17 +76,7 @@ def find_fragments(mols: Sequence[Chem.Mol], fewest: int) -> list[Fragment]:
 
 
 def fragment_atoms(mol: Chem.Mol) -> Iterable[tuple[str, Sequence[int]]]:
-    """Names and atoms of the fragments of one molecule; a name may come several times.
-
-    Parameters
-    ----------
-    mol : Mol
-        Sanitised molecule.
-
-    Returns
-    -------
-    iterable of (str, sequence of int)
-    """
+    """Names and atoms of the fragments of one molecule; a name may come several times."""
     mol = Chem.Mol(mol)
     # Standardised molecules may have lost their rings, which patterns ask for.
     Chem.GetSymmSSSR(mol)
@@ -156,22 +112,7 @@ def functional_groups() -> dict[str, Chem.Mol]:
 
 
 def ring_systems(mol: Chem.Mol) -> list[list[int]]:
-    """Atoms of each ring system: rings that share atoms are one.
-
-    Parameters
-    ----------
-    mol : Mol
-        Sanitised molecule.
-
-    Returns
-    -------
-    list of list of int
-
-    Examples
-    --------
-    >>> [len(system) for system in ring_systems(Chem.MolFromSmiles("c1ccc2ccccc2c1CC1CC1"))]
-    [10, 3]
-    """
+    """Atoms of each ring system: rings that share atoms are one."""
     systems: list[set[int]] = []
     for ring in mol.GetRingInfo().AtomRings():
         joined = set(ring)
@@ -183,22 +124,7 @@ def ring_systems(mol: Chem.Mol) -> list[list[int]]:
 
 
 def brics_pieces(mol: Chem.Mol) -> list[list[int]]:
-    """Atoms of the pieces that are left when all BRICS bonds are cut; none if there is no such bond.
-
-    Parameters
-    ----------
-    mol : Mol
-        Sanitised molecule.
-
-    Returns
-    -------
-    list of list of int
-
-    Examples
-    --------
-    >>> brics_pieces(Chem.MolFromSmiles("CC(=O)Nc1ccccc1"))
-    [[0, 1, 2], [3], [4, 5, 6, 7, 8, 9]]
-    """
+    """Atoms of the pieces that are left when all BRICS bonds are cut; none if there is no such bond."""
     cuts = FindBRICSBonds(mol)  # type: ignore[no-untyped-call]
     bonds = [mol.GetBondBetweenAtoms(*ends).GetIdx() for ends, _ in cuts]
     if not bonds:
@@ -215,26 +141,7 @@ def _smiles(mol: Chem.Mol, atoms: Sequence[int]) -> str:
 
 
 def label_odds(has: BoolArray, active: BoolArray) -> Estimate:
-    """Odds to be active with a fragment, relative to those without it.
-
-    Half a molecule is added to each of the four counts (Haldane, Anscombe); the interval is Woolf's.
-
-    Parameters
-    ----------
-    has, active : array of bool, shape (n,)
-        Which molecules have the fragment, and which are active.
-
-    Returns
-    -------
-    Estimate
-        Odds ratio.
-
-    Examples
-    --------
-    >>> odds = label_odds(np.array([True] * 10 + [False] * 10), np.array([True, False] * 10))
-    >>> odds.value
-    1.0
-    """
+    """Odds to be active with a fragment, relative to those without it."""
     counts = np.array([(has & active).sum(), (has & ~active).sum(), (~has & active).sum(), 0.0])
     counts[3] = len(has) - counts.sum()
     counts += 0.5
@@ -243,28 +150,7 @@ def label_odds(has: BoolArray, active: BoolArray) -> Estimate:
 
 
 def score_odds(has: BoolArray, scores: FloatArray) -> Estimate:
-    """Odds of the mean score with a fragment, relative to those without it.
-
-    Half an active and half an inactive molecule are added on either side, as in `label_odds`: scores of
-    exactly 0 and 1 give the same estimate as labels.
-
-    Parameters
-    ----------
-    has : array of bool, shape (n,)
-        Which molecules have the fragment.
-    scores : array of float, shape (n,)
-        Probabilities.
-
-    Returns
-    -------
-    Estimate
-        Odds ratio.
-
-    Examples
-    --------
-    >>> score_odds(np.array([True, True, False, False]), np.array([0.2, 0.8, 0.8, 0.2])).value
-    1.0
-    """
+    """Odds of the mean score with a fragment, relative to those without it."""
     with_it, without = _logit_of_mean(scores[has]), _logit_of_mean(scores[~has])
     return _odds(with_it[0] - without[0], math.hypot(with_it[1], without[1]))
 
@@ -282,44 +168,21 @@ def _odds(log: float, error: float) -> Estimate:
 
 
 def fisher_p(has: BoolArray, active: BoolArray) -> float:
-    """Two-sided p of Fisher's exact test of a fragment and activity.
-
-    Parameters
-    ----------
-    has, active : array of bool, shape (n,)
-        Which molecules have the fragment, and which are active.
-    """
+    """Two-sided p of Fisher's exact test of a fragment and activity."""
     both, only_has, only_active = (has & active).sum(), (has & ~active).sum(), (~has & active).sum()
     table = [[both, only_has], [only_active, len(has) - both - only_has - only_active]]
     return float(fisher_exact(table)[1])
 
 
 def higher_p(values: FloatArray) -> float:
-    """One-sided p of Wilcoxon's signed-rank test that values lie above 0; 1 if all are 0.
-
-    Parameters
-    ----------
-    values : array of float, shape (n,)
-        One number per molecule.
-    """
+    """One-sided p of Wilcoxon's signed-rank test that values lie above 0; 1 if all are 0."""
     if not np.any(values):
         return 1.0
     return float(wilcoxon(values, alternative="greater", method="approx").pvalue)
 
 
 def adjusted(p: Sequence[float]) -> FloatArray:
-    """p-values adjusted for their number, by Benjamini and Hochberg (1995).
-
-    Parameters
-    ----------
-    p : sequence of float
-        The p-values.
-
-    Returns
-    -------
-    array of float, shape (n,)
-        Rejecting those below a rate keeps the expected share of false rejections below it.
-    """
+    """p-values adjusted for their number, by Benjamini and Hochberg (1995)."""
     return np.asarray(false_discovery_control(np.asarray(p, dtype=np.float64)), dtype=np.float64)
 
 

@@ -45,38 +45,14 @@ _SETTINGS = {"max_iter": 30, "max_leaf_nodes": 8, "learning_rate": 0.15, "min_sa
 
 @dataclass(frozen=True)
 class SizeTable:
-    """Descriptors of size and composition.
-
-    Parameters
-    ----------
-    names : tuple of str
-        ``"heavy atoms"``, ``"molecular weight"``, ``"logP"``, then ``"number of C"`` and so on.
-    values : array of float, shape (n_mols, n_names)
-        The descriptors.
-    """
+    """Descriptors of size and composition."""
 
     names: tuple[str, ...]
-    values: FloatArray
+    values: FloatArray  # (n_mols, n_names) the descriptors
 
 
 def size_table(mols: Sequence[Chem.Mol]) -> SizeTable:
-    """Count heavy atoms and the atoms of each element but hydrogen; molecular weight and Crippen's logP.
-
-    Parameters
-    ----------
-    mols : sequence of Mol
-        Sanitised molecules.
-
-    Returns
-    -------
-    SizeTable
-
-    Examples
-    --------
-    >>> table = size_table([Chem.MolFromSmiles("CCO")])
-    >>> dict(zip(table.names, table.values[0].round(1).tolist()))
-    {'heavy atoms': 3.0, 'molecular weight': 46.1, 'logP': -0.0, 'number of C': 2.0, 'number of O': 1.0}
-    """
+    """Count heavy atoms and the atoms of each element but hydrogen; molecular weight and Crippen's logP."""
     numbers = [[atom.GetAtomicNum() for atom in mol.GetAtoms() if atom.GetAtomicNum() > 1] for mol in mols]
     elements = sorted({number for one in numbers for number in one})
     symbols = [Chem.GetPeriodicTable().GetElementSymbol(number) for number in elements]
@@ -94,44 +70,14 @@ def size_table(mols: Sequence[Chem.Mol]) -> SizeTable:
 
 
 def predict_values(table: FloatArray, values: FloatArray, seed: int) -> FloatArray:
-    """Predict ranks of values from descriptors, each molecule by a model that was fitted without it.
-
-    Parameters
-    ----------
-    table : array of float, shape (n, n_names)
-        Descriptors.
-    values : array of float, shape (n,)
-        What to predict, with ``n`` at least `FOLDS`.
-    seed : int
-        Of folds and model.
-
-    Returns
-    -------
-    array of float, shape (n,)
-        Predicted ranks.
-    """
+    """Predict ranks of values from descriptors, each molecule by a model that was fitted without it."""
     model = HistGradientBoostingRegressor(**_SETTINGS, random_state=seed)
     folds = KFold(FOLDS, shuffle=True, random_state=seed)
     return np.asarray(cross_val_predict(model, table, rankdata(values), cv=folds), dtype=np.float64)
 
 
 def predict_classes(table: FloatArray, labels: FloatArray, seed: int) -> FloatArray:
-    """Predict classes from descriptors, each molecule by a model that was fitted without it.
-
-    Parameters
-    ----------
-    table : array of float, shape (n, n_names)
-        Descriptors.
-    labels : array of float, shape (n,)
-        1 active, 0 inactive; at least `FOLDS` of each.
-    seed : int
-        Of folds and model.
-
-    Returns
-    -------
-    array of float, shape (n,)
-        Probabilities to be active.
-    """
+    """Predict classes from descriptors, each molecule by a model that was fitted without it."""
     model = HistGradientBoostingClassifier(**_SETTINGS, random_state=seed)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     found = cross_val_predict(model, table, labels.astype(int), cv=folds, method="predict_proba")
@@ -141,21 +87,7 @@ def predict_classes(table: FloatArray, labels: FloatArray, seed: int) -> FloatAr
 def resampled(
     figure: Callable[[npt.NDArray[np.int64]], FloatArray], strata: npt.ArrayLike, rng: np.random.Generator
 ) -> FloatArray:
-    """Compute figures on resampled molecules, all figures on the same ones.
-
-    Parameters
-    ----------
-    figure : callable
-        Takes the places of the molecules drawn, returns the figures.
-    strata : array-like, shape (n,)
-        Molecules of each value are drawn separately, as many as there are.
-    rng : Generator
-        Random numbers.
-
-    Returns
-    -------
-    array of float, shape (RESAMPLES, n_figures)
-    """
+    """Compute figures on resampled molecules, all figures on the same ones."""
     groups = [np.flatnonzero(np.asarray(strata) == value) for value in np.unique(np.asarray(strata))]
     return np.array(
         [
@@ -166,23 +98,7 @@ def resampled(
 
 
 def share_of_quality(yardstick: FloatArray, model: FloatArray) -> FloatArray:
-    """Share of a model's quality that a yardstick reaches.
-
-    Parameters
-    ----------
-    yardstick, model : array of float, shape (n,)
-        Qualities above chance, such as ROC-AUC - 0.5.
-
-    Returns
-    -------
-    array of float, shape (n,)
-        Infinity where the yardstick, but not the model, is better than chance, and 0 where neither is.
-
-    Examples
-    --------
-    >>> share_of_quality(np.array([0.2, 0.1, -0.1]), np.array([0.4, 0.0, 0.0])).tolist()
-    [0.5, inf, 0.0]
-    """
+    """Share of a model's quality that a yardstick reaches."""
     above = np.maximum(yardstick, 0.0)
     worthless = np.where(above > 0, np.inf, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
