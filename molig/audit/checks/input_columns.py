@@ -32,176 +32,263 @@ from molig.features.schema import Column
 from molig.model import ScreeningModel
 from molig.network.weave import WeaveModule
 
-# Input columns over molecules: their values, how the network reads them, and their share of attributions.
+NAME = "input-columns"
 
-Flags = npt.NDArray[np.bool_]
-
-LEVELS = ("atom", "pair")
-
-# Least squares leave this share of a column's variance where it follows from others.
-_EXACT = 1e-6
-# Rows used for least squares; enough to tell an exact relation from a chance one.
-_MOST_ROWS = 50_000
-
-
-@dataclass(frozen=True)
-class ColumnTable:
-    """The columns of one level over all atoms, or pairs, of molecules."""
-
-    columns: Sequence[Column]  # what they are
-    values: npt.NDArray[np.float32]
-    molecule: npt.NDArray[np.int64]  # (n_rows,) which molecule each row belongs to
-
-    @property
-    def active(self) -> FloatArray:
-        """Rows where each column is not zero, shape (n_columns,)."""
-        return np.asarray(np.count_nonzero(self.values, axis=0), dtype=np.float64)
-
-    def molecules_with(self, column: int) -> int:
-        """Molecules in which a column is not zero somewhere."""
-        return int(np.count_nonzero(np.bincount(self.molecule[self.values[:, column] != 0])))
-
-    @property
-    def constant(self) -> Flags:
-        """Columns that hold the same value, not zero, in all rows."""
-        if not len(self.values):
-            return np.zeros(len(self.columns), dtype=bool)
-        return np.asarray((self.values == self.values[0]).all(axis=0) & (self.values[0] != 0))
-
-
-def column_table(graphs: PackedGraphs, schema: FeatureSchema, level: str) -> ColumnTable:
-    """Lay out the features of molecules column by column."""
-    _, codes, numbers, counts = graphs.level(level)
-    values, columns = np.zeros((len(codes), 0), dtype=np.float32), schema.columns(level)
-    parts = [values]
-    for place in schema.places(level):
-        if place.is_categorical:
-            parts.append((codes[:, place.stored] == np.arange(place.block.width)).astype(np.float32))
-        else:
-            parts.append(numbers[:, place.stored])
-    return ColumnTable(columns, np.hstack(parts), np.repeat(np.arange(len(counts)), counts))
-
-
-@dataclass(frozen=True)
-class Credit:
-    """What the columns of one level are credited with in explanations of one task."""
-
-    absolute: FloatArray  # (n_columns,) sum of |attribution| over all rows
-    uses: FloatArray  # (n_columns,) rows in which the column is not zero
-
-
-def credits_of(explanations: Iterable[Explanation], schema: FeatureSchema) -> dict[str, Credit]:
-    """Add up attributions column by column."""
-    absolute = {level: np.zeros(len(schema.columns(level))) for level in LEVELS}
-    uses = {level: np.zeros(len(schema.columns(level))) for level in LEVELS}
-    for why in explanations:
-        for level in LEVELS:
-            scores = why.atom_attributions if level == "atom" else why.pair_attributions
-            if not np.isfinite(scores).all():
-                continue
-            _add(why, level, np.abs(scores), absolute[level], uses[level])
-    return {level: Credit(absolute[level], uses[level]) for level in LEVELS}
-
-
-def _add(why: Explanation, level: str, scores: FloatArray, absolute: FloatArray, uses: FloatArray) -> None:
-    _, codes, numbers, _ = why.graph.level(level)
-    for place in why.schema.places(level):
-        own = scores[:, place.entries]
-        if place.is_categorical:
-            code, width = codes[:, place.stored.start].astype(np.int64), place.block.width
-            known = code >= 0
-            absolute[place.columns] += np.bincount(code[known], own[known, 0], width)
-            uses[place.columns] += np.bincount(code[known], minlength=width)
-        else:
-            absolute[place.columns] += own.sum(axis=0)
-            uses[place.columns] += np.count_nonzero(numbers[:, place.stored], axis=0)
-
-
-def atom_scores_of(why: Explanation, chosen: Mapping[str, Sequence[int]]) -> FloatArray:
-    """Attributions of some columns only, those of pairs shared by their atoms; shape (n_atoms,)."""
-    rows = {}
-    for level in LEVELS:
-        scores = why.atom_attributions if level == "atom" else why.pair_attributions
-        codes = why.graph.level(level).codes
-        rows[level] = np.zeros(len(scores))
-        for place in why.schema.places(level):
-            own = scores[:, place.entries]
-            inside = [
-                column - place.columns.start
-                for column in chosen.get(level, ())
-                if place.columns.start <= column < place.columns.stop
-            ]
-            if place.is_categorical:
-                rows[level] += own[:, 0] * np.isin(codes[:, place.stored.start], inside)
-            else:
-                rows[level] += own[:, inside].sum(axis=1)
-    return share_pairs(rows["atom"], rows["pair"], why.graph.pair_atoms)
-
-
-def first_weights(model: ScreeningModel) -> dict[str, FloatArray]:
-    """Largest |weight| by which the first module reads each column, by level; shape (n_columns,)."""
-    module = model.network.modules_[0]
-    if not isinstance(module, WeaveModule):
-        raise TypeError(f"expected a WeaveModule (got {type(module).__name__})")
-    atoms, pairs = [module.atom_to_atom.weight], [module.pair_to_atom.weight]
-    if module.update_pairs:
-        atoms += torch.tensor_split(module.atom_to_pair.weight, 2, dim=1)
-        pairs.append(module.pair_to_pair.weight)
-    return {"atom": _largest(atoms), "pair": _largest(pairs)}
-
-
-def _largest(weights: Sequence[Tensor]) -> FloatArray:
-    stacked = torch.cat([weight.detach() for weight in weights]).abs().amax(dim=0)
-    return np.asarray(stacked.double().cpu().numpy())
-
-
-def duplicates(table: ColumnTable, chosen: Sequence[int]) -> list[tuple[int, ...]]:
-    """Groups of columns that are equal in every row."""
-    groups: dict[bytes, list[int]] = {}
-    for column in chosen:
-        groups.setdefault(np.ascontiguousarray(table.values[:, column]).tobytes(), []).append(column)
-    return [tuple(group) for group in groups.values() if len(group) > 1]
-
-
-def dependent(
-    table: ColumnTable,
-    chosen: Sequence[int],
-    rng: np.random.Generator,
-    by_design: Mapping[str, frozenset[str]],
-) -> list[int]:
-    """Columns that follow exactly from the columns of other blocks and a constant, by least squares."""
-    rows = np.arange(len(table.values))
-    if len(rows) > _MOST_ROWS:
-        rows = np.sort(rng.permutation(rows)[:_MOST_ROWS])
-    values = table.values[rows].astype(np.float64)
-    values -= values.mean(axis=0) if len(values) else 0.0
-    products, found = values.T @ values, []
-    varied = np.flatnonzero(products.diagonal() > 0).tolist()
-    for column in chosen:
-        block = table.columns[column].block
-        excluded = by_design.get(block, frozenset()) | {block}
-        others = [other for other in varied if table.columns[other].block not in excluded]
-        if others and len(rows) > 10 * len(others) and _follows(products, column, others):
-            found.append(column)
-    return found
-
-
-def _follows(products: FloatArray, column: int, others: Sequence[int]) -> bool:
-    """Least squares from the products of centred columns."""
-    shared, spread = products[others, column], products[column, column]
-    # Columns of a one-hot block depend on each other: lstsq leaves out what is singular.
-    weights = np.linalg.lstsq(products[np.ix_(others, others)], shared, rcond=1e-10)[0]
-    return bool(spread > 0 and spread - float(weights @ shared) <= _EXACT * spread)
-
-
-# Everything about the input columns of a model that findings are made of.
-
+ERROR_SHARE, WARNING_SHARE = 0.1, 0.02
+"""Share of all |attribution| in columns that tell nothing: a tenth changes what a picture says, a fiftieth is
+seen in it."""
+OTHER_KNOWN, OTHER_EXCESS, OTHER_WEIGHT = 10.0, 30.0, 4.0
+"""How many times more attribution per occurrence than the ordinary columns of its block an "other" slot may
+carry before it is worth knowing, and before it misleads, and how many times larger its weights may be; in the
+bundled models up to 14, and 1.9."""
+NO_EFFECT = 1e-3
+"""Weights, or attributions per occurrence, below this share of the usual ones are none. In the bundled
+models the weights of all columns lie within a factor of 3."""
+CREDITED = 0.1
+"""Attribution per occurrence, as a share of the usual one, that weights below `NO_EFFECT` cannot bring about:
+a hundred times what is left of them."""
 FEWEST_MOLECULES, FEWEST_ROWS, FEWEST_WITH = 20, 10, 5
 """Molecules from which on constant and equal columns are no chance, and rows and molecules that a column must
 occur in before anything is said about it."""
+BY_DESIGN = {
+    "distance": frozenset({"bond"}),
+    "distance_within": frozenset({"bond"}),
+    "bond": frozenset({"distance", "distance_within"}),
+}
+"""Blocks that follow from each other for every molecule: a bond is a distance of 1."""
+EXACT, MOST_ROWS = 1e-6, 50_000
+"""A column follows from others if least squares leave this share of its variance, over at most so many rows:
+enough to tell an exact relation from a chance one."""
 
+MOST_SHOWN = 25
+LEVELS = ("atom", "pair")
+Flags = npt.NDArray[np.bool_]
 Place = tuple[str, int]
 """Level, and column within it."""
+
+
+@register(
+    NAME,
+    title="Input columns",
+    question="Does every input column tell something, and is it credited for what it tells?",
+)
+def check(subject: AuditSubject) -> Outcome:
+    """Look at each column's values, weights and attributions."""
+    schema = subject.model.schema
+    study = ColumnStudy(
+        subject,
+        {level: column_table(subject.graphs, schema, level) for level in LEVELS},
+        {task: credits_of((by[task] for by in subject.explanations), schema) for task in subject.tasks},
+        first_weights(subject.model),
+    )
+    findings = [
+        *_constant(study),
+        *_redundant(study),
+        *_unread(study),
+        *_other(study),
+        *_absent(study),
+    ]
+    remark = (
+        f"Values over {len(subject.molecules)} molecules, attributions over {len(subject.explanations)} of "
+        "them; shares are means over the tasks."
+    )
+    return Outcome(findings, _measured(study), [_figure(study)], remark)
+
+
+def _constant(study: ColumnStudy) -> list[Finding]:
+    found = []
+    for always in (True, False):
+        places = [place for place in study.constant if study.always_on(place) is always]
+        if not places:
+            continue
+        share = study.share(places)
+        severity = Severity.WARNING if share >= WARNING_SHARE else Severity.INFO
+        if always and share >= ERROR_SHARE:
+            severity = Severity.ERROR
+        what = "for every pair that the network sees" if always else "in all of these molecules"
+        summary = (
+            f"Columns that have the same value {what} tell nothing, but absorb {share:.0%} of all "
+            f"attribution: {', '.join(study.names(places))}."
+        )
+        advice = (
+            'Choose a one-hot distance up to the pair limit (distance = "one-hot"), which has no such '
+            "columns."
+            if always
+            else "Do not read these attributions as differences between the molecules; audit with a more "
+            "varied set to see whether the column tells something elsewhere."
+        )
+        evidence = study.evidence(places, shown=severity is not Severity.INFO)
+        found.append(Finding(NAME, severity, summary, evidence, advice))
+    return found
+
+
+def _redundant(study: ColumnStudy) -> list[Finding]:
+    """Columns equal to others, or that follow from others."""
+    if len(study.subject.molecules) < FEWEST_MOLECULES:
+        return []
+    equal: list[tuple[Place, ...]] = []
+    following: list[Place] = []
+    for level in LEVELS:
+        table = study.tables[level]
+        chosen = [i for where, i in study.occurring if where == level and (level, i) not in study.constant]
+        groups = [group for group in duplicates(table, chosen) if not _by_design(table, group)]
+        equal += [tuple((level, i) for i in group) for group in groups]
+        grouped = {i for group in groups for i in group}
+        loose = [i for i in chosen if i not in grouped]
+        following += [(level, i) for i in dependent(table, loose, study.subject.rng(NAME), BY_DESIGN)]
+    findings = []
+    if equal:
+        places = [place for group in equal for place in group]
+        pairs = "; ".join(" = ".join(study.names(group)) for group in equal)
+        text = f"Columns that are equal in every row share attribution in an arbitrary way: {pairs}"
+        findings.append(_redundancy(study, places, text))
+    if following:
+        text = f"Columns that follow exactly from others: {', '.join(study.names(following))}"
+        findings.append(_redundancy(study, following, text))
+    return findings
+
+
+def _by_design(table: ColumnTable, group: Sequence[int]) -> bool:
+    blocks = {table.columns[i].block for i in group}
+    return all(blocks - {block} <= BY_DESIGN.get(block, frozenset()) for block in blocks)
+
+
+def _redundancy(study: ColumnStudy, places: Sequence[Place], text: str) -> Finding:
+    share = study.share(places)
+    return Finding(
+        NAME,
+        Severity.WARNING if share >= WARNING_SHARE else Severity.INFO,
+        f"{text} ({share:.0%} of all attribution).",
+        study.evidence(places),
+        "Which of them is credited depends on the start of the training, not on chemistry: read their "
+        "attributions together, leave one out of the features, or audit with molecules in which they differ.",
+    )
+
+
+def _unread(study: ColumnStudy) -> list[Finding]:
+    found = unread_columns(study)
+    findings = []
+    if found.credited:
+        names, share = ", ".join(study.names(found.credited)), study.share(found.credited)
+        summary = (
+            f"The explanations credit {names} with {share:.1%} of all attribution, although the first layer "
+            "does not read them."
+        )
+        advice = (
+            "A feature without weights cannot contribute: these explanations are not of this network. "
+            "Believe none of them; make sure that network and explanations come from the same files, and "
+            "report it."
+        )
+        evidence = study.evidence(found.credited, shown=True)
+        findings.append(Finding(NAME, Severity.ERROR, summary, evidence, advice))
+    if found.by_weights or found.by_attribution:
+        findings.append(_ignored(study, found.by_weights, found.by_attribution))
+    return findings
+
+
+def _ignored(study: ColumnStudy, by_weights: list[Place], by_attribution: list[Place]) -> Finding:
+    places = by_weights + by_attribution
+    counts = {str(study.column((level, i))): study.tables[level].molecules_with(i) for level, i in places}
+    both = bool(by_weights and by_attribution)
+    reasons = []
+    if by_weights:
+        what = ", ".join(study.names(by_weights)) if both else "them"
+        reasons.append(f"Its first layer does not read {what}.")
+    if by_attribution:
+        what = f"of {', '.join(study.names(by_attribution))}" if both else "of these columns"
+        reasons.append(f"The attribution {what} is zero throughout, although the first layer reads them.")
+    return Finding(
+        NAME,
+        Severity.WARNING,
+        f"The model ignores {', '.join(study.names(places))}, which up to {max(counts.values())} of the "
+        f"{len(study.subject.molecules)} molecules have. {' '.join(reasons)}",
+        Evidence(
+            {
+                "molecules_with": counts,
+                "by_weights": study.names(by_weights),
+                "by_attribution": study.names(by_attribution),
+            },
+            study.names(places),
+        ),
+        "Molecules that differ only in these features get the same score. Leave the columns out, or find "
+        "out why training has silenced them (dead units, damaged weights).",
+    )
+
+
+def _other(study: ColumnStudy) -> list[Finding]:
+    slots = study.other_slots()
+    heavy = [
+        place
+        for place, slot in slots.items()
+        if (slot["uses"] >= FEWEST_ROWS and slot["excess"] > OTHER_KNOWN)
+        or slot["weight_excess"] > OTHER_WEIGHT
+    ]
+    if not heavy:
+        return []
+    misleads = any(
+        slots[place]["excess"] > OTHER_EXCESS or slots[place]["weight_excess"] > OTHER_WEIGHT
+        for place in heavy
+    )
+    worst = max(heavy, key=lambda place: slots[place]["weight_excess"])
+    summary = (
+        f"{study.column(worst)}, which stands for anything without a column of its own, counts far more than "
+        f"ordinary columns: its weights are {slots[worst]['weight_excess']:.1f} times as large, and it "
+        f"carries {slots[worst]['excess']:.1f} times as much attribution per occurrence."
+    )
+    evidence = Evidence(
+        {str(study.column(place)): slots[place] for place in heavy},
+        study.names(heavy),
+        _occurrences(study, worst),
+    )
+    advice = (
+        "The model has one meaning for many different elements or values, learned from few examples: do not "
+        "trust scores of molecules that have it, or give the frequent ones columns of their own."
+    )
+    return [Finding(NAME, Severity.WARNING if misleads else Severity.INFO, summary, evidence, advice)]
+
+
+def _absent(study: ColumnStudy) -> list[Finding]:
+    places = [(level, i) for level, i in study.places if not study.tables[level].active[i]]
+    if not places or len(study.subject.molecules) < FEWEST_MOLECULES:
+        return []
+    return [
+        Finding(
+            NAME,
+            Severity.INFO,
+            f"{len(places)} of {len(study.places)} columns never occur in these molecules: "
+            f"{', '.join(study.names(places))}.",
+            Evidence({"never": len(places)}, study.names(places)),
+            "This audit says nothing about what the model makes of them.",
+        )
+    ]
+
+
+def _measured(study: ColumnStudy) -> dict[str, dict[str, object]]:
+    found: dict[str, dict[str, object]] = {}
+    for place in study.places:
+        level, i = place
+        table = study.tables[level]
+        by_task = study.share_by_task([place])
+        found[str(study.column(place))] = {
+            "active": float(table.active[i] / max(len(table.values), 1)),
+            "share": study.share([place]),
+            "largest_share": max(by_task.values()),
+            "weight": float(study.weights[level][i]),
+        }
+    for place, numbers in study.other_slots().items():
+        found[str(study.column(place))] |= {"excess": numbers["excess"], "uses": numbers["uses"]}
+    return found
+
+
+def _figure(study: ColumnStudy) -> Figure:
+    shares = {str(study.column(place)): study.share([place]) for place in study.places}
+    largest = dict(sorted(shares.items(), key=lambda item: -item[1])[:MOST_SHOWN])
+    return bars(
+        largest, "Share of attribution by input column", "share of all |attribution|, mean over tasks"
+    )
+
+
+# Everything about the input columns of a model that findings are made of.
 
 
 @dataclass(frozen=True)
@@ -220,6 +307,23 @@ class ColumnStudy:
     def names(self, places: Sequence[Place]) -> list[str]:
         """Names of columns."""
         return [str(self.column(place)) for place in places]
+
+    def evidence(self, places: Sequence[Place], *, shown: bool = False) -> Evidence:
+        """Shares of columns in the attribution, perhaps with molecules that show it."""
+        numbers = {"share": self.share(places), "share_by_task": self.share_by_task(places)}
+        return Evidence(numbers, self.names(places), self._absorbing(places) if shown else ())
+
+    def _absorbing(self, places: Sequence[Place]) -> list[Example]:
+        """Molecules with what the columns alone contribute to each atom."""
+        chosen = {level: [i for where, i in places if where == level] for level in LEVELS}
+        task = max(self.share_by_task(places).items(), key=lambda item: item[1])[0]
+        whys = [by[task] for by in self.subject.explanations if np.isfinite(by[task].atom_scores).all()]
+        examples = []
+        for why in sorted(whys, key=lambda why: -abs(why.score - why.baseline_score))[: MOST_EXAMPLES // 2]:
+            scores, change = atom_scores_of(why, chosen), why.score - why.baseline_score
+            note = f"{task}: {scores.sum():+.2f} of {change:+.2f} come from these columns"
+            examples.append(scored_example(why, scores, note))
+        return examples
 
     @cached_property
     def places(self) -> list[Place]:
@@ -304,56 +408,13 @@ class ColumnStudy:
         return found
 
 
-# Explained molecules that show what a finding about input columns means.
-
-
-def absorbing(study: ColumnStudy, places: Sequence[Place]) -> list[Example]:
-    """Molecules with what the columns alone contribute to each atom."""
-    chosen = {level: [i for where, i in places if where == level] for level in LEVELS}
-    task = max(study.share_by_task(places).items(), key=lambda item: item[1])[0]
-    whys = [by[task] for by in study.subject.explanations if np.isfinite(by[task].atom_scores).all()]
-    shown = sorted(whys, key=lambda why: -abs(why.score - why.baseline_score))[: MOST_EXAMPLES // 2]
-    examples = []
-    for why in shown:
-        scores = atom_scores_of(why, chosen)
-        note = f"{task}: {scores.sum():+.2f} of {why.score - why.baseline_score:+.2f} come from these columns"
-        examples.append(scored_example(why, scores, note))
-    return examples
-
-
-def occurrences(study: ColumnStudy, place: Place) -> list[Example]:
-    """Explained molecules that have a column, with the atoms that have it."""
-    level, i = place
-    found: list[Example] = []
-    for by_task in study.subject.explanations:
-        why: Explanation = next(iter(by_task.values()))
-        has = np.flatnonzero(column_table(pack([why.graph]), why.schema, level).values[:, i])
-        if not len(has):
-            continue
-        atoms = has if level == "atom" else np.unique(why.graph.pair_atoms[has])
-        found.append(marked_example(why, atoms.tolist(), f"{study.column(place)}"))
-        if len(found) == MOST_EXAMPLES // 2:
-            break
-    return found
-
-
-# Input columns that the network does not read, by its weights and by its attributions.
-
-NO_EFFECT = 1e-3
-"""Weights, or attributions per occurrence, below this share of the usual ones are none. In the bundled
-models the weights of all columns lie within a factor of 3."""
-CREDITED = 0.1
-"""Attribution per occurrence, as a share of the usual one, that weights below `NO_EFFECT` cannot bring about:
-a hundred times what is left of them."""
-
-
 @dataclass(frozen=True)
 class UnreadColumns:
     """Columns that occur, but play no part."""
 
-    by_weights: list[Place] = field(default_factory=list)
-    by_attribution: list[Place] = field(default_factory=list)
-    credited: list[Place] = field(default_factory=list)
+    by_weights: list[Place] = field(default_factory=list)  # not read by the first layer, nor credited
+    by_attribution: list[Place] = field(default_factory=list)  # read by the first layer, but not credited
+    credited: list[Place] = field(default_factory=list)  # not read, yet credited: not of one network
 
 
 def unread_columns(study: ColumnStudy) -> UnreadColumns:
@@ -374,255 +435,173 @@ def unread_columns(study: ColumnStudy) -> UnreadColumns:
     return found
 
 
-NAME = "input-columns"
-
-ERROR_SHARE, WARNING_SHARE = 0.1, 0.02
-"""Share of all |attribution| in columns that tell nothing: a tenth changes what a picture says, a fiftieth is
-seen in it."""
-OTHER_KNOWN, OTHER_EXCESS, OTHER_WEIGHT = 10.0, 30.0, 4.0
-"""How many times more attribution per occurrence than the ordinary columns of its block an "other" slot may
-carry before it is worth knowing, and before it misleads, and how many times larger its weights may be; in the
-bundled models up to 14, and 1.9."""
-MOST_SHOWN = 25
-BY_DESIGN = {
-    "distance": frozenset({"bond"}),
-    "distance_within": frozenset({"bond"}),
-    "bond": frozenset({"distance", "distance_within"}),
-}
-"""Blocks that follow from each other for every molecule: a bond is a distance of 1."""
-
-
-@register(
-    NAME,
-    title="Input columns",
-    question="Does every input column tell something, and is it credited for what it tells?",
-)
-def check(subject: AuditSubject) -> Outcome:
-    """Look at each column's values, weights and attributions; see `Outcome`."""
-    schema = subject.model.schema
-    study = ColumnStudy(
-        subject,
-        {level: column_table(subject.graphs, schema, level) for level in LEVELS},
-        {task: credits_of((by[task] for by in subject.explanations), schema) for task in subject.tasks},
-        first_weights(subject.model),
-    )
-    findings = [
-        *_constant(study),
-        *_redundant(study),
-        *_unread(study),
-        *_other(study),
-        *_absent(study),
-    ]
-    remark = (
-        f"Values over {len(subject.molecules)} molecules, attributions over {len(subject.explanations)} of "
-        "them; shares are means over the tasks."
-    )
-    return Outcome(findings, _measured(study), [_figure(study)], remark)
-
-
-def _constant(study: ColumnStudy) -> list[Finding]:
-    found = []
-    for always in (True, False):
-        places = [place for place in study.constant if study.always_on(place) is always]
-        if not places:
+def _occurrences(study: ColumnStudy, place: Place) -> list[Example]:
+    """Explained molecules that have a column, with the atoms that have it."""
+    level, i = place
+    found: list[Example] = []
+    for by_task in study.subject.explanations:
+        why: Explanation = next(iter(by_task.values()))
+        has = np.flatnonzero(column_table(pack([why.graph]), why.schema, level).values[:, i])
+        if not len(has):
             continue
-        share = study.share(places)
-        severity = Severity.WARNING if share >= WARNING_SHARE else Severity.INFO
-        if always and share >= ERROR_SHARE:
-            severity = Severity.ERROR
-        names = ", ".join(study.names(places))
-        what = "for every pair that the network sees" if always else "in all of these molecules"
-        advice = (
-            'Choose a one-hot distance up to the pair limit (distance = "one-hot"), which has no such '
-            "columns."
-            if always
-            else "Do not read these attributions as differences between the molecules; audit with a more "
-            "varied set to see whether the column tells something elsewhere."
-        )
-        found.append(
-            Finding(
-                NAME,
-                severity,
-                f"Columns that have the same value {what} tell nothing, but absorb {share:.0%} of all "
-                f"attribution: {names}.",
-                Evidence(
-                    {"share": share, "share_by_task": study.share_by_task(places)},
-                    study.names(places),
-                    absorbing(study, places) if severity is not Severity.INFO else [],
-                ),
-                advice,
-            )
-        )
+        atoms = has if level == "atom" else np.unique(why.graph.pair_atoms[has])
+        found.append(marked_example(why, atoms.tolist(), f"{study.column(place)}"))
+        if len(found) == MOST_EXAMPLES // 2:
+            break
     return found
 
 
-def _redundant(study: ColumnStudy) -> list[Finding]:
-    """Columns equal to others, or that follow from others."""
-    if len(study.subject.molecules) < FEWEST_MOLECULES:
-        return []
-    equal: list[tuple[Place, ...]] = []
-    following: list[Place] = []
+# Values of columns over molecules.
+
+
+@dataclass(frozen=True)
+class ColumnTable:
+    """The columns of one level over all atoms, or pairs, of molecules."""
+
+    columns: Sequence[Column]  # what they are
+    values: npt.NDArray[np.float32]
+    molecule: npt.NDArray[np.int64]  # (n_rows,) which molecule each row belongs to
+
+    @property
+    def active(self) -> FloatArray:
+        """Rows where each column is not zero, shape (n_columns,)."""
+        return np.asarray(np.count_nonzero(self.values, axis=0), dtype=np.float64)
+
+    def molecules_with(self, column: int) -> int:
+        """Molecules in which a column is not zero somewhere."""
+        return int(np.count_nonzero(np.bincount(self.molecule[self.values[:, column] != 0])))
+
+    @property
+    def constant(self) -> Flags:
+        """Columns that hold the same value, not zero, in all rows."""
+        if not len(self.values):
+            return np.zeros(len(self.columns), dtype=bool)
+        return np.asarray((self.values == self.values[0]).all(axis=0) & (self.values[0] != 0))
+
+
+def column_table(graphs: PackedGraphs, schema: FeatureSchema, level: str) -> ColumnTable:
+    """Lay out the features of molecules column by column."""
+    _, codes, numbers, counts = graphs.level(level)
+    values, columns = np.zeros((len(codes), 0), dtype=np.float32), schema.columns(level)
+    parts = [values]
+    for place in schema.places(level):
+        if place.is_categorical:
+            parts.append((codes[:, place.stored] == np.arange(place.block.width)).astype(np.float32))
+        else:
+            parts.append(numbers[:, place.stored])
+    return ColumnTable(columns, np.hstack(parts), np.repeat(np.arange(len(counts)), counts))
+
+
+def duplicates(table: ColumnTable, chosen: Sequence[int]) -> list[tuple[int, ...]]:
+    """Groups of columns that are equal in every row."""
+    groups: dict[bytes, list[int]] = {}
+    for column in chosen:
+        groups.setdefault(np.ascontiguousarray(table.values[:, column]).tobytes(), []).append(column)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def dependent(
+    table: ColumnTable,
+    chosen: Sequence[int],
+    rng: np.random.Generator,
+    by_design: Mapping[str, frozenset[str]],
+) -> list[int]:
+    """Columns that follow exactly from the columns of other blocks and a constant, by least squares."""
+    rows = np.arange(len(table.values))
+    if len(rows) > MOST_ROWS:
+        rows = np.sort(rng.permutation(rows)[:MOST_ROWS])
+    values = table.values[rows].astype(np.float64)
+    values -= values.mean(axis=0) if len(values) else 0.0
+    products, found = values.T @ values, []
+    varied = np.flatnonzero(products.diagonal() > 0).tolist()
+    for column in chosen:
+        block = table.columns[column].block
+        excluded = by_design.get(block, frozenset()) | {block}
+        others = [other for other in varied if table.columns[other].block not in excluded]
+        if others and len(rows) > 10 * len(others) and _follows(products, column, others):
+            found.append(column)
+    return found
+
+
+def _follows(products: FloatArray, column: int, others: Sequence[int]) -> bool:
+    """Least squares from the products of centred columns."""
+    shared, spread = products[others, column], products[column, column]
+    # Columns of a one-hot block depend on each other: lstsq leaves out what is singular.
+    weights = np.linalg.lstsq(products[np.ix_(others, others)], shared, rcond=1e-10)[0]
+    return bool(spread > 0 and spread - float(weights @ shared) <= EXACT * spread)
+
+
+# What the network reads, and what explanations credit.
+
+
+def first_weights(model: ScreeningModel) -> dict[str, FloatArray]:
+    """Largest |weight| by which the first module reads each column, by level; shape (n_columns,)."""
+    module = model.network.modules_[0]
+    if not isinstance(module, WeaveModule):
+        raise TypeError(f"expected a WeaveModule (got {type(module).__name__})")
+    atoms, pairs = [module.atom_to_atom.weight], [module.pair_to_atom.weight]
+    if module.update_pairs:
+        atoms += torch.tensor_split(module.atom_to_pair.weight, 2, dim=1)
+        pairs.append(module.pair_to_pair.weight)
+    return {"atom": _largest(atoms), "pair": _largest(pairs)}
+
+
+def _largest(weights: Sequence[Tensor]) -> FloatArray:
+    stacked = torch.cat([weight.detach() for weight in weights]).abs().amax(dim=0)
+    return np.asarray(stacked.double().cpu().numpy())
+
+
+@dataclass(frozen=True)
+class Credit:
+    """What the columns of one level are credited with in explanations of one task."""
+
+    absolute: FloatArray  # (n_columns,) sum of |attribution| over all rows
+    uses: FloatArray  # (n_columns,) rows in which the column is not zero
+
+
+def credits_of(explanations: Iterable[Explanation], schema: FeatureSchema) -> dict[str, Credit]:
+    """Add up attributions column by column."""
+    absolute = {level: np.zeros(len(schema.columns(level))) for level in LEVELS}
+    uses = {level: np.zeros(len(schema.columns(level))) for level in LEVELS}
+    for why in explanations:
+        for level in LEVELS:
+            scores = why.atom_attributions if level == "atom" else why.pair_attributions
+            if not np.isfinite(scores).all():
+                continue
+            _add(why, level, np.abs(scores), absolute[level], uses[level])
+    return {level: Credit(absolute[level], uses[level]) for level in LEVELS}
+
+
+def _add(why: Explanation, level: str, scores: FloatArray, absolute: FloatArray, uses: FloatArray) -> None:
+    _, codes, numbers, _ = why.graph.level(level)
+    for place in why.schema.places(level):
+        own = scores[:, place.entries]
+        if place.is_categorical:
+            code, width = codes[:, place.stored.start].astype(np.int64), place.block.width
+            known = code >= 0
+            absolute[place.columns] += np.bincount(code[known], own[known, 0], width)
+            uses[place.columns] += np.bincount(code[known], minlength=width)
+        else:
+            absolute[place.columns] += own.sum(axis=0)
+            uses[place.columns] += np.count_nonzero(numbers[:, place.stored], axis=0)
+
+
+def atom_scores_of(why: Explanation, chosen: Mapping[str, Sequence[int]]) -> FloatArray:
+    """Attributions of some columns only, those of pairs shared by their atoms; shape (n_atoms,)."""
+    rows = {}
     for level in LEVELS:
-        table = study.tables[level]
-        chosen = [i for where, i in study.occurring if where == level and (level, i) not in study.constant]
-        groups = [group for group in duplicates(table, chosen) if not _by_design(table, group)]
-        equal += [tuple((level, i) for i in group) for group in groups]
-        grouped = {i for group in groups for i in group}
-        loose = [i for i in chosen if i not in grouped]
-        following += [(level, i) for i in dependent(table, loose, study.subject.rng(NAME), BY_DESIGN)]
-    findings = []
-    if equal:
-        places = [place for group in equal for place in group]
-        pairs = "; ".join(" = ".join(study.names(group)) for group in equal)
-        text = f"Columns that are equal in every row share attribution in an arbitrary way: {pairs}"
-        findings.append(_redundancy(study, places, text))
-    if following:
-        text = f"Columns that follow exactly from others: {', '.join(study.names(following))}"
-        findings.append(_redundancy(study, following, text))
-    return findings
-
-
-def _by_design(table: ColumnTable, group: Sequence[int]) -> bool:
-    blocks = {table.columns[i].block for i in group}
-    return all(blocks - {block} <= BY_DESIGN.get(block, frozenset()) for block in blocks)
-
-
-def _redundancy(study: ColumnStudy, places: Sequence[Place], text: str) -> Finding:
-    share = study.share(places)
-    return Finding(
-        NAME,
-        Severity.WARNING if share >= WARNING_SHARE else Severity.INFO,
-        f"{text} ({share:.0%} of all attribution).",
-        Evidence({"share": share, "share_by_task": study.share_by_task(places)}, study.names(places)),
-        "Which of them is credited depends on the start of the training, not on chemistry: read their "
-        "attributions together, leave one out of the features, or audit with molecules in which they differ.",
-    )
-
-
-def _unread(study: ColumnStudy) -> list[Finding]:
-    found = unread_columns(study)
-    findings = [_credited(study, found.credited)] if found.credited else []
-    if found.by_weights or found.by_attribution:
-        findings.append(_ignored(study, found.by_weights, found.by_attribution))
-    return findings
-
-
-def _credited(study: ColumnStudy, places: Sequence[Place]) -> Finding:
-    share = study.share(places)
-    return Finding(
-        NAME,
-        Severity.ERROR,
-        f"The explanations credit {', '.join(study.names(places))} with {share:.1%} of all attribution, "
-        "although the first layer does not read them.",
-        Evidence(
-            {"share": share, "share_by_task": study.share_by_task(places)},
-            study.names(places),
-            absorbing(study, places),
-        ),
-        "A feature without weights cannot contribute: these explanations are not of this network. Believe "
-        "none of them; make sure that network and explanations come from the same files, and report it.",
-    )
-
-
-def _ignored(study: ColumnStudy, by_weights: list[Place], by_attribution: list[Place]) -> Finding:
-    places = by_weights + by_attribution
-    counts = {str(study.column((level, i))): study.tables[level].molecules_with(i) for level, i in places}
-    both = bool(by_weights and by_attribution)
-    reasons = []
-    if by_weights:
-        what = ", ".join(study.names(by_weights)) if both else "them"
-        reasons.append(f"Its first layer does not read {what}.")
-    if by_attribution:
-        what = f"of {', '.join(study.names(by_attribution))}" if both else "of these columns"
-        reasons.append(f"The attribution {what} is zero throughout, although the first layer reads them.")
-    return Finding(
-        NAME,
-        Severity.WARNING,
-        f"The model ignores {', '.join(study.names(places))}, which up to {max(counts.values())} of the "
-        f"{len(study.subject.molecules)} molecules have. {' '.join(reasons)}",
-        Evidence(
-            {
-                "molecules_with": counts,
-                "by_weights": study.names(by_weights),
-                "by_attribution": study.names(by_attribution),
-            },
-            study.names(places),
-        ),
-        "Molecules that differ only in these features get the same score. Leave the columns out, or find "
-        "out why training has silenced them (dead units, damaged weights).",
-    )
-
-
-def _other(study: ColumnStudy) -> list[Finding]:
-    slots = study.other_slots()
-    heavy = [
-        place
-        for place, numbers in slots.items()
-        if (study.uses(place) >= FEWEST_ROWS and numbers["excess"] > OTHER_KNOWN)
-        or numbers["weight_excess"] > OTHER_WEIGHT
-    ]
-    if not heavy:
-        return []
-    worst = max(heavy, key=lambda place: slots[place]["weight_excess"])
-    name, numbers = str(study.column(worst)), slots[worst]
-    misleads = any(
-        slots[place]["excess"] > OTHER_EXCESS or slots[place]["weight_excess"] > OTHER_WEIGHT
-        for place in heavy
-    )
-    return [
-        Finding(
-            NAME,
-            Severity.WARNING if misleads else Severity.INFO,
-            f"{name}, which stands for anything without a column of its own, counts far more than ordinary "
-            f"columns: its weights are {numbers['weight_excess']:.1f} times as large, and it carries "
-            f"{numbers['excess']:.1f} times as much attribution per occurrence.",
-            Evidence(
-                {str(study.column(place)): slots[place] for place in heavy},
-                study.names(heavy),
-                occurrences(study, worst),
-            ),
-            "The model has one meaning for many different elements or values, learned from few examples: do "
-            "not trust scores of molecules that have it, or give the frequent ones columns of their own.",
-        )
-    ]
-
-
-def _absent(study: ColumnStudy) -> list[Finding]:
-    places = [(level, i) for level, i in study.places if not study.tables[level].active[i]]
-    if not places or len(study.subject.molecules) < FEWEST_MOLECULES:
-        return []
-    return [
-        Finding(
-            NAME,
-            Severity.INFO,
-            f"{len(places)} of {len(study.places)} columns never occur in these molecules: "
-            f"{', '.join(study.names(places))}.",
-            Evidence({"never": len(places)}, study.names(places)),
-            "This audit says nothing about what the model makes of them.",
-        )
-    ]
-
-
-def _measured(study: ColumnStudy) -> dict[str, dict[str, object]]:
-    found: dict[str, dict[str, object]] = {}
-    for place in study.places:
-        level, i = place
-        table = study.tables[level]
-        by_task = study.share_by_task([place])
-        found[str(study.column(place))] = {
-            "active": float(table.active[i] / max(len(table.values), 1)),
-            "share": study.share([place]),
-            "largest_share": max(by_task.values()),
-            "weight": float(study.weights[level][i]),
-        }
-    for place, numbers in study.other_slots().items():
-        found[str(study.column(place))] |= {"excess": numbers["excess"], "uses": numbers["uses"]}
-    return found
-
-
-def _figure(study: ColumnStudy) -> Figure:
-    shares = {str(study.column(place)): study.share([place]) for place in study.places}
-    largest = dict(sorted(shares.items(), key=lambda item: -item[1])[:MOST_SHOWN])
-    return bars(
-        largest, "Share of attribution by input column", "share of all |attribution|, mean over tasks"
-    )
+        scores = why.atom_attributions if level == "atom" else why.pair_attributions
+        codes = why.graph.level(level).codes
+        rows[level] = np.zeros(len(scores))
+        for place in why.schema.places(level):
+            own = scores[:, place.entries]
+            inside = [
+                column - place.columns.start
+                for column in chosen.get(level, ())
+                if place.columns.start <= column < place.columns.stop
+            ]
+            if place.is_categorical:
+                rows[level] += own[:, 0] * np.isin(codes[:, place.stored.start], inside)
+            else:
+                rows[level] += own[:, inside].sum(axis=1)
+    return share_pairs(rows["atom"], rows["pair"], why.graph.pair_atoms)
