@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import spearmanr
 
 from molig.audit.figures import histogram
 from molig.audit.findings import MOST_EXAMPLES, Evidence, Example, Finding, Outcome, Severity, marked_example
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray, probabilities
 from molig.model import BaselineValue
+from molig.stats.intervals import spearman
 
 NAME = "baseline"
 
@@ -56,7 +56,7 @@ class _Task:
 
 @register(NAME, title="Zero baseline", question="Does a molecule without features score as inactive?")
 def check(subject: AuditSubject) -> Outcome:
-    """Score every molecule's graph without features; see `Outcome`."""
+    """Score every molecule's graph without features."""
     tasks = [_measure(subject, task) for task in subject.tasks]
     bad = [task for task in tasks if task.not_neutral > ALLOWED_SHARE]
     findings = [_not_neutral(subject, bad)] if bad else []
@@ -85,8 +85,8 @@ def _measure(subject: AuditSubject, task: str) -> _Task:
     else:
         target, not_neutral = None, float("nan")
     sizes = subject.graphs.atom_counts
-    varied = np.ptp(sizes) > 0 and np.ptp(logits) > 1e-6
-    size = float(spearmanr(sizes, logits).statistic) if varied else 0.0
+    varied = np.ptp(sizes) > 0 and np.ptp(logits) > 1e-6  # else rounding alone would be ranked
+    size = spearman(sizes, logits) if varied else 0.0
     return _Task(task, values, logits, target, not_neutral, size)
 
 

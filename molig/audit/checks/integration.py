@@ -21,7 +21,7 @@ from molig.audit.findings import (
     scored_example,
 )
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject, probabilities
+from molig.audit.subject import AuditSubject, FloatArray, probabilities
 from molig.stats.intervals import surely_above
 
 NAME = "integration"
@@ -40,7 +40,6 @@ ALLOWED_ROUNDING, MISLEADING_ROUNDING = 0.01, 0.1
 that may mislead, and that does. In the bundled models it is below 0.0001."""
 
 Flags = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class _Integrals:
     question="Do the attributions add up to the score, at the default tolerance?",
 )
 def check(subject: AuditSubject) -> Outcome:
-    """Look at the residuals of all explanations, and make some again exactly; see `Outcome`."""
+    """Look at the residuals of all explanations, and make some again exactly."""
     found = _Integrals.of([why for by_task in subject.explanations for why in by_task.values()])
     findings = []
     if not found.finite.all():
@@ -132,7 +131,7 @@ def _rounding(subject: AuditSubject) -> float:
         own = single[subject.sample][:, columns]
         exact = double.logits(graphs, np.full(len(graphs), scale))[:, columns]
         if subject.is_regression:
-            spread = np.maximum(subject.logits[:, columns].std(axis=0), FLOOR)
+            spread = np.maximum([subject.unit(task) for task in subject.tasks], FLOOR)
             differences = np.abs(own - exact) / spread
         else:
             differences = np.abs(probabilities(own) - probabilities(exact))

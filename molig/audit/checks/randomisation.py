@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from scipy.stats import rankdata
 from torch import nn
 
 from molig.attribution.projection import share_pairs
@@ -29,24 +27,227 @@ from molig.audit.findings import (
     scored_example,
 )
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject
+from molig.audit.subject import AuditSubject, FloatArray
 from molig.features import PackedGraphs
 from molig.model import ScreeningModel
 from molig.network import WeaveNet
+from molig.stats.intervals import spearman
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+NAME = "randomisation"
+
+MOST_MOLECULES, MOST_TASKS = 16, 2
+"""Molecules and tasks of the sample: some forty copies of the model explain each of them."""
+LEAST_MOLECULES, LEAST_ATOMS = 5, 5
+"""Fewer molecules, or atoms, have similar ranks by chance."""
+N_COPIES, N_FULL_COPIES = 2, 4
+"""Copies per layer, and copies in which all weights are drawn anew."""
+NEARLY_THE_SAME = 0.8
+"""Mean correlation with fully random copies; that of networks that have learned is 0.1 to 0.4."""
+SAME_RANKS, SAME_SCORES = 0.99, 0.999
+"""Mean rank and linear correlation from which on a layer has no part in the scores."""
+SAME_PICTURE = 0.99999
+"""Cosine between scores from which on it has none, whatever their ranks: all change by half a percent."""
+_EXAMPLES = 3
+_POINTS = 12
+"""Midpoints on the path. Scores turn fast near the baseline: with a few points of a Gaussian rule their ranks
+are wrong; with these the cosine to converged scores of the bundled models is 0.99. Trained model and copies
+are treated alike, so that a layer without a part in the scores changes nothing at any number of points."""
+_TIE = 1e-5
+"""Scores that differ by less than this share of the largest are ties: rounding in single precision."""
+
+
+@register(
+    NAME,
+    title="Randomised weights",
+    question="Do the explanations depend on what each layer has learned?",
+)
+def check(subject: AuditSubject) -> Outcome:
+    """Explain copies with layers drawn anew, from the output down and each alone."""
+    comparison = _Comparison(subject)
+    if comparison.n_molecules < LEAST_MOLECULES:
+        raise NotApplicable(
+            f"{comparison.n_molecules} molecules with at least {LEAST_ATOMS} atoms of different attributions "
+            f"are too few to compare ranks; the least is {LEAST_MOLECULES}"
+        )
+    layers = layers_of(subject.model.network)
+    alone = {layer.name: comparison.likeness([layer], N_COPIES) for layer in layers}
+    stages = list(dict.fromkeys(layer.stage for layer in layers))
+    cascade = {stages[0]: alone[layers[0].name]}
+    for place, stage in enumerate(stages[1:], 2):
+        redone = [layer for layer in layers if layer.stage in stages[:place]]
+        cascade[stage] = comparison.likeness(redone, N_FULL_COPIES if place == len(stages) else N_COPIES)
+    full = cascade[stages[-1]]
+    findings = []
+    if max(full.either_sign.values()) >= NEARLY_THE_SAME:
+        findings.append(_independent(full, comparison.examples(full)))
+    if any(found.idle for found in alone.values()):
+        findings.append(_idle(alone))
+    measured = {
+        "fully_random": full.numbers() | {"in_either_direction": full.either_sign},
+        "cascade_from_the_output_down_to": {name: found.numbers() for name, found in cascade.items()},
+        "layer_alone": {name: found.numbers() for name, found in alone.items()},
+    }
+    remark = (
+        f"{len(comparison.tasks)} tasks ({', '.join(comparison.tasks)}) and {comparison.n_molecules} "
+        f"molecules of at least {LEAST_ATOMS} atoms, drawn from the explained ones; {N_COPIES} random copies "
+        f"each, {N_FULL_COPIES} fully random; gradients of the logit (or value) averaged over a dozen points "
+        "of the path, mean of Spearman's rank correlation of the atoms' scores within a molecule."
+    )
+    return Outcome(findings, measured, [_figure(cascade, alone)], remark)
+
+
+def _independent(full: _Likeness, examples: list[Example]) -> Finding:
+    likeness_of = full.either_sign
+    return Finding(
+        NAME,
+        Severity.ERROR,
+        "Explanations do not depend on what the model has learned: copies with random weights in all layers "
+        "score the atoms nearly the same, up to the sign (mean correlation with the trained model's scores "
+        f"{likeness_of['linear']:.2f}, of ranks {likeness_of['signed']:.2f}).",
+        Evidence(full.numbers() | {"in_either_direction": likeness_of}, molecules=examples),
+        "Do not read anything out of these explanations: a network that has learned nothing gives them too. "
+        "Look for score that bypasses the learned weights, for input columns that are the same on every "
+        "atom, and audit with more varied molecules.",
+    )
+
+
+def _idle(alone: dict[str, _Likeness]) -> Finding:
+    idle = {name: found.numbers() for name, found in alone.items() if found.idle}
+    return Finding(
+        NAME,
+        Severity.WARNING,
+        f"{len(idle)} of {len(alone)} layers have no part in the scores: drawing their weights anew leaves "
+        f"the attributions as they are ({', '.join(idle)}).",
+        Evidence(idle),
+        "What these layers have learned does not reach the score; look at dead units and at the weights of "
+        "the layers that take them up. Train again, with a smaller learning rate or a smaller network.",
+    )
+
+
+def _figure(cascade: dict[str, _Likeness], alone: dict[str, _Likeness]) -> Figure:
+    shown = {f"down to {name}": found for name, found in cascade.items()}
+    shown |= {f"{name} alone": found for name, found in alone.items()}
+    places = np.arange(len(shown))
+
+    def fill(axes: Axes) -> None:
+        for shift, color, name in ((-0.2, "#0072B2", "signed"), (0.2, "#E69F00", "magnitudes")):
+            lengths = [found.numbers()[name] for found in shown.values()]
+            axes.barh(places + shift, lengths, 0.38, color=color, label=name)
+        axes.set_yticks(places, list(shown), fontsize=8)
+        axes.invert_yaxis()
+        axes.axhline(len(cascade) - 0.5, color="#555555", linewidth=0.8)
+        axes.axvline(0, color="#555555", linewidth=0.8)
+        axes.set_xlim(-1, 1.02)
+        axes.set_xlabel("rank correlation with the trained model's scores (1: no change)")
+        axes.legend(frameon=False, fontsize=8, loc="upper left")
+
+    return draw("Attributions after drawing layers anew", fill, (6.2, 0.9 + 0.24 * len(shown)))
+
+
 # Copies of a model with layers drawn anew, and how alike their attributions are.
 
 
-# Midpoints on the path. Scores turn fast near the baseline: with a few points of a Gaussian rule their ranks
-# are wrong; with these the cosine to converged scores of the bundled models is 0.99. Trained model and copies
-# are treated alike, so that a layer without a part in the scores changes nothing at any number of points.
-_POINTS = 12
-# Scores that differ by less than this share of the largest are ties: rounding in single precision.
-_TIE = 1e-5
+class _Comparison:
+    """The trained model's attributions on a sample, and those of copies of it."""
+
+    def __init__(self, subject: AuditSubject) -> None:
+        places = np.linspace(0, len(subject.tasks) - 1, min(MOST_TASKS, len(subject.tasks))).astype(int)
+        self.tasks = [subject.tasks[place] for place in places]
+        self.model = subject.model
+        self._columns = [subject.column(task) for task in self.tasks]
+        self._rng = subject.rng(NAME)
+        large = subject.sample[subject.graphs.atom_counts[subject.sample] >= LEAST_ATOMS]
+        chosen = np.sort(self._rng.permutation(large)[:MOST_MOLECULES])
+        self._molecules = [subject.molecules[place] for place in chosen]
+        self._graphs = subject.graphs.select(chosen)
+        self._trained = atom_scores(self.model, self._graphs, self._columns) if len(chosen) else []
+        varied = [np.ptp(scores, axis=1) > 0 for scores in self._trained]
+        self.n_molecules = sum(bool(flags.any()) for flags in varied)
+
+    def likeness(self, layers: Sequence[Layer], n_copies: int) -> _Likeness:
+        """Compare with copies in which layers are drawn anew."""
+        found, alike = [], []
+        # Not small numbers: a model that was trained with that seed began with these very weights.
+        for seed in self._rng.integers(1 << 32, 1 << 62, n_copies).tolist():
+            copies = atom_scores(redrawn(self.model, layers, seed), self._graphs, self._columns)
+            rows = [
+                [likeness(old, new) for old, new in zip(before, after, strict=True)]
+                for before, after in zip(self._trained, copies, strict=True)
+            ]
+            found.append(_mean_over_molecules(np.array(rows)))
+            alike.append(np.abs(np.array(rows)[:, :, 2]))
+        by_molecule = np.array([_mean(values) for values in np.stack(alike, axis=1)])
+        signed, magnitudes, linear, cosines = np.moveaxis(np.array(found), -1, 0)
+        return _Likeness(signed, magnitudes, linear, cosines, by_molecule)
+
+    def examples(self, likeness: _Likeness) -> list[Example]:
+        """Molecules whose attributions copies reproduce best, with those of the trained model."""
+        order = np.argsort(-likeness.by_molecule, kind="stable")[:_EXAMPLES]
+        return [
+            scored_example(
+                self._molecules[i],
+                self._trained[i][0],
+                f"{self.tasks[0]}: attribution by the trained model; correlation with random copies, up to "
+                f"the sign, {likeness.by_molecule[i]:.2f}",
+            )
+            for i in order
+        ]
+
+
+@dataclass(frozen=True)
+class _Likeness:
+    """Likeness to the trained model's attributions, means over molecules; shape (n_copies, n_tasks).
+
+    NaN for a task on which the trained scores of no molecule differ.
+    """
+
+    signed: FloatArray
+    magnitudes: FloatArray
+    linear: FloatArray
+    cosines: FloatArray
+    by_molecule: FloatArray  # (n_molecules,) |linear|, mean over copies and tasks
+
+    def numbers(self) -> dict[str, float]:
+        return {
+            "signed": _mean(self.signed),
+            "magnitudes": _mean(self.magnitudes),
+            "linear": _mean(self.linear),
+            "cosine": _mean(self.cosines),
+        }
+
+    @property
+    def either_sign(self) -> dict[str, float]:
+        """Means where every copy may have turned the signs of a task."""
+        return {
+            "signed": _mean(np.abs(self.signed)),
+            "magnitudes": _mean(self.magnitudes),
+            "linear": _mean(np.abs(self.linear)),
+        }
+
+    @property
+    def idle(self) -> bool:
+        """Whether the redrawn weights have no part in the attributions."""
+        same_ranks = min(_mean(self.signed), _mean(self.magnitudes)) >= SAME_RANKS
+        same_scores = same_ranks and _mean(self.linear) >= SAME_SCORES
+        return bool(same_scores or _mean(self.cosines) >= SAME_PICTURE)
+
+
+def _mean(values: FloatArray) -> float:
+    """Mean of the numbers; 0 if there are none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else 0.0
+
+
+def _mean_over_molecules(rows: FloatArray) -> FloatArray:
+    """Mean of likenesses, shape (n_tasks, 4), over molecules whose trained scores differ at all."""
+    known = np.isfinite(rows)
+    counts = known.sum(axis=0)
+    means = np.where(known, rows, 0.0).sum(axis=0) / np.maximum(counts, 1)
+    return np.asarray(np.where(counts > 0, means, np.nan), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -54,8 +255,8 @@ class Layer:
     """Weights that are drawn anew together."""
 
     name: str  # such as ``"hidden 1"`` or ``"module 2: atom_to_atom"``
-    stage: str
-    parts: tuple[str, ...]
+    stage: str  # step of the cascade: a layer of the head, the last atom layer or a whole module
+    parts: tuple[str, ...]  # submodules of the network: a linear map, and the normalisation after it
 
 
 def layers_of(network: WeaveNet) -> list[Layer]:
@@ -109,15 +310,37 @@ def atom_scores(model: ScreeningModel, graphs: PackedGraphs, tasks: Sequence[int
     return scores
 
 
-def rank_correlations(first: FloatArray, second: FloatArray) -> tuple[float, float]:
-    """Spearman's rank correlation of scores, and that of their magnitudes."""
-    return _spearman(first, second), _spearman(np.abs(first), np.abs(second))
+# How alike scores of the same atoms are.
 
 
 def likeness(first: FloatArray, second: FloatArray) -> tuple[float, float, float, float]:
-    """Compare scores of the same atoms in four ways."""
-    centred = _cosine(first - first.mean(), second - second.mean(), (_size(first), _size(second)))
-    return *rank_correlations(first, second), centred, _cosine(first, second, (_size(first), _size(second)))
+    """Rank correlation of scores, and of their magnitudes, linear correlation, and cosine.
+
+    A measure is 0 where only the second scores are constant (nought), NaN where the first are.
+    """
+    sizes = float(np.abs(first).max(initial=0.0)), float(np.abs(second).max(initial=0.0))
+    linear = _cosine(first - first.mean(), second - second.mean(), sizes)
+    return *rank_correlations(first, second), linear, _cosine(first, second, sizes)
+
+
+def rank_correlations(first: FloatArray, second: FloatArray) -> tuple[float, float]:
+    """Spearman's rank correlation of scores, and that of their magnitudes; rounding makes ties."""
+    return _rank_correlation(first, second), _rank_correlation(np.abs(first), np.abs(second))
+
+
+def _rank_correlation(first: FloatArray, second: FloatArray) -> float:
+    left, right = _without_rounding(first), _without_rounding(second)
+    if np.ptp(left) == 0:
+        return float("nan")
+    # Equal orders are exactly 1, not less by the last bit.
+    return round(spearman(left, right), 12) if np.ptp(right) else 0.0
+
+
+def _without_rounding(scores: FloatArray) -> FloatArray:
+    largest = np.abs(scores).max(initial=0.0)
+    if not (np.isfinite(largest) and largest > 0):
+        return np.zeros(len(scores))
+    return np.round(scores / (largest * _TIE))
 
 
 def _cosine(first: FloatArray, second: FloatArray, sizes: tuple[float, float]) -> float:
@@ -125,234 +348,3 @@ def _cosine(first: FloatArray, second: FloatArray, sizes: tuple[float, float]) -
     if not norms[0] > _TIE * sizes[0]:
         return float("nan")
     return float(first @ second) / (norms[0] * norms[1]) if norms[1] > _TIE * sizes[1] else 0.0
-
-
-def _size(scores: FloatArray) -> float:
-    return float(np.abs(scores).max(initial=0.0))
-
-
-def _spearman(first: FloatArray, second: FloatArray) -> float:
-    left, right = (_centred_ranks(scores) for scores in (first, second))
-    if not left.any():
-        return float("nan")
-    if not right.any():
-        return 0.0
-    return round(float(left @ right / np.sqrt((left @ left) * (right @ right))), 12)
-
-
-def _centred_ranks(scores: FloatArray) -> FloatArray:
-    largest = np.abs(scores).max(initial=0.0)
-    if not (np.isfinite(largest) and largest > 0):
-        return np.zeros(len(scores))
-    ranks = rankdata(np.round(scores / (largest * _TIE)))
-    return np.asarray(ranks - ranks.mean(), dtype=np.float64)
-
-
-FloatArray = npt.NDArray[np.float64]
-
-NAME = "randomisation"
-
-MOST_MOLECULES, MOST_TASKS = 16, 2
-"""Molecules and tasks of the sample: some forty copies of the model explain each of them."""
-LEAST_MOLECULES, LEAST_ATOMS = 5, 5
-"""Fewer molecules, or atoms, have similar ranks by chance."""
-N_COPIES, N_FULL_COPIES = 2, 4
-"""Copies per layer, and copies in which all weights are drawn anew."""
-_EXAMPLES = 3
-NEARLY_THE_SAME = 0.8
-"""Mean correlation with fully random copies; that of networks that have learned is 0.1 to 0.4."""
-SAME_RANKS, SAME_SCORES = 0.99, 0.999
-"""Mean rank and linear correlation from which on a layer has no part in the scores."""
-SAME_PICTURE = 0.99999
-"""Cosine between scores from which on it has none, whatever their ranks: all change by half a percent."""
-
-_ADVICE_SAME = (
-    "Do not read anything out of these explanations: a network that has learned nothing gives them too. Look "
-    "for score that bypasses the learned weights, for input columns that are the same on every atom, and "
-    "audit with more varied molecules."
-)
-_ADVICE_IDLE = (
-    "What these layers have learned does not reach the score; look at dead units and at the weights of the "
-    "layers that take them up. Train again, with a smaller learning rate or a smaller network."
-)
-
-
-@dataclass(frozen=True)
-class _Likeness:
-    """Likeness to the trained model's attributions, means over molecules; shape (n_copies, n_tasks)."""
-
-    signed: FloatArray
-    magnitudes: FloatArray
-    linear: FloatArray
-    cosines: FloatArray
-    by_molecule: FloatArray
-
-    def numbers(self) -> dict[str, float]:
-        return {
-            "signed": _mean(self.signed),
-            "magnitudes": _mean(self.magnitudes),
-            "linear": _mean(self.linear),
-            "cosine": _mean(self.cosines),
-        }
-
-    @property
-    def either_sign(self) -> dict[str, float]:
-        """Means where every copy may have turned the signs of a task."""
-        return {
-            "signed": _mean(np.abs(self.signed)),
-            "magnitudes": _mean(self.magnitudes),
-            "linear": _mean(np.abs(self.linear)),
-        }
-
-    @property
-    def idle(self) -> bool:
-        """Whether the redrawn weights have no part in the attributions."""
-        same_ranks = min(_mean(self.signed), _mean(self.magnitudes)) >= SAME_RANKS
-        same_scores = same_ranks and _mean(self.linear) >= SAME_SCORES
-        return bool(same_scores or _mean(self.cosines) >= SAME_PICTURE)
-
-
-class _Comparison:
-    """The trained model's attributions on a sample, and those of copies of it."""
-
-    def __init__(self, subject: AuditSubject) -> None:
-        places = np.linspace(0, len(subject.tasks) - 1, min(MOST_TASKS, len(subject.tasks))).astype(int)
-        self.tasks = [subject.tasks[place] for place in places]
-        self.model = subject.model
-        self._columns = [subject.column(task) for task in self.tasks]
-        self._rng = subject.rng(NAME)
-        large = subject.sample[subject.graphs.atom_counts[subject.sample] >= LEAST_ATOMS]
-        chosen = np.sort(self._rng.permutation(large)[:MOST_MOLECULES])
-        self._molecules = [subject.molecules[place] for place in chosen]
-        self._graphs = subject.graphs.select(chosen)
-        self._trained = atom_scores(self.model, self._graphs, self._columns) if len(chosen) else []
-        varied = [np.ptp(scores, axis=1) > 0 for scores in self._trained]
-        self.n_molecules = sum(bool(flags.any()) for flags in varied)
-
-    def likeness(self, layers: Sequence[Layer], n_copies: int) -> _Likeness:
-        """Compare with copies in which layers are drawn anew."""
-        found, alike = [], []
-        # Not small numbers: a model that was trained with that seed began with these very weights.
-        for seed in self._rng.integers(1 << 32, 1 << 62, n_copies).tolist():
-            copies = atom_scores(redrawn(self.model, layers, seed), self._graphs, self._columns)
-            rows = [
-                [likeness(old, new) for old, new in zip(before, after, strict=True)]
-                for before, after in zip(self._trained, copies, strict=True)
-            ]
-            found.append(_mean_over_molecules(np.array(rows)))
-            alike.append(np.abs(np.array(rows)[:, :, 2]))
-        by_molecule = np.array([_mean(values) for values in np.stack(alike, axis=1)])
-        signed, magnitudes, linear, cosines = np.moveaxis(np.array(found), -1, 0)
-        return _Likeness(signed, magnitudes, linear, cosines, by_molecule)
-
-    def examples(self, likeness: _Likeness) -> list[Example]:
-        """Molecules whose attributions copies reproduce best, with those of the trained model."""
-        order = np.argsort(-likeness.by_molecule, kind="stable")[:_EXAMPLES]
-        return [
-            scored_example(
-                self._molecules[i],
-                self._trained[i][0],
-                f"{self.tasks[0]}: attribution by the trained model; correlation with random copies, up to "
-                f"the sign, {likeness.by_molecule[i]:.2f}",
-            )
-            for i in order
-        ]
-
-
-@register(
-    NAME,
-    title="Randomised weights",
-    question="Do the explanations depend on what each layer has learned?",
-)
-def check(subject: AuditSubject) -> Outcome:
-    """Explain copies with layers drawn anew, from the output down and each alone; see `Outcome`."""
-    comparison = _Comparison(subject)
-    if comparison.n_molecules < LEAST_MOLECULES:
-        raise NotApplicable(
-            f"{comparison.n_molecules} molecules with at least {LEAST_ATOMS} atoms of different attributions "
-            f"are too few to compare ranks; the least is {LEAST_MOLECULES}"
-        )
-    layers = layers_of(subject.model.network)
-    alone = {layer.name: comparison.likeness([layer], N_COPIES) for layer in layers}
-    stages = list(dict.fromkeys(layer.stage for layer in layers))
-    cascade = {stages[0]: alone[layers[0].name]}
-    for place, stage in enumerate(stages[1:], 2):
-        redone = [layer for layer in layers if layer.stage in stages[:place]]
-        cascade[stage] = comparison.likeness(redone, N_FULL_COPIES if place == len(stages) else N_COPIES)
-    full = cascade[stages[-1]]
-    findings = []
-    if max(full.either_sign.values()) >= NEARLY_THE_SAME:
-        findings.append(_independent(full, comparison.examples(full)))
-    idle = [name for name, likeness in alone.items() if likeness.idle]
-    if idle:
-        findings.append(_idle(idle, alone, len(layers)))
-    measured = {
-        "fully_random": full.numbers() | {"in_either_direction": full.either_sign},
-        "cascade_from_the_output_down_to": {name: found.numbers() for name, found in cascade.items()},
-        "layer_alone": {name: found.numbers() for name, found in alone.items()},
-    }
-    remark = (
-        f"{len(comparison.tasks)} tasks ({', '.join(comparison.tasks)}) and {comparison.n_molecules} "
-        f"molecules of at least {LEAST_ATOMS} atoms, drawn from the explained ones; {N_COPIES} random copies "
-        f"each, {N_FULL_COPIES} fully random; gradients of the logit (or value) averaged over a dozen points "
-        "of the path, mean of Spearman's rank correlation of the atoms' scores within a molecule."
-    )
-    return Outcome(findings, measured, [_figure(cascade, alone)], remark)
-
-
-def _independent(full: _Likeness, examples: list[Example]) -> Finding:
-    likeness_of = full.either_sign
-    return Finding(
-        NAME,
-        Severity.ERROR,
-        "Explanations do not depend on what the model has learned: copies with random weights in all layers "
-        "score the atoms nearly the same, up to the sign (mean correlation with the trained model's scores "
-        f"{likeness_of['linear']:.2f}, of ranks {likeness_of['signed']:.2f}).",
-        Evidence(full.numbers() | {"in_either_direction": likeness_of}, molecules=examples),
-        _ADVICE_SAME,
-    )
-
-
-def _idle(idle: list[str], alone: dict[str, _Likeness], n_layers: int) -> Finding:
-    return Finding(
-        NAME,
-        Severity.WARNING,
-        f"{len(idle)} of {n_layers} layers have no part in the scores: drawing their weights anew leaves the "
-        f"attributions as they are ({', '.join(idle)}).",
-        Evidence({name: alone[name].numbers() for name in idle}),
-        _ADVICE_IDLE,
-    )
-
-
-def _figure(cascade: dict[str, _Likeness], alone: dict[str, _Likeness]) -> Figure:
-    shown = {f"down to {name}": found for name, found in cascade.items()}
-    shown |= {f"{name} alone": found for name, found in alone.items()}
-    places = np.arange(len(shown))
-
-    def fill(axes: Axes) -> None:
-        for shift, color, name in ((-0.2, "#0072B2", "signed"), (0.2, "#E69F00", "magnitudes")):
-            lengths = [found.numbers()[name] for found in shown.values()]
-            axes.barh(places + shift, lengths, 0.38, color=color, label=name)
-        axes.set_yticks(places, list(shown), fontsize=8)
-        axes.invert_yaxis()
-        axes.axhline(len(cascade) - 0.5, color="#555555", linewidth=0.8)
-        axes.axvline(0, color="#555555", linewidth=0.8)
-        axes.set_xlim(-1, 1.02)
-        axes.set_xlabel("rank correlation with the trained model's scores (1: no change)")
-        axes.legend(frameon=False, fontsize=8, loc="upper left")
-
-    return draw("Attributions after drawing layers anew", fill, (6.2, 0.9 + 0.24 * len(shown)))
-
-
-def _mean_over_molecules(rows: FloatArray) -> FloatArray:
-    """Mean of likenesses, shape (n_tasks, 4), over molecules whose trained scores differ at all."""
-    known = np.isfinite(rows)
-    counts = known.sum(axis=0)
-    means = np.where(known, rows, 0.0).sum(axis=0) / np.maximum(counts, 1)
-    return np.asarray(np.where(counts > 0, means, np.nan), dtype=np.float64)
-
-
-def _mean(values: FloatArray) -> float:
-    """Mean of the numbers; 0 if there are none."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else 0.0

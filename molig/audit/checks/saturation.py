@@ -23,7 +23,7 @@ from molig.audit.findings import (
     explained_example,
 )
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject, FloatArray, probabilities
+from molig.audit.subject import AuditSubject, FloatArray, Index, probabilities
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,6 @@ FEWEST, MOST = 10, 100
 """Actives of a task: of fewer nothing is concluded, of more a sample is measured."""
 MOST_CURVES = 25
 
-Index = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 
@@ -87,7 +86,7 @@ class _Task:
     question="Does the score of actives still change with their features, or has it levelled off?",
 )
 def check(subject: AuditSubject) -> Outcome:
-    """Compare gradients at the actives with the change of their score; see `Outcome`."""
+    """Compare gradients at the actives with the change of their score."""
     if subject.is_regression:
         raise NotApplicable("a regression has no actives, and its values no bound to level off at")
     rng = subject.rng(NAME)
@@ -99,13 +98,20 @@ def check(subject: AuditSubject) -> Outcome:
             tasks.append(_measure(subject, task, np.sort(rng.permutation(actives)[:MOST])))
     if not tasks:
         raise NotApplicable("no molecule is active" + ("" if labelled else ", or predicted above 0.5"))
-    findings = [*_flat(subject, tasks), *_saturated(subject, tasks)]
+    findings = []
+    flat = [task for task in tasks if task.is_flat]
+    if flat:
+        findings.append(_flat(subject, flat, len(tasks)))
+    pooled = _pooled(tasks)
+    known = pooled["with_changing_score"] >= FEWEST and pooled["under_10_percent"] >= KNOWN_SHARE
+    if known and len(flat) < len(tasks):
+        findings.append(_saturated(subject, tasks, pooled))
     chosen = max(tasks, key=lambda task: len(task.share))
     remark = (
         f"Actives {'by label' if labelled else 'by a score above 0.5'}, at most {MOST} per task; curves of "
         f"{chosen.name}."
     )
-    measured = {"all": _pooled(tasks), **{task.name: task.numbers() for task in tasks}}
+    measured = {"all": pooled, **{task.name: task.numbers() for task in tasks}}
     return Outcome(findings, measured, [_curves(subject, chosen)], remark)
 
 
@@ -149,56 +155,41 @@ def gradient_shares(
     return np.where(usable, share, np.nan), np.where(usable, logit_share, np.nan)
 
 
-def _flat(subject: AuditSubject, tasks: Sequence[_Task]) -> list[Finding]:
-    flat = [task for task in tasks if task.is_flat]
-    if not flat:
-        return []
+def _flat(subject: AuditSubject, flat: Sequence[_Task], n_tasks: int) -> Finding:
     worst = max(flat, key=lambda task: task.at_bound)
     order = np.argsort(-np.abs(worst.logits), kind="stable")
     notes = {int(worst.molecules[i]): f"logit {worst.logits[i]:+.1f}" for i in order}
-    return [
-        Finding(
-            NAME,
-            Severity.WARNING,
-            f"Most actives score 0 or 1 to the last digit on {len(flat)} of {len(tasks)} tasks "
-            f"({worst.at_bound:.0%} of those of {worst.name}): no feature seems to matter any more, and they "
-            "cannot be ranked.",
-            Evidence(
-                {task.name: task.numbers() for task in flat}, molecules=_examples(subject, worst, notes)
-            ),
-            "Gradients, occlusion and single substitutions show nothing for such molecules. Train with "
-            "weight decay or fewer epochs, or calibrate the model; explain the logit instead of the "
-            "probability.",
-        )
-    ]
+    return Finding(
+        NAME,
+        Severity.WARNING,
+        f"Most actives score 0 or 1 to the last digit on {len(flat)} of {n_tasks} tasks ({worst.at_bound:.0%} "
+        f"of those of {worst.name}): no feature seems to matter any more, and they cannot be ranked.",
+        Evidence({task.name: task.numbers() for task in flat}, molecules=_examples(subject, worst, notes)),
+        "Gradients, occlusion and single substitutions show nothing for such molecules. Train with weight "
+        "decay or fewer epochs, or calibrate the model; explain the logit instead of the probability.",
+    )
 
 
-def _saturated(subject: AuditSubject, tasks: Sequence[_Task]) -> list[Finding]:
-    pooled = _pooled(tasks)
-    known = pooled["with_changing_score"] >= FEWEST and pooled["under_10_percent"] >= KNOWN_SHARE
-    if not known or all(task.is_flat for task in tasks):
-        return []
+def _saturated(subject: AuditSubject, tasks: Sequence[_Task], pooled: dict[str, float]) -> Finding:
     worst = max(tasks, key=lambda task: int((task.share < EXPLAINED).sum()))
     notes = {
         int(worst.changing[i]): f"the gradient explains {worst.share[i]:.1%} of the score"
         for i in np.argsort(np.abs(worst.share), kind="stable")
         if worst.share[i] < EXPLAINED
     }
-    return [
-        Finding(
-            NAME,
-            Severity.INFO,
-            f"For {pooled['under_10_percent']:.0%} of the actives the plain gradient explains under "
-            f"{EXPLAINED:.0%} of the score (for {pooled['within_10_percent']:.0%} it is nearly zero, for the "
-            "others it points the other way).",
-            Evidence(
-                {task.name: task.numbers()["under_10_percent"] for task in tasks if len(task.share)},
-                molecules=_examples(subject, worst, notes),
-            ),
-            "Nothing to repair: the score levels off, as most networks' do. Use integrated gradients, not "
-            "plain gradients, for this model.",
-        )
-    ]
+    return Finding(
+        NAME,
+        Severity.INFO,
+        f"For {pooled['under_10_percent']:.0%} of the actives the plain gradient explains under "
+        f"{EXPLAINED:.0%} of the score (for {pooled['within_10_percent']:.0%} it is nearly zero, for the "
+        "others it points the other way).",
+        Evidence(
+            {task.name: task.numbers()["under_10_percent"] for task in tasks if len(task.share)},
+            molecules=_examples(subject, worst, notes),
+        ),
+        "Nothing to repair: the score levels off, as most networks' do. Use integrated gradients, not plain "
+        "gradients, for this model.",
+    )
 
 
 def _examples(subject: AuditSubject, task: _Task, notes: dict[int, str]) -> list[Example]:
