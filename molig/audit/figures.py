@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,41 +9,33 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.audit.findings import Figure
+from molig.stats.plots import COLORS, GREY, picture, plot_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica", "sans-serif"],
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#555555",
-    "axes.axisbelow": True,
-    "text.parse_math": False,
-    "svg.fonttype": "none",
-}
+BLUE, ORANGE, GREEN, YELLOW = COLORS[0], COLORS[1], COLORS[2], COLORS[4]
+DASHED: Any = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (4, 3))}
+"""Line to compare with, such as chance."""
+
+# Smaller than other figures: several stand side by side on a page.
+_CHANGES: Any = {"font.size": 9, "xtick.color": "black", "ytick.color": "black", "savefig.dpi": "figure"}
 _SIZE = (5.2, 3.1)
 _MOST_NAMED = 7
 _BINS = 40
 
 
 def draw(title: str, fill: Callable[[Axes], object], size: tuple[float, float] = _SIZE) -> Figure:
-    """Draw a plot with matplotlib, in the style of audits."""
-    import matplotlib as mpl  # noqa: PLC0415 - takes long to load
-    from matplotlib.figure import Figure as Canvas  # noqa: PLC0415
+    """Let a function draw into axes below a title; the same contents give the same text."""
+    from matplotlib.figure import Figure as Canvas  # noqa: PLC0415 - takes long to load
 
-    buffer = io.StringIO()
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": title}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+    changes = _CHANGES | {"svg.hashsalt": title}
+    with plot_style(changes):
         figure = Canvas(figsize=size, layout="constrained")
         axes = figure.subplots()
         axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold")
         fill(axes)
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "molig"})
-    text = buffer.getvalue()
+    text = picture(figure, "svg", changes).decode()
     return Figure(title, text[text.index("<svg") :].strip())
 
 
@@ -62,7 +52,7 @@ def histogram(
     def fill(axes: Axes) -> None:
         for place, (name, values) in enumerate(finite.items()):
             counts, _ = np.histogram(values, edges)
-            axes.stairs(counts, edges, color=_COLORS[place % len(_COLORS)], label=name, alpha=0.85)
+            axes.stairs(counts, edges, color=COLORS[place % len(COLORS)], label=name, alpha=0.85)
         axes.set_xlabel(label)
         axes.set_ylabel(counted)
         _legend(axes, len(finite))
@@ -80,7 +70,7 @@ def scatter(
     ]
 
     def fill(axes: Axes) -> None:
-        axes.scatter(left[chosen], right[chosen], s=7, color=_COLORS[0], alpha=0.45, linewidths=0)
+        axes.scatter(left[chosen], right[chosen], s=7, color=BLUE, alpha=0.45, linewidths=0)
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
 
@@ -93,12 +83,12 @@ def bars(values: Mapping[str, float], title: str, label: str, *, reference: floa
 
     def fill(axes: Axes) -> None:
         places = np.arange(len(names))
-        axes.barh(places, lengths, color=[_COLORS[0] if v >= 0 else _COLORS[1] for v in lengths], height=0.7)
+        axes.barh(places, lengths, color=[BLUE if v >= 0 else ORANGE for v in lengths], height=0.7)
         axes.set_yticks(places, names, fontsize=8)
         axes.invert_yaxis()
-        axes.axvline(0, color="#555555", linewidth=0.8)
+        axes.axvline(0, color=GREY, linewidth=0.8)
         if reference is not None:
-            axes.axvline(reference, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)))
+            axes.axvline(reference, **DASHED)
         axes.set_xlabel(label)
 
     return draw(title, fill, (_SIZE[0], max(1.4, 0.9 + 0.2 * len(names))))
@@ -113,7 +103,7 @@ def lines(
     def fill(axes: Axes) -> None:
         for place, (name, values) in enumerate(series.items()):
             heights = np.asarray(values, dtype=float)
-            axes.plot(at, heights, color=_COLORS[place % len(_COLORS)], label=name, linewidth=1.2)
+            axes.plot(at, heights, color=COLORS[place % len(COLORS)], label=name, linewidth=1.2)
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         _legend(axes, len(series))

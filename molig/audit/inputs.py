@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from molig.audit.subject import AuditSettings, AuditSubject
-from molig.errors import InputError, UnknownNameError, UsageError
-from molig.evaluation import table_of_model
-from molig.model import Objective, ScreeningModel, find_model
-from molig.molecules import Record, Rejection, batched, read_records, resolve_format, smiles_records
-from molig.report import is_repeatable
-from molig.training import read_recipe
-
-FloatArray = npt.NDArray[np.float64]
-Progress = Callable[[int], object]
+from molig.audit.subject import AuditSettings, AuditSubject, Progress
+from molig.errors import InputError, UsageError
+from molig.model import Objective, ScreeningModel, find_model, load_info
+from molig.molecules import Record, Rejection, batched, read_records, smiles_records
+from molig.training.recipe import locate_table, read_recipe
 
 _BATCH = 256
-_MISSING = {"", "nan", "na", "none", "null"}
+_MISSING = {"", "nan", "na", "none", "null", "<na>"}
+_ACTIVE = {"1", "1.0", "True"}
+_SPLIT, _RECIPE = "split.csv", "recipe.toml"
 
 
 def subject_of(
@@ -105,19 +98,21 @@ class LabelledFile:
     file_format: str | None = None
     rows: frozenset[int] | None = None
 
-    def records(self, columns: Sequence[str]) -> Iterator[Record]:
-        """Read the file, or the chosen rows of it.
+    def columns(self, model: ScreeningModel) -> dict[str, str]:
+        """Task to the column that holds its labels, if the file has it."""
+        for task in self.labels:
+            model.task_index(task)
+        return {task: self.labels.get(task, task) for task in model.tasks}
 
-        Parameters
-        ----------
-        columns : sequence of str
-            Label columns.
-        """
+    def records(self, optional: Iterable[str]) -> Iterator[Record]:
+        """The chosen rows; label columns that were named must be there, the optional ones may be."""
+        named = dict.fromkeys(self.labels.values())
         records = read_records(
             self.source,
             smiles_column=self.smiles_column,
             id_column=self.id_column,
-            columns=columns,
+            columns=list(named),
+            optional=[column for column in dict.fromkeys(optional) if column not in named],
             file_format=self.file_format,
         )
         return (record for record in records if self.rows is None or record.row in self.rows)
@@ -153,27 +148,25 @@ def read_subject(
     UsageError
         If the file, or a column that was named, does not exist.
     """
-    with repeatable(file) as readable:
-        return _read(model, readable, settings or AuditSettings(), progress)
-
-
-def _read(
-    model: ScreeningModel, file: LabelledFile, settings: AuditSettings, progress: Progress | None
-) -> AuditSubject:
-    columns = _label_columns(model, file)
-    reader = _Sampler(settings, sorted(columns.values()))
-    for batch in batched(file.records(sorted(set(columns.values()))), _BATCH):
+    settings = settings or AuditSettings()
+    columns, sampler = file.columns(model), _Sampler(settings)
+    for batch in batched(file.records(columns.values()), _BATCH):
         for record in batch:
-            reader.add(record)
+            sampler.add(record)
         if progress:
             progress(len(batch))
-    molecules, rejections = model.parser.parse_many(reader.chosen())
+    chosen = sampler.chosen()
+    molecules, rejections = model.parser.parse_many(chosen)
     if not molecules:
-        raise InputError(f"{file.source}: {_none_usable(rejections)}")
+        where = "standard input" if str(file.source) == "-" else file.source
+        raise InputError(f"{where}: {_none_usable(rejections)}")
+    fields = {record.row: record.fields for record in chosen}
     labels = None
-    if columns:
-        fields = reader.fields
-        rows = [[_label(model, fields[m.row], m.row, t, columns) for t in model.tasks] for m in molecules]
+    if any(fields[molecule.row] for molecule in molecules):
+        rows = [
+            [_label(model, molecule.row, column, fields[molecule.row]) for column in columns.values()]
+            for molecule in molecules
+        ]
         labels = np.array(rows, dtype=np.float64)
     return AuditSubject(model, molecules, labels, settings, rejections)
 
@@ -181,17 +174,15 @@ def _read(
 class _Sampler:
     """Keeps a sample of the rows of a stream: half active ones, if there are so many."""
 
-    def __init__(self, settings: AuditSettings, columns: Sequence[str]) -> None:
-        self._columns, self._most = columns, settings.max_molecules
+    def __init__(self, settings: AuditSettings) -> None:
+        self._most = settings.max_molecules
         self._rng = np.random.default_rng([settings.seed, 1])
         self._kept: dict[bool, list[Record]] = {True: [], False: []}
         self._seen = {True: 0, False: 0}
 
     def add(self, record: Record) -> None:
         """Keep the row, or not, so that every row of its kind is kept with the same chance (reservoir)."""
-        active = any(
-            str(record.fields.get(column)).strip() in {"1", "1.0", "True"} for column in self._columns
-        )
+        active = any(str(label).strip() in _ACTIVE for label in record.fields.values())
         kept = self._kept[active]
         self._seen[active] += 1
         if len(kept) < self._most:
@@ -208,11 +199,6 @@ class _Sampler:
         picked = [*_some(active, n_active, self._rng), *_some(others, self._most - n_active, self._rng)]
         return sorted(picked, key=lambda record: record.row)
 
-    @property
-    def fields(self) -> dict[int, Mapping[str, Any]]:
-        """Label columns by row."""
-        return {record.row: record.fields for kept in self._kept.values() for record in kept}
-
 
 def _some(records: list[Record], n: int, rng: np.random.Generator) -> list[Record]:
     if n >= len(records):
@@ -220,30 +206,9 @@ def _some(records: list[Record], n: int, rng: np.random.Generator) -> list[Recor
     return [records[i] for i in np.sort(rng.choice(len(records), n, replace=False))]
 
 
-def _label_columns(model: ScreeningModel, file: LabelledFile) -> dict[str, str]:
-    """Task to label column: as asked for, else the columns called like a task."""
-    for task in file.labels:
-        model.task_index(task)
-    wanted = {task: file.labels.get(task, task) for task in model.tasks}
-    asked = set(file.labels.values())
-    while wanted:
-        try:
-            file.records(sorted(set(wanted.values())))
-        except UnknownNameError as error:
-            if error.kind != "column" or error.name not in wanted.values() or error.name in asked:
-                raise
-            wanted = {task: column for task, column in wanted.items() if column != error.name}
-        else:
-            break
-    return wanted
-
-
-def _label(
-    model: ScreeningModel, fields: Mapping[str, Any], row: int, task: str, columns: Mapping[str, str]
-) -> float:
-    column = columns.get(task)
-    text = "" if column is None else str(fields.get(column)).strip()
-    if text.casefold() in _MISSING | {"<na>"}:
+def _label(model: ScreeningModel, row: int, column: str, fields: Mapping[str, Any]) -> float:
+    text = str(fields.get(column, "")).strip()
+    if text.casefold() in _MISSING:
         return float("nan")
     try:
         value = {"true": 1.0, "false": 0.0}.get(text.casefold())
@@ -262,42 +227,6 @@ def _none_usable(rejections: Sequence[Rejection]) -> str:
         return "there is no molecule"
     first = rejections[0]
     return f"none of the {len(rejections)} molecules can be used; row {first.row}: {first.reason}"
-
-
-# Molecules from standard input or a pipe, kept where they can be read twice.
-
-
-@contextmanager
-def repeatable(file: LabelledFile) -> Iterator[LabelledFile]:
-    """Make a file of molecules one that can be read twice: for its columns, then for its rows."""
-    source = str(file.source)
-    if is_repeatable(source) or (source != "-" and not Path(source).is_fifo()):
-        yield file  # what is no file at all is refused by the reader
-        return
-    kind = resolve_format(source, file.file_format)
-    name = "standard input" if source == "-" else source
-    with TemporaryDirectory(prefix="molig-") as folder:
-        copy = Path(folder) / "molecules"
-        try:
-            with copy.open("wb") as target:
-                if source == "-":
-                    shutil.copyfileobj(sys.stdin.buffer, target)
-                else:
-                    with open(source, "rb") as pipe:
-                        shutil.copyfileobj(pipe, target)
-        except OSError as err:
-            raise InputError(f"{name} cannot be read: {err.strerror or err}") from err
-        try:
-            yield replace(file, source=copy, file_format=kind)
-        except UnknownNameError:
-            raise  # names a column, no file
-        except (InputError, UsageError) as err:
-            raise type(err)(str(err).replace(str(copy), name)) from err
-
-
-# The molecules that a model's training held out, to audit it with.
-
-_SPLIT, _RECIPE = "split.csv", "recipe.toml"
 
 
 def held_out_file(model: str | Path, source: Path | None = None) -> tuple[LabelledFile, str]:
@@ -345,17 +274,18 @@ def held_out_file(model: str | Path, source: Path | None = None) -> tuple[Labell
 
 def _table(folder: Path) -> Path:
     """The table that the recipe names; where there is none, training's advice is no help for an audit."""
-    recipe = read_recipe(folder / _RECIPE)
-    if not recipe.data.name and not recipe.data.file:
+    file = folder / _RECIPE
+    recipe = read_recipe(file)
+    named = recipe.data.name or recipe.data.file
+    if not named:
         raise UsageError(
             f"{folder.name} does not tell which table it was trained with, so what was held out cannot be "
-            f"found: give molecules with --input, or name the table as file in [data] of {folder / _RECIPE}"
+            f"found: give molecules with --input, or name the table as file in [data] of {file}"
         )
-    try:
-        return table_of_model(folder)
-    except UsageError as err:
+    table = locate_table(recipe, file, targets=load_info(folder).tasks).source
+    if not table.exists():
         raise UsageError(
-            f"{folder / _RECIPE} names {recipe.data.name or recipe.data.file} as the table that "
-            f"{folder.name} was trained with, but there is none: put it there to audit what was held out of "
-            "it, or give molecules with --input"
-        ) from err
+            f"{file} names {named} as the table that {folder.name} was trained with, but there is none: put "
+            "it there to audit what was held out of it, or give molecules with --input"
+        )
+    return table

@@ -16,7 +16,7 @@ from rdkit.Chem import rdFingerprintGenerator, rdFMCS
 from scipy.stats import binomtest
 
 from molig.attribution import Explanation
-from molig.audit.figures import draw
+from molig.audit.figures import BLUE, DASHED, GREEN, ORANGE, draw
 from molig.audit.findings import (
     MOST_EXAMPLES,
     Evidence,
@@ -359,15 +359,15 @@ def cliff_figures(groups: list[CliffGroup], shares: dict[str, Any]) -> list[Figu
     def directions(axes: Any) -> None:
         for row, group in enumerate(groups):
             for at, one, color in (
-                (row - 0.15, group.direction, _BLUE),
-                (row + 0.15, group.ordered, _ORANGE),
+                (row - 0.15, group.direction, BLUE),
+                (row + 0.15, group.ordered, ORANGE),
             ):
                 axes.plot([one.low, one.high], [at, at], color=color, linewidth=1.2)
                 axes.plot([one.value], [at], "o", color=color, markersize=4)
         axes.set_yticks(range(len(groups)), [f"{g.name} ({g.n})" for g in groups], fontsize=8)
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
-        axes.axvline(CHANCE, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)))
+        axes.axvline(CHANCE, **DASHED)
         axes.set_xlabel("share of pairs with the sign of activity: blue attribution, orange score")
 
     size = (5.2, max(1.8, 1.1 + 0.3 * len(groups)))
@@ -377,11 +377,10 @@ def cliff_figures(groups: list[CliffGroup], shares: dict[str, Any]) -> list[Figu
     ]
 
 
-_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
 _AGREEMENT = {
-    "direction": (_BLUE, "pairs: what differs has the sign of activity"),
-    "same_sign": (_GREEN, "common atoms: same sign"),
-    "rank_correlation": (_ORANGE, "common atoms: rank correlation, median"),
+    "direction": (BLUE, "pairs: what differs has the sign of activity"),
+    "same_sign": (GREEN, "common atoms: same sign"),
+    "rank_correlation": (ORANGE, "common atoms: rank correlation, median"),
 }
 
 
@@ -394,7 +393,7 @@ def _agreement(axes: Any, shares: dict[str, Any]) -> None:
             axes.plot([place] * 2, [low, high], color=color, linewidth=1.2)
         at = [place for place, _ in known]
         axes.plot(at, [values[0] for _, values in known], "o", color=color, markersize=4, label=label)
-    axes.axhline(CHANCE, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.axhline(CHANCE, **DASHED)
     axes.set_xticks(range(len(shares)), [f"{k}\n({v['pairs']})" for k, v in shares.items()], fontsize=8)
     axes.set_xlabel("common substructure, share of the larger molecule (pairs)")
     axes.set_ylim(top=1.45)

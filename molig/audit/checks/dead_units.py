@@ -38,7 +38,8 @@ _BATCH = 64
 _ROUNDING = 1e-5  # a unit that moves by less than this share of the layer's largest value is constant
 _UNREAD = 1e-4  # outgoing weights below this share of the layer's largest ones are none
 Flags = npt.NDArray[np.bool_]
-Seen, Result = tuple[Rows, Rows, Triples, GraphBatch], tuple[Tensor, Tensor | None]  # of a Weave module
+Seen = tuple[Rows, Rows, Triples, GraphBatch]  # what a Weave module is called with
+Result = tuple[Tensor, Tensor | None]  # and what it returns: states of atoms, and of pairs but for the last
 
 
 @register(

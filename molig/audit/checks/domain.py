@@ -289,9 +289,8 @@ def carried_by_unseen(subject: AuditSubject, known: Applicability) -> CarriedByU
             amounts = [np.abs(explanation.atom_attributions), np.abs(explanation.pair_attributions)]
             total = float(sum(amount.sum() for amount in amounts))
             on_unseen = float(sum(a[m].sum() for a, m in zip(amounts, masks, strict=True)))
-            if total <= 0 or abs(
-                explanation.score - explanation.baseline_score
-            ) < LEAST_CHANGE * subject.unit(task):
+            change = abs(explanation.score - explanation.baseline_score)
+            if total <= 0 or change < LEAST_CHANGE * subject.unit(task):
                 continue
             shares[place, task] = on_unseen / total
             for name, amount in _by_column(explanation, masks).items():

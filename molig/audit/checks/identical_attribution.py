@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rdkit import Chem
 
 from molig.attribution import Explanation
-from molig.audit.figures import draw
+from molig.audit.figures import BLUE, YELLOW, draw
 from molig.audit.findings import (
     MOST_EXAMPLES,
     Evidence,
@@ -196,9 +196,7 @@ def _figure(tally: Tally) -> Figure:
 
     def fill(axes: Axes) -> None:
         places = np.arange(len(rows))
-        for shift, color, (name, shares) in zip(
-            (-0.2, 0.2), ("#0072B2", "#E69F00"), series.items(), strict=True
-        ):
+        for shift, color, (name, shares) in zip((-0.2, 0.2), (BLUE, YELLOW), series.items(), strict=True):
             axes.bar(places + shift, 100 * np.array(shares), 0.38, color=color, label=name)
         names = [f"{name}\n({row['pairs']:,} pairs)" for name, row in rows.items()]
         axes.set_xticks(places, names, fontsize=7.5)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from molig.attribution.projection import share_pairs
-from molig.audit.figures import draw
+from molig.audit.figures import BLUE, GREY, YELLOW, draw
 from molig.audit.findings import (
     Evidence,
     Example,
@@ -134,13 +134,13 @@ def _figure(cascade: dict[str, _Likeness], alone: dict[str, _Likeness]) -> Figur
     places = np.arange(len(shown))
 
     def fill(axes: Axes) -> None:
-        for shift, color, name in ((-0.2, "#0072B2", "signed"), (0.2, "#E69F00", "magnitudes")):
+        for shift, color, name in ((-0.2, BLUE, "signed"), (0.2, YELLOW, "magnitudes")):
             lengths = [found.numbers()[name] for found in shown.values()]
             axes.barh(places + shift, lengths, 0.38, color=color, label=name)
         axes.set_yticks(places, list(shown), fontsize=8)
         axes.invert_yaxis()
-        axes.axhline(len(cascade) - 0.5, color="#555555", linewidth=0.8)
-        axes.axvline(0, color="#555555", linewidth=0.8)
+        axes.axhline(len(cascade) - 0.5, color=GREY, linewidth=0.8)
+        axes.axvline(0, color=GREY, linewidth=0.8)
         axes.set_xlim(-1, 1.02)
         axes.set_xlabel("rank correlation with the trained model's scores (1: no change)")
         axes.legend(frameon=False, fontsize=8, loc="upper left")
@@ -340,7 +340,7 @@ def _without_rounding(scores: FloatArray) -> FloatArray:
     largest = np.abs(scores).max(initial=0.0)
     if not (np.isfinite(largest) and largest > 0):
         return np.zeros(len(scores))
-    return np.round(scores / (largest * _TIE))
+    return np.asarray(np.round(scores / (largest * _TIE)))
 
 
 def _cosine(first: FloatArray, second: FloatArray, sizes: tuple[float, float]) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.attribution import Explainer, MoleculeCurves, molecule_curves
-from molig.audit.figures import draw
+from molig.audit.figures import ORANGE, draw
 from molig.audit.findings import (
     MOST_EXAMPLES,
     Evidence,
@@ -162,8 +162,9 @@ def _flat(subject: AuditSubject, flat: Sequence[_Task], n_tasks: int) -> Finding
     return Finding(
         NAME,
         Severity.WARNING,
-        f"Most actives score 0 or 1 to the last digit on {len(flat)} of {n_tasks} tasks ({worst.at_bound:.0%} "
-        f"of those of {worst.name}): no feature seems to matter any more, and they cannot be ranked.",
+        f"Most actives score 0 or 1 to the last digit on {len(flat)} of {n_tasks} tasks "
+        f"({worst.at_bound:.0%} of those of {worst.name}): no feature seems to matter any more, and they "
+        "cannot be ranked.",
         Evidence({task.name: task.numbers() for task in flat}, molecules=_examples(subject, worst, notes)),
         "Gradients, occlusion and single substitutions show nothing for such molecules. Train with weight "
         "decay or fewer epochs, or calibrate the model; explain the logit instead of the probability.",
@@ -223,7 +224,7 @@ def _curves(subject: AuditSubject, task: _Task) -> Figure:
 
     def fill(axes: Axes) -> None:
         for one in curves:
-            axes.plot(one.at, one.scores, color="#D55E00", alpha=0.45, linewidth=0.9)
+            axes.plot(one.at, one.scores, color=ORANGE, alpha=0.45, linewidth=0.9)
         axes.set_xlabel("share of the features, from the baseline (0) to the molecule (1)")
         axes.set_ylabel("probability")
         axes.set_ylim(-0.02, 1.02)

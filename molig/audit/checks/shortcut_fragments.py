@@ -18,7 +18,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from scipy.stats import false_discovery_control, fisher_exact, wilcoxon
 
 from molig.attribution import Explanation
-from molig.audit.figures import draw
+from molig.audit.figures import BLUE, GREY, ORANGE, draw
 from molig.audit.findings import (
     MOST_EXAMPLES,
     Evidence,
@@ -208,7 +208,7 @@ def _figure(
     """Attribution of every fragment against its enrichment; those found in colour."""
     found = {id(pair) for pair in (*shortcuts, *overlooked)}
     groups = {"others": ([p for p in pairs if id(p) not in found], "#999999", 5)}
-    groups |= {"shortcuts": (shortcuts, "#D55E00", 16), "overlooked": (overlooked, "#0072B2", 16)}
+    groups |= {"shortcuts": (shortcuts, ORANGE, 16), "overlooked": (overlooked, BLUE, 16)}
 
     def fill(axes: Any) -> None:
         for name, (group, color, size) in groups.items():
@@ -226,8 +226,8 @@ def _figure(
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, place: f"{value:g}")
         axes.xaxis.set_minor_formatter(lambda value, place: "")
-        axes.axvline(1, color="#555555", linewidth=0.8)
-        axes.axhline(0, color="#555555", linewidth=0.8)
+        axes.axvline(1, color=GREY, linewidth=0.8)
+        axes.axhline(0, color=GREY, linewidth=0.8)
         axes.set_xlabel("odds ratio of the labels")
         axes.set_ylabel("excess attribution of its atoms")
         axes.legend(frameon=False, fontsize=8)
