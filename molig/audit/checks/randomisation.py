@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from molig.attribution.projection import share_pairs
-from molig.audit.figures import BLUE, GREY, YELLOW, draw
+from molig.audit.figures import BLUE, YELLOW, draw
 from molig.audit.findings import (
     Evidence,
     Example,
@@ -32,6 +32,7 @@ from molig.features import PackedGraphs
 from molig.model import ScreeningModel
 from molig.network import WeaveNet
 from molig.stats.intervals import spearman
+from molig.stats.plots import GREY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

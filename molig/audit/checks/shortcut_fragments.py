@@ -18,7 +18,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from scipy.stats import false_discovery_control, fisher_exact, wilcoxon
 
 from molig.attribution import Explanation
-from molig.audit.figures import BLUE, GREY, ORANGE, draw
+from molig.audit.figures import BLUE, ORANGE, draw
 from molig.audit.findings import (
     MOST_EXAMPLES,
     Evidence,
@@ -33,6 +33,7 @@ from molig.audit.findings import (
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray, Index
 from molig.stats.intervals import Z95, Estimate
+from molig.stats.plots import GREY
 
 NAME = "shortcut-fragments"
 
