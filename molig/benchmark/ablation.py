@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from markupsafe import escape
 
 from molig.attribution import ExplainableModel, Target
 from molig.attribution.baselines import resolve_baselines
@@ -21,10 +20,15 @@ from molig.errors import InputError, UnknownNameError, UsageError
 from molig.features import MolGraph
 from molig.model import ScreeningModel
 from molig.molecules import Molecule, Record, batched
+from molig.stats.plots import COLORS, GREY, in_legend, plot_style, titled_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 ScoreWithout = Callable[[int, list[IntArray]], npt.ArrayLike]
+Advance = Callable[[int], None]
 
 RANDOM = "random"
 COLUMNS = ["ranking", "removed", "drop", "low", "high", "n_molecules"]
@@ -139,8 +143,8 @@ def drop_curves(
     for name, curve in zip(names, drops, strict=True):
         for step, values in zip(plan.steps, curve, strict=True):
             known = ~np.isnan(values)
-            found = ratio_estimate(np.where(known, values, 0.0), known.astype(float), plan.resampling)
-            rows.append((name, step, found.value, found.low, found.high, found.n_molecules))
+            mean = ratio_estimate(np.where(known, values, 0.0), known.astype(float), plan.resampling)
+            rows.append((name, step, mean.value, mean.low, mean.high, mean.n_molecules))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -186,16 +190,16 @@ def _sizes(rankings: Mapping[str, Sequence[FloatArray]]) -> list[int]:
     first, *others = rankings
     sizes = [len(scores) for scores in rankings[first]]
     for name in others:
-        found = [len(scores) for scores in rankings[name]]
-        if found != sizes:
-            where = next(
-                (i for i, pair in enumerate(zip(sizes, found, strict=False)) if pair[0] != pair[1]), None
+        for molecule, (scores, size) in enumerate(zip(rankings[name], sizes, strict=False)):
+            if len(scores) != size:
+                raise UsageError(
+                    f"ranking {name!r} has {len(scores)} atoms in molecule {molecule}, "
+                    f"ranking {first!r} has {size}"
+                )
+        if len(rankings[name]) != len(sizes):
+            raise UsageError(
+                f"ranking {name!r} has {len(rankings[name])} molecules, ranking {first!r} has {len(sizes)}"
             )
-            place = (
-                f"{len(found)} molecules" if where is None else f"{found[where]} atoms in molecule {where}"
-            )
-            wanted = f"{len(sizes)}" if where is None else f"{sizes[where]}"
-            raise UsageError(f"ranking {name!r} has {place}, ranking {first!r} has {wanted}")
     for name, ranking in rankings.items():
         for molecule, scores in enumerate(ranking):
             if not np.isfinite(scores).all():
@@ -205,31 +209,12 @@ def _sizes(rankings: Mapping[str, Sequence[FloatArray]]) -> list[int]:
 
 # The ablation test of a model: its score when the best-ranked atoms of a molecule go to the baseline.
 
-Advance = Callable[[int], None]
-
 ABLATION_METHODS = ("integrated_gradients", "gradient_x_input", "occlusion")
 _BATCH = 256
 
 
 def one_task(model: ScreeningModel, task: str | None) -> str:
-    """The task that is meant.
-
-    Parameters
-    ----------
-    model : ScreeningModel
-        The model.
-    task : str, optional
-        Its name; may be left out where the model has one task only.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    UsageError
-        If the model has no such task, or several and none is named.
-    """
+    """The named task; it need not be named where the model has one only."""
     if task is None:
         if len(model.tasks) > 1:
             raise UsageError(f"name one of the tasks of {model.name}: {', '.join(model.tasks)}")
@@ -246,33 +231,7 @@ def top_molecules(
     n: int,
     advance: Advance | None = None,
 ) -> list[Molecule]:
-    """The best-scored molecules of a library.
-
-    Parameters
-    ----------
-    model : ScreeningModel
-        The model.
-    records : iterable of Record
-        Rows of the library; those that cannot be scored are passed over.
-    task : str
-        Task whose score counts.
-    n : int
-        How many.
-    advance : callable, optional
-        Called with the number of rows read since the last call.
-
-    Returns
-    -------
-    list of Molecule
-        Best first; of equal scores the earlier row.
-
-    Raises
-    ------
-    UsageError
-        If n is less than 1.
-    InputError
-        If no molecule can be scored.
-    """
+    """The n best-scored molecules of a library, best first; rows that cannot be scored are passed over."""
     if n < 1:
         raise UsageError(f"the number of molecules must be at least 1 (got {n})")
     column = model.task_index(task)
@@ -310,7 +269,7 @@ def model_drop_curves(
     task : str
         One of the model's tasks.
     methods : sequence of str
-        Methods that rank the atoms, out of `BENCHMARK_METHODS`.
+        Methods of attribution that rank the atoms, or averaged_baselines.
     options : AttributionOptions, optional
         Target whose drop is reported, baseline that atoms are set to, projection and tolerance.
     plan : AblationPlan, optional
@@ -381,15 +340,10 @@ def _kept(graph: MolGraph, removed: IntArray) -> tuple[FloatArray, FloatArray]:
 
 # The ablation test as a picture.
 
-_WIDTH, _HEIGHT = 560, 360
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 150, 36, 48
-# Told apart by readers who cannot tell red from green, and in grey print.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
-_GREY = "#777777"
-_TICKS = 5
+_SIZE = (5.6, 3.6)  # inches
 
 
-def draw_drop_curves(frame: pd.DataFrame, title: str, score: str = "score") -> str:
+def draw_drop_curves(frame: pd.DataFrame, title: str, score: str = "score") -> Figure:
     """Draw drop curves with their intervals.
 
     Parameters
@@ -403,88 +357,29 @@ def draw_drop_curves(frame: pd.DataFrame, title: str, score: str = "score") -> s
 
     Returns
     -------
-    str
-        An SVG.
+    matplotlib.figure.Figure
+        `molig.stats.save_figure` writes it.
 
     Examples
     --------
     >>> row = ("IG", 1, 0.5, 0.4, 0.6, 20)
     >>> columns = ["ranking", "removed", "drop", "low", "high", "n_molecules"]
-    >>> draw_drop_curves(pd.DataFrame([row], columns=columns), "phenols")[:4]
-    '<svg'
+    >>> draw_drop_curves(pd.DataFrame([row], columns=columns), "phenols").axes[0].get_ylabel()
+    'mean drop of the score'
     """
     known = frame.dropna(subset=["drop"])
-    x = _scale(known["removed"].min(), known["removed"].max(), _LEFT, _WIDTH - _RIGHT)
-    bottom, top = min(0.0, known["low"].min()), max(0.0, known["high"].max())
-    y = _scale(bottom, top, _HEIGHT - _BOTTOM, _TOP)
-    parts = [_axes(sorted(set(known["removed"])), (bottom, top), x, y)]
-    parts += [_text(_LEFT, 20, title, "start", 14)]
-    parts += [_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 10, "atoms removed")]
-    parts += [
-        f'<g transform="translate(16 {(_TOP + _HEIGHT - _BOTTOM) / 2:.1f}) rotate(-90)">'
-        f"{_text(0, 0, f'mean drop of the {score}')}</g>"
-    ]
-    for place, (name, curve) in enumerate(known.groupby("ranking", sort=False)):
-        parts.append(_curve(str(name), curve, place, (x, y)))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        f'width="{_WIDTH}" height="{_HEIGHT}" font-family="sans-serif">'
-        f'<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n'
-    )
-
-
-Scale = Callable[[float], float]
-
-
-def _scale(low: float, high: float, start: float, end: float) -> Scale:
-    """From data to pixels; a range of one value lies in the middle."""
-    if not high > low:
-        return lambda value: (start + end) / 2
-    return lambda value: start + (value - low) / (high - low) * (end - start)
-
-
-def _axes(steps: list[float], limits: tuple[float, float], x: Scale, y: Scale) -> str:
-    right = _WIDTH - _RIGHT
-    parts = []
-    bottom, top = limits
-    for value in _ticks(bottom, top):
-        parts.append(
-            f'<line x1="{_LEFT}" y1="{y(value):.1f}" x2="{right}" y2="{y(value):.1f}" stroke="#e4e4e4"/>'
-            + _text(_LEFT - 8, y(value) + 4, f"{value:.3g}", "end", 11)
-        )
-    parts += [_text(x(step), _HEIGHT - _BOTTOM + 18, f"{step:g}", "middle", 11) for step in steps]
-    return "".join(parts)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers within a range, about `_TICKS` of them."""
-    rough = (high - low) / _TICKS
-    if not rough > 0:
-        return [low]
-    unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
-    return [step * i for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
-
-
-def _curve(name: str, curve: pd.DataFrame, place: int, scales: tuple[Scale, Scale]) -> str:
-    x, y = scales
-    grey = name == RANDOM
-    colour = _GREY if grey else _COLOURS[place % len(_COLOURS)]
-    dash = ' stroke-dasharray="5 4"' if grey else ""
-    at = [x(float(step)) for step in curve["removed"]]
-    middle, low, high = (
-        [f"{px:.1f},{y(float(v)):.1f}" for px, v in zip(at, curve[column], strict=True)]
-        for column in ("drop", "low", "high")
-    )
-    row = _TOP + 12 + 20 * place
-    start = _WIDTH - _RIGHT + 12
-    return (
-        f'<polygon points="{" ".join([*low, *reversed(high)])}" fill="{colour}" opacity="0.15"/>'
-        f'<polyline points="{" ".join(middle)}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>'
-        f'<line x1="{start}" y1="{row - 4}" x2="{start + 20}" y2="{row - 4}" stroke="{colour}" '
-        f'stroke-width="2"{dash}/>' + _text(start + 26, row, name.replace("_", " "), "start", 11)
-    )
-
-
-def _text(x: float, y: float, words: str, anchor: str = "middle", size: int = 12) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}">{escape(words)}</text>'
+    with plot_style():
+        figure = titled_figure(title, "", _SIZE, legend_rows=2)
+        axes = figure.subplots()
+        for place, (name, curve) in enumerate(known.groupby("ranking", sort=False)):
+            random = name == RANDOM
+            color, dash = (GREY, (0, (4, 3))) if random else (COLORS[place % len(COLORS)], "-")
+            axes.fill_between(curve["removed"], curve["low"], curve["high"], color=color, alpha=0.15)
+            label = in_legend(str(name).replace("_", " "))
+            axes.plot(curve["removed"], curve["drop"], label=label, color=color, linestyle=dash)
+        axes.set(xlabel="atoms removed", ylabel=f"mean drop of the {score}")
+        axes.set_xticks(sorted(set(known["removed"])))
+        axes.set_ylim(bottom=min(0.0, known["low"].min()))
+        axes.grid(axis="y", alpha=0.3)
+        figure.legend(loc="outside lower center", frameon=False, ncols=3)
+    return figure

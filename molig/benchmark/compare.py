@@ -58,25 +58,7 @@ class ModelQuality:
 
 
 def model_quality(objective: Objective, targets: FloatArray, predictions: FloatArray) -> ModelQuality:
-    """ROC-AUC of a classification model, R2 of a regression model.
-
-    Parameters
-    ----------
-    objective : Objective
-        What the model predicts.
-    targets, predictions : array of float, shape (n_mols,)
-        True and predicted values; any monotonic score for a classification.
-
-    Returns
-    -------
-    ModelQuality
-        NaN where all targets are equal.
-
-    Raises
-    ------
-    UsageError
-        If there are not as many predictions as targets.
-    """
+    """ROC-AUC of a classification model, R2 of a regression model."""
     if np.shape(targets) != np.shape(predictions):
         raise UsageError(f"expected {np.shape(targets)} predictions (got {np.shape(predictions)})")
     if objective is Objective.REGRESSION:
@@ -143,34 +125,7 @@ def compare(
 
 
 def to_markdown(frame: pd.DataFrame, digits: int = 3) -> str:
-    """Write a comparison as a Markdown table: methods side by side, published figures beside them.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        As `compare` returns it, of one set or of several.
-    digits : int
-        Decimals.
-
-    Returns
-    -------
-    str
-        One line per task and metric, in the order of the frame; ends with a newline. Numbers are rounded, but
-        never up to 1: 0.99996 is written as 0.999 with three digits.
-
-    Raises
-    ------
-    UsageError
-        If the frame lacks a column, or has two values for one task, metric and method.
-
-    Examples
-    --------
-    >>> row = ["logic7", "IG", "attribution_auroc", 0.9291, 0.9, 0.95, 47, "roc_auc", 0.999, 0.7849, 0.7849]
-    >>> print(to_markdown(pd.DataFrame([row], columns=COLUMNS)), end="")
-    | task | metric | molecules | IG | model | published IG | published best |
-    |---|---|---:|---:|---:|---:|---:|
-    | logic7 | attribution AUROC | 47 | 0.929 [0.900, 0.950] | AUC 0.999 | 0.785 | 0.785 |
-    """
+    """Write a comparison as a Markdown table: methods side by side, published figures beside them."""
     missing = [column for column in COLUMNS if column not in frame.columns]
     if missing:
         raise UsageError(f"a comparison has no column {missing[0]!r}; give a frame that compare returned")

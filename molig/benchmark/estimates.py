@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from molig.benchmark.metrics import evaluation_metric
 from molig.errors import UsageError
+from molig.stats import percentile_interval
 
 FloatArray = npt.NDArray[np.float64]
 
-N_RESAMPLES = 2000
-LEVEL = 0.95
 _CELLS_PER_CHUNK = 2_000_000
 
 
@@ -67,8 +66,8 @@ class Resampling:
     0.95
     """
 
-    n_resamples: int = N_RESAMPLES
-    level: float = LEVEL
+    n_resamples: int = 2000
+    level: float = 0.95
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -121,32 +120,7 @@ def evaluate(
 
 
 def molecule_terms(metric: str, truths: Sequence[FloatArray], scores: Sequence[FloatArray]) -> FloatArray:
-    """Numerator and denominator of each molecule.
-
-    Parameters
-    ----------
-    metric : str
-        Name of the metric; see `evaluation_metrics`.
-    truths : sequence of array of float, shape (n_alternatives, n_atoms)
-        Per molecule the valid explanations.
-    scores : sequence of array of float, shape (n_atoms,)
-        Per molecule the atom scores.
-
-    Returns
-    -------
-    array of float, shape (n_mols, 2)
-        A molecule with denominator 0 does not count.
-
-    Raises
-    ------
-    UsageError
-        If there are not as many scores as truths, or those of a molecule do not fit.
-
-    Examples
-    --------
-    >>> molecule_terms("top_n", [np.array([[1.0, 0.0]])], [np.array([2.0, 1.0])])
-    array([[1., 1.]])
-    """
+    """Numerator and denominator of each molecule, shape (n_mols, 2); with denominator 0 it does not count."""
     judge = evaluation_metric(metric)
     if len(truths) != len(scores):
         raise UsageError(f"expected atom scores of {len(truths)} molecules (got {len(scores)})")
@@ -162,34 +136,15 @@ def molecule_terms(metric: str, truths: Sequence[FloatArray], scores: Sequence[F
 def ratio_estimate(
     numerators: FloatArray, denominators: FloatArray, resampling: Resampling | None = None
 ) -> Estimate:
-    """Sum of numerators over sum of denominators, with a percentile interval over molecules.
-
-    Parameters
-    ----------
-    numerators, denominators : array of float, shape (n_mols,)
-        Of each molecule. Those with denominator 0 do not count and are not drawn either.
-    resampling : Resampling, optional
-        How the interval is made.
-
-    Returns
-    -------
-    Estimate
-        NaN throughout where no molecule counts.
-
-    Examples
-    --------
-    >>> ratio_estimate(np.array([1.0, 1.0, 1.0]), np.ones(3))
-    Estimate(value=1.0, low=1.0, high=1.0, n_molecules=3)
-    """
+    """Sum of numerators over sum of denominators, with a percentile interval over molecules."""
     how = resampling or Resampling()
     counted = denominators > 0
     above, below = numerators[counted], denominators[counted]
     n = len(above)
     if n == 0:
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
-    tail = (1 - how.level) / 2
-    low, high = np.quantile(_resampled_ratios(above, below, how), [tail, 1 - tail])
-    return Estimate(float(above.sum() / below.sum()), float(low), float(high), n)
+    low, high = percentile_interval(_resampled_ratios(above, below, how), how.level)
+    return Estimate(float(above.sum() / below.sum()), low, high, n)
 
 
 def _resampled_ratios(above: FloatArray, below: FloatArray, how: Resampling) -> FloatArray:

@@ -17,20 +17,7 @@ from molig.version import __version__
 
 
 def benchmark_json(results: Sequence[BenchmarkResult], plan: BenchmarkPlan) -> str:
-    """Write results as JSON.
-
-    Parameters
-    ----------
-    results : sequence of BenchmarkResult
-        Of the sets that were judged.
-    plan : BenchmarkPlan
-        What was asked for.
-
-    Returns
-    -------
-    str
-        The same for the same models: it holds no times. Numbers that are not defined are null.
-    """
+    """Write results as JSON."""
     data = {
         "molig_version": __version__,
         "part": plan.part,
@@ -43,19 +30,7 @@ def benchmark_json(results: Sequence[BenchmarkResult], plan: BenchmarkPlan) -> s
 
 
 def benchmark_markdown(results: Sequence[BenchmarkResult], plan: BenchmarkPlan) -> str:
-    """Write results as Markdown: the table, and what the models were.
-
-    Parameters
-    ----------
-    results : sequence of BenchmarkResult
-        Of the sets that were judged, at least one.
-    plan : BenchmarkPlan
-        What was asked for.
-
-    Returns
-    -------
-    str
-    """
+    """Write results as Markdown: the table, and what the models were."""
     frame = pd.concat([result.comparison for result in results], ignore_index=True)
     table = to_markdown(frame.assign(method=frame["method"].str.replace("_", " ")))
     lines = [_VARIANT_HEADER, "|---|---|---|---|---|---|---:|---:|", *map(_variant, results)]
@@ -74,19 +49,7 @@ def benchmark_markdown(results: Sequence[BenchmarkResult], plan: BenchmarkPlan) 
 
 
 def benchmark_molecules(result: BenchmarkResult) -> bytes:
-    """Write the judged molecules as Parquet: truth, and per method the metrics and the atom scores.
-
-    Parameters
-    ----------
-    result : BenchmarkResult
-        Of one set.
-
-    Returns
-    -------
-    bytes
-        Content of a Parquet file with columns id, smiles, target, truth, and for each method its atom scores
-        under its name, and the terms of each metric (value of the molecule, empty where it does not count).
-    """
+    """Write the judged molecules as Parquet: truth, and per method the metrics and the atom scores."""
     explained = result.explained
     truth = explained.truth
     columns: dict[str, Any] = {"id": truth.ids, "smiles": truth.smiles, "target": truth.targets}

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rdkit import Chem
 
+from molig.datasets.places import DATA_DIR_VARIABLE
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import Objective
 from molig.molecules import Hydrogens
@@ -27,45 +28,18 @@ IBENCHMARK = "ci-lab-cz/ibenchmark"
 
 @dataclass(frozen=True)
 class GroundTruthSet:
-    """Description of one published set.
-
-    Parameters
-    ----------
-    name : str
-        Name within molig.
-    file : str
-        File name within the data directory.
-    target : str
-        Column that a model is trained on.
-    objective : Objective
-        Classification (target 0 or 1) or regression.
-    id_column, truth_column : str
-        Columns of the identifiers and of the true atom scores.
-    rule : str
-        What makes the target, in words.
-    metrics : tuple of str
-        Metrics that the set is judged by, the main one first; see `evaluation_metrics`.
-    source : str
-        Public GitHub repository that the data come from.
-    hydrogens : Hydrogens
-        Whether the truth covers hydrogen atoms: explicit in the atom order of
-        ``Chem.AddHs(MolFromSmiles(smiles))``, implicit in that of ``MolFromSmiles(smiles)``.
-
-    Examples
-    --------
-    >>> ground_truth_sets()["crippen"].hydrogens
-    <Hydrogens.EXPLICIT: 'explicit'>
-    """
+    """Description of one published set."""
 
     name: str
     file: str
-    target: str
+    target: str  # column that a model is trained on
     objective: Objective
     id_column: str
-    truth_column: str
-    rule: str
-    metrics: tuple[str, ...]
-    source: str
+    truth_column: str  # true atom scores
+    rule: str  # what makes the target, in words
+    metrics: tuple[str, ...]  # the main one first; see `evaluation_metrics`
+    source: str  # public GitHub repository
+    # Explicit where the truth covers hydrogen atoms, in the order of ``Chem.AddHs(MolFromSmiles(smiles))``.
     hydrogens: Hydrogens = Hydrogens.IMPLICIT
 
 
@@ -140,7 +114,6 @@ def ground_truth_sets() -> dict[str, GroundTruthSet]:
 
 FloatArray = npt.NDArray[np.float64]
 
-DATA_DIR_VARIABLE = "MOLIG_DATA_DIR"
 PARTS = ("train", "test")
 
 
@@ -183,35 +156,13 @@ class GroundTruth:
         return len(self.ids)
 
     def part(self, name: str) -> GroundTruth:
-        """Only the molecules of one part.
-
-        Parameters
-        ----------
-        name : str
-            ``"train"`` or ``"test"``.
-
-        Returns
-        -------
-        GroundTruth
-            In the same order.
-        """
+        """Only the molecules of the ``"train"`` or the ``"test"`` part, in the same order."""
         if name not in PARTS:
             raise UnknownNameError("part", name, PARTS)
         return self.take(np.flatnonzero(self.parts == name).tolist())
 
     def take(self, rows: Iterable[int]) -> GroundTruth:
-        """Only some molecules.
-
-        Parameters
-        ----------
-        rows : iterable of int
-            Which, counted from 0.
-
-        Returns
-        -------
-        GroundTruth
-            In the order of `rows`.
-        """
+        """Only some molecules, given by their rows (from 0), in this order."""
         wanted = list(rows)
         return GroundTruth(
             self.description,
@@ -223,32 +174,20 @@ class GroundTruth:
         )
 
     def molecule(self, row: int) -> Chem.Mol:
-        """One molecule, its atoms in the order of its truth.
+        """One molecule, its atoms (hydrogens too, where the truth covers them) in the order of its truth.
 
-        Parameters
-        ----------
-        row : int
-            Which, counted from 0.
-
-        Returns
-        -------
-        Mol
-            With hydrogen atoms where the truth covers them.
-
-        Raises
-        ------
-        InputError
-            If RDKit cannot read it, or finds another number of atoms than the truth has.
+        Raises InputError if RDKit cannot read it, or reads another number of atoms than the truth has.
         """
         mol = Chem.MolFromSmiles(self.smiles[row])
         if mol is not None and self.description.hydrogens is Hydrogens.EXPLICIT:
             mol = Chem.AddHs(mol)
         n_atoms = self.truths[row].shape[1]
         if mol is None or mol.GetNumAtoms() != n_atoms:
-            found = "RDKit cannot read it" if mol is None else f"RDKit finds {mol.GetNumAtoms()}"
+            read = "cannot read it" if mol is None else f"reads {mol.GetNumAtoms()}"
             raise _bad_file(
                 self.description,
-                f"molecule {self.ids[row]} ({self.smiles[row]}) has a truth for {n_atoms} atoms, but {found}",
+                f"molecule {self.ids[row]} ({self.smiles[row]}) has a truth for {n_atoms} atoms, "
+                f"but RDKit {read}",
             )
         return mol
 
@@ -326,29 +265,7 @@ def _alternatives(value: Any, what: GroundTruthSet, molecule: str) -> FloatArray
 
 
 def find_data_file(file: str, source: str, directory: str | Path | None = None) -> Path:
-    """Locate a data file, or say what is needed and where it comes from.
-
-    Parameters
-    ----------
-    file : str
-        File name.
-    source : str
-        Public GitHub repository that its content comes from.
-    directory : str or Path, optional
-        Where it lies; by default what the environment variable ``MOLIG_DATA_DIR`` says.
-
-    Returns
-    -------
-    Path
-        An existing file.
-
-    Raises
-    ------
-    UsageError
-        If neither a directory is given nor the variable set.
-    InputError
-        If the file is not there.
-    """
+    """Locate a data file, or say what is needed and where it comes from."""
     folder = directory or os.environ.get(DATA_DIR_VARIABLE)
     if not folder:
         raise UsageError(
@@ -365,27 +282,7 @@ def find_data_file(file: str, source: str, directory: str | Path | None = None) 
 
 
 def read_table(path: Path, columns: list[str], source: str) -> pa.Table:
-    """Read some columns of a Parquet file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    columns : list of str
-        Columns that it must have.
-    source : str
-        Public GitHub repository that its content comes from, for the error message.
-
-    Returns
-    -------
-    pyarrow.Table
-        Those columns.
-
-    Raises
-    ------
-    InputError
-        If the file is no readable Parquet file or lacks a column.
-    """
+    """Read some columns of a Parquet file."""
     try:
         present = pq.read_schema(path).names
         missing = [column for column in columns if column not in present]

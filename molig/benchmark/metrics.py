@@ -11,38 +11,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import kendalltau, rankdata
 
 from molig.errors import UnknownNameError, UsageError
 
 FloatArray = npt.NDArray[np.float64]
-
-UNDEFINED = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class Metric:
     """One way to judge atom scores.
 
-    Parameters
-    ----------
-    name : str
-        Name within molig.
-    label : str
-        What tables call it.
-    terms : callable
-        ``(truth, scores) -> (numerator, denominator)`` of one molecule; the metric of a set is the sum of the
-        numerators over the sum of the denominators. A mean over molecules has denominators of 1, and of 0
-        where the molecule does not count.
-
-    Examples
-    --------
-    >>> evaluation_metrics()["top_n"].terms(np.array([[1.0, 1.0, 0.0]]), np.array([0.9, 0.1, 0.5]))
-    (1.0, 2.0)
+    The metric of a set is the sum of the numerators of its molecules over the sum of their denominators. A
+    mean over molecules has denominators of 1, and of 0 where the molecule does not count.
     """
 
     name: str
-    label: str
-    terms: Callable[[FloatArray, FloatArray], tuple[float, float]]
+    label: str  # in tables
+    terms: Callable[[FloatArray, FloatArray], tuple[float, float]]  # (truth, scores) of one molecule
 
 
 def attribution_auroc(truth: FloatArray, scores: FloatArray) -> float:
@@ -86,7 +72,7 @@ def attribution_auroc(truth: FloatArray, scores: FloatArray) -> float:
     if not defined.any():
         return float("nan")
     # Mann-Whitney: the rank sum of the positive atoms, less what it is when they all come last.
-    rank_sums = positive[defined] @ mid_ranks(scores)
+    rank_sums = positive[defined] @ rankdata(scores)
     below = rank_sums - n_positive[defined] * (n_positive[defined] + 1) / 2
     return float((below / pairs[defined]).max())
 
@@ -124,9 +110,9 @@ def kendall_tau(truth: FloatArray, scores: FloatArray) -> float:
     truth, scores = checked(truth, scores)
     if len(truth) != 1:
         raise UsageError(f"Kendall's tau needs one truth per molecule (got {len(truth)} alternatives)")
-    left, right = (np.sign(values[:, None] - values[None, :]) for values in (truth[0], scores))
-    scale = np.sqrt(np.abs(left).sum()) * np.sqrt(np.abs(right).sum())
-    return float((left * right).sum() / scale) if scale > 0 else float("nan")
+    if len(scores) < 2:
+        return float("nan")  # of which scipy warns
+    return float(kendalltau(truth[0], scores).statistic)
 
 
 def top_n(truth: FloatArray, scores: FloatArray) -> tuple[float, int]:
@@ -177,18 +163,7 @@ def top_n(truth: FloatArray, scores: FloatArray) -> tuple[float, int]:
 
 
 def evaluation_metrics() -> dict[str, Metric]:
-    """Metrics by name.
-
-    Returns
-    -------
-    dict of str to Metric
-        Attribution AUROC and Kendall's tau are means over molecules, top-n and bottom-n pool all atoms.
-
-    Examples
-    --------
-    >>> list(evaluation_metrics())
-    ['attribution_auroc', 'auroc_negative', 'kendall_tau', 'top_n', 'bottom_n']
-    """
+    """Metrics by name; AUROC and tau are means over molecules, top-n and bottom-n pool all atoms."""
     return {metric.name: metric for metric in _METRICS}
 
 
@@ -204,29 +179,8 @@ def merge_ties(scores: FloatArray, tolerance: float = 1e-6) -> FloatArray:
     """Make scores equal that differ by rounding errors only.
 
     Symmetry-equivalent atoms have the same score in exact arithmetic, but sums in floating point split them,
-    which Kendall's tau-b counts as a disagreement with a truth that ties them.
-
-    Parameters
-    ----------
-    scores : array of float, shape (n_atoms,)
-        Atom scores of one molecule.
-    tolerance : float
-        Neighbours in rank that differ by at most this share of the largest absolute score are tied.
-
-    Returns
-    -------
-    array of float, shape (n_atoms,)
-        Each group of tied scores replaced by its mean.
-
-    Raises
-    ------
-    UsageError
-        If the tolerance is negative.
-
-    Examples
-    --------
-    >>> len(set(merge_ties(np.array([0.3, 0.1 + 0.2, 0.7])).tolist()))
-    2
+    which Kendall's tau-b counts as a disagreement with a truth that ties them. Neighbours in rank that differ
+    by at most `tolerance` of the largest absolute score all get the mean of their group.
     """
     if not tolerance >= 0:
         raise UsageError(f"a tolerance cannot be negative (got {tolerance})")
@@ -239,14 +193,6 @@ def merge_ties(scores: FloatArray, tolerance: float = 1e-6) -> FloatArray:
     group[order] = np.concatenate([[0], np.cumsum(steps)])
     means: FloatArray = np.bincount(group, weights=scores) / np.bincount(group)
     return means[group]
-
-
-def mid_ranks(values: FloatArray) -> FloatArray:
-    """Ranks from 1 upwards; tied values share the mean of their ranks."""
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks: FloatArray = (last - (counts - 1) / 2)[which]
-    return ranks
 
 
 def checked(truth: FloatArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -269,7 +215,7 @@ def _mean_of(
 ) -> Callable[..., tuple[float, float]]:
     def terms(truth: FloatArray, scores: FloatArray) -> tuple[float, float]:
         value = function(sign * np.asarray(truth), sign * np.asarray(scores))
-        return UNDEFINED if np.isnan(value) else (value, 1.0)
+        return (0.0, 0.0) if np.isnan(value) else (value, 1.0)
 
     return terms
 

@@ -1,4 +1,4 @@
-"""Models for a benchmark: trained on the training part of a set, or found where a former run left them."""
+"""Models for a benchmark: trained on the training part of a set, or loaded from a former run."""
 
 from __future__ import annotations
 
@@ -77,30 +77,12 @@ def benchmark_models(
 
 
 def model_directory(directory: Path, index: int = 0) -> Path:
-    """Where a member of a set's models lies.
-
-    Parameters
-    ----------
-    directory : Path
-        Directory of the set.
-    index : int
-        Which member, from 0.
-    """
+    """Where a member of a set's models lies."""
     return directory / ("model" if index == 0 else f"model-{index + 1}")
 
 
 def is_finished(directory: Path, recipe: Recipe, digest: str) -> bool:
-    """Whether a finished model of this recipe and these data lies in a directory.
-
-    Parameters
-    ----------
-    directory : Path
-        Model directory.
-    recipe : Recipe
-        How it should have been trained.
-    digest : str
-        SHA-256 of the table.
-    """
+    """Whether a finished model of this recipe and these data lies in a directory."""
     if not (directory / _INFO_FILE).is_file() or (directory / CHECKPOINT_FILE).exists():
         return False
     if _stored_recipe(directory) != recipe:
@@ -112,17 +94,7 @@ def is_finished(directory: Path, recipe: Recipe, digest: str) -> bool:
 def write_training_table(truth: GroundTruth, directory: Path) -> Path:
     """Write the table that models are trained on, unless it is there.
 
-    Parameters
-    ----------
-    truth : GroundTruth
-        The whole set.
-    directory : Path
-        Directory of the set; created if need be.
-
-    Returns
-    -------
-    Path
-        The table. Checkpoints of runs on another table are deleted: they could not be continued.
+    Checkpoints of runs on another table are deleted: they could not be continued.
     """
     frame = truth.to_frame()
     if truth.description.objective is Objective.CLASSIFICATION:
@@ -137,29 +109,7 @@ def write_training_table(truth: GroundTruth, directory: Path) -> Path:
 
 
 def part_rows(truth: GroundTruth, part: str, directory: Path) -> npt.NDArray[np.int64]:
-    """Rows of the molecules that explanations are judged on.
-
-    Parameters
-    ----------
-    truth : GroundTruth
-        The whole set.
-    part : {"test", "validation"}
-        The published test part, or the part of the training molecules that the best epoch was chosen by.
-    directory : Path
-        Model directory, which tells the validation part.
-
-    Returns
-    -------
-    array of int
-        Counted from 0.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such part.
-    InputError
-        If the model directory does not tell its split.
-    """
+    """Rows, from 0, of the molecules to judge on: the published test part, or the model's validation."""
     if part not in JUDGED_PARTS:
         raise UnknownNameError("part", part, JUDGED_PARTS)
     if part == "test":
@@ -169,7 +119,7 @@ def part_rows(truth: GroundTruth, part: str, directory: Path) -> npt.NDArray[np.
         split = pd.read_csv(path)
         rows = split.loc[split["part"] == part, "row"].to_numpy(np.int64) - 1
     except (OSError, KeyError, ValueError) as err:
-        raise InputError(f"{path}: does not tell the parts of the split ({err}); train again") from err
+        raise InputError(f"{path}: does not give the parts of the split ({err}); train again") from err
     return rows
 
 

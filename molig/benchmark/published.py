@@ -8,64 +8,27 @@ authors trained 6 to 38 models; a figure is the median over them. The iBenchmark
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-
-import pandas as pd
-
-from molig.benchmark.ground_truth import GRAPH_ATTRIBUTION, find_data_file, read_table
-from molig.errors import InputError
-
-PUBLISHED_FILE = "attr_published_results.parquet"
-_COLUMNS = ["figure", "task", "model", "method", "metric", "n_runs", "mean", "median", "min", "max"]
-_ACCURACY_FIGURE = "F3 hparams"
-_METRICS = {"ATT AUROC": "attribution_auroc", "ATT tau": "kendall_tau"}
-_IG = "IG"
-_RANDOM = "Random"
 
 
 @dataclass(frozen=True)
 class PublishedFigures:
-    """What was published about one task.
-
-    Parameters
-    ----------
-    task, metric : str
-        Set and metric, by their names within molig.
-    best : float
-        Highest median over trained models, of any method and network.
-    best_method, best_network : str
-        Where it was reached.
-    best_run : float
-        Highest single model of any method and network.
-    ig : float
-        Highest median of integrated gradients over networks.
-    ig_network : str
-        Where it was reached.
-    ig_best_run : float
-        Highest single model of integrated gradients.
-    random : float
-        Highest median of the authors' random attribution over networks. It adds random numbers of the bonds
-        to their atoms, so it is not blind to the number of neighbours.
-
-    Examples
-    --------
-    >>> published_figures("logic7").ig_network
-    'graphnet'
-    """
+    """What was published about one task: medians over trained models, and the best single models."""
 
     task: str
     metric: str
-    best: float
+    best: float  # highest median of any method and network
     best_method: str
     best_network: str
-    best_run: float
-    ig: float
+    best_run: float  # highest single model of any method and network
+    ig: float  # highest median of integrated gradients over networks
     ig_network: str
     ig_best_run: float
+    # Highest median of the authors' random attribution, which adds random numbers of the bonds to their atoms
+    # and is therefore not blind to the number of neighbours.
     random: float
 
 
-# Rounded to four digits; a test recomputes them from the file.
+# Rounded to four digits; tests/benchmark/test_published.py recomputes them from the study's results.
 _FIGURES = (
     PublishedFigures(
         "benzene", "attribution_auroc", 0.9901, "CAM", "gat", 0.9965, 0.9759, "gcn", 0.9941, 0.6141
@@ -93,7 +56,8 @@ def published_figures(task: str, metric: str | None = None) -> PublishedFigures 
     Returns
     -------
     PublishedFigures or None
-        None where nothing is known.
+        Best figures of any method, of integrated gradients and of random scores; None where nothing is
+        published.
 
     Examples
     --------
@@ -106,76 +70,3 @@ def published_figures(task: str, metric: str | None = None) -> PublishedFigures 
         if figures.task == task and metric in (None, figures.metric):
             return figures
     return None
-
-
-def read_published_results(directory: str | Path | None = None) -> pd.DataFrame:
-    """Every published figure, per task, method and network.
-
-    Parameters
-    ----------
-    directory : str or Path, optional
-        Where ``attr_published_results.parquet`` lies; by default what ``MOLIG_DATA_DIR`` says.
-
-    Returns
-    -------
-    DataFrame
-        Columns task, metric, method, network, n_runs, mean, median, min, max; metrics by their names within
-        molig. The tasks are the authors' own: some have no data here.
-
-    Raises
-    ------
-    UsageError
-        If neither a directory is given nor the variable set.
-    InputError
-        If the file is missing, damaged, or does not hold what it should.
-    """
-    path = find_data_file(PUBLISHED_FILE, GRAPH_ATTRIBUTION, directory)
-    frame: pd.DataFrame = read_table(path, _COLUMNS, GRAPH_ATTRIBUTION).to_pandas()
-    frame = frame[(frame["figure"] == _ACCURACY_FIGURE) & frame["metric"].isin(list(_METRICS))]
-    frame = frame.assign(metric=frame["metric"].map(_METRICS)).rename(columns={"model": "network"})
-    order = ["task", "metric", "method", "network", "n_runs", "mean", "median", "min", "max"]
-    return frame[order].reset_index(drop=True)
-
-
-def summarize_published(results: pd.DataFrame, task: str) -> PublishedFigures:
-    """Best figures of one task.
-
-    Parameters
-    ----------
-    results : DataFrame
-        As `read_published_results` returns it.
-    task : str
-        Name of the task.
-
-    Returns
-    -------
-    PublishedFigures
-        Unrounded.
-
-    Raises
-    ------
-    InputError
-        If the results have no figures of that task.
-    """
-    rows = results[results["task"] == task]
-    if rows.empty or not {_IG, _RANDOM} <= set(rows["method"]):
-        raise InputError(f"the published results have no complete figures of task {task!r}")
-    best = _best(rows)
-    gradients = rows[rows["method"] == _IG]
-    integrated = _best(gradients)
-    return PublishedFigures(
-        task=task,
-        metric=str(best["metric"]),
-        best=float(best["median"]),
-        best_method=str(best["method"]),
-        best_network=str(best["network"]),
-        best_run=float(rows["max"].max()),
-        ig=float(integrated["median"]),
-        ig_network=str(integrated["network"]),
-        ig_best_run=float(gradients["max"].max()),
-        random=float(rows.loc[rows["method"] == _RANDOM, "median"].max()),
-    )
-
-
-def _best(rows: pd.DataFrame) -> pd.Series:
-    return rows.sort_values("median", kind="stable").iloc[-1]

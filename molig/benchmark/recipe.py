@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -16,20 +15,14 @@ from molig.benchmark.ground_truth import GroundTruthSet, ground_truth_sets
 from molig.errors import UnknownNameError, UsageError
 from molig.molecules import Hydrogens
 from molig.training import Recipe, parse_recipe
-from molig.training.recipe import SplitKind
+from molig.training.recipe import SplitKind, read_toml
 
 _SECTION = "attribution"
 _SPLIT_COLUMN = "split"
 
 
 class Projection(StrEnum):
-    """How the scores of features become scores of atoms.
-
-    Examples
-    --------
-    >>> Projection("bonded")
-    <Projection.BONDED: 'bonded'>
-    """
+    """How the scores of features become scores of atoms."""
 
     ALL = "all"
     """An atom's own features and half of each of its pairs."""
@@ -105,36 +98,14 @@ class BenchmarkRecipe(BaseModel):
         return self
 
     def member(self, index: int) -> Recipe:
-        """Training recipe of one member: the seed of weights counts up, the split stays.
-
-        Parameters
-        ----------
-        index : int
-            From 0.
-
-        Returns
-        -------
-        Recipe
-        """
+        """Training recipe of a member, from 0: the seed of weights counts up, the split stays."""
         options = self.training.optimization
         return self.training.model_copy(
             update={"optimization": options.model_copy(update={"seed": options.seed + index})}
         )
 
     def check_fits(self, what: GroundTruthSet) -> None:
-        """Refuse a recipe for another kind of set.
-
-        Parameters
-        ----------
-        what : GroundTruthSet
-            The set.
-
-        Raises
-        ------
-        UsageError
-            If the objective differs, the truth covers hydrogens and the model does not, or there is no such
-            target or baseline.
-        """
+        """Refuse a set of another objective, with hydrogens that the model lacks, or a target it has not."""
         if self.training.objective is not what.objective:
             raise UsageError(
                 f"the recipe is for a {self.training.objective.value}, but {what.name} is a "
@@ -169,13 +140,7 @@ def read_benchmark_recipe(path: str | Path) -> BenchmarkRecipe:
     UsageError
         If the file cannot be read, is not TOML, or has an unknown key or an impossible value (named).
     """
-    try:
-        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as err:
-        raise UsageError(f"cannot read the recipe {path}: {err}") from err
-    except tomllib.TOMLDecodeError as err:
-        raise UsageError(f"the recipe {path} is not valid TOML: {err}") from err
-    return _parsed(data, str(path))
+    return _parsed(read_toml(Path(path)), str(path))
 
 
 def default_benchmark_recipe(name: str) -> BenchmarkRecipe:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from molig.benchmark.compare import ModelQuality, compare, model_quality
 from molig.benchmark.estimates import Resampling
-from molig.benchmark.explained import Advance, ExplainedSet, counts_in_metrics, explain_set, resolve_methods
+from molig.benchmark.explained import Advance, ExplainedSet, explain_set, resolve_methods
 from molig.benchmark.ground_truth import GroundTruth
+from molig.benchmark.metrics import evaluation_metric
 from molig.benchmark.models import JUDGED_PARTS, model_directory, part_rows
 from molig.benchmark.recipe import BenchmarkRecipe
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import ScreeningModel
 
-FloatArray = npt.NDArray[np.float64]
+_FACTS = (
+    *("seed", "epochs_run", "best_epoch"),
+    *("n_train", "n_validation", "n_test_in_train", "data_sha256"),
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class BenchmarkPlan:
         Molecules to judge on: the published test part, or the validation part of the training molecules, by
         which recipes may be chosen.
     methods : sequence of str, optional
-        Names out of `BENCHMARK_METHODS`; all of them by default.
+        Methods of attribution, or averaged_baselines; all of them by default.
     sample : int, optional
         Explain only so many molecules, drawn at random.
     seed : int
@@ -72,30 +75,13 @@ class BenchmarkPlan:
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """What came out for one set.
+    """What came out for one set."""
 
-    Parameters
-    ----------
-    comparison : DataFrame
-        As `compare` returns it.
-    explained : ExplainedSet
-        The molecules with their atom scores.
-    n_part : int
-        Molecules of the judged part, on all of which the model's own quality is measured.
-    recipe : BenchmarkRecipe
-        How the models were trained and explained.
-    models : tuple of dict
-        Of each model its seed, epochs, best epoch, and digests of weights and data.
-    part : str
-        What was judged.
-    """
-
-    comparison: pd.DataFrame
+    comparison: pd.DataFrame  # as `compare` returns it
     explained: ExplainedSet
-    n_part: int
+    n_part: int  # molecules of the judged part, on all of which the models' own quality is measured
     recipe: BenchmarkRecipe
-    models: tuple[dict[str, Any], ...] = field(default=())
-    part: str = "test"
+    models: tuple[dict[str, Any], ...]  # of each its seed, epochs, and digests of weights and data
 
     @property
     def name(self) -> str:
@@ -127,7 +113,7 @@ def judge_models(
     plan : BenchmarkPlan, optional
         Part, methods and sample; by default all methods on the whole test part.
     advance : callable, optional
-        Called with the number of explanations done since the last call; `n_explanations` says how many come.
+        Called with the number of explanations done since the last call.
 
     Returns
     -------
@@ -149,42 +135,24 @@ def judge_models(
         n_part=len(part),
         recipe=recipe,
         models=tuple(_facts(model) for model in models),
-        part=plan.part,
     )
 
 
 def n_explanations(truth: GroundTruth, directory: Path, plan: BenchmarkPlan) -> int:
-    """How many explanations `judge_models` will make, over all methods.
-
-    Parameters
-    ----------
-    truth : GroundTruth
-        The whole set.
-    directory : Path
-        Directory of the set, with the models.
-    plan : BenchmarkPlan
-        Part, methods and sample.
-    """
+    """How many explanations `judge_models` will make, over all methods."""
     part = truth.take(part_rows(truth, plan.part, model_directory(directory)).tolist())
     return len(judged_molecules(part, plan)) * len(_methods(plan))
 
 
 def judged_molecules(part: GroundTruth, plan: BenchmarkPlan) -> GroundTruth:
-    """The molecules of a part that count in some metric of the set, or a sample of them.
-
-    Parameters
-    ----------
-    part : GroundTruth
-        Molecules of the part.
-    plan : BenchmarkPlan
-        Size and seed of the sample.
-
-    Raises
-    ------
-    InputError
-        If there are none.
-    """
-    rows = [i for i, truth in enumerate(part.truths) if counts_in_metrics(part.description, truth)]
+    """The molecules of a part that count in some metric of the set, or a sample of them."""
+    metrics = [evaluation_metric(name) for name in part.description.metrics]
+    # With scores that all differ, whether a molecule counts depends on its truth alone.
+    rows = [
+        i
+        for i, truth in enumerate(part.truths)
+        if any(metric.terms(truth, np.arange(truth.shape[1], dtype=float))[1] > 0 for metric in metrics)
+    ]
     if not rows:
         raise InputError(
             f"the {plan.part} part of {part.description.name} holds no molecule whose truth tells atoms apart"
@@ -210,14 +178,5 @@ def _facts(model: ScreeningModel) -> dict[str, Any]:
     facts: dict[str, Any] = {"weights_sha256": model.info.weights_sha256}
     training = model.info.training
     if training:
-        kept = [
-            "seed",
-            "epochs_run",
-            "best_epoch",
-            "n_train",
-            "n_validation",
-            "n_test_in_train",
-            "data_sha256",
-        ]
-        facts |= {name: getattr(training, name) for name in kept}
+        facts |= {name: getattr(training, name) for name in _FACTS}
     return facts

@@ -67,7 +67,9 @@ def ablation(
     Methods: as in `molig benchmark attribution`; by default integrated_gradients, gradient_x_input and
     occlusion. Random orders of the atoms are always compared with.
     """
-    from molig.benchmark import ABLATION_METHODS, AblationPlan, Resampling, resolve_methods
+    from molig.benchmark import AblationPlan, Resampling
+    from molig.benchmark.ablation import ABLATION_METHODS
+    from molig.benchmark.explained import resolve_methods
     from molig.model import load_model
     from molig.molecules import read_records
 
@@ -105,7 +107,8 @@ class _Ablation:
     ) -> None:
         """Take the best molecules of a library, and remove their atoms; choices: task, target, baseline."""
         from molig.attribution import Target
-        from molig.benchmark import AttributionOptions, model_drop_curves, one_task, top_molecules
+        from molig.benchmark import AttributionOptions, model_drop_curves
+        from molig.benchmark.ablation import one_task, top_molecules
 
         task = one_task(model, choices[0])
         target = Target.of(choices[1], model.objective)
@@ -149,11 +152,13 @@ def _print_drops(frame: pd.DataFrame, title: str) -> None:
 def _write_drops(frame: pd.DataFrame, output: Path, title: str, score: str) -> None:
     from molig.benchmark import draw_drop_curves
     from molig.files import write_whole
+    from molig.stats.plots import picture
 
+    if output.suffix.lower() == ".svg":
+        write_whole(output, picture(draw_drop_curves(frame, title, score), "svg"))
+        return
     if output.suffix.lower() == ".csv":
         text = frame.to_csv(index=False, lineterminator="\n")
-    elif output.suffix.lower() == ".svg":
-        text = draw_drop_curves(frame, title, score)
     else:
         header, *rows = _cells(frame)
         rule = "|---:|" + "---:|" * (len(header) - 1)

@@ -13,7 +13,8 @@ from molig.cli.evaluate import evaluate
 from molig.cli.options import DeviceOption, MethodsOption, QuietOption, ThreadsOption
 
 if TYPE_CHECKING:
-    from molig.benchmark import BenchmarkPlan, BenchmarkRecipe, BenchmarkResult, GroundTruth
+    from molig.benchmark import BenchmarkPlan, BenchmarkRecipe, GroundTruth
+    from molig.benchmark.run import BenchmarkResult
 
 app = typer.Typer(
     help="Judge explanations, against ground truth or by removing atoms, and rankings.",
@@ -49,7 +50,8 @@ def attribution(
     averaged_baselines; by default all. Models lie in OUTPUT/NAME/model and are trained once; OUTPUT gets
     attribution.json and attribution.md.
     """
-    from molig.benchmark import BenchmarkPlan, benchmark_json, benchmark_markdown
+    from molig.benchmark import BenchmarkPlan
+    from molig.benchmark.files import benchmark_json, benchmark_markdown
     from molig.files import write_whole
 
     reporter = Reporter(quiet)
@@ -118,7 +120,9 @@ def _one_set(
     reporter: Reporter,
 ) -> BenchmarkResult:
     """Train and judge, with progress."""
-    from molig.benchmark import benchmark_models, benchmark_molecules, judge_models, n_explanations
+    from molig.benchmark import benchmark_models, judge_models
+    from molig.benchmark.files import benchmark_molecules
+    from molig.benchmark.run import n_explanations
     from molig.files import write_whole
     from molig.training import Progress
 

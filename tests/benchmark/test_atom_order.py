@@ -5,8 +5,8 @@ import pytest
 from rdkit import Chem
 from support.explanations import made_up, parsed
 
-from molig.benchmark import Projection
 from molig.benchmark.explained import projected_scores, scores_of_truth_atoms, truth_atoms
+from molig.benchmark.recipe import Projection
 from molig.errors import InputError
 from molig.features import preset
 from molig.molecules import Hydrogens, MoleculeParser, Record

@@ -11,22 +11,17 @@ from support.ground_truth import write_fragments, write_nitrogens, write_recipe
 
 from molig.attribution import explain
 from molig.benchmark import (
-    BENCHMARK_METHODS,
     BenchmarkPlan,
-    Projection,
-    benchmark_json,
-    benchmark_markdown,
     benchmark_models,
-    benchmark_molecules,
     evaluate,
     judge_models,
-    judged_molecules,
-    n_explanations,
     read_benchmark_recipe,
     read_ground_truth,
-    resolve_methods,
 )
-from molig.benchmark.explained import projected_scores
+from molig.benchmark.explained import BENCHMARK_METHODS, projected_scores, resolve_methods
+from molig.benchmark.files import benchmark_json, benchmark_markdown, benchmark_molecules
+from molig.benchmark.recipe import Projection
+from molig.benchmark.run import judged_molecules, n_explanations
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.training import Progress
 
@@ -218,7 +213,7 @@ class TestJudging:
         recipe, models = prepared
         os.rename(out / "model" / "split.csv", out / "lost")
         try:
-            with pytest.raises(InputError, match=r"split\.csv: does not tell the parts"):
+            with pytest.raises(InputError, match=r"split\.csv: does not give the parts"):
                 judge_models(fragments, models, recipe, out, plan=BenchmarkPlan("validation"))
         finally:
             os.rename(out / "lost", out / "model" / "split.csv")

@@ -5,11 +5,11 @@ from support.ground_truth import write_recipe
 
 from molig.benchmark import (
     AttributionOptions,
-    Projection,
     default_benchmark_recipe,
     ground_truth_sets,
     read_benchmark_recipe,
 )
+from molig.benchmark.recipe import Projection
 from molig.errors import UnknownNameError, UsageError
 from molig.training import Recipe
 

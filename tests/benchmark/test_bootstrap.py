@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from molig.benchmark import Resampling, evaluate, molecule_terms, ratio_estimate
+from molig.benchmark import Resampling, evaluate
 from molig.benchmark import estimates as bootstrap
+from molig.benchmark.estimates import molecule_terms, ratio_estimate
 from molig.errors import UsageError
 
 

@@ -4,16 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from molig.benchmark import (
-    GroundTruth,
-    ModelQuality,
-    compare,
-    ground_truth_sets,
-    model_quality,
-    published_figures,
-    to_markdown,
-)
-from molig.benchmark.compare import COLUMNS, number
+from molig.benchmark import GroundTruth, ModelQuality, compare, ground_truth_sets, published_figures
+from molig.benchmark.compare import COLUMNS, model_quality, number, to_markdown
 from molig.errors import UsageError
 from molig.model import Objective
 

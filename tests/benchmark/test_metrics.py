@@ -8,14 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from molig.benchmark import (
-    attribution_auroc,
-    evaluation_metric,
-    evaluation_metrics,
-    kendall_tau,
-    merge_ties,
-    top_n,
-)
+from molig.benchmark import attribution_auroc, kendall_tau, top_n
+from molig.benchmark.metrics import evaluation_metric, evaluation_metrics, merge_ties
 from molig.errors import UnknownNameError, UsageError
 
 # Few different values, so that ties are common.

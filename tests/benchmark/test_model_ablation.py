@@ -7,16 +7,11 @@ import pytest
 from support.small_model import nci_smiles
 
 from molig.attribution import Explainer
-from molig.benchmark import (
-    AblationPlan,
-    AttributionOptions,
-    draw_drop_curves,
-    model_drop_curves,
-    one_task,
-    top_molecules,
-)
+from molig.benchmark import AblationPlan, AttributionOptions, draw_drop_curves, model_drop_curves
+from molig.benchmark.ablation import one_task, top_molecules
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.molecules import Record, smiles_records
+from molig.stats.plots import picture
 
 TASK = "nitrogen"
 
@@ -79,10 +74,10 @@ def test_libraries_without_a_molecule_are_refused(small_model):
 
 def test_the_chart_has_a_line_per_ranking(small_model, molecules):
     frame = model_drop_curves(small_model, molecules, TASK, plan=AblationPlan(counts=(1, 2, 500)))
-    root = ET.fromstring(draw_drop_curves(frame, "<one & all>", "logit"))
-    space = "{http://www.w3.org/2000/svg}"
-    assert len(root.findall(f".//{space}polyline")) == 4
-    words = [text.text for text in root.iter(f"{space}text")]
+    figure = draw_drop_curves(frame, "<one & all>", "logit")
+    assert len(figure.axes[0].get_lines()) == 4
+    root = ET.fromstring(picture(figure, "svg"))
+    words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "<one & all>" in words
     assert {"random", "occlusion", "gradient x input", "atoms removed"} <= set(words)
     assert "500" not in words  # no molecule is so large
