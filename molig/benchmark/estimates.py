@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from molig.benchmark.metrics import evaluation_metric
 from molig.errors import UsageError
-from molig.stats import percentile_interval
+from molig.stats.intervals import percentile_interval
 
 FloatArray = npt.NDArray[np.float64]
 
