@@ -19,7 +19,8 @@ from molig.attribution.targets import Target
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.features import MolGraph, PackedGraphs
 from molig.model import BaselineValue, ScreeningModel, load_model
-from molig.molecules import Molecule, Record, Rejection, batched, smiles_records
+from molig.molecules import Molecule, Record, Rejection, smiles_records
+from molig.molecules.records import batched
 
 Index = npt.NDArray[np.int64]
 ByTask = list[Explanation]

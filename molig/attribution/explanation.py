@@ -14,7 +14,7 @@ from rdkit import Chem
 from molig.attribution.projection import bonds_of_pairs, share_pairs
 from molig.depiction import Panel, draw_png, draw_svg
 from molig.features import FeatureSchema, MolGraph
-from molig.molecules import input_atom_indices
+from molig.molecules.standardize import input_atom_indices
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -16,7 +16,8 @@ from molig.attribution.projection import share_pairs
 from molig.attribution.protocol import ExplainableModel
 from molig.errors import UsageError
 from molig.features import PackedGraphs
-from molig.molecules import Molecule, Record, Rejection, batched
+from molig.molecules import Molecule, Record, Rejection
+from molig.molecules.records import batched
 
 # Saturation: how early on the path a score is reached, and what its gradient at the end still tells.
 

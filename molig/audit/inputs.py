@@ -14,7 +14,8 @@ import pandas as pd
 from molig.audit.subject import AuditSettings, AuditSubject, Progress
 from molig.errors import InputError, UsageError
 from molig.model import Objective, ScreeningModel, find_model, load_info
-from molig.molecules import Record, Rejection, batched, read_records, smiles_records
+from molig.molecules import Record, Rejection, read_records, smiles_records
+from molig.molecules.records import batched
 from molig.training.recipe import locate_table, read_recipe
 
 _BATCH = 256

@@ -19,7 +19,8 @@ from molig.benchmark.recipe import AttributionOptions
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.features import MolGraph
 from molig.model import ScreeningModel
-from molig.molecules import Molecule, Record, batched
+from molig.molecules import Molecule, Record
+from molig.molecules.records import batched
 from molig.stats.plots import COLORS, GREY, in_legend, plot_style, titled_figure
 
 if TYPE_CHECKING:

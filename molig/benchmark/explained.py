@@ -17,7 +17,8 @@ from molig.benchmark.metrics import merge_ties
 from molig.benchmark.recipe import AttributionOptions, Projection
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import ScreeningModel
-from molig.molecules import Record, Rejection, input_atom_indices
+from molig.molecules import Record, Rejection
+from molig.molecules.standardize import input_atom_indices
 
 FloatArray = npt.NDArray[np.float64]
 Advance = Callable[[int], None]

@@ -19,7 +19,8 @@ from molig.model.domain import Applicability, ApplicabilityFlag
 from molig.model.info import ModelInfo, Objective
 from molig.model.predictions import Predictions
 from molig.model.relaxed import FeatureRows, RelaxedMolecules
-from molig.molecules import Molecule, Rejection, batched, smiles_records
+from molig.molecules import Molecule, Rejection, smiles_records
+from molig.molecules.records import batched
 from molig.network import WeaveNet, collate
 from molig.secant import SecantNetwork
 

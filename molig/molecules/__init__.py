@@ -6,22 +6,12 @@ the file.
 """
 
 from molig.molecules.parser import MoleculeParser
-from molig.molecules.readers import FORMATS, SUFFIXES, read_records, resolve_format
+from molig.molecules.readers import read_records
 from molig.molecules.reasons import Reason
-from molig.molecules.records import Molecule, Record, Rejection, batched, smiles_records
-from molig.molecules.standardize import (
-    Hydrogens,
-    StandardizationPolicy,
-    add_hydrogens,
-    input_atom_indices,
-    is_standard,
-    standardize,
-    to_parent,
-)
+from molig.molecules.records import Molecule, Record, Rejection, smiles_records
+from molig.molecules.standardize import Hydrogens, StandardizationPolicy, standardize
 
 __all__ = [
-    "FORMATS",
-    "SUFFIXES",
     "Hydrogens",
     "Molecule",
     "MoleculeParser",
@@ -29,13 +19,7 @@ __all__ = [
     "Record",
     "Rejection",
     "StandardizationPolicy",
-    "add_hydrogens",
-    "batched",
-    "input_atom_indices",
-    "is_standard",
     "read_records",
-    "resolve_format",
     "smiles_records",
     "standardize",
-    "to_parent",
 ]

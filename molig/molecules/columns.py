@@ -52,23 +52,7 @@ ID_NAMES = (
 
 
 def folded(name: str) -> str:
-    """Return a column name without case and with underscores for blanks and hyphens.
-
-    Parameters
-    ----------
-    name : str
-        A column name as written.
-
-    Returns
-    -------
-    str
-        The form in which names are compared.
-
-    Examples
-    --------
-    >>> folded(" Canonical SMILES")
-    'canonical_smiles'
-    """
+    """A column name without case and with underscores for blanks and hyphens, as names are compared."""
     return name.strip().casefold().replace(" ", "_").replace("-", "_")
 
 
@@ -94,19 +78,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the columns of a table stand.
-
-    Parameters
-    ----------
-    smiles : int
-        Position of the SMILES.
-    id : int, optional
-        Position of the identifier, if there is one.
-    fields : dict of str to int
-        Positions of the further columns.
-    names : tuple of str
-        The whole header.
-    """
+    """Positions of SMILES, identifier and further columns, and the whole header."""
 
     smiles: int
     id: int | None
@@ -115,34 +87,7 @@ class Layout:
 
 
 def find_layout(header: Sequence[str], request: Request, where: str) -> Layout:
-    """Locate the requested columns in a header.
-
-    Parameters
-    ----------
-    header : sequence of str
-        Column names.
-    request : Request
-        What is wanted.
-    where : str
-        Name of the file, for messages.
-
-    Returns
-    -------
-    Layout
-        Positions of SMILES, identifier and further columns.
-
-    Raises
-    ------
-    UnknownNameError
-        If a column that was named does not exist.
-    UsageError
-        If no column was named for the SMILES and none looks like one.
-
-    Examples
-    --------
-    >>> find_layout(["CID", "Canonical SMILES"], Request(), "library.csv").smiles
-    1
-    """
+    """Locate the requested columns in a header."""
     names = tuple(name.strip() for name in header)
     for name in request.named:
         if name not in names:

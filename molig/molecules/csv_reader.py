@@ -18,31 +18,7 @@ MAX_LINES_OF_A_RECORD = 100
 
 
 def read_csv(lines: Iterator[Line], request: Request, where: str, delimiter: str = ",") -> Iterator[Record]:
-    """Read a delimited table with a header.
-
-    Parameters
-    ----------
-    lines : iterator of Line
-        The lines of the file.
-    request : Request
-        Columns asked for; SMILES and identifier are found by their usual names otherwise.
-    where : str
-        Name of the file, for messages.
-    delimiter : str, default ","
-        One character.
-
-    Yields
-    ------
-    Record
-        One per record behind the header; an empty line has an empty SMILES, those at the end are left out.
-
-    Raises
-    ------
-    UsageError
-        If the header has no SMILES column or not the columns asked for.
-    InputError
-        If the header itself cannot be read.
-    """
+    """Read a delimited table with a header; empty lines are rows, but for those at the end."""
     records = split_records(without_trailing_blanks(lines), delimiter)
     first = next(records, None)
     if first is None:
@@ -58,11 +34,11 @@ def read_csv(lines: Iterator[Line], request: Request, where: str, delimiter: str
 def _record(row: int, line: Line, cells: list[str], layout: Layout) -> Record:
     if not any(cells):  # an empty line, or only separators
         return Record(row, str(row), "")
-    found, expected = len(cells), len(layout.names)
-    smiles = cells[layout.smiles].strip() if layout.smiles < found else ""
-    if found < expected or any(cells[expected:]):
-        hint = " (a field that contains the separator needs quotes)" if found > expected else ""
-        detail = f"{found} where the header has {expected}{hint}"
+    n_cells, expected = len(cells), len(layout.names)
+    smiles = cells[layout.smiles].strip() if layout.smiles < n_cells else ""
+    if n_cells < expected or any(cells[expected:]):
+        hint = " (a field that contains the separator needs quotes)" if n_cells > expected else ""
+        detail = f"{n_cells} where the header has {expected}{hint}"
         return Record(
             row, str(row), smiles or line.text[:KEPT_OF_BAD_LINE], problem=Reason.COLUMNS.text(detail)
         )
@@ -71,26 +47,8 @@ def _record(row: int, line: Line, cells: list[str], layout: Layout) -> Record:
 
 
 def split_records(lines: Iterator[Line], delimiter: str) -> Iterator[tuple[Line, list[str] | None, str]]:
-    """Split lines into cells, joining the lines of a quoted field.
+    """Split lines into cells, joining the lines of a quoted field: line, cells or None, and why not.
 
-    Parameters
-    ----------
-    lines : iterator of Line
-        The lines of the file.
-    delimiter : str
-        One character.
-
-    Yields
-    ------
-    line : Line
-        The (first) line of the record.
-    cells : list of str or None
-        None if the record cannot be read.
-    problem : str
-        Why not; ``""`` otherwise.
-
-    Notes
-    -----
     The csv module reads on until a quote is closed: after a stray quote that would be the rest of the file.
     So when joining lines fails, only the first is given up and the others are read again by themselves.
     """

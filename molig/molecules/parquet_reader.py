@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from molig.errors import InputError
 from molig.molecules.columns import Layout, Request, find_layout
-from molig.molecules.diagnosis import one_line
+from molig.molecules.reasons import one_line
 from molig.molecules.records import Record
 from molig.molecules.sources import READ_ERRORS, STDIN, open_bytes
 
@@ -23,27 +23,7 @@ ROWS_PER_BATCH = 8192
 
 
 def read_parquet(source: str | Path, request: Request) -> Iterator[Record]:
-    """Read a Parquet file in batches.
-
-    Parameters
-    ----------
-    source : str or Path
-        File name, or ``"-"`` for standard input.
-    request : Request
-        Columns asked for; SMILES and identifier are found by their usual names otherwise.
-
-    Yields
-    ------
-    Record
-        One per row; a missing SMILES is ``""``.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged or no Parquet file.
-    UsageError
-        If it has no SMILES column or not the columns asked for.
-    """
+    """Read a Parquet file in batches."""
     row = 0
     with ExitStack() as stack:
         try:

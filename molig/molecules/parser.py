@@ -10,8 +10,7 @@ from typing import TypeVar
 from rdkit import Chem, rdBase
 
 from molig.errors import UnknownNameError, UsageError
-from molig.molecules.diagnosis import CHEMISTRY_ERRORS, describe_failure, one_line
-from molig.molecules.reasons import Reason
+from molig.molecules.reasons import CHEMISTRY_ERRORS, Reason, describe_failure, one_line
 from molig.molecules.records import Molecule, Record, Rejection
 from molig.molecules.standardize import (
     Hydrogens,

@@ -85,32 +85,7 @@ def read_records(
 
 
 def resolve_format(source: str | Path, file_format: str | None = None) -> str:
-    """Tell the format of a file from its name, unless it is given.
-
-    Parameters
-    ----------
-    source : str or Path
-        File name or ``"-"``.
-    file_format : str, optional
-        One of `FORMATS`.
-
-    Returns
-    -------
-    str
-        One of `FORMATS`.
-
-    Raises
-    ------
-    UnknownNameError
-        If ``file_format`` is none of `FORMATS`.
-    UsageError
-        If the suffix is unknown.
-
-    Examples
-    --------
-    >>> resolve_format("library.CSV.gz")
-    'csv'
-    """
+    """One of `FORMATS`: the given one, else what the file's suffix says; "smi" for standard input."""
     if file_format is not None:
         if file_format.lower() not in FORMATS:
             raise UnknownNameError("file format", file_format, FORMATS)

@@ -1,8 +1,10 @@
-"""Why a row did not become a molecule: all reasons in one place, each with a beginning to search for."""
+"""Why a row did not become a molecule: all reasons, each with a beginning to search for."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+
+from rdkit import Chem
 
 MAX_LINE_CHARACTERS = 100_000
 """Longest line that a text reader keeps (characters); longer ones become one rejected row."""
@@ -39,16 +41,29 @@ class Reason(StrEnum):
     SDF_BLOCK = "damaged SDF record"
 
     def text(self, detail: str = "") -> str:
-        """Return the reason, with its detail where there is one.
-
-        Parameters
-        ----------
-        detail : str, optional
-            What was found in this row; may be empty.
-
-        Returns
-        -------
-        str
-            ``"<reason>"`` or ``"<reason>: <detail>"``.
-        """
+        """``"<reason>"`` or ``"<reason>: <detail>"``."""
         return f"{self.value}: {detail}" if detail else self.value
+
+
+CHEMISTRY_ERRORS = (ValueError, RuntimeError)
+"""What RDKit raises when chemistry goes wrong: sanitisation errors are ValueErrors, as is a text that cannot
+be encoded; a broken invariant in the C++ code is a RuntimeError."""
+
+MAX_DETAIL = 200
+"""A message of RDKit is cut at this many characters."""
+
+
+def one_line(message: object) -> str:
+    """A message on one line, cut to a readable length."""
+    return " ".join(str(message).split())[:MAX_DETAIL]
+
+
+def describe_failure(raw: Chem.Mol | None) -> str:
+    """Why RDKit refused a molecule, from its unsanitised form (None if even that failed)."""
+    if raw is None:
+        return "syntax error"
+    try:
+        problems = Chem.DetectChemistryProblems(raw)
+    except CHEMISTRY_ERRORS as error:
+        return one_line(error)
+    return one_line(problems[0].Message()) if problems else "sanitisation failed"

@@ -133,30 +133,7 @@ def smiles_records(smiles: Iterable[Any]) -> Iterator[Record]:
 
 
 def batched(iterable: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Cut a stream into lists of at most ``size`` items, in order.
-
-    Parameters
-    ----------
-    iterable : iterable
-        Any stream; it is consumed one batch ahead at most.
-    size : int
-        Length of every list but the last.
-
-    Returns
-    -------
-    iterator of list
-        Never yields an empty list.
-
-    Raises
-    ------
-    UsageError
-        If ``size`` is not positive.
-
-    Examples
-    --------
-    >>> list(batched("abcde", 2))
-    [['a', 'b'], ['c', 'd'], ['e']]
-    """
+    """Cut a stream into lists of at most ``size`` items, in order."""
     if size < 1:
         raise UsageError(f"a batch holds at least 1 item (got size {size})")
     stream = iter(iterable)

@@ -10,8 +10,13 @@ from rdkit import Chem, rdBase
 
 from molig.errors import UnknownNameError, UsageError
 from molig.molecules.columns import Request
-from molig.molecules.diagnosis import CHEMISTRY_ERRORS, describe_failure, one_line
-from molig.molecules.reasons import MAX_SDF_RECORD_CHARACTERS, Reason
+from molig.molecules.reasons import (
+    CHEMISTRY_ERRORS,
+    MAX_SDF_RECORD_CHARACTERS,
+    Reason,
+    describe_failure,
+    one_line,
+)
 from molig.molecules.records import Record
 from molig.molecules.smi_reader import line_problem
 from molig.molecules.sources import Line
@@ -23,33 +28,9 @@ _TAG = re.compile(r">.*?<([^>]*)>")
 
 
 def read_sdf(lines: Iterator[Line], request: Request, where: str) -> Iterator[Record]:
-    """Read an SD file record by record.
+    """Read an SD file; ``id_column`` and ``columns`` are tags, by default the title is the identifier.
 
-    Parameters
-    ----------
-    lines : iterator of Line
-        The lines of the file.
-    request : Request
-        ``id_column`` and ``columns`` are SD tags; without ``id_column`` the title line is the identifier.
-    where : str
-        Name of the file, for messages.
-
-    Yields
-    ------
-    Record
-        One per record, with the sanitised molecule of its block, or with the problem.
-
-    Raises
-    ------
-    UsageError
-        If a SMILES column was asked for: the structure comes from the block.
-    UnknownNameError
-        If a tag was asked for that none of the first 100 records has.
-
-    Notes
-    -----
-    Records need not have all tags: a tag that one record lacks is an empty field, as an empty cell of a table
-    is.
+    Records need not have all tags: one that lacks a tag has an empty field, like an empty cell of a table.
     """
     if request.smiles_column:
         raise UsageError(f"{where}: an SD file has structures, no SMILES column ({request.smiles_column!r})")
@@ -67,20 +48,7 @@ def read_sdf(lines: Iterator[Line], request: Request, where: str) -> Iterator[Re
 
 
 def split_sdf(lines: Iterator[Line]) -> Iterator[tuple[list[str], str]]:
-    """Cut an SD file into records of bounded size.
-
-    Parameters
-    ----------
-    lines : iterator of Line
-        The lines of the file.
-
-    Yields
-    ------
-    record : list of str
-        The lines of a record, without its end mark; only the first line if there is a problem.
-    problem : str
-        Why the record cannot be read; ``""`` if it can.
-    """
+    """Cut an SD file into records of bounded size, each with the problem that makes it unreadable, or ``""``."""
     record: list[str] = []
     size, problem, pending = 0, "", False
     for line in lines:
@@ -149,25 +117,7 @@ def _fields(records: list[tuple[list[str], str]], request: Request) -> tuple[str
 
 
 def parse_tags(lines: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Read the data items behind a mol block.
-
-    Parameters
-    ----------
-    lines : list of str
-        The lines between ``M  END`` and the end mark.
-
-    Returns
-    -------
-    tags : dict of str to str
-        Value per tag, its lines joined; of two items with one tag the last counts.
-    stray : list of str
-        Lines that belong to no item.
-
-    Examples
-    --------
-    >>> parse_tags(["> <IC50>  (1)", "3.2", "", ">  <Name>", "aspirin", "", "lost"])
-    ({'IC50': '3.2', 'Name': 'aspirin'}, ['lost'])
-    """
+    """Read the data items behind a mol block: value by tag (the last counts), and lines of no item."""
     tags: dict[str, str] = {}
     stray: list[str] = []
     tag: str | None = None

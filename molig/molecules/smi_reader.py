@@ -17,33 +17,7 @@ KEPT_OF_BAD_LINE = MAX_SHOWN_SMILES + 1  # one more than is shown, so that the c
 
 
 def read_smi(lines: Iterator[Line], request: Request, where: str) -> Iterator[Record]:
-    """Read a SMILES file line by line.
-
-    Parameters
-    ----------
-    lines : iterator of Line
-        The lines of the file.
-    request : Request
-        Columns asked for by name; they need a header.
-    where : str
-        Name of the file, for messages.
-
-    Yields
-    ------
-    Record
-        One per line behind the header; an empty line has an empty SMILES, those at the end are left out.
-
-    Raises
-    ------
-    UnknownNameError
-        If a column was asked for and the first line does not have it.
-
-    Notes
-    -----
-    The first line is a header only if it names a column that was asked for, or if its first word is no SMILES
-    and one of its words is a usual name of a SMILES column. So a file without a header never loses its first
-    molecule.
-    """
+    """Read a SMILES file; empty lines are rows, but for those at the end."""
     lines = without_trailing_blanks(lines)
     first = next(lines, None)
     if first is None:
@@ -62,29 +36,10 @@ def read_smi(lines: Iterator[Line], request: Request, where: str) -> Iterator[Re
 
 
 def is_header(line: str, request: Request) -> bool:
-    """Tell whether the first line of a SMILES file names columns.
+    """Whether the first line names columns.
 
-    Parameters
-    ----------
-    line : str
-        The first line.
-    request : Request
-        Columns asked for by name.
-
-    Returns
-    -------
-    bool
-        True for a header.
-
-    Raises
-    ------
-    UnknownNameError
-        If columns were asked for by name and this line does not name them.
-
-    Examples
-    --------
-    >>> is_header("SMILES Name", Request()), is_header("CCO smiles", Request())
-    (True, False)
+    It does if it holds a column that was asked for, or if its first word is no SMILES and one of its words is
+    a usual name of a SMILES column. So a file without a header never loses its first molecule.
     """
     words = [word.strip() for word in _cells(line, _separator(line))]
     if request.named:
@@ -103,18 +58,7 @@ def is_header(line: str, request: Request) -> bool:
 
 
 def without_trailing_blanks(lines: Iterator[Line]) -> Iterator[Line]:
-    """Drop the empty lines at the end of a file, and only those.
-
-    Parameters
-    ----------
-    lines : iterator of Line
-        Lines of a file.
-
-    Yields
-    ------
-    Line
-        All lines up to the last that is not blank; lines of blanks as empty ones.
-    """
+    """Drop the empty lines at the end of a file, and only those; others come as ``""``."""
     held = 0
     for line in lines:
         if line.too_long or line.text.strip():
@@ -127,40 +71,14 @@ def without_trailing_blanks(lines: Iterator[Line]) -> Iterator[Line]:
 
 
 def line_problem(line: Line) -> str:
-    """Return why a line cannot be read at all; ``""`` if it can.
-
-    Parameters
-    ----------
-    line : Line
-        One line of a text file.
-
-    Returns
-    -------
-    str
-        A rejection text, or ``""``.
-    """
+    """Why a line cannot be read at all; ``""`` if it can."""
     if line.too_long:
         return Reason.LINE_TOO_LONG.text()
     return Reason.NULL_BYTES.text() if "\0" in line.text else ""
 
 
 def bad_line(row: int, line: Line, problem: str) -> Record:
-    """Make the record of a line that cannot be read; it shows the beginning of the line.
-
-    Parameters
-    ----------
-    row : int
-        Record number.
-    line : Line
-        The line as read.
-    problem : str
-        What is wrong with it.
-
-    Returns
-    -------
-    Record
-        With ``problem`` set and the row number for its identifier.
-    """
+    """The record of a line that cannot be read; it shows the beginning of the line."""
     return Record(row, str(row), line.text[:KEPT_OF_BAD_LINE].replace("\0", "\ufffd"), problem=problem)
 
 
@@ -185,33 +103,17 @@ class _Table:
         cells = [cell.strip() for cell in _cells(line, self._separator, len(layout.names) - 1)]
         if self._separator is None and line.startswith("\t"):
             cells.insert(0, "")  # else the name of a row without SMILES would be taken for its SMILES
-        found = dict(enumerate(cells))
-        smiles = found.get(layout.smiles, "")
-        name = "" if layout.id is None else found.get(layout.id, "")
-        missing = [field for field, i in layout.fields.items() if i not in found]
+        by_place = dict(enumerate(cells))
+        smiles = by_place.get(layout.smiles, "")
+        name = "" if layout.id is None else by_place.get(layout.id, "")
+        missing = [field for field, i in layout.fields.items() if i not in by_place]
         problem = Reason.COLUMNS.text(f"no value for {', '.join(missing)}") if missing and smiles else None
-        fields = {field: found[i] for field, i in layout.fields.items() if i in found}
+        fields = {field: by_place[i] for field, i in layout.fields.items() if i in by_place}
         return Record(row, name or str(row), smiles, fields, problem=problem)
 
 
 def split_first(line: str) -> tuple[str, str]:
-    """Split a line behind its first word; a leading tab means that the first word is missing.
-
-    Parameters
-    ----------
-    line : str
-        One line.
-
-    Returns
-    -------
-    tuple of str
-        First word and the rest, both stripped.
-
-    Examples
-    --------
-    >>> split_first("CCO  ethyl alcohol")
-    ('CCO', 'ethyl alcohol')
-    """
+    """Split a line behind its first word; a leading tab means that the first word is missing."""
     if line.startswith("\t"):
         return "", line.strip()
     words = line.split(None, 1)

@@ -30,52 +30,23 @@ class Line(NamedTuple):
 
 
 def check_source(source: str | Path) -> None:
-    """Refuse a source that cannot be opened, before any work begins.
-
-    Parameters
-    ----------
-    source : str or Path
-        File name, or ``"-"`` for standard input.
-
-    Raises
-    ------
-    UsageError
-        If there is no such file.
-    InputError
-        If it is a directory.
-    """
+    """Refuse a source that cannot be opened, before any work begins."""
     if str(source) == STDIN:
         return
     path = Path(source)
     try:
         if path.is_dir():
             raise InputError(f"{path} is a directory; name the molecule file in it")
-        found = path.exists()
+        exists = path.exists()
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be opened ({error})") from error
-    if not found:
+    if not exists:
         raise UsageError(f"{path}: no such file; check the path")
 
 
 @contextmanager
 def open_bytes(source: str | Path) -> Iterator[BinaryIO]:
-    """Open a file or standard input as bytes, unpacking gzip (recognised by its first bytes or a .gz name).
-
-    Parameters
-    ----------
-    source : str or Path
-        File name, or ``"-"`` for standard input, which is left open.
-
-    Yields
-    ------
-    binary file
-        Uncompressed bytes.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be opened.
-    """
+    """Open a file or standard input as bytes, unpacked if its first bytes or its name say gzip."""
     if str(source) == STDIN:
         yield _unpacked(_peekable(sys.stdin.buffer), by_name=False)
         return
@@ -99,18 +70,9 @@ def _unpacked(raw: io.BufferedReader, by_name: bool) -> BinaryIO:
 
 @contextmanager
 def open_text(source: str | Path) -> Iterator[TextIO]:
-    r"""Open a file or standard input as text, whatever its compression, byte-order mark and line ends.
+    """Open a file or standard input as text, whatever its compression, byte-order mark and line ends.
 
-    Parameters
-    ----------
-    source : str or Path
-        File name, or ``"-"`` for standard input.
-
-    Yields
-    ------
-    text file
-        UTF-8 (UTF-16 where its mark says so), every line ending in ``"\n"``; bytes that are no text become
-        U+FFFD, so that one damaged row does not stop a screen.
+    Bytes that are no text become U+FFFD, so that one damaged row does not stop a screen.
     """
     with open_bytes(source) as stream:
         buffered = io.BufferedReader(cast(io.RawIOBase, stream))
@@ -126,25 +88,7 @@ def open_text(source: str | Path) -> Iterator[TextIO]:
 
 
 def bounded_lines(text: TextIO, limit: int = MAX_LINE_CHARACTERS) -> Iterator[Line]:
-    r"""Read lines without ever holding more than ``limit`` characters of one.
-
-    Parameters
-    ----------
-    text : text file
-        Opened with universal line ends.
-    limit : int, default 100,000
-        Longest line kept whole (characters).
-
-    Yields
-    ------
-    Line
-        A longer line comes once, cut at ``limit``, with ``too_long`` set.
-
-    Examples
-    --------
-    >>> list(bounded_lines(io.StringIO("CCO\nCCCCCCCC\nC"), limit=4))
-    [Line(text='CCO', too_long=False), Line(text='CCCC', too_long=True), Line(text='C', too_long=False)]
-    """
+    """Read lines, each cut at ``limit`` characters, so that a file without line ends fits into memory."""
     while piece := text.readline(limit + 1):
         if piece.endswith("\n"):
             yield Line(piece[:-1])

@@ -84,44 +84,12 @@ _CHANGEABLE = Chem.MolFromSmarts(
 
 
 def is_standard(mol: Chem.Mol) -> bool:
-    """Tell whether the policy "parent" leaves a molecule untouched; False where that is not certain.
-
-    Parameters
-    ----------
-    mol : rdkit.Chem.Mol
-        Sanitised molecule of **one** fragment, hydrogens implicit.
-
-    Returns
-    -------
-    bool
-        True only if no rule of clean-up, fragment choice or neutralisation can apply.
-
-    Examples
-    --------
-    >>> is_standard(Chem.MolFromSmiles("CCO")), is_standard(Chem.MolFromSmiles("CC(=O)[O-]"))
-    (True, False)
-    """
+    """Tell whether the policy "parent" leaves a molecule untouched; False where that is not certain."""
     return not mol.HasSubstructMatch(_SUSPECT) or not mol.HasSubstructMatch(_CHANGEABLE)
 
 
 def to_parent(mol: Chem.Mol) -> Chem.Mol:
-    """Clean up, keep the largest fragment, neutralise: the whole procedure, without short cut.
-
-    Parameters
-    ----------
-    mol : rdkit.Chem.Mol
-        Sanitised molecule; it is not changed.
-
-    Returns
-    -------
-    rdkit.Chem.Mol
-        New molecule whose atoms remember their place in ``mol`` (see `input_atom_indices`).
-
-    Examples
-    --------
-    >>> Chem.MolToSmiles(to_parent(Chem.MolFromSmiles("[Na+].CC(=O)[O-]")))
-    'CC(=O)O'
-    """
+    """Clean up, keep the largest fragment, neutralise: the whole procedure, without short cut."""
     tools = _tools()
     result = Chem.RWMol(mol)
     for atom in result.GetAtoms():
@@ -163,24 +131,7 @@ def standardize(mol: Chem.Mol, policy: StandardizationPolicy, one_fragment: bool
 
 
 def add_hydrogens(mol: Chem.Mol) -> Chem.Mol:
-    """Make every hydrogen an atom, behind the atoms that are there.
-
-    Parameters
-    ----------
-    mol : rdkit.Chem.Mol
-        Sanitised molecule, as it comes out of `standardize`; it is not changed.
-
-    Returns
-    -------
-    rdkit.Chem.Mol
-        New molecule in the order of ``Chem.AddHs(mol)``; `input_atom_indices` gives -1 for each added atom.
-
-    Examples
-    --------
-    >>> methylamine = add_hydrogens(to_parent(Chem.MolFromSmiles("Cl.CN")))
-    >>> input_atom_indices(methylamine)
-    [1, 2, -1, -1, -1, -1, -1]
-    """
+    """Make every hydrogen an atom, behind the atoms that are there."""
     result = Chem.AddHs(mol)
     for index in range(mol.GetNumAtoms(), result.GetNumAtoms()):
         result.GetAtomWithIdx(index).SetIntProp(INPUT_INDEX_PROPERTY, -1)
@@ -188,25 +139,7 @@ def add_hydrogens(mol: Chem.Mol) -> Chem.Mol:
 
 
 def input_atom_indices(mol: Chem.Mol) -> list[int]:
-    """Tell from which atoms of the molecule as given the atoms of a standardised one come.
-
-    Parameters
-    ----------
-    mol : rdkit.Chem.Mol
-        A molecule that came out of `standardize`, `to_parent` or `add_hydrogens` in this process: a pickled
-        copy has lost the memory, which is why `Molecule.origin` carries it.
-
-    Returns
-    -------
-    list of int
-        One index per atom, into the atoms of the sanitised input (hydrogens implicit, all fragments there);
-        -1 for a hydrogen that `add_hydrogens` made an atom. The identity where nothing was done.
-
-    Examples
-    --------
-    >>> input_atom_indices(to_parent(Chem.MolFromSmiles("Cl.CN")))
-    [1, 2]
-    """
+    """Tell from which atoms of the molecule as given the atoms of a standardised one come."""
     return [
         atom.GetIntProp(INPUT_INDEX_PROPERTY) if atom.HasProp(INPUT_INDEX_PROPERTY) else atom.GetIdx()
         for atom in mol.GetAtoms()

@@ -20,8 +20,8 @@ import pyarrow as pa
 from rdkit import Chem, rdBase
 
 from molig.attribution import Explanation
-from molig.molecules import Record, input_atom_indices
-from molig.molecules.standardize import INPUT_INDEX_PROPERTY
+from molig.molecules import Record
+from molig.molecules.standardize import INPUT_INDEX_PROPERTY, input_atom_indices
 from molig.report.feature_table import bonded_pairs
 
 Index = npt.NDArray[np.int64]

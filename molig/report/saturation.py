@@ -26,7 +26,8 @@ from molig.depiction.text import legible
 from molig.errors import InputError, UsageError
 from molig.files import write_whole
 from molig.model import Objective, ScreeningModel
-from molig.molecules import Molecule, Record, Rejection, batched, read_records
+from molig.molecules import Molecule, Record, Rejection, read_records
+from molig.molecules.records import batched
 from molig.report.outputs import PICTURES
 from molig.report.tables import is_repeatable
 from molig.tables.writers import check_distinct, check_writable

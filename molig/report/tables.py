@@ -16,7 +16,8 @@ import pyarrow as pa
 from molig.attribution import Explanation
 from molig.errors import InputError, MoligError, UnknownNameError, UsageError
 from molig.model import ScreeningModel
-from molig.molecules import Record, Rejection, batched
+from molig.molecules import Record, Rejection
+from molig.molecules.records import batched
 from molig.report.feature_table import FEATURE_SCHEMA, feature_batch
 from molig.report.molecule_table import MOLECULE_SCHEMA, molecule_batch
 from molig.screening import REJECTION_SCHEMA, rejection_table

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from molig.errors import InputError, OutputError, UsageError
 from molig.model import ApplicabilityFlag, Objective, ScreeningModel, load_model
-from molig.molecules import Molecule, Record, Rejection, batched, read_records, smiles_records
+from molig.molecules import Molecule, Record, Rejection, read_records, smiles_records
+from molig.molecules.records import batched
 from molig.screening.hits import REJECTION_SCHEMA, HitColumns, RankRuns, TopK, rejection_table, with_ranks
 from molig.tables.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
 

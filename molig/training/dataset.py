@@ -21,7 +21,8 @@ from molig.errors import InputError, UsageError
 from molig.features import Featurizer, PackedGraphs
 from molig.files import digest_of, replacing
 from molig.model import Objective
-from molig.molecules import Hydrogens, MoleculeParser, Record, Rejection, batched, read_records
+from molig.molecules import Hydrogens, MoleculeParser, Record, Rejection, read_records
+from molig.molecules.records import batched
 from molig.training.recipe import ConflictPolicy
 from molig.version import __version__
 

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from molig.errors import InputError, UnknownNameError, UsageError
-from molig.molecules import Molecule, MoleculeParser, Reason, Record, Rejection, read_records, resolve_format
+from molig.molecules import Molecule, MoleculeParser, Reason, Record, Rejection, read_records
+from molig.molecules.readers import resolve_format
 
 from .conftest import WriteFile
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from molig.errors import UsageError
-from molig.molecules import Record, Rejection, batched
+from molig.molecules import Record, Rejection
+from molig.molecules.records import batched
 
 
 def test_rejection_shows_the_beginning_of_a_long_smiles() -> None:

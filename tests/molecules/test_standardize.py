@@ -8,14 +8,8 @@ import pytest
 from rdkit import Chem, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
-from molig.molecules import (
-    StandardizationPolicy,
-    add_hydrogens,
-    input_atom_indices,
-    is_standard,
-    standardize,
-    to_parent,
-)
+from molig.molecules import StandardizationPolicy, standardize
+from molig.molecules.standardize import add_hydrogens, input_atom_indices, is_standard, to_parent
 
 STANDARD = {
     "nitrobenzene": "c1ccccc1[N+](=O)[O-]",

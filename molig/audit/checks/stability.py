@@ -27,7 +27,8 @@ from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray, Index, explain_molecules
 from molig.features import PackedGraphs
 from molig.model import ScreeningModel
-from molig.molecules import Molecule, Record, input_atom_indices
+from molig.molecules import Molecule, Record
+from molig.molecules.standardize import input_atom_indices
 from molig.network import WeaveNet
 from molig.stats.intervals import spearman
 
