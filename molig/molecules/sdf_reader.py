@@ -48,7 +48,7 @@ def read_sdf(lines: Iterator[Line], request: Request, where: str) -> Iterator[Re
 
 
 def split_sdf(lines: Iterator[Line]) -> Iterator[tuple[list[str], str]]:
-    """Cut an SD file into records of bounded size, each with the problem that makes it unreadable, or ``""``."""
+    """Cut an SD file into records of bounded size, each with why it cannot be read, or ``""``."""
     record: list[str] = []
     size, problem, pending = 0, "", False
     for line in lines:
