@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 from statistics import median
 from typing import Any, Literal
@@ -13,32 +12,25 @@ from molig.molecules import Hydrogens, MoleculeParser, StandardizationPolicy
 from molig.network import NetworkConfig
 from molig.stats import RankingQuality
 
-# Sections of ``model.json``: figures, audit, provenance and applicability, as plain checked data.
+FORMAT: Literal["molig-model"] = "molig-model"
+FORMAT_VERSION = 3
+"""3 since the applicability domain, 2 since objectives; models of older versions are read as before."""
 
 
 class Section(BaseModel):
-    """Base of the sections: immutable, and nothing unknown is taken."""
+    """Base of the sections of model.json: immutable, and nothing unknown is taken."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# Quality and baseline.
+
+
 class RegressionMetrics(Section):
-    """Held-out quality of one task with measured values.
+    """Held-out quality of one task with measured values; None where a figure is not defined."""
 
-    Parameters
-    ----------
-    r2 : float or None
-        Coefficient of determination, 1 - sum (y - f)^2 / sum (y - mean y)^2; None where all values are equal.
-    rmse : float or None
-        Root mean square error in the unit of the labels; None where nothing was measured.
-    spearman : float or None
-        Correlation of the ranks; None where all values or all predictions are equal.
-    n : int
-        Molecules measured.
-    """
-
-    r2: float | None
-    rmse: float | None
+    r2: float | None  # 1 - sum (y - f)^2 / sum (y - mean y)^2
+    rmse: float | None  # in the unit of the labels
     spearman: float | None
     n: int
 
@@ -48,41 +40,24 @@ class BaselineScore(Section):
 
     median: float
     max: float
-    share_neutral: float = Field(description="share of molecules whose baseline probability is at most 0.02")
+    share_neutral: float  # of the molecules, with a baseline probability of at most 0.02
 
 
 class BaselineValue(Section):
-    """Value of a regression task at the zero baseline, in the unit of its labels.
-
-    Parameters
-    ----------
-    median : float
-        Median over the molecules it was measured on.
-    farthest : float
-        The value farthest from ``neutral``.
-    share_neutral : float
-        Share of the molecules whose baseline value is within ``tolerance`` of ``neutral``.
-    neutral : float
-        Value that training drew the baseline to.
-    tolerance : float
-        A tenth of the standard deviation of the training labels.
-    """
+    """Value of a regression task at the zero baseline, in the unit of its labels."""
 
     median: float
-    farthest: float
-    share_neutral: float
-    neutral: float
-    tolerance: float
+    farthest: float  # from neutral
+    share_neutral: float  # of the molecules, within the tolerance of neutral
+    neutral: float  # what training drew the baseline to
+    tolerance: float  # a tenth of the standard deviation of the training labels
+
+
+# The last audit.
 
 
 class AuditedFinding(Section):
-    """A finding of an audit, in short.
-
-    Parameters
-    ----------
-    check, severity, summary : str
-        What found it, how bad it is ("info", "warning", "error"), and one sentence.
-    """
+    """A finding of an audit: the check that reported it, "info", "warning" or "error", and one sentence."""
 
     check: str
     severity: str
@@ -90,96 +65,62 @@ class AuditedFinding(Section):
 
 
 class AuditSummary(Section):
-    """Result of an audit of the model.
+    """Result of an audit of the model."""
 
-    Parameters
-    ----------
-    source : str
-        The molecules it was made with.
-    n_molecules, n_explained : int
-        Molecules audited, and explained among them.
-    seed : int
-        Seed of the samples.
-    checks : dict
-        Name of a check to "ok", the highest severity it found, "skipped" or "failed".
-    findings : tuple of AuditedFinding
-        Worst first.
-    command : str
-        The command that repeats it.
-    """
-
-    source: str
+    source: str  # the molecules it was made with
     n_molecules: int
     n_explained: int
     seed: int
-    checks: dict[str, str]
-    findings: tuple[AuditedFinding, ...] = ()
+    checks: dict[str, str]  # "ok", the highest severity reported, "skipped" or "failed"
+    findings: tuple[AuditedFinding, ...] = ()  # worst first
     command: str = ""
 
 
-class AuxiliaryTable(Section):
-    """Another table that the network learned along.
+# Where the weights come from.
 
-    Parameters
-    ----------
-    name, file, sha256 : str
-        The public data set, and the file it was read from.
-    n_molecules, n_tasks : int
-        How much of it was learned.
-    n_left_out : int
-        Its molecules that were not used, since the model's own table holds them out.
-    """
+
+class AuxiliaryTable(Section):
+    """Another table that the network was co-trained on."""
 
     name: str
     file: str
     sha256: str
     n_molecules: int
     n_tasks: int
-    n_left_out: int
+    n_left_out: int  # molecules not used, since the model's own table holds them out
 
 
 class Provenance(Section):
-    """Where the weights come from.
-
-    ``n_test_in_train`` counts the test molecules that have a copy in the training part; only a given split
-    can have any. ``label_conflicts`` says what was done about copies of a molecule with different labels;
-    ``positive_weight`` is the exponent of inactives / actives in the weight of an active; ``keep`` tells
-    whether the best epoch on the validation part or the last one was kept, None where that is not known.
-    """
+    """Data, split, seed and versions of the training."""
 
     data_file: str
     data_sha256: str
     data_source: str = ""
     data_licence: str = ""
-    label_conflicts: dict[str, Any] | None = None
-    positive_weight: float = 1.0
+    label_conflicts: dict[str, Any] | None = None  # what was done about copies with different labels
+    positive_weight: float = 1.0  # exponent of inactives / actives in the weight of an active
     n_rows: int
     n_rejected: int
     n_train: int
     n_validation: int
     n_test: int
-    n_test_in_train: int = 0
+    n_test_in_train: int = 0  # test molecules with a copy in training; only a given split has any
     auxiliary: tuple[AuxiliaryTable, ...] = ()
     split: dict[str, Any]
     seed: int
     epochs_run: int
-    best_epoch: int
-    keep: Literal["best", "last"] | None = None
+    best_epoch: int  # on the validation part
+    keep: Literal["best", "last"] | None = None  # which epoch was kept, where that is known
     command: str
     versions: dict[str, str]
     date: str
 
 
-class SizeRange(Section):
-    """Numbers of heavy atoms of the training molecules.
+# What the training molecules were like; their fingerprints are in a file beside model.json.
 
-    Parameters
-    ----------
-    min, max : int
-        Of the smallest and the largest.
-    q1, q99 : float
-        Quantiles at 1 and 99 %.
-    """
+
+class SizeRange(Section):
+    """Numbers of heavy atoms of the training molecules, with the quantiles at 1 and 99 %."""
 
     min: int
     q1: float
@@ -188,66 +129,28 @@ class SizeRange(Section):
 
 
 class ApplicabilityInfo(Section):
-    """What the training part was like; the fingerprints themselves are in a file beside ``model.json``.
-
-    Parameters
-    ----------
-    n_molecules : int
-        Different molecules of the training part.
-    n_reference : int
-        How many of them, drawn at random, have their fingerprint kept.
-    seed : int
-        Seed of the draw.
-    radius, n_bits : int
-        Of the Morgan fingerprints.
-    similarity : dict
-        Percentage to that quantile of the Tanimoto similarity of a reference molecule to the nearest other.
-    threshold : float
-        Molecules less similar than this to their nearest reference molecule are far from training.
-    elements : dict
-        Symbol of an element, hydrogen apart, to the number of training molecules with it.
-    heavy_atoms : SizeRange
-        Numbers of heavy atoms.
-    categories : dict
-        Name of a categorical block, such as "atom.type", to the columns ever seen; "none" is none of them.
-    ranges : dict
-        Name of a numeric column that held whole numbers only to its least and greatest value.
-    sha256 : str
-        Digest of the fingerprint file.
-    """
+    """Similarity, sizes, elements and features of the different molecules of the training part."""
 
     n_molecules: int = Field(ge=1)
-    n_reference: int = Field(ge=1)
-    seed: int
+    n_reference: int = Field(ge=1)  # drawn at random, with their fingerprints kept
+    seed: int  # of the draw
     radius: int = Field(ge=0)
     n_bits: int = Field(ge=8, multiple_of=8)
+    # Percentage to that quantile of the Tanimoto similarity of a reference molecule to the nearest other.
     similarity: dict[int, float]
-    threshold: float
-    elements: dict[str, int]
+    threshold: float  # molecules less similar to their nearest reference are far from training
+    elements: dict[str, int]  # symbol, without hydrogen, to the number of molecules with it
     heavy_atoms: SizeRange
-    categories: dict[str, tuple[str, ...]]
-    ranges: dict[str, tuple[float, float]]
-    sha256: str = ""
+    categories: dict[str, tuple[str, ...]]  # block such as "atom.type" to columns ever seen, or "none"
+    ranges: dict[str, tuple[float, float]]  # of numeric columns that only ever held whole numbers
+    sha256: str = ""  # of the fingerprint file
 
 
-# The section of ``model.json`` that states an evaluation of the model's recipe.
+# An evaluation of the model's recipe, beside other methods.
 
 
 class TasksWon(Section):
-    """Sign test of the model against another method over tasks, for one figure.
-
-    Parameters
-    ----------
-    wins, losses, ties : int
-        Tasks in which the model's mean figure is the higher one, the lower one, and the same.
-    p_value : float
-        Of the two-sided test.
-
-    Examples
-    --------
-    >>> TasksWon(wins=3, losses=9, p_value=0.146).mostly_lost
-    True
-    """
+    """Two-sided sign test of the model's means against another method's over tasks, for one figure."""
 
     wins: int
     losses: int
@@ -266,26 +169,13 @@ class TasksWon(Section):
 
 
 class BaselineComparison(Section):
-    """Another method on the same folds, against the model.
+    """Another method on the same folds, against the model; wins, losses and p-value are of the ROC-AUC."""
 
-    Parameters
-    ----------
-    median_auc : float
-        Median over tasks of the other method's mean ROC-AUC.
-    wins, losses : int
-        Tasks in which the model's mean ROC-AUC is the higher, and the lower one.
-    p_value : float
-        Two-sided sign test over the tasks.
-    figures : dict
-        Figure ("roc_auc", "pr_auc", "bedroc", "ef_1") to `TasksWon`; empty in files of older versions, which
-        know the ROC-AUC only.
-    """
-
-    median_auc: float
+    median_auc: float  # over tasks, of the other method's means
     wins: int
     losses: int
     p_value: float
-    figures: dict[str, TasksWon] = Field(default={})
+    figures: dict[str, TasksWon] = Field(default={})  # empty in files of older versions
 
     @property
     def tests(self) -> dict[str, TasksWon]:
@@ -295,51 +185,23 @@ class BaselineComparison(Section):
 
 
 class CrossValidation(Section):
-    """Quality of the model's recipe over folds; every fold trains a network of its own.
+    """Quality of the model's recipe over folds; every fold trains a network of its own."""
 
-    Parameters
-    ----------
-    folds : int
-        Number of folds; 1 for a single split.
-    scheme : str
-        How molecules were dealt to folds, such as "stratified" or "scaffold".
-    seed : int
-        Seed of the folds.
-    same_weights : bool
-        Whether the one fold is the model's own split and was scored by the model's own weights.
-    tasks : dict
-        Task to figure ("roc_auc", "bedroc", ...) to its mean over the folds.
-    medians : dict
-        Figure to the median over tasks of these means.
-    baselines : dict
-        Name of another method to its `BaselineComparison`.
-    source : str
-        File with the results in full.
-    """
-
-    folds: int = Field(ge=1)
-    scheme: str
+    folds: int = Field(ge=1)  # 1 for a single split
+    scheme: str  # how molecules were dealt to folds, such as "scaffold"
     seed: int
-    same_weights: bool = False
-    tasks: dict[str, dict[str, float | None]]
-    medians: dict[str, float | None]
+    same_weights: bool = False  # whether the one fold is the model's own split, scored by its own weights
+    tasks: dict[str, dict[str, float | None]]  # task to figure to its mean over folds
+    medians: dict[str, float | None]  # figure to the median over tasks of these means
     baselines: dict[str, BaselineComparison] = Field(default={})
-    source: str = ""
+    source: str = ""  # file with the results in full
 
 
-FORMAT: Literal["molig-model"] = "molig-model"
-FORMAT_VERSION = 3
-"""3 since the applicability domain, 2 since objectives; models of older versions are read as before."""
+# The whole of model.json.
 
 
 class Objective(StrEnum):
-    """What the outputs of a model are.
-
-    Examples
-    --------
-    >>> Objective("regression")
-    <Objective.REGRESSION: 'regression'>
-    """
+    """What the outputs of a model are."""
 
     CLASSIFICATION = "classification"
     """Logits of being active; scores are their probabilities."""
@@ -421,21 +283,10 @@ class ModelInfo(Section):
         return next((part for part in ("test", "validation") if self.metrics.get(part)), None)
 
     def median_figure(self, part: str, figure: str) -> float | None:
-        """Median over the tasks of a figure on a part of the split.
-
-        Parameters
-        ----------
-        part : str
-            "validation" or "test".
-        figure : str
-            A field of `molig.stats.RankingQuality` or `RegressionMetrics`, such as "bedroc".
-
-        Returns
-        -------
-        float or None
-            None if no task has it.
-        """
-        return _median(getattr(task, figure, None) for task in self.metrics.get(part, {}).values())
+        """Median over the tasks of a figure such as "bedroc" on a part of the split; None if undefined."""
+        values = [getattr(task, figure, None) for task in self.metrics.get(part, {}).values()]
+        known = [value for value in values if value is not None]
+        return median(known) if known else None
 
     def median_auc(self, part: str) -> float | None:
         """Median over the tasks of the ROC-AUC on a part of the split; None if there is none."""
@@ -444,8 +295,3 @@ class ModelInfo(Section):
     def median_r2(self, part: str) -> float | None:
         """Median over the tasks of the R2 on a part of the split; None if there is none."""
         return self.median_figure(part, "r2")
-
-
-def _median(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None

@@ -4,9 +4,8 @@ import pytest
 from support.random_models import random_model
 
 from molig.model import BaselineComparison, CrossValidation, TasksWon, model_card
-from molig.model.card import known_limits
 
-from .test_card import rows, section
+from .test_card import known_limits, rows, section
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +44,8 @@ def card(info, found):
 
 def limit(info, found):
     """The sentence about better methods, if there is one."""
-    told = known_limits(info.model_copy(update={"cross_validation": found}))
-    return next((text for text in told if "simpler methods" in text), None)
+    limits = known_limits(info.model_copy(update={"cross_validation": found}))
+    return next((text for text in limits if "simpler methods" in text), None)
 
 
 LOST_AT_THE_TOP = {
