@@ -10,11 +10,9 @@ import numpy.typing as npt
 
 from molig.benchmark.metrics import evaluation_metric
 from molig.errors import UsageError
-from molig.stats.intervals import percentile_interval
+from molig.stats.intervals import bootstrap_share
 
 FloatArray = npt.NDArray[np.float64]
-
-_CELLS_PER_CHUNK = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -137,23 +135,9 @@ def ratio_estimate(
     numerators: FloatArray, denominators: FloatArray, resampling: Resampling | None = None
 ) -> Estimate:
     """Sum of numerators over sum of denominators, with a percentile interval over molecules."""
-    how = resampling or Resampling()
-    counted = denominators > 0
-    above, below = numerators[counted], denominators[counted]
-    n = len(above)
+    how, n = resampling or Resampling(), int((denominators > 0).sum())
     if n == 0:
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
-    low, high = percentile_interval(_resampled_ratios(above, below, how), how.level)
-    return Estimate(float(above.sum() / below.sum()), low, high, n)
-
-
-def _resampled_ratios(above: FloatArray, below: FloatArray, how: Resampling) -> FloatArray:
-    """Ratio in each bootstrap sample; drawn in chunks that fit in memory."""
-    rng, n = np.random.default_rng(how.seed), len(above)
-    chunk = max(1, _CELLS_PER_CHUNK // n)
-    ratios = np.empty(how.n_resamples)
-    for start in range(0, how.n_resamples, chunk):
-        size = min(chunk, how.n_resamples - start)
-        drawn = rng.integers(0, n, size=(size, n))
-        ratios[start : start + size] = above[drawn].sum(axis=1) / below[drawn].sum(axis=1)
-    return ratios
+    rng = np.random.default_rng(how.seed)
+    share = bootstrap_share(numerators, denominators, rng, how.n_resamples, how.level)
+    return Estimate(share.value, share.low, share.high, n)

@@ -242,7 +242,11 @@ def wilson(hits: float, n: int, z: float = Z95) -> tuple[float, float]:
 
 
 def bootstrap_share(
-    hits: npt.ArrayLike, totals: npt.ArrayLike, rng: np.random.Generator, n_resamples: int = 500
+    hits: npt.ArrayLike,
+    totals: npt.ArrayLike,
+    rng: np.random.Generator,
+    n_resamples: int = 500,
+    level: float = 0.95,
 ) -> Estimate:
     """Share of things that come in groups, such as atoms of molecules; NaN, from 0 to 1, of none.
 
@@ -252,9 +256,12 @@ def bootstrap_share(
     some, every = np.asarray(hits)[counted], np.asarray(totals)[counted]
     if not len(every):
         return Estimate(math.nan, 0.0, 1.0)
-    drawn = rng.integers(len(every), size=(n_resamples, len(every)))
-    shares = some[drawn].sum(axis=1) / every[drawn].sum(axis=1)
-    return Estimate(float(some.sum() / every.sum()), *percentile_interval(shares))
+    shares = np.empty(n_resamples)
+    per_block = max(1, _CELLS_PER_BLOCK // len(every))
+    for start in range(0, n_resamples, per_block):
+        drawn = rng.integers(len(every), size=(min(per_block, n_resamples - start), len(every)))
+        shares[start : start + len(drawn)] = some[drawn].sum(axis=1) / every[drawn].sum(axis=1)
+    return Estimate(float(some.sum() / every.sum()), *percentile_interval(shares, level))
 
 
 def bootstrap_median(

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from molig.benchmark import Resampling, evaluate
-from molig.benchmark import estimates as bootstrap
 from molig.benchmark.estimates import molecule_terms, ratio_estimate
 from molig.errors import UsageError
 
@@ -46,7 +45,7 @@ def test_the_interval_of_a_mean_has_the_width_of_its_standard_error():
 def test_the_same_seed_gives_the_same_interval_whatever_the_chunks(monkeypatch):
     above, below = np.arange(30.0), np.ones(30)
     whole = ratio_estimate(above, below, Resampling(seed=5))
-    monkeypatch.setattr(bootstrap, "_CELLS_PER_CHUNK", 100)
+    monkeypatch.setattr("molig.stats.intervals._CELLS_PER_BLOCK", 100)
     assert ratio_estimate(above, below, Resampling(seed=5)) == whole
     assert ratio_estimate(above, below, Resampling(seed=6)) != whole
 
