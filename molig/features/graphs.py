@@ -99,13 +99,13 @@ class PackedGraphs:
     def select(self, molecules: npt.ArrayLike) -> Self:
         """Return the molecules of the given indices, in that order; indices may repeat."""
         molecules = np.asarray(molecules, dtype=np.int64)
-        atoms = _ragged(self.atom_counts, molecules)
-        pairs = _ragged(self.pair_counts, molecules)
+        atoms = ragged(self.atom_counts, molecules)
+        pairs = ragged(self.pair_counts, molecules)
         parts: dict[str, Any] = {name: getattr(self, name)[atoms] for name in _ATOM_FIELDS}
         parts |= {name: getattr(self, name)[pairs] for name in _PAIR_FIELDS}
         return type(self)(
             **parts,
-            incident=self.incident[_ragged(2 * self.pair_counts, molecules)],
+            incident=self.incident[ragged(2 * self.pair_counts, molecules)],
             atom_counts=self.atom_counts[molecules],
             pair_counts=self.pair_counts[molecules],
         )
@@ -201,7 +201,7 @@ def build_packed(
     )
 
 
-def _ragged(counts: Index, molecules: Index) -> Index:
+def ragged(counts: Index, molecules: Index) -> Index:
     """Row numbers of the given molecules in an array that holds ``counts[m]`` rows of molecule m."""
     taken = counts[molecules]
     starts = (np.cumsum(counts) - counts)[molecules]

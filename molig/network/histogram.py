@@ -28,19 +28,8 @@ _CHUNK_ATOMS_GPU = 16_384
 def gaussian_histogram(atoms: Tensor, counts: Tensor) -> Tensor:
     """Soft histogram of every channel over the atoms of each molecule (Kearnes et al. 2016, section 2.3).
 
-    A value x belongs to bin k by exp(-(x - mean_k)^2 / (2 sd_k^2)), normalised over the 11 bins.
-
-    Parameters
-    ----------
-    atoms : Tensor, shape (n_atoms, channels)
-        Atom states, molecules end to end.
-    counts : Tensor of int64, shape (n_mols,)
-        Atoms per molecule, at least 1 each.
-
-    Returns
-    -------
-    Tensor, shape (n_mols, 11 * channels)
-        Summed memberships, all channels of bin 0 first.
+    A value x belongs to bin k by exp(-(x - mean_k)^2 / (2 sd_k^2)), normalised over the 11 bins. From atoms
+    (n_atoms, channels), molecules end to end, to (n_mols, 11 * channels), all channels of bin 0 first.
     """
     result: Tensor = _GaussianHistogram.apply(atoms, counts)  # type: ignore[no-untyped-call]
     return result
@@ -100,10 +89,7 @@ def _constants(like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _chunks(counts: Tensor, dtype: torch.dtype) -> Iterator[tuple[_Chunk, Tensor]]:
-    """Cut the molecules into runs of a bounded number of atoms (a molecule is never cut).
-
-    Each comes with its indicator matrix, shape (n_mols, n_atoms), 1 where the atom is the molecule's.
-    """
+    """Cut the molecules into runs of a bounded number of atoms (a molecule is never cut)."""
     limit = _CHUNK_ATOMS_CPU if counts.device.type == "cpu" else _CHUNK_ATOMS_GPU
     numbers = torch.arange(len(counts), device=counts.device)
     owner = torch.repeat_interleave(numbers, counts)

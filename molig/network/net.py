@@ -81,17 +81,7 @@ class WeaveNet(nn.Module):
 
 
 class Head(nn.Sequential):
-    """Fully connected layers after the readout.
-
-    Parameters
-    ----------
-    config : NetworkConfig
-        Widths, normalisation, dropout and nonlinearity.
-    in_features : int
-        Width of the readout.
-    n_tasks : int
-        Number of outputs.
-    """
+    """Fully connected layers after the readout."""
 
     def __init__(self, config: NetworkConfig, in_features: int, n_tasks: int) -> None:
         layers: list[nn.Module] = []

@@ -13,37 +13,18 @@ _TINY = 1e-12
 
 
 class MoleculeReadout(nn.Module):
-    """Reduce atom states to molecules.
-
-    Parameters
-    ----------
-    kind : Readout
-        Sum, root mean square, or the Gaussian histogram of Kearnes et al. 2016, section 2.3.
-    width : int
-        Columns of the atom states.
-    size_exponent : float
-        The result is divided by the number of atoms to this power.
-
-    Attributes
-    ----------
-    tabulated : bool
-        Whether the histogram is read from a table where it can be, for training: several times faster, with
-        an error below 3e-6 per atom and channel. Off by default.
-    """
+    """Reduce atom states to molecules."""
 
     def __init__(self, kind: Readout, width: int, size_exponent: float = 0.0) -> None:
         super().__init__()
         self.kind, self.size_exponent = kind, size_exponent
+        # Read the histogram from a table where that can be done, for training: several times faster, with an
+        # error below 3e-6 per atom and channel.
         self.tabulated = False
         self.out_features = width * len(MEANS) if kind is Readout.GAUSSIAN else width
 
     def forward(self, atoms: Tensor, counts: Tensor) -> Tensor:
-        """Reduce ``atoms``, shape (n_atoms, width), of molecules with ``counts`` atoms each.
-
-        Returns
-        -------
-        Tensor, shape (n_mols, out_features)
-        """
+        """Reduce ``atoms``, shape (n_atoms, width), of molecules with ``counts`` atoms each."""
         pooled = self._pooled(atoms, counts)
         return pooled * self.size_factor(counts, pooled) if self.size_exponent else pooled
 

@@ -27,13 +27,7 @@ FAST_MATH = {"contract", "reassoc", "nsz"}
 
 
 def compiled(function: Callable[P, None]) -> Callable[P, None]:
-    """Compile a function that fills arrays, on its first call.
-
-    Parameters
-    ----------
-    function : callable
-        Loops over arrays, in what Numba understands.
-    """
+    """Compile a function that fills arrays, on its first call."""
     options: dict[str, Any] = {"fastmath": FAST_MATH, "nogil": True, "error_model": "numpy"}
     try:
         found: Callable[P, None] = numba.njit(cache=True, **options)(function)
@@ -52,21 +46,14 @@ _CELLS = 4096
 
 
 class Table(NamedTuple):
-    """Memberships of numbers in [-1, 1].
-
-    Parameters
-    ----------
-    values : array of float32, flat, 16 per cell
-        The 8 largest memberships at the cell's left end, then their change through the cell.
-    first : array of int32, one per cell
-        The bin of the first of the 8.
-    half : float32
-        Half the number of cells.
-    """
+    """Memberships of numbers in [-1, 1]."""
 
     values: Array
+    """float32, 16 per cell: the 8 largest memberships at its left end, then their change through the cell."""
     first: Array
+    """int32, the bin of the first of the 8, per cell."""
     half: np.float32
+    """Half the number of cells."""
 
 
 @cache
@@ -111,19 +98,9 @@ def add_memberships(cells: Array, within: Array, sign: np.float32, table: Table,
 
 @compiled
 def histogram(states: Array, starts: Array, counts: Array, table: Table, out: Array) -> None:
-    """Sum the memberships of every channel over the rows of each point.
-
-    Parameters
-    ----------
-    states : array of float32, shape (n_rows, channels)
-        Numbers in [-1, 1].
-    starts, counts : array of int64, shape (n_points,)
-        Rows of each point.
-    table : Table
-        See `membership_table`.
-    out : array of float32, shape (n_points, 11 * channels)
-        Filled with the sums, bin by bin.
-    """
+    """Sum the memberships of every channel over the rows of each point."""
+    # states (n_rows, channels) in [-1, 1], the rows of each point by starts and counts (n_points,);
+    # into out (n_points, 11 * channels), bin by bin
     channels = states.shape[1]
     cells, within = np.zeros(channels, dtype=np.int32), np.zeros(channels, dtype=np.float32)
     for point in range(len(starts)):
@@ -137,21 +114,8 @@ def histogram(states: Array, starts: Array, counts: Array, table: Table, out: Ar
 def histogram_gradient(  # noqa: PLR0917 - compiled functions take no keywords
     states: Array, starts: Array, counts: Array, gradients: Array, table: Table, out: Array
 ) -> None:
-    """Gradient of the tabulated histogram with respect to the rows: the slope of the cell each number is in.
-
-    Parameters
-    ----------
-    states : array of float32, shape (n_rows, channels)
-        Numbers in [-1, 1].
-    starts, counts : array of int64, shape (n_points,)
-        Rows of each point.
-    gradients : array of float32, shape (n_points, 11 * channels)
-        Gradients with respect to the histogram, bin by bin.
-    table : Table
-        See `membership_table`.
-    out : array of float32, shape (n_rows, channels)
-        Filled with gradients with respect to the numbers.
-    """
+    """Gradient with respect to the rows: the slope of the cell that each number is in."""
+    # gradients (n_points, 11 * channels), bin by bin, into out (n_rows, channels)
     values, first, half = table
     channels = states.shape[1]
     cells, within = np.zeros(channels, dtype=np.int32), np.zeros(channels, dtype=np.float32)
@@ -174,19 +138,7 @@ def histogram_gradient(  # noqa: PLR0917 - compiled functions take no keywords
 
 
 def tabulated_histogram(atoms: Tensor, counts: Tensor) -> Tensor:
-    """`gaussian_histogram` of numbers in [-1, 1], with memberships interpolated in a table, on the CPU.
-
-    Parameters
-    ----------
-    atoms : Tensor of float32, shape (n_atoms, channels)
-        Atom states, molecules end to end.
-    counts : Tensor of int64, shape (n_mols,)
-        Atoms per molecule, at least 1 each.
-
-    Returns
-    -------
-    Tensor, shape (n_mols, 11 * channels)
-    """
+    """`gaussian_histogram` of numbers in [-1, 1], with memberships interpolated in a table, on the CPU."""
     result: Tensor = _TabulatedHistogram.apply(atoms, counts)  # type: ignore[no-untyped-call]
     return result
 

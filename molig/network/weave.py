@@ -30,18 +30,7 @@ class WeaveModule(nn.Module):
         A->P: f(A_a, A_b) + f(A_b, A_a)    P->P: f(P_ab)                   P' = f([A->P, P->P])
 
     W applied to a concatenation is a sum of two products; the products are taken on distinct rows,
-    before the results are gathered to atoms and pairs.
-
-    Parameters
-    ----------
-    atom_width, pair_width : int
-        Columns of the incoming atom and pair states.
-    depth : int
-        Width of all operations and of the outgoing states.
-    activation : Activation
-        The nonlinearity.
-    update_pairs : bool
-        Whether to compute P'; the last module of a network has no use for it.
+    before the results are gathered to atoms and pairs. The last module of a network has no use for P'.
     """
 
     def __init__(
@@ -66,7 +55,7 @@ class WeaveModule(nn.Module):
         return new_atoms, self._update_pairs(atoms, pairs, triples) if self.update_pairs else None
 
     def _update_atoms(self, atoms: Rows, pairs: Rows, batch: GraphBatch) -> Tensor:
-        own, others = _halves(self.atom_out)
+        own, others = halves(self.atom_out)
         from_atoms = self.act(self.atom_to_atom(atoms.values)) @ own
         from_pairs = self.act(self.pair_to_atom(pairs.values)) @ others
         incident = pairs.row_of[batch.incident]
@@ -75,19 +64,19 @@ class WeaveModule(nn.Module):
         return result
 
     def _update_pairs(self, atoms: Rows, pairs: Rows, triples: Triples) -> Tensor:
-        first, second = _halves(self.atom_to_pair)
+        first, second = halves(self.atom_to_pair)
         left = atoms.values @ first + self.atom_to_pair.bias
         right = atoms.values @ second
         both = self.act(left[triples.first] + right[triples.second]) + self.act(
             left[triples.second] + right[triples.first]
         )
-        from_atoms, from_pairs = _halves(self.pair_out)
+        from_atoms, from_pairs = halves(self.pair_out)
         own = self.act(self.pair_to_pair(pairs.values)) @ from_pairs
         result: Tensor = self.act(both @ from_atoms + own[triples.pair] + self.pair_out.bias)
         return result
 
 
-def _halves(linear: nn.Linear) -> tuple[Tensor, Tensor]:
+def halves(linear: nn.Linear) -> tuple[Tensor, Tensor]:
     """Transposed halves of a weight that acts on a concatenation."""
     left, right = torch.tensor_split(linear.weight.t(), 2)
     return left, right

@@ -16,13 +16,7 @@ _ROWS = 128
 
 
 class SecantHead:
-    """The head of a network in evaluation mode.
-
-    Parameters
-    ----------
-    network : WeaveNet
-        The network.
-    """
+    """The head of a network in evaluation mode."""
 
     def __init__(self, network: WeaveNet) -> None:
         self._act = ACTIVATIONS[network.config.activation]
@@ -30,13 +24,7 @@ class SecantHead:
         self._layers = [_folded(linear, norm) for linear, norm in _layers(network)]
 
     def forward(self, pooled: Tensor) -> list[Tensor]:
-        """Inputs of the activations, layer by layer, and the outputs of the network last.
-
-        Parameters
-        ----------
-        pooled : Tensor, shape (n_points, width)
-            The readout.
-        """
+        """Inputs of the activations, layer by layer, and the outputs of the network last."""
         states: list[Tensor] = []
         for weight, bias in self._layers:
             states.append(nn.functional.linear(pooled, weight, bias))
@@ -46,19 +34,7 @@ class SecantHead:
     def pull_back(
         self, states: list[Tensor], points: tuple[Tensor, Tensor], tasks: Tensor, *, fast: bool = False
     ) -> Tensor:
-        """Gradients of outputs with respect to the readout, shape (n, width).
-
-        Parameters
-        ----------
-        states : list of Tensor
-            From `forward`, for all points.
-        points : tuple of Tensor of int64, shape (n,)
-            The points at the left and right ends.
-        tasks : Tensor of int64, shape (n,)
-            Outputs.
-        fast : bool
-            Multiply by the largest weight in bfloat16.
-        """
+        """Gradients of outputs with respect to the readout, shape (n, width)."""
         gradient = self._layers[-1][0][tasks]
         for layer in range(len(self._layers) - 2, -1, -1):
             gradient = pull_back(self._activation, gradient, states[layer], *points)
@@ -81,13 +57,13 @@ class SecantHead:
 
 
 def _layers(network: WeaveNet) -> list[tuple[nn.Linear, nn.BatchNorm1d | None]]:
-    found: list[tuple[nn.Linear, nn.BatchNorm1d | None]] = []
+    layers: list[tuple[nn.Linear, nn.BatchNorm1d | None]] = []
     for part in network.head:
         if isinstance(part, nn.Linear):
-            found.append((part, None))
+            layers.append((part, None))
         elif isinstance(part, nn.BatchNorm1d):
-            found[-1] = (found[-1][0], part)
-    return found
+            layers[-1] = (layers[-1][0], part)
+    return layers
 
 
 def _folded(linear: nn.Linear, norm: nn.BatchNorm1d | None) -> tuple[Tensor, Tensor]:

@@ -39,23 +39,10 @@ def histogram_secant(  # noqa: PLR0917 - compiled functions take no keywords
     table: Table,
     out: Array,
 ) -> None:
-    """Gradient of the histogram times the secant slopes of histogram and tanh together.
-
-    Parameters
-    ----------
-    units : tuple of array of float32, shape (n_rows, channels)
-        Numbers before and after tanh.
-    ends : array of int64, shape (n_panels, 3)
-        First row at the left end, first row at the right end, number of rows.
-    requests : array of int64, shape (n_panels + 1,)
-        Where the gradients of each panel begin.
-    gradients : array of float32, shape (n_requests, 11, channels)
-        Gradients of outputs with respect to the histogram.
-    table : Table
-        See `membership_table`.
-    out : array of float32, shape (n_rows of all requests, channels)
-        Filled with gradients with respect to the numbers before tanh, request by request.
-    """
+    """Gradient of the histogram times the secant slopes of histogram and tanh together."""
+    # units: before and after tanh, (n_rows, channels); ends (n_panels, 3): first row left, first row right,
+    # number of rows; requests (n_panels + 1,): where each panel's gradients (n_requests, 11, channels) begin;
+    # out: gradients with respect to the numbers before tanh, request by request
     inputs, states = units
     channels = states.shape[1]
     one, close = np.float32(1), np.float32(1e-4)
@@ -109,25 +96,13 @@ _CHUNK_GPU = 16_384
 
 
 class Ends(NamedTuple):
-    """Panels: rows of the atoms at the two ends, and requests, one or more per panel.
+    """Panels: rows of the atoms at the two ends, and requests, one or more per panel."""
 
-    Parameters
-    ----------
-    left, right : array of int64, shape (n_panels,)
-        First row at the left and at the right end.
-    counts : array of int64, shape (n_panels,)
-        Number of rows.
-    points : tuple of array of int64
-        The two points.
-    panel : array of int64, shape (n_requests,)
-        The panel of each request, ascending.
-    """
-
-    left: Index
-    right: Index
-    counts: Index
-    points: tuple[Index, Index]
-    panel: Index
+    left: Index  # (n_panels,), first row at the left end
+    right: Index  # (n_panels,), first row at the right end
+    counts: Index  # (n_panels,), number of rows
+    points: tuple[Index, Index]  # the two points
+    panel: Index  # (n_requests,), the panel of each request, ascending
 
 
 def request_rows(ends: Ends) -> tuple[Index, Index, Index]:
@@ -144,30 +119,10 @@ class SecantReadout(Protocol):
     needs_result: bool
 
     def forward(self, inputs: Tensor, counts: Index) -> tuple[dict[str, Tensor], Tensor]:
-        """States to remember, one row per atom, and the readout, one row per point.
-
-        Parameters
-        ----------
-        inputs : Tensor, shape (n_rows, channels)
-            Outputs of the last atom layer before tanh.
-        counts : array of int64, shape (n_points,)
-            Atoms of each point.
-        """
+        """States to remember, one row per atom, and the readout, one row per point."""
 
     def pull_back(self, gradient: Tensor, states: dict[str, Tensor], pooled: Tensor, ends: Ends) -> Tensor:
-        """Gradient with respect to ``inputs``, request by request, atom by atom.
-
-        Parameters
-        ----------
-        gradient : Tensor, shape (n_requests, width)
-            Gradient with respect to the readout.
-        states : dict of Tensor
-            What `forward` gave, for all points.
-        pooled : Tensor, shape (n_points, width)
-            The readout at all points.
-        ends : Ends
-            The panels.
-        """
+        """Gradient with respect to ``inputs``, request by request, atom by atom."""
 
 
 def readout_of(network: WeaveNet) -> SecantReadout:

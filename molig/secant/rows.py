@@ -9,77 +9,42 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.features import PackedGraphs
+from molig.features.graphs import ragged
 from molig.network import GraphBatch
 
 Index = npt.NDArray[np.int64]
 
 
 class PointRows(NamedTuple):
-    """Rows of the atoms of some points, and of the links from each atom to its pairs.
+    """Rows of the atoms of some points, and of the links from each atom to its pairs."""
 
-    Parameters
-    ----------
-    kind : array of int64, shape (n_atoms,)
-        Row of each atom in a table (points, atom kinds).
-    pair, triple : array of int64, shape (n_links,)
-        Row of each link's pair in a table (points, pair kinds) and (points, triples).
-    start : array of int64, shape (n_atoms,)
-        Where the links of each atom begin.
-    """
-
-    kind: Index
-    pair: Index
-    triple: Index
-    start: Index
+    kind: Index  # (n_atoms,), row in a table (points, atom kinds)
+    pair: Index  # (n_links,), row in a table (points, pair kinds)
+    triple: Index  # (n_links,), row in a table (points, triples)
+    start: Index  # (n_atoms,), where the links of each atom begin
 
 
 class PanelRows(NamedTuple):
-    """Rows of the atoms and pairs of some panels.
+    """Rows of the atoms and pairs of some panels."""
 
-    Parameters
-    ----------
-    kind : array of int64, shape (n_atoms,)
-        Row of each atom in a table (panels, atom kinds).
-    pair, triple : array of int64, shape (n_pairs,)
-        Row of each pair in a table (panels, pair kinds) and (panels, triples).
-    ends : array of int64, shape (2, n_pairs)
-        The atoms of each pair.
-    triple_ends : array of int64, shape (2, n_pairs)
-        The same, in the order of the triple's atoms.
-    """
-
-    kind: Index
-    pair: Index
-    triple: Index
-    ends: Index
-    triple_ends: Index
+    kind: Index  # (n_atoms,), row in a table (panels, atom kinds)
+    pair: Index  # (n_pairs,), row in a table (panels, pair kinds)
+    triple: Index  # (n_pairs,), row in a table (panels, triples)
+    ends: Index  # (2, n_pairs), the atoms of each pair
+    triple_ends: Index  # (2, n_pairs), the same in the order of the triple's atoms
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """The molecules of a batch, and the distinct rows that their atoms and pairs have.
-
-    Parameters
-    ----------
-    graphs : PackedGraphs
-        The molecules.
-    atom, pair, triple : array of int64
-        Kind of each atom, kind and triple of each pair.
-    incident : array of int64
-        Pairs of each atom in turn, numbered through the batch.
-    swapped : array of bool, shape (n_pairs,)
-        Whether a pair's atoms come in the other order in its triple.
-    sizes : tuple of int
-        Number of kinds of atoms, kinds of pairs, and triples.
-    """
+    """The molecules of a batch, and the distinct rows that their atoms and pairs have."""
 
     graphs: PackedGraphs
     atom: Index
     pair: Index
     triple: Index
-    incident: Index
-    swapped: npt.NDArray[np.bool_]
-    sizes: tuple[int, int, int]
+    incident: Index  # pairs of each atom in turn, numbered through the batch
+    swapped: npt.NDArray[np.bool_]  # whether a pair's atoms come in the other order in its triple
+    sizes: tuple[int, int, int]  # kinds of atoms, kinds of pairs, triples
 
     @classmethod
     def of(cls, batch: GraphBatch, graphs: PackedGraphs) -> Kinds:
@@ -125,10 +90,3 @@ class Kinds:
             np.ascontiguousarray(ends),
             np.where(self.swapped[pairs], ends[::-1], ends),
         )
-
-
-def ragged(counts: Index, chosen: Index) -> Index:
-    """Row numbers of the chosen groups in an array that holds ``counts[g]`` rows of group g."""
-    taken = counts[chosen]
-    starts = (np.cumsum(counts) - counts)[chosen]
-    return np.repeat(starts - (np.cumsum(taken) - taken), taken) + np.arange(int(taken.sum()))

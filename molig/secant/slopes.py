@@ -27,17 +27,8 @@ Array = npt.NDArray[Any]
 
 @compiled
 def relu_pull_back(gradient: Array, inputs: Array, left: Array, right: Array) -> None:
-    """Multiply a gradient by the secant slopes of relu, in place.
-
-    Parameters
-    ----------
-    gradient : array, shape (n, width)
-        Gradient with respect to the outputs of the units.
-    inputs : array, shape (n_rows, width)
-        Inputs of the units at all points.
-    left, right : array of int64, shape (n,)
-        Row of ``inputs`` at the two ends.
-    """
+    """Multiply a gradient by the secant slopes of relu, in place."""
+    # gradient (n, width), inputs (n_rows, width) at all points, left and right (n,) rows of inputs
     for row in range(len(gradient)):
         low, high, target = inputs[left[row]], inputs[right[row]], gradient[row]
         for k in range(gradient.shape[1]):
@@ -54,21 +45,9 @@ def relu_pull_back(gradient: Array, inputs: Array, left: Array, right: Array) ->
 def dot_sums(  # noqa: PLR0917 - compiled functions take no keywords
     gradient: Array, first: Array, second: Array, table: Array, which: Array, out: Array
 ) -> None:
-    """Products of (gradient[first] + gradient[second]) with the entries of table[which].
-
-    Parameters
-    ----------
-    gradient : array, shape (n_rows, depth)
-        Rows.
-    first, second : array of int64, shape (n,)
-        Which two rows to add; the same one twice means the row itself.
-    table : array, shape (n_tables, n_entries, depth)
-        Vectors.
-    which : array of int64, shape (n,)
-        Which table.
-    out : array, shape (n, n_entries)
-        Filled.
-    """
+    """Products of (gradient[first] + gradient[second]) with the entries of table[which]."""
+    # gradient (n_rows, depth), table (n_tables, n_entries, depth), out (n, n_entries); first, second, which
+    # (n,). The same row twice means the row itself.
     depth = gradient.shape[1]
     both = np.empty(depth, dtype=gradient.dtype)
     for row in range(len(first)):
@@ -88,10 +67,7 @@ def dot_sums(  # noqa: PLR0917 - compiled functions take no keywords
 
 
 def closeness(dtype: torch.dtype) -> float:
-    """Distance of two inputs below which a difference quotient is lost in rounding.
-
-    The derivative in the middle replaces it there.
-    """
+    """Distance below which a difference quotient is lost in rounding, and the derivative replaces it."""
     return 1e-7 if dtype == torch.float64 else 1e-4
 
 
@@ -129,24 +105,7 @@ SLOPES: dict[Activation, Callable[[Tensor, Tensor], Tensor]] = {
 def pull_back(
     activation: Activation, gradient: Tensor, inputs: Tensor, left: Tensor, right: Tensor
 ) -> Tensor:
-    """Multiply a gradient by the secant slopes of an activation.
-
-    Parameters
-    ----------
-    activation : Activation
-        The nonlinearity.
-    gradient : Tensor, shape (n, width)
-        Gradient with respect to its outputs; may be overwritten.
-    inputs : Tensor, shape (n_rows, width)
-        Its inputs at all points.
-    left, right : Tensor of int64, shape (n,)
-        Row of ``inputs`` at the two ends.
-
-    Returns
-    -------
-    Tensor, shape (n, width)
-        Gradient with respect to its inputs.
-    """
+    """A gradient times the secant slopes of an activation, rows ``left`` to ``right``; may be overwritten."""
     if activation is Activation.RELU and gradient.device.type == "cpu":
         relu_pull_back(gradient.numpy(), inputs.numpy(), left.numpy(), right.numpy())
         return gradient

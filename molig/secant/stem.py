@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from molig.network import GraphBatch, WeaveNet
-from molig.network.weave import ACTIVATIONS, WeaveModule
+from molig.network.weave import ACTIVATIONS, WeaveModule, halves
 from molig.secant.slopes import SLOPES
 
 Slope = Callable[[Tensor, Tensor], Tensor]
@@ -23,18 +23,10 @@ Slope = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class FirstLayer:
-    """A linear layer on scaled features: ``constant + a * total``, and the part of each entry in ``total``.
+    """A linear layer on scaled features: a constant, and the change per unit of a, entry by entry."""
 
-    Parameters
-    ----------
-    constant : Tensor, shape (depth,)
-        Value at the baseline.
-    parts : Tensor, shape (n_rows, n_entries, depth)
-        Change per unit of a, entry by entry.
-    """
-
-    constant: Tensor
-    parts: Tensor
+    constant: Tensor  # (depth,)
+    parts: Tensor  # (n_rows, n_entries, depth)
 
     @classmethod
     def of(cls, weight: Tensor, bias: Tensor | None, base: Tensor, step: Tensor, owner: Tensor) -> FirstLayer:
@@ -75,38 +67,19 @@ class StemStates:
 
 @dataclass(frozen=True)
 class StemShares:
-    """Shares of the entries in the change of the stem's results between two points, per pair of points.
-
-    Parameters
-    ----------
-    atoms : Tensor, shape (n, n atom kinds, n atom entries, depth)
-        In what an atom's own state brings into the first module's atoms.
-    pairs : Tensor, shape (n, n pair kinds, n pair entries, depth)
-        In what a pair brings there.
-    messages : Tensor or None, shape (n, n triples, 2 * n atom entries + n pair entries, depth)
-        In what a pair brings into the second module's atoms: entries of the triple's first atom, of its
-        second, of the pair itself.
-    """
+    """Shares of the entries in the change of the stem's results between two points, per pair of points."""
 
     atoms: Tensor
+    """Brought by an atom into its own new state; (n, n atom kinds, n atom entries, depth)."""
     pairs: Tensor
+    """Brought by a pair into its atoms' new states; (n, n pair kinds, n pair entries, depth)."""
     messages: Tensor | None
+    """Brought by a pair into the second module's atoms: entries of the triple's first atom, of its second, of
+    the pair itself; (n, n triples, 2 * n atom entries + n pair entries, depth)."""
 
 
 class Stem:
-    """First module on distinct rows.
-
-    Parameters
-    ----------
-    network : WeaveNet
-        A network of one or two modules.
-    batch : GraphBatch
-        The molecules, with repeated rows folded.
-    base_atom, base_pair : Tensor, shape (columns,)
-        Feature rows of the baseline.
-    atom_owner, pair_owner : Tensor, shape (columns, entries)
-        0/1 matrix from columns to entries.
-    """
+    """First module on distinct rows."""
 
     def __init__(
         self,
@@ -183,9 +156,3 @@ class Stem:
         new_pair = torch.cat([of_first, of_second, of_pair], dim=2) * slope("new_pair")
         into_message = new_pair @ self._next.pair_to_atom.weight.t() * slope("message")
         return StemShares(atoms, pairs, into_message @ halves(self._next.atom_out)[1])
-
-
-def halves(linear: nn.Linear) -> tuple[Tensor, Tensor]:
-    """Transposed halves of a weight that acts on a concatenation."""
-    left, right = torch.tensor_split(linear.weight.t(), 2)
-    return left, right

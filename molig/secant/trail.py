@@ -193,20 +193,7 @@ class Trail:
 
 
 def by_rows(counts: Index, budget: int) -> Iterator[slice]:
-    """Cut consecutive groups of rows into batches of a bounded number of rows; a group is never cut.
-
-    Parameters
-    ----------
-    counts : array of int, shape (n_groups,)
-        Rows of each group.
-    budget : int
-        Largest number of rows of a batch of several groups.
-
-    Yields
-    ------
-    slice
-        Of the groups.
-    """
+    """Cut consecutive groups of rows into batches of a bounded number of rows; a group is never cut."""
     start = rows = 0
     for i, count in enumerate(counts.tolist()):
         if i > start and rows + count > budget:

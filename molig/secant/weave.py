@@ -14,12 +14,12 @@ from torch.nn import functional
 from molig.errors import UsageError
 from molig.features import FeatureSchema
 from molig.network import WeaveNet
-from molig.network.weave import ACTIVATIONS, WeaveModule
+from molig.network.weave import ACTIVATIONS, WeaveModule, halves
 from molig.secant.head import SecantHead
 from molig.secant.readouts import Ends, readout_of, request_rows
 from molig.secant.rows import PanelRows, PointRows
 from molig.secant.slopes import dot_sums, pull_back
-from molig.secant.stem import StemShares, StemStates, halves
+from molig.secant.stem import StemShares, StemStates
 
 MAX_MODULES = 2
 
