@@ -4,10 +4,12 @@ import doctest
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from benchmarks.walks import WALKS, walk
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
@@ -40,6 +42,47 @@ def exists(name: str) -> bool:
                 return False
         thing = getattr(thing, part)
     return True
+
+
+@pytest.fixture(scope="module", params=WALKS)
+def walked(request):
+    """A walk and the functions that it really calls."""
+    return request.param, walk(request.param)
+
+
+def test_walks_call_what_the_architecture_says_in_this_order(walked):
+    name, called = walked
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    (section,) = re.findall(rf"^### .* through `{name}`$(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
+    stops = re.findall(r"`(molig(?:\.\w+)+)`", "".join(re.findall(r"^\d+\. .*", section, re.MULTILINE)))
+    assert len(stops) >= 8
+    places = [first_call(stop, called) for stop in stops if stop != "molig.stats"]
+    assert places == sorted(places)
+
+
+def first_call(stop: str, called: list[str]) -> int:
+    """Place of the first call of a function, or of any method of a class."""
+    places = [i for i, name in enumerate(called) if name == stop or name.startswith(f"{stop}.")]
+    assert places, f"{stop} is not called"
+    return places[0]
+
+
+def test_floor_plan_shows_the_rooms_that_walks_enter(walked):
+    name, called = walked
+    picture = (ROOT / "docs" / "figures" / "floor_plan.svg").read_text()
+    drawn = set(re.findall(rf'<circle class="{name} (\w+)"', picture))
+    assert drawn == {function.split(".")[1] for function in called}, "run docs/tools/floor_plan.py"
+
+
+def test_floor_plan_has_the_order_of_the_contract():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = [
+        layer.removeprefix("molig.") for layer in project["tool"]["importlinter"]["contracts"][0]["layers"]
+    ]
+    picture = (ROOT / "docs" / "figures" / "floor_plan.svg").read_text()
+    y_of = re.findall(r'<text x="([\d.]+)" y="(\d+)" font-weight="bold" fill="#263238">(\w+)</text>', picture)
+    rooms = sorted(y_of, key=lambda room: (int(room[1]), -float(room[0])))
+    assert [room for _, _, room in rooms] == [layer for layer in layers if layer != "version"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
