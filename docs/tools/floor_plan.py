@@ -1,17 +1,18 @@
-"""Draw the floor plan, docs/figures/floor_plan.svg: the rooms, and which of them each walk enters.
+"""Draw the floor plan, docs/figures/floor_plan.svg: the rooms, and where each walk of architecture.md stops.
 
 Run: ``python docs/tools/floor_plan.py`` after a room or a walk has changed; tests/test_docs.py says when.
 """
 
 from __future__ import annotations
 
-import sys
+import re
 import textwrap
 from html import escape
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "figures" / "floor_plan.svg"
+PAGE = ROOT / "docs" / "architecture.md"
 
 # From the roof to the foundations; imports lead down, and on a floor to the left.
 FLOORS: list[tuple[str, dict[str, str]]] = [
@@ -66,7 +67,7 @@ _WIDTH, _LEFT, _FLOOR, _GAP = 920, 84, 86, 10
 
 
 def draw(rooms_of: dict[str, set[str]]) -> str:
-    """The picture, from the rooms that each walk enters."""
+    """The picture, from the rooms in which each walk stops."""
     height = 40 + len(FLOORS) * _FLOOR
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
@@ -115,18 +116,17 @@ def _room(room: str, caption: str, walks: list[str], box: tuple[float, float, fl
     return parts
 
 
-def rooms_of(functions: list[str]) -> set[str]:
-    """Rooms of functions, which are named in full."""
-    return {function.split(".")[1] for function in functions}
+def stops(page: str, walk: str) -> list[str]:
+    """Functions and classes that the numbered list of a walk names, in its order."""
+    (section,) = re.findall(rf"^### .* through `{walk}`$(.*?)(?=^#|\Z)", page, re.MULTILINE | re.DOTALL)
+    return re.findall(r"`(molig(?:\.\w+)+)`", "".join(re.findall(r"^\d+\. .*", section, re.MULTILINE)))
 
 
-def main() -> None:
-    """Walk, and draw."""
-    sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
-    from walks import WALKS, walk  # noqa: PLC0415
-
-    PICTURE.write_text(draw({name: rooms_of(walk(name)) for name in WALKS}), encoding="utf-8")
+def floor_plan() -> str:
+    """The picture as it should be."""
+    page = PAGE.read_text(encoding="utf-8")
+    return draw({walk: {stop.split(".")[1] for stop in stops(page, walk)} for walk in COLORS})
 
 
 if __name__ == "__main__":
-    main()
+    PICTURE.write_text(floor_plan(), encoding="utf-8")
