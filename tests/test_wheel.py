@@ -12,8 +12,9 @@ ROOT = Path(__file__).parent.parent
 CODE = """
 import molig
 from molig.cli import main
-from molig.evaluation import default_benchmark_recipe
-assert molig.load_model("tox21-w2n2-simple").tasks
+from molig.benchmark.recipe import default_benchmark_recipe
+from molig.model import model_card
+assert "## Intended use" in model_card(molig.load_model("tox21-w2n2-simple").info)
 assert default_benchmark_recipe("crippen").attribution
 print(molig.__file__)
 from molig.datasets import example_files

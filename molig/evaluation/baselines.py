@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +21,16 @@ from sklearn.linear_model import LogisticRegression
 from molig.errors import UnknownNameError, UsageError
 from molig.evaluation.fingerprints import as_bits, as_logs, nearest_similarities
 
-# Methods that learn one model per task, of the molecules with a label in that task.
-
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 
-class TaskByTask(ABC):
-    """Base of methods that learn the tasks apart; a method says how it learns and scores one."""
+class Baseline(ABC):
+    """A method that learns the tasks one by one; subclasses make features of counts, and rank by them."""
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    probabilities: ClassVar[bool]
+    name: ClassVar[str]  # in recipes and on the command line
+    title: ClassVar[str]  # in tables
+    probabilities: ClassVar[bool]  # whether scores are probabilities of being active; if not, they only rank
 
     def fit_predict(
         self,
@@ -43,7 +41,12 @@ class TaskByTask(ABC):
         *,
         wanted: BoolArray | None = None,
     ) -> FloatArray:
-        """Learn every task and score other molecules; see `molig.evaluation.baselines.Baseline`."""
+        """Learn every task from one part and score the other; larger is more likely active.
+
+        Fingerprints are counts of environments, shape (n_mols, columns); labels and wanted scores have shape
+        (n_mols, n_tasks). By default all scores are wanted. Those that are not, and those of a task with one
+        class in training, are NaN.
+        """
         _check(fingerprints_train, labels_train, fingerprints_test, wanted)
         train, test = self.columns(fingerprints_train), self.columns(fingerprints_test)
         scores = np.full((test.shape[0], labels_train.shape[1]), np.nan)
@@ -57,49 +60,26 @@ class TaskByTask(ABC):
 
     @abstractmethod
     def columns(self, counts: csr_matrix) -> csr_matrix:
-        """What the method makes of counts of environments."""
+        """Features that the method learns from, of counts of environments."""
 
     @abstractmethod
     def rank(self, train: csr_matrix, active: BoolArray, test: csr_matrix, seed: int) -> FloatArray:
         """Learn a task that has both classes; return scores, shape (n_test,)."""
 
 
-def _check(train: csr_matrix, labels: FloatArray, test: csr_matrix, wanted: BoolArray | None) -> None:
-    if labels.ndim != 2 or labels.shape[0] != train.shape[0]:
-        raise UsageError(
-            f"expected labels of shape ({train.shape[0]}, n_tasks), one row per training fingerprint "
-            f"(got {labels.shape})"
-        )
-    if train.shape[1] != test.shape[1]:
-        raise UsageError(
-            f"training fingerprints have {train.shape[1]} columns and test fingerprints {test.shape[1]}; "
-            "compute both with the same settings"
-        )
-    odd = labels[~(np.isnan(labels) | (labels == 0) | (labels == 1))]
-    if odd.size:
-        raise UsageError(f"baselines learn classes: label {odd[0]:g} is not 0, 1 or NaN")
-    if wanted is not None and wanted.shape != (test.shape[0], labels.shape[1]):
-        raise UsageError(
-            f"expected wanted scores of shape {(test.shape[0], labels.shape[1])} (got {wanted.shape})"
-        )
-
-
-# A random forest that stays affordable where inactives are very many.
-
-
 @dataclass(frozen=True)
-class RandomForest(TaskByTask):
+class RandomForest(Baseline):
     """Random forest on counts (Breiman 2001), balanced by class.
 
-    Tasks with very many inactives are learned by groups of trees, each from all actives and its own random
+    With very many inactives a task is learned by groups of trees, each from all actives and its own random
     choice of inactives: together the trees see most of them, and the time stays bounded. The defaults were
     chosen on validation parts of Tox21, MUV and AID 1706.
     """
 
-    n_trees: int = 200
+    n_trees: int = 200  # of a task, over all groups
     min_samples_leaf: int = 2
     max_features: str | int | float = 0.05
-    max_inactives: int = 20_000
+    max_inactives: int = 20_000  # that one group sees; up to so many there is one group, an ordinary forest
     n_groups: int = 10
     n_jobs: int = 1
 
@@ -148,33 +128,8 @@ class RandomForest(TaskByTask):
         )
 
 
-def _shares(total: int, n: int) -> Iterator[int]:
-    """Split a number of trees into groups that differ by one at most."""
-    for i in range(n):
-        yield total * (i + 1) // n - total * i // n
-
-
-class Baseline(Protocol):
-    """A method that learns from fingerprints and labels, and scores other molecules."""
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    probabilities: ClassVar[bool]
-
-    def fit_predict(
-        self,
-        fingerprints_train: csr_matrix,
-        labels_train: FloatArray,
-        fingerprints_test: csr_matrix,
-        seed: int,
-        *,
-        wanted: BoolArray | None = None,
-    ) -> FloatArray:
-        """Learn every task from one part and score the other; larger is more likely active."""
-
-
 @dataclass(frozen=True)
-class LogisticModel(TaskByTask):
+class LogisticModel(Baseline):
     """Logistic regression on the logarithms of counts, balanced by class, with a quadratic penalty."""
 
     C: float = 0.03
@@ -198,7 +153,7 @@ class LogisticModel(TaskByTask):
 
 
 @dataclass(frozen=True)
-class NearestActive(TaskByTask):
+class NearestActive(Baseline):
     """Tanimoto similarity, on bits, to the most similar active of the training part."""
 
     name: ClassVar[str] = "nearest-active"
@@ -215,11 +170,10 @@ class NearestActive(TaskByTask):
 
 
 BASELINES = MappingProxyType({method.name: method for method in (RandomForest, LogisticModel, NearestActive)})
-"""Methods by name."""
 
 
 def resolve_baselines(names: Iterable[str] | None = None) -> tuple[Baseline, ...]:
-    """Find methods by name, with their usual settings.
+    """Baseline methods by name, with their usual settings.
 
     Parameters
     ----------
@@ -241,10 +195,36 @@ def resolve_baselines(names: Iterable[str] | None = None) -> tuple[Baseline, ...
     >>> [baseline.title for baseline in resolve_baselines(["nearest_active", "random-forest"])]
     ['Nearest active', 'Random forest']
     """
-    found: dict[str, Baseline] = {}
+    chosen: dict[str, Baseline] = {}
     for name in BASELINES if names is None else names:
         folded = name.strip().lower().replace("_", "-")
         if folded not in BASELINES:
             raise UnknownNameError("baseline", name, BASELINES)
-        found.setdefault(folded, BASELINES[folded]())
-    return tuple(found.values())
+        chosen.setdefault(folded, BASELINES[folded]())
+    return tuple(chosen.values())
+
+
+def _check(train: csr_matrix, labels: FloatArray, test: csr_matrix, wanted: BoolArray | None) -> None:
+    if labels.ndim != 2 or labels.shape[0] != train.shape[0]:
+        raise UsageError(
+            f"expected labels of shape ({train.shape[0]}, n_tasks), one row per training fingerprint "
+            f"(got {labels.shape})"
+        )
+    if train.shape[1] != test.shape[1]:
+        raise UsageError(
+            f"training fingerprints have {train.shape[1]} columns and test fingerprints {test.shape[1]}; "
+            "compute both with the same settings"
+        )
+    odd = labels[~(np.isnan(labels) | (labels == 0) | (labels == 1))]
+    if odd.size:
+        raise UsageError(f"baselines learn classes: label {odd[0]:g} is not 0, 1 or NaN")
+    if wanted is not None and wanted.shape != (test.shape[0], labels.shape[1]):
+        raise UsageError(
+            f"expected wanted scores of shape {(test.shape[0], labels.shape[1])} (got {wanted.shape})"
+        )
+
+
+def _shares(total: int, n: int) -> Iterator[int]:
+    """Split a number of trees into groups that differ by one at most."""
+    for i in range(n):
+        yield total * (i + 1) // n - total * i // n

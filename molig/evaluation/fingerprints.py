@@ -1,4 +1,4 @@
-"""Morgan fingerprints of whole tables, as sparse matrices."""
+"""Morgan fingerprints of whole tables, as sparse float32 matrices of shape (n_mols, columns)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from molig.errors import InputError, UsageError
 
 FloatArray = npt.NDArray[np.float64]
 
+# Columns that the identifiers of atom environments are folded to.
 COLUMNS = 2048
-"""Columns that the identifiers of atom environments are folded to."""
-
+# Bonds from the centre of an environment to its rim: ECFP4.
 RADIUS = 2
-"""Bonds from the centre of an environment to its rim; radius 2 is what is called ECFP4."""
 
 _CHUNK = 2048
 # Similarities at a time: around 100 MB, whatever the number of references.
@@ -29,7 +28,10 @@ _BLOCK = 12_500_000
 def morgan_counts(
     molecules: Iterable[str | Chem.Mol], *, radius: int = RADIUS, columns: int = COLUMNS, n_jobs: int = 1
 ) -> csr_matrix:
-    """Count the circular atom environments of every molecule."""
+    """Count the circular environments of every molecule's atoms (Rogers & Hahn 2010, doi:10.1021/ci100050t).
+
+    Molecules are read in chunks, so that a generator costs no memory.
+    """
     if radius < 0 or columns < 1 or n_jobs < 1:
         raise UsageError(
             f"radius {radius} must be 0 or more, columns {columns} and threads {n_jobs} 1 or more"
@@ -38,23 +40,23 @@ def morgan_counts(
     entries: list[dict[int, int]] = []
     pending = enumerate(molecules)
     while chunk := [_mol(molecule, index) for index, molecule in islice(pending, _CHUNK)]:
-        found = generator.GetCountFingerprints(chunk, numThreads=n_jobs)
-        entries += [fingerprint.GetNonzeroElements() for fingerprint in found]
+        counted = generator.GetCountFingerprints(chunk, numThreads=n_jobs)
+        entries += [fingerprint.GetNonzeroElements() for fingerprint in counted]
     return _csr(entries, columns)
 
 
 def as_bits(counts: csr_matrix) -> csr_matrix:
-    """Keep which environments occur, and not how often."""
+    """Which environments occur, as 0 and 1, and not how often."""
     return _with_values(counts, (counts.data > 0).astype(np.float32))
 
 
 def as_logs(counts: csr_matrix) -> csr_matrix:
-    """Logarithms of one plus the counts: the tenth methylene tells less than the second."""
+    """Logarithms of one plus the counts: the tenth methylene says less than the second."""
     return _with_values(counts, np.log1p(counts.data, dtype=np.float32))
 
 
 def nearest_similarities(bits: csr_matrix, references: csr_matrix) -> FloatArray:
-    """Tanimoto similarity of every molecule to the most similar reference."""
+    """Tanimoto similarity of bits to the most similar reference, shape (n_mols,); 0 of no bits."""
     if not references.shape[0]:
         raise UsageError("no reference to compare with: name at least one molecule")
     # Double precision: the same fractions as RDKit's, to the last bit.

@@ -126,18 +126,18 @@ class EvaluationPlan:
 
     def problems(self) -> list[str]:
         """What is wrong with single tasks of single folds, such as a test part without actives."""
-        found = []
+        problems = []
         for fold in range(len(self.parts)):
             for part in ("train", "validation", "test"):
                 members = self.indices(fold, part)
                 if part == "validation" and not len(members):
                     continue
                 missing = missing_classes(self.data.labels[members], self.data.tasks)
-                found += [
+                problems += [
                     f"fold {fold + 1}: task {task} has no {what} in the {part} part"
                     for task, what in missing.items()
                 ]
-        return found
+        return problems
 
 
 def plan_evaluation(
@@ -197,12 +197,12 @@ def check_output(output: Path, plan: EvaluationPlan, resume: bool) -> None:
     path = output / PLAN_FILE
     if path.exists():
         try:
-            found = json.loads(path.read_text(encoding="utf-8")).get("fingerprint")
+            noted = json.loads(path.read_text(encoding="utf-8")).get("fingerprint")
         except (OSError, ValueError, AttributeError) as err:
             raise UsageError(f"{path} is damaged: {err}; choose another output directory") from err
         if not resume:
             raise UsageError(f"{output} holds an evaluation; add --resume or choose another directory")
-        if found != plan.fingerprint:
+        if noted != plan.fingerprint:
             raise UsageError(f"{output} holds an evaluation of other data or another recipe")
         return
     if any(output.glob("fold-*/*")):

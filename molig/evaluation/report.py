@@ -58,8 +58,9 @@ def mean_enrichment(folds: Sequence[FoldScores]) -> EnrichmentCurve:
         return EnrichmentCurve(np.empty(0), np.empty(0), 0, 0)
     n_molecules = round(float(np.mean([c.n_molecules for c in curves])))
     share = np.concatenate([[0], np.geomspace(min(1e-3, 1 / n_molecules), 1, _POINTS)])
-    found = np.mean([np.interp(share, c.screened, c.found) for c in curves], axis=0)
-    return EnrichmentCurve(share, found, n_molecules, 0)
+    actives = np.mean([np.interp(share, c.screened, c.found) for c in curves], axis=0)
+    # No one order is the best possible for all, so a mean states no number of actives.
+    return EnrichmentCurve(share, actives, n_molecules, 0)
 
 
 def pooled_reliability(folds: Sequence[FoldScores]) -> Reliability | None:
@@ -183,13 +184,13 @@ def _reliability_table(evaluation: Evaluation) -> list[str]:
     """What became of the molecules of every tenth of the probabilities."""
     errors, rows = [], []
     for name, folds in evaluation.scores.items():
-        found = pooled_reliability(folds)
-        if found is None:
+        curve = pooled_reliability(folds)
+        if curve is None:
             continue
-        errors.append(f"{method_title(name)} {found.expected_error:.3f}")
+        errors.append(f"{method_title(name)} {curve.expected_error:.3f}")
         rows += [
             [method_title(name), f"{predicted:.3f}", f"{observed:.3f}", str(n)]
-            for predicted, observed, n in zip(found.mean_predicted, found.observed, found.count, strict=True)
+            for predicted, observed, n in zip(curve.mean_predicted, curve.observed, curve.count, strict=True)
         ]
     if not rows:
         return []
@@ -354,10 +355,10 @@ def _task(figures: TaskFigures) -> dict[str, Any]:
     }
 
 
-def _reliability(found: Reliability) -> dict[str, Any]:
+def _reliability(curve: Reliability) -> dict[str, Any]:
     """Bins of all tasks and folds together, as in the figure."""
-    bins = zip(found.mean_predicted, found.observed, found.count, strict=True)
+    bins = zip(curve.mean_predicted, curve.observed, curve.count, strict=True)
     return {
-        "expected_calibration_error": found.expected_error,
+        "expected_calibration_error": curve.expected_error,
         "bins": [{"mean_predicted": float(p), "observed": float(o), "n": int(n)} for p, o, n in bins],
     }

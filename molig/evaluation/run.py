@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def evaluate(plan: EvaluationPlan, run: EvaluationRun, *, network: bool = True) 
     UnknownNameError
         If the recipe names an unknown baseline.
     UsageError
-        If the output directory holds something else; see `molig.evaluation.plan.check_output`.
+        If the output directory holds results of other data or another recipe, or any without ``run.resume``.
     MoligError
         If a process of several ended unexpectedly.
     """
@@ -115,10 +116,10 @@ def evaluate(plan: EvaluationPlan, run: EvaluationRun, *, network: bool = True) 
     for task in tasks:
         if task not in missing and run.on_done:
             run.on_done(task.method, task.fold, FoldScores.load(task.file(run.output)))
-    for task, found in _work(plan, run, missing, baselines):
-        found.save(task.file(run.output))
+    for task, fold_scores in _work(plan, run, missing, baselines):
+        fold_scores.save(task.file(run.output))
         if run.on_done:
-            run.on_done(task.method, task.fold, found)
+            run.on_done(task.method, task.fold, fold_scores)
     for task in tasks:
         scores[task.method].append(FoldScores.load(task.file(run.output)))
     return judge(plan, scores, n_resamples=run.n_resamples)
@@ -127,7 +128,7 @@ def evaluate(plan: EvaluationPlan, run: EvaluationRun, *, network: bool = True) 
 def judge(
     plan: EvaluationPlan, scores: dict[str, list[FoldScores]], *, n_resamples: int = 1000
 ) -> Evaluation:
-    """Make figures and comparisons of scores."""
+    """Figures and comparisons of scores, by method and fold."""
     seed, tasks = plan.recipe.evaluation.seed, plan.data.tasks
     figures = {
         name: method_figures(name, folds, tasks, seed=seed, n_resamples=n_resamples)
@@ -200,14 +201,13 @@ class _Worker:
 
     def do(self, task: _Task, on_epoch: OnFoldEpoch | None = None) -> FoldScores:
         if task.method == NETWORK:
-
-            def report(entry: dict[str, float]) -> None:
-                if on_epoch:
-                    on_epoch(task.fold, entry)
-
-            directory = task.file(self.output).parent
             return run_network(
-                self.plan, task.fold, directory, device=self.device, resume=self.resume, on_epoch=report
+                self.plan,
+                task.fold,
+                task.file(self.output).parent,
+                device=self.device,
+                resume=self.resume,
+                on_epoch=partial(on_epoch, task.fold) if on_epoch else None,
             )
         baseline = next(b for b in self.baselines if b.name == task.method)
         return run_baseline(self.plan, task.fold, baseline, self.counts)

@@ -1,4 +1,4 @@
-"""Metrics against RDKit and scikit-learn, and ties against listing all their orders."""
+"""Ranking figures against RDKit and scikit-learn, and ties against listing all their orders."""
 
 import math
 from functools import partial
@@ -13,7 +13,21 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from support.rankings import rankings
 
 from molig.errors import UsageError
-from molig.stats import bedroc, enrichment_factor, pr_auc, roc_auc, tie_fraction
+from molig.stats import (
+    FIGURES,
+    RankingQuality,
+    bedroc,
+    brier_score,
+    enrichment_factor,
+    pr_auc,
+    ranking_quality,
+    roc_auc,
+    tie_fraction,
+)
+from molig.stats.ranking import KERNELS, ranking_of
+
+# Metrics against RDKit and scikit-learn, and ties against listing all their orders.
+
 
 approx = partial(pytest.approx, abs=1e-9)
 
@@ -162,3 +176,69 @@ def test_impossible_fractions_are_refused(fraction):
 def test_impossible_alphas_are_refused(alpha):
     with pytest.raises(UsageError, match="alpha of BEDROC"):
         bedroc([1, 1], [1, 2], alpha)
+
+
+# The ranking as groups of ties, whole and condensed.
+
+
+def test_groups_hold_equal_scores_best_first():
+    ranking = ranking_of([1, 0, np.nan, 1, 0, 0], [0.5, 0.5, 0.5, 0.9, 0.1, -0.0])
+    assert ranking.actives.tolist() == [1, 1, 0, 0]
+    assert ranking.sizes.tolist() == [1, 2, 1, 1]
+
+
+def test_the_two_zeros_are_equal():
+    assert ranking_of([1, 0], [0.0, -0.0]).sizes.tolist() == [2]
+
+
+def test_condensing_joins_neighbouring_inactives_only():
+    condensed = ranking_of([0, 0, 1, 1, 0, 1, 0, 0], np.arange(8, 0, -1)).condensed()
+    assert condensed.actives.tolist() == [0, 1, 1, 0, 1, 0]
+    assert condensed.sizes.tolist() == [2, 1, 1, 1, 1, 2]
+
+
+@given(rankings(max_size=12, both_classes=True))
+def test_condensing_changes_no_figure(ranking):
+    whole = ranking_of(*ranking)
+    condensed = whole.condensed()
+    for kernel in KERNELS.values():
+        assert kernel(condensed) == pytest.approx(kernel(whole))
+
+
+# All figures together are the figures one by one.
+
+
+@given(rankings())
+def test_figures_are_those_of_the_single_functions(ranking):
+    labels, scores = ranking
+    probabilities = np.clip(scores, 0, 1)
+    single = {
+        "roc_auc": roc_auc(labels, scores),
+        "pr_auc": pr_auc(labels, scores),
+        "bedroc": bedroc(labels, scores),
+        "ef_0_5": enrichment_factor(labels, scores, 0.005),
+        "ef_1": enrichment_factor(labels, scores, 0.01),
+        "ef_5": enrichment_factor(labels, scores, 0.05),
+        "tie_fraction": tie_fraction(labels, scores),
+        "brier": brier_score(labels, probabilities),
+    }
+    expected = {name: None if math.isnan(value) else value for name, value in single.items()}
+    quality = ranking_quality(labels, scores, probabilities)
+    assert quality.figures() == pytest.approx(expected)
+    assert (quality.n_actives, quality.n_inactives) == (labels.sum(), (1 - labels).sum())
+
+
+def test_nothing_measured_defines_no_figure():
+    found = ranking_quality([math.nan], [1.0], [0.5])
+    assert (found.n_actives, found.n_inactives) == (0, 0)
+    assert set(found.figures().values()) == {None}
+
+
+def test_without_probabilities_there_is_no_brier_score():
+    assert ranking_quality([1, 0], [2.0, 1.0]).brier is None
+
+
+def test_every_figure_has_a_title():
+    fields = set(RankingQuality.model_fields) - {"n_actives", "n_inactives", "intervals"}
+    assert set(FIGURES) == fields
+    assert len({figure.title for figure in FIGURES.values()}) == len(FIGURES)
