@@ -292,8 +292,8 @@ def model_drop_curves(
     without = _Ablated(model, molecules, task, options, advance)
     rankings = {
         method: [
-            projected_scores(found, options.projection)
-            for found in explainer_of(model, method, options, task).explain_molecules(molecules)
+            projected_scores(explanation, options.projection)
+            for explanation in explainer_of(model, method, options, task).explain_molecules(molecules)
         ]
         for method in resolve_methods(methods)
     }

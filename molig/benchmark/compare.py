@@ -116,10 +116,10 @@ def compare(
         beside = (published.best, published.ig) if published else (float("nan"), float("nan"))
         for method, values in scores.items():
             try:
-                found = evaluate(metric, truth.truths, values, resampling)
+                estimate = evaluate(metric, truth.truths, values, resampling)
             except UsageError as error:
                 raise UsageError(f"method {method!r} on {task}: {error}") from error
-            numbers = (found.value, found.low, found.high, found.n_molecules)
+            numbers = (estimate.value, estimate.low, estimate.high, estimate.n_molecules)
             rows.append((task, method, metric, *numbers, quality.metric, quality.value, *beside))
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -109,8 +109,8 @@ def evaluate(
     Examples
     --------
     >>> truths = [np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]), np.array([[0.0, 0.0]])]
-    >>> found = evaluate("attribution_auroc", truths, [np.array([2.0, 1.0])] * 3)
-    >>> found.value, found.n_molecules
+    >>> estimate = evaluate("attribution_auroc", truths, [np.array([2.0, 1.0])] * 3)
+    >>> estimate.value, estimate.n_molecules
     (0.5, 2)
     """
     terms = molecule_terms(metric, truths, scores)

@@ -62,7 +62,7 @@ def ablation(
     threads: ThreadsOption = 1,
     quiet: QuietOption = False,
 ) -> None:
-    """Remove the atoms that matter most by each method, and tell how far the score drops.
+    """Remove the atoms that matter most by each method, and report how far the score drops.
 
     Methods: as in `molig benchmark attribution`; by default integrated_gradients, gradient_x_input and
     occlusion. Random orders of the atoms are always compared with.

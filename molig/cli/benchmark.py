@@ -102,12 +102,12 @@ def _requests(
             raise UnknownNameError("ground-truth set", name, known)
         wanted.append(short)
     given = read_benchmark_recipe(recipe) if recipe else None
-    found = []
+    requests = []
     for name in dict.fromkeys(wanted):
         chosen = given or default_benchmark_recipe(name)
         chosen.check_fits(known[name])
-        found.append((read_ground_truth(name, data), chosen))
-    return found
+        requests.append((read_ground_truth(name, data), chosen))
+    return requests
 
 
 def _one_set(

@@ -233,7 +233,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _failures_named(url: str, part: PartialFile) -> Iterator[None]:
-    """Tell failures that pass from those that stay, and name both."""
+    """Separate failures that pass from those that stay, and name both."""
     try:
         yield
     except HTTPError as err:

@@ -33,7 +33,7 @@ def example_files() -> dict[str, Path]:
     package = Path(str(resources.files("molig")))
     # An installed wheel carries them inside the package; a checkout has them beside it.
     for root in (package / "examples", package.parent / "data" / "examples"):
-        found = {name: root / name for name in _NAMES}
-        if all(path.is_file() for path in found.values()):
-            return found
+        files = {name: root / name for name in _NAMES}
+        if all(path.is_file() for path in files.values()):
+            return files
     raise InputError("this installation lacks its example files; install molig again")

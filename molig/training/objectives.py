@@ -137,7 +137,7 @@ class RegressionCriterion:
 
 def standardisation(labels: FloatArray, tasks: Sequence[str]) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation of each task's measured labels."""
-    found = []
+    moments = []
     for column, task in enumerate(tasks):
         known = labels[~np.isnan(labels[:, column]), column]
         if not len(known) or known.min() == known.max():
@@ -153,8 +153,8 @@ def standardisation(labels: FloatArray, tasks: Sequence[str]) -> tuple[FloatArra
                 f"target {task!r} has values from {known.min():g} to {known.max():g}, which single-precision "
                 "numbers cannot tell apart; subtract a constant from them or give them another unit"
             )
-        found.append((known.mean(), known.std()))
-    mean, sd = np.array(found, dtype=np.float64).T
+        moments.append((known.mean(), known.std()))
+    mean, sd = np.array(moments, dtype=np.float64).T
     return mean, sd
 
 

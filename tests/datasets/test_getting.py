@@ -1,17 +1,24 @@
-"""Getting a set: from the server to table and record."""
+"""Getting a set: from a publisher's file to table and record, and what is refused on the way."""
 
 from __future__ import annotations
 
 import errno
 import gzip
 import hashlib
+import io
 import json
+import zipfile
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.made_up_pcba import TASKS, made_up_pcba
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.made_up_pcba import SMILES, TASKS, made_up_label, made_up_pcba
 
 from molig.datasets import (
     Dataset,
@@ -22,6 +29,7 @@ from molig.datasets import (
     get_dataset,
 )
 from molig.datasets.downloads import ChecksumError
+from molig.datasets.getting import read_source
 from molig.errors import InputError, OutputError, UnknownNameError, UsageError
 
 SOURCE = made_up_pcba(12)
@@ -196,3 +204,206 @@ def test_catalogue_is_complete():
         assert len(set(one.columns)) == len(one.columns)
         assert all([one.title, one.what, one.licence, one.citation])
         assert one.table_sha256 is None or len(one.table_sha256) == 64
+
+
+SMALL = Dataset(
+    name="small",
+    title="made up",
+    what="",
+    urls=(),
+    licence="none",
+    citation=(),
+    columns=("id", "smiles", "active", "pIC50"),
+    targets=("active",),
+    rows=1,
+    numbers=("pIC50",),
+    aliases=(("mol", "smiles"),),
+)
+GOOD = b"pIC50,active,smiles,id\n9.1549015,1,CCO,a\n,,C,b\n5,0.0,N,c\n"
+PACKED = gzip.compress(GOOD, mtime=0)  # the time of day would name the cases differently in each worker
+
+
+@pytest.fixture
+def read(tmp_path):
+    def run(content, dataset=SMALL):
+        path = tmp_path / "source"
+        path.write_bytes(content)
+        return read_source(path, dataset)
+
+    return run
+
+
+def test_columns_come_in_the_order_of_the_set(read):
+    table = read(GOOD)
+    assert table.column_names == ["id", "smiles", "active", "pIC50"]
+    assert [str(kind) for kind in table.schema.types] == ["large_string", "large_string", "int8", "double"]
+    assert table.column("active").to_pylist() == [1, None, 0]
+    assert table.column("smiles").to_pylist() == ["CCO", "C", "N"]
+    assert table.column("pIC50").to_pylist()[0] == 9.1549015
+
+
+def test_pandas_reads_labels_as_nullable_integers(read, tmp_path):
+    pq.write_table(read(GOOD), tmp_path / "small.parquet")
+    frame = pd.read_parquet(tmp_path / "small.parquet")
+    assert [str(kind) for kind in frame.dtypes[1:]] == [str(pd.Series(dtype="str").dtype), "Int8", "float64"]
+    assert list(frame.index) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("change", ["gzip", "crlf", "bom", "more", "alias", "quoted"])
+def test_other_spellings_are_the_same_table(read, change):
+    other = {
+        "gzip": PACKED,
+        "crlf": GOOD.replace(b"\n", b"\r\n"),
+        "bom": b"\xef\xbb\xbf" + GOOD,
+        "more": b"\n".join(line + b",x" for line in GOOD.splitlines()) + b"\n",
+        "alias": GOOD.replace(b"smiles", b"mol"),
+        "quoted": GOOD.replace(b"CCO", b'"CCO"').replace(b"smiles", b'"smiles"'),
+    }[change]
+    assert content_digest(read(other)) == content_digest(read(GOOD))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (GOOD.replace(b"active", b"actives"), r"no column 'active' \(columns: pIC50, actives, smiles, id\)"),
+        (GOOD.replace(b"smiles", b"SMILES"), "no column 'smiles'"),
+        (GOOD.replace(b"0.0", b"2"), "column 'active' holds 2 in row 3"),
+        (GOOD.replace(b"0.0", b"0.5"), r"column 'active' holds 0\.5 in row 3"),
+        (GOOD.replace(b"0.0", b"yes"), "yes"),
+        (GOOD.replace(b"CCO", b""), "no SMILES"),
+        (GOOD + b"1,2\n", "small: "),
+        (b"<!DOCTYPE html>\n<html></html>\n", "web page"),
+        (b"", "no column 'id'"),
+        (b"\xff\xfe\x00\x01", "no column 'id'"),
+        (GOOD.replace(b"CCO", b"C\xffO"), "small: "),
+        (PACKED[:-9], "damaged"),
+        (PACKED[:-8] + b"12345678", "damaged"),
+        (PACKED[:30] + b"\xff" * 20, "damaged"),
+        (b"\x1f\x8b no gzip", "damaged"),
+    ],
+)
+def test_what_is_refused(read, content, told):
+    with pytest.raises(InputError, match=told):
+        read(content)
+
+
+def archive(**members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, content in members.items():
+            file.writestr(f"{name}.csv", content)
+    return buffer.getvalue()
+
+
+ARCHIVED = replace(
+    SMALL,
+    columns=("smiles", "active", "split"),
+    numbers=(),
+    members=(("train", "a.csv"), ("valid", "b.csv")),
+)
+
+
+def test_archive_of_parts(read):
+    table = read(archive(b="smiles,active\nC,1\n", a="smiles,active\nN,0\nO,1\n"), ARCHIVED)
+    assert table.to_pydict() == {
+        "smiles": ["N", "O", "C"],
+        "active": [0, 1, 1],
+        "split": ["train", "train", "valid"],
+    }
+
+
+def test_archive_that_is_none_or_lacks_a_part(read):
+    with pytest.raises(InputError, match=r"no member 'b\.csv'"):
+        read(archive(a="smiles,active\nC,1\n"), ARCHIVED)
+    with pytest.raises(InputError, match="no ZIP archive"):
+        read(GOOD, ARCHIVED)
+    whole = archive(a="smiles,active\nC,1\n", b="smiles,active\nC,1\n")
+    for broken in (whole[:-30], whole.replace(b"C,1", b"C,0", 1)):
+        with pytest.raises(InputError, match="damaged"):
+            read(broken, ARCHIVED)
+
+
+def test_made_up_pcba(read):
+    table = read(made_up_pcba(7), datasets()["pcba"])
+    assert table.column_names == ["mol_id", "smiles", *TASKS]
+    assert "PCBA-588342" in TASKS
+    assert len(TASKS) == 128
+    for task, name in enumerate(TASKS):
+        assert table.column(name).to_pylist() == [made_up_label(row, task) for row in range(7)]
+    assert table.column("smiles").to_pylist() == [SMILES[row % len(SMILES)] for row in range(7)]
+    assert {str(kind) for kind in table.schema.types[2:]} == {"int8"}
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.text("CNOcn()=#1@+-[]\\/", min_size=1), st.sampled_from([0, 1, None]), st.floats(allow_nan=False)
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=40)
+@given(rows=ROWS)
+def test_every_value_arrives(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("source") / "a.csv"
+    frame = pd.DataFrame(
+        {
+            "id": [str(i) for i in range(len(rows))],
+            "smiles": [row[0] for row in rows],
+            "active": pd.array([row[1] for row in rows], dtype="Int8"),
+            "pIC50": np.array([row[2] for row in rows]),
+        }
+    )
+    frame.to_csv(path, index=False)
+    table = read_source(path, SMALL)
+    assert table.column("smiles").to_pylist() == list(frame["smiles"])
+    assert table.column("active").to_pylist() == [row[1] for row in rows]
+    assert table.column("pIC50").to_pylist() == [row[2] for row in rows]
+
+
+def test_digest_tells_values_columns_and_order_apart():
+    one = pa.table({"a": ["x", "y"], "b": pa.array([1, None], pa.int8()), "c": [0.5, None]})
+    others = [
+        one.slice(0, 1),
+        one.take([1, 0]),
+        one.select(["b", "a", "c"]),
+        one.rename_columns(["a", "b", "d"]),
+        one.set_column(0, "a", pa.array(["xy", ""])),
+        one.set_column(1, "b", pa.array([1, 0], pa.int8())),
+        one.set_column(2, "c", pa.array([0.5, 0.0])),
+    ]
+    digests = {content_digest(table) for table in [one, *others]}
+    assert len(digests) == 1 + len(others)
+
+
+def test_digest_does_not_mind_how_it_is_stored():
+    one = pa.table({"a": ["x", "y"], "b": pa.array([1, None], pa.int8()), "c": [0.5, None]})
+    large = one.set_column(0, "a", one.column("a").cast(pa.large_string()))
+    pieces = pa.concat_tables([one.slice(0, 1), one.slice(1, 1)])
+    assert len({content_digest(table) for table in (one, large, pieces)}) == 1
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["bace", "hiv", "tox21"])
+def test_real_tables_survive_their_publishers_layout(data_dir, tmp_path, name):
+    """Written as the publisher writes them, they come back as the very file, types and digest alike."""
+    dataset = datasets()[name]
+    shared = pq.read_table(data_dir / dataset.file)
+    frame = shared.to_pandas()
+    moved = frame[[*dataset.targets, *(c for c in frame.columns if c not in dataset.targets)]]
+    moved.to_csv(tmp_path / "source.csv.gz", index=False)
+    table = read_source(tmp_path / "source.csv.gz", dataset)
+    assert content_digest(table) == dataset.table_sha256
+    assert table.schema.equals(shared.schema)
+    pq.write_table(table, tmp_path / dataset.file, compression="zstd")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / dataset.file), frame)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["tox21", "muv", "hiv", "bace", "hts_3clpro_aid1706"])
+def test_catalogue_describes_the_shared_tables(data_dir, name):
+    dataset = datasets()[name]
+    table = pq.read_table(data_dir / dataset.file)
+    assert content_digest(table) == dataset.table_sha256
+    assert (tuple(table.column_names), table.num_rows) == (dataset.columns, dataset.rows)

@@ -1,9 +1,10 @@
-"""Splits: shares, strata, scaffolds, and no molecule on both sides."""
+"""Splits and folds: shares, strata, scaffolds, and no molecule or copy on two sides."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rdkit import Chem, rdBase
 from support.small_model import nci_smiles
 
 from molig.errors import InputError, UsageError
@@ -12,7 +13,10 @@ from molig.training.recipe import SplitRecipe, parse_recipe
 from molig.training.splits import (
     count_copies_in_train,
     count_copies_outside_test,
+    deal_folds,
+    fold_parts,
     murcko_scaffold,
+    scaffold_groups,
     split,
 )
 
@@ -157,3 +161,149 @@ class TestGiven:
     def test_what_cannot_be_trained_on(self, parts, message):
         with pytest.raises(InputError, match=message):
             split(["C", "C", "CC"], np.zeros((3, 1)), self.RECIPE, given=parts)
+
+
+UNREADABLE = ("c1cc", "CN(C)(C)(C)C", "not a molecule")
+
+
+def some_smiles(n: int, draw=None) -> list[str]:
+    """A few dozen molecules, most of them several times."""
+    known = nci_smiles(60)
+    order = range(n) if draw is None else draw.draw(st.permutations(range(n)))
+    return [known[i % len(known)] for i in order]
+
+
+@settings(max_examples=25)
+@given(st.sampled_from(KINDS), st.integers(60, 150), st.integers(2, 6), st.integers(0, 4), st.data())
+def test_every_molecule_is_tested_once_with_its_copies(kind, n, n_folds, seed, data):
+    smiles, labels = some_smiles(n, data), labels_for(n)
+    recipe = SplitRecipe(kind=kind, seed=seed)
+    folds = deal_folds(smiles, labels, recipe, n_folds)
+    assert set(folds) == set(range(n_folds))
+    parts = np.stack([fold_parts(smiles, labels, folds, fold, recipe) for fold in range(n_folds)])
+    assert ((parts == "test").sum(axis=0) == 1).all()
+    for row in parts:
+        assert count_copies_in_train(smiles, row) == 0
+        for text in set(smiles):
+            assert len({p for s, p in zip(smiles, row, strict=True) if s == text}) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sizes(kind):
+    smiles = sorted(set(nci_smiles(500)))
+    labels, recipe = labels_for(len(smiles)), SplitRecipe(kind=kind, validation=0.15)
+    folds = deal_folds(smiles, labels, recipe, 5)
+    largest = len(scaffold_groups(smiles)[0]) if kind == "scaffold" else 0
+    sizes = np.bincount(folds)
+    assert sizes.max() <= max(largest, sizes.min() + 2)
+    for fold in range(5):
+        parts = fold_parts(smiles, labels, folds, fold, recipe)
+        assert (parts == "validation").mean() == pytest.approx(0.15, abs=0.03)
+
+
+def test_scaffolds_stay_together_in_every_part():
+    smiles = nci_smiles(300)
+    labels, recipe = labels_for(300), SplitRecipe(kind="scaffold")
+    folds = deal_folds(smiles, labels, recipe, 4)
+    scaffolds = np.array([murcko_scaffold(text) for text in smiles], dtype=object)
+    for fold in range(4):
+        parts = fold_parts(smiles, labels, folds, fold, recipe)
+        sides = [set(scaffolds[parts == name]) for name in ("train", "validation", "test")]
+        assert all(sides)
+        assert sum(len(side) for side in sides) == len(set(scaffolds))
+
+
+def test_rare_actives_are_in_every_fold():
+    n = 600
+    smiles = [f"{'C' * (i % 30 + 1)}{'N' * (i // 30 + 1)}" for i in range(n)]
+    labels = np.zeros((n, 3))
+    labels[::3, 0] = 1
+    labels[:10, 1] = 1
+    labels[20:25, 2] = 1
+    for seed in range(3):
+        folds = deal_folds(smiles, labels, SplitRecipe(kind="stratified", seed=seed), 5)
+        per_fold = [np.bincount(folds[labels[:, task] == 1], minlength=5) for task in range(3)]
+        np.testing.assert_allclose(per_fold[0], 40, atol=3)
+        assert per_fold[1].tolist() == [2] * 5
+        assert per_fold[2].tolist() == [1] * 5
+
+
+def test_actives_too_few_for_the_folds_are_no_error():
+    smiles = [f"{'C' * i}O" for i in range(1, 31)]
+    labels = np.zeros((30, 2))
+    labels[:2, 0] = labels[5:8, 1] = 1
+    folds = deal_folds(smiles, labels, SplitRecipe(), 5)
+    assert np.bincount(folds).tolist() == [6] * 5
+    few = deal_folds(smiles[:6], np.eye(6)[:, :3], SplitRecipe(), 5)
+    assert set(few) == set(range(5))
+
+
+def test_values_are_dealt_to_folds_by_tenths():
+    values = np.random.default_rng(0).lognormal(size=(500, 1))
+    smiles = [f"{'C' * (i % 30 + 1)}{'N' * (i // 30 + 1)}" for i in range(500)]
+    folds = deal_folds(smiles, values, SplitRecipe(), 5, objective=Objective.REGRESSION)
+    tenth = np.searchsorted(np.quantile(values, np.linspace(0, 1, 11)[1:-1]), values[:, 0])
+    np.testing.assert_allclose([np.bincount(tenth[folds == fold]) for fold in range(5)], 10, atol=2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_seed_same_folds(kind):
+    smiles, labels = nci_smiles(200), labels_for(200)
+    first, again, other = (deal_folds(smiles, labels, SplitRecipe(kind=kind, seed=s), 5) for s in (0, 0, 1))
+    assert first.tolist() == again.tolist()
+    assert (first.tolist() == other.tolist()) == (kind == "scaffold")
+    parts = [fold_parts(smiles, labels, first, 2, SplitRecipe(kind=kind, seed=4)).tolist() for _ in range(2)]
+    assert parts[0] == parts[1]
+
+
+class TestErrors:
+    def test_a_given_split_has_no_folds(self):
+        with pytest.raises(UsageError, match=r"set evaluation\.folds to 1"):
+            deal_folds(["C", "N"], np.zeros((2, 1)), SplitRecipe(kind="given"), 2)
+
+    def test_one_fold_is_none(self):
+        with pytest.raises(UsageError, match=r"at least 2 folds \(got 1\)"):
+            deal_folds(["C", "N"], np.zeros((2, 1)), SplitRecipe(), 1)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_copies_are_not_different_molecules(self, kind):
+        with pytest.raises(InputError, match="2 different molecules are too few for 3 folds"):
+            deal_folds(["C", "N"] * 5, np.zeros((10, 1)), SplitRecipe(kind=kind), 3)
+
+    def test_too_few_scaffolds(self):
+        smiles = [*("C" * i for i in range(1, 9)), "c1ccccc1", "Cc1ccccc1"]
+        with pytest.raises(InputError, match="2 different scaffolds are too few for 3 folds"):
+            deal_folds(smiles, np.zeros((10, 1)), SplitRecipe(kind="scaffold"), 3)
+
+    def test_one_scaffold_outside_the_test_part_cannot_be_divided(self):
+        smiles = [*("C" * i for i in range(1, 9)), "c1ccccc1", "Cc1ccccc1"]
+        recipe = SplitRecipe(kind="scaffold")
+        folds = deal_folds(smiles, np.zeros((10, 1)), recipe, 2)
+        tested = int(folds[-1])  # that of the rings: the chains are left
+        with pytest.raises(InputError, match="none is left for validation"):
+            fold_parts(smiles, np.zeros((10, 1)), folds, tested, recipe)
+
+    @pytest.mark.parametrize(("n", "n_folds", "validation"), [(2, 2, 0.1), (20, 2, 0.5), (6, 2, 0.45)])
+    def test_no_room_for_validation(self, n, n_folds, validation):
+        smiles, recipe = ["C" * i for i in range(1, n + 1)], SplitRecipe(validation=validation)
+        folds = deal_folds(smiles, np.zeros((n, 1)), recipe, n_folds)
+        with pytest.raises(InputError, match="too few for"):
+            fold_parts(smiles, np.zeros((n, 1)), folds, 0, recipe)
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
+def test_a_molecule_whose_smiles_cannot_be_read_back_is_its_own_scaffold(text):
+    with rdBase.BlockLogs():
+        assert Chem.MolFromSmiles(text) is None
+    assert murcko_scaffold(text) == text
+    assert scaffold_groups(["CC", text, "c1ccccc1C", "CCC", "c1ccccc1"]) == [[0, 3], [2, 4], [1]]
+
+
+def test_such_molecules_can_be_dealt():
+    smiles = [*nci_smiles(30), *UNREADABLE]
+    folds = deal_folds(smiles, labels_for(33), SplitRecipe(kind="scaffold"), 3)
+    assert set(fold_parts(smiles, labels_for(33), folds, 0, SplitRecipe(kind="scaffold"))) == {
+        "train",
+        "validation",
+        "test",
+    }

@@ -1,4 +1,4 @@
-"""Regressions, given splits and explicit hydrogens through whole runs."""
+"""Whole runs: regressions, given splits, explicit hydrogens, and the domain of the training part."""
 
 import json
 
@@ -7,11 +7,24 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import r2_score
-from support.small_model import VALUES, nci_smiles, small_recipe, train_small_regression, value, write_values
+from support.small_model import (
+    TASKS,
+    VALUES,
+    nci_smiles,
+    small_recipe,
+    train_small_regression,
+    value,
+    write_labelled,
+    write_values,
+)
 
 from molig.errors import InputError, UsageError
+from molig.features import Featurizer, preset
 from molig.model import Objective, load_model
+from molig.molecules import MoleculeParser
 from molig.training import TrainingRequest, parse_recipe, train_model
+from molig.training.dataset import read_training_data
+from molig.training.run import training_domain
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +215,15 @@ def test_counts_of_nitrogens_are_learnt_from_a_benchmark(trained, data_dir):
 def test_same_recipe_same_weights(small_regression_dir, small_regression, tmp_path):
     again = train_small_regression(tmp_path)
     assert again.info.weights_sha256 == small_regression.info.weights_sha256
+
+
+def test_only_the_training_part_counts(tmp_path, nci_file):
+    schema = preset("simple", max_pair_distance=2)
+    table = write_labelled(tmp_path / "table.csv", 40)
+    data = read_training_data(table, TASKS, MoleculeParser(), Featurizer(schema))
+    parts = np.array(["train", "validation", "test", "train"] * 10)[: len(data)]
+    info = training_domain(data, parts, schema, seed=3).info
+    assert info.n_molecules == len({data.smiles[i] for i in np.flatnonzero(parts == "train")})
+    assert info.seed == 3
+    codes = data.graphs.select(np.flatnonzero(parts == "train")).atom_codes
+    assert len(info.categories["atom.type"]) == len(np.unique(codes))
