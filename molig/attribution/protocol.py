@@ -11,7 +11,7 @@ from rdkit import Chem
 
 from molig.errors import UsageError
 from molig.features import FeatureSchema, PackedGraphs
-from molig.model import Densities, FeatureRows
+from molig.model.relaxed import Densities, FeatureRows
 from molig.molecules import MoleculeParser
 from molig.secant import Panels, Shares
 

@@ -93,7 +93,7 @@ def evaluate(
         write_evaluation,
     )
     from molig.evaluation import evaluate as run
-    from molig.model import resolve_device
+    from molig.model.device import resolve_device
 
     reporter = Reporter(quiet)
     resolve_baselines(changed.evaluation.baselines)

@@ -1,9 +1,8 @@
 """Trained models: loading, saving, predicting."""
 
 from molig.model.card import model_card
-from molig.model.device import resolve_device
 from molig.model.domain import Applicability, ApplicabilityFlag, DomainStatus
-from molig.model.files import build_network, bundled_models, find_model, load_info, load_model, save_model
+from molig.model.files import bundled_models, find_model, load_info, load_model, save_model
 from molig.model.info import (
     ApplicabilityInfo,
     AuditedFinding,
@@ -21,9 +20,7 @@ from molig.model.info import (
     SizeRange,
     TasksWon,
 )
-from molig.model.predictions import Predictions
-from molig.model.relaxed import Densities, FeatureRows, RelaxedMolecules
-from molig.model.screening_model import ScreeningModel
+from molig.model.screening_model import Predictions, ScreeningModel
 
 __all__ = [
     "Applicability",
@@ -36,25 +33,20 @@ __all__ = [
     "BaselineScore",
     "BaselineValue",
     "CrossValidation",
-    "Densities",
     "DomainStatus",
-    "FeatureRows",
     "ModelInfo",
     "MoleculePolicy",
     "Objective",
     "Predictions",
     "Provenance",
     "RegressionMetrics",
-    "RelaxedMolecules",
     "ScreeningModel",
     "SizeRange",
     "TasksWon",
-    "build_network",
     "bundled_models",
     "find_model",
     "load_info",
     "load_model",
     "model_card",
-    "resolve_device",
     "save_model",
 ]

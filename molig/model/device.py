@@ -8,13 +8,7 @@ from molig.errors import UsageError
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """Turn ``"auto"``, ``"cpu"`` or ``"cuda[:i]"`` into a torch device that is there.
-
-    Raises
-    ------
-    UsageError
-        If the device is unknown or absent.
-    """
+    """Turn ``"auto"``, ``"cpu"`` or ``"cuda[:i]"`` into a torch device that is there."""
     if isinstance(device, torch.device):
         return device
     if device == "auto":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections import Counter
@@ -27,238 +28,6 @@ from molig.features.graphs import Level
 from molig.files import digest_of
 from molig.model.info import ApplicabilityInfo, SizeRange
 
-# Which categories and numbers of the input columns occurred in training.
-
-
-NONE = "none"
-"""How the absence of all columns of a categorical block is written."""
-
-
-def category_blocks(schema: FeatureSchema, level: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Name of every categorical block of a level, such as "atom.type", with its categories by code + 1."""
-    blocks = [block for block in schema.blocks(level) if block.kind is BlockKind.CATEGORICAL]
-    return [(f"{level}.{block.name}", (NONE, *block.columns)) for block in blocks]
-
-
-def record_columns(
-    schema: FeatureSchema, graphs: PackedGraphs
-) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[float, float]]]:
-    """What the columns of molecules hold.
-
-    Parameters
-    ----------
-    schema : FeatureSchema
-        The columns.
-    graphs : PackedGraphs
-        The molecules.
-
-    Returns
-    -------
-    categories : dict
-        Name of a categorical block to the categories that occur.
-    ranges : dict
-        Name of a numeric column that holds whole numbers only to its least and greatest value. Real values
-        have no entry: a charge a little beyond those seen is nothing new.
-    """
-    categories: dict[str, tuple[str, ...]] = {}
-    ranges: dict[str, tuple[float, float]] = {}
-    for level in (graphs.level("atom"), graphs.level("pair")):
-        for i, (name, names) in enumerate(category_blocks(schema, level.name)):
-            found = np.unique(level.codes[:, i]) + 1
-            categories[name] = tuple(names[code] for code in found)
-        for column, values in zip(_numeric_columns(schema, level.name), level.values.T, strict=True):
-            if len(values) and (values == np.rint(values)).all():
-                ranges[column] = float(values.min()), float(values.max())
-    return categories, ranges
-
-
-class ColumnsSeen:
-    """Finds what no training molecule had in the columns of molecules.
-
-    Parameters
-    ----------
-    schema : FeatureSchema
-        The columns.
-    info : ApplicabilityInfo
-        What occurred in training.
-    """
-
-    def __init__(self, schema: FeatureSchema, info: ApplicabilityInfo) -> None:
-        self._schema, self._info = schema, info
-        self._seen = {
-            name: np.array([category in info.categories.get(name, ()) for category in categories])
-            for level in ("atom", "pair")
-            for name, categories in category_blocks(schema, level)
-        }
-
-    def unseen(self, graphs: PackedGraphs) -> dict[int, list[str]]:
-        """Index of a molecule to texts such as ``pair.bond = triple``; the others have no entry."""
-        found: dict[int, list[str]] = {}
-        for level in (graphs.level("atom"), graphs.level("pair")):
-            for i, (name, categories) in enumerate(category_blocks(self._schema, level.name)):
-                codes = level.codes[:, i] + 1
-                rows = np.flatnonzero(~self._seen[name][codes])
-                for molecule, code in _distinct(level, rows, codes):
-                    found.setdefault(molecule, []).append(f"{name} = {categories[int(code)]}")
-            for column, values in zip(
-                _numeric_columns(self._schema, level.name), level.values.T, strict=True
-            ):
-                low, high = self._info.ranges.get(column, (-np.inf, np.inf))
-                rows = np.flatnonzero((values < low) | (values > high))
-                for molecule, value in _distinct(level, rows, values):
-                    found.setdefault(molecule, []).append(f"{column} {value:g}")
-        return found
-
-    def unseen_entries(self, graph: MolGraph) -> tuple[Flags, Flags]:
-        """Tell which features of one molecule have weights that were never trained.
-
-        Parameters
-        ----------
-        graph : MolGraph
-            The molecule.
-
-        Returns
-        -------
-        atoms, pairs : array of bool, shapes (n_atoms, n atom entries) and (n_pairs, n pair entries)
-            An entry per categorical block and per numeric column, in the order of the schema.
-        """
-        return self._flags(graph.level("atom")), self._flags(graph.level("pair"))
-
-    def _flags(self, level: Level) -> Flags:
-        flags = [np.zeros((len(level.codes), 0), dtype=bool)]
-        for place in self._schema.places(level.name):
-            if place.is_categorical:
-                seen = self._seen[f"{level.name}.{place.block.name}"]
-                flags.append(~seen[level.codes[:, place.stored] + 1])
-                continue
-            names = _numeric_columns(self._schema, level.name)[place.stored]
-            # A larger number than any seen is extrapolated with trained weights; one where training had
-            # nothing but 0 meets weights that were never trained.
-            empty = np.array([self._info.ranges.get(name, (0.0, 1.0)) == (0.0, 0.0) for name in names])
-            flags.append((level.values[:, place.stored] != 0) & empty)
-        return np.concatenate(flags, axis=1)
-
-
-def _distinct(
-    level: Level, rows: npt.NDArray[np.int64], values: npt.NDArray[np.generic]
-) -> list[tuple[int, float]]:
-    """Molecule and value of the given rows, each combination once."""
-    if not len(rows):
-        return []
-    molecules = np.repeat(np.arange(len(level.counts)), level.counts)[rows]
-    return sorted({(int(m), float(v)) for m, v in zip(molecules, values[rows], strict=True)})
-
-
-def _numeric_columns(schema: FeatureSchema, level: str) -> list[str]:
-    return [str(column) for column in schema.columns(level) if column.kind is BlockKind.NUMERIC]
-
-
-# What the applicability domain reads off a molecule: elements, size, Murcko scaffold.
-
-
-_SYMBOL = re.compile("[A-Z][a-z]?")
-
-
-def as_read(mol: Chem.Mol) -> Chem.Mol:
-    """A molecule as if read from its SMILES: hydrogens implicit, with ring information."""
-    return _with_rings(_without_hydrogens(mol))
-
-
-def _without_hydrogens(mol: Chem.Mol) -> Chem.Mol:
-    """The molecule with implicit hydrogens."""
-    if mol.GetNumAtoms() == mol.GetNumHeavyAtoms():
-        return mol
-    try:
-        return Chem.RemoveHs(mol)
-    except ValueError:
-        # A hydrogen with several bonds, as in boranes, has a valence that RDKit refuses to check again.
-        return mol
-
-
-def _with_rings(mol: Chem.Mol) -> Chem.Mol:
-    """The molecule with ring information, on a copy if need be: features count rings more exactly."""
-    try:
-        mol.GetRingInfo().NumRings()
-    except RuntimeError:
-        mol = Chem.Mol(mol)
-        Chem.FastFindRings(mol)
-    return mol
-
-
-def scaffold_hashes(smiles: Sequence[str]) -> Hashes:
-    """Distinct hashes of the scaffolds of molecules, ascending."""
-    return np.unique(
-        np.array([scaffold_hash(mol) for mol in read_smiles(dict.fromkeys(smiles))], dtype=np.uint64)
-    )
-
-
-def scaffold_hash(mol: Chem.Mol) -> int:
-    """The first 64 bits of the digest of the scaffold's SMILES without stereo marks."""
-    try:
-        scaffold = GetScaffoldForMol(mol)  # type: ignore[no-untyped-call]
-    except ValueError:
-        # RDKit refuses to check the valences of the rest: the molecule is its own scaffold.
-        scaffold = mol
-    text = Chem.MolToSmiles(scaffold, isomericSmiles=False)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
-
-
-def composition(smiles: Sequence[str]) -> tuple[Counter[str], list[int]]:
-    """Number of molecules with each element, and the heavy atoms of each molecule."""
-    elements: Counter[str] = Counter()
-    sizes = []
-    for mol in read_smiles(smiles, sanitize=False):
-        mol.UpdatePropertyCache(strict=False)
-        elements.update(sorted(elements_of(mol)))
-        sizes.append(mol.GetNumHeavyAtoms())
-    return elements, sizes
-
-
-def elements_of(mol: Chem.Mol) -> set[str]:
-    """Symbols of its elements but hydrogen."""
-    # A fifth of the time of asking every atom.
-    return set(_SYMBOL.findall(CalcMolFormula(mol))) - {"H"}
-
-
-def read_smiles(smiles: Iterable[str], *, sanitize: bool = True) -> Iterator[Chem.Mol]:
-    """Molecules of SMILES; the rare one that RDKit wrote but cannot read is left out."""
-    with rdBase.BlockLogs():
-        for text in smiles:
-            mol = Chem.MolFromSmiles(text, sanitize=sanitize)
-            if mol is not None:
-                yield mol
-
-
-# Nearest neighbours by Tanimoto similarity among packed fingerprints.
-
-
-class ReferenceFingerprints:
-    """Fingerprints by bit: a molecule's shared bits with all of them are the sum of its own bits' rows."""
-
-    def __init__(self, bits: Bits) -> None:
-        self._by_bit = np.ascontiguousarray(bits.T)
-        self._sizes = bits.sum(axis=1, dtype=np.int64)
-
-    def similarities(self, bits: Bits) -> FloatArray:
-        """Tanimoto similarity to each; two empty fingerprints have 0."""
-        on = np.flatnonzero(bits)
-        # Bytes are added several times faster than wider numbers, and hold any count of 255 bits.
-        width = np.uint8 if len(on) <= 255 else np.uint16
-        shared = np.add.reduce(self._by_bit[on], axis=0, dtype=width).astype(np.int64)
-        return np.asarray(shared / np.maximum(self._sizes + len(on) - shared, 1))
-
-
-def nearest_other(bits: Bits) -> FloatArray:
-    """Similarity of each fingerprint to the nearest of the others; 0 if there is no other."""
-    reference = ReferenceFingerprints(bits)
-    nearest = np.zeros(len(bits))
-    for i, own in enumerate(bits):
-        similarities = reference.similarities(own)
-        similarities[i] = 0
-        nearest[i] = similarities.max()
-    return nearest
-
-
 FloatArray = npt.NDArray[np.float64]
 Bits = npt.NDArray[np.uint8]
 Hashes = npt.NDArray[np.uint64]
@@ -270,6 +39,16 @@ MAX_REFERENCE = 5_000
 RADIUS, N_BITS = 2, 1024
 QUANTILES = (1, 5, 25, 50, 75)
 THRESHOLD_QUANTILE = 5
+
+NONE = "none"
+"""How the absence of all columns of a categorical block is written."""
+
+APPLICABILITY_FILE = "applicability.safetensors"
+_TENSOR = "fingerprints"
+# Only in files since the audit of domains; readers of before pass it over.
+_SCAFFOLDS = "scaffolds"
+
+_SYMBOL = re.compile("[A-Z][a-z]?")
 
 
 class DomainStatus(StrEnum):
@@ -415,16 +194,6 @@ class Applicability:
         )
         return cls(info, np.packbits(bits, axis=1), schema, scaffold_hashes(different))
 
-    def with_scaffolds(self, smiles: Sequence[str]) -> Self:
-        """Return the same domain with the scaffolds of training, which earlier versions left out.
-
-        Parameters
-        ----------
-        smiles : sequence of str
-            The training molecules after standardisation, hydrogens implicit.
-        """
-        return type(self)(self.info, self.fingerprints, self.schema, scaffold_hashes(smiles))
-
     def known_scaffold(self, mols: Sequence[Chem.Mol]) -> Flags | None:
         """Tell which molecules have the Murcko scaffold of a training molecule.
 
@@ -497,8 +266,8 @@ class Applicability:
         # An unseen element explains an unseen type of atom.
         others = [c for c in columns if not (elements and c.startswith("atom.type"))]
         if elements or others:
-            found = ", ".join([*(f"element {symbol}" for symbol in elements), *others])
-            return ApplicabilityFlag(DomainStatus.UNSEEN, similarity, f"in no training molecule: {found}")
+            unseen = ", ".join([*(f"element {symbol}" for symbol in elements), *others])
+            return ApplicabilityFlag(DomainStatus.UNSEEN, similarity, f"in no training molecule: {unseen}")
         size, sizes = mol.GetNumHeavyAtoms(), self.info.heavy_atoms
         if not sizes.min <= size <= sizes.max:
             detail = f"{size} heavy atoms; training molecules have {sizes.min} to {sizes.max}"
@@ -518,12 +287,186 @@ class Applicability:
         return ReferenceFingerprints(np.unpackbits(self.fingerprints, axis=1))
 
 
-# The fingerprints and scaffolds of a model's applicability domain: ``applicability.safetensors``.
+# Which categories and numbers of the input columns occurred in training.
 
-APPLICABILITY_FILE = "applicability.safetensors"
-_TENSOR = "fingerprints"
-# Only in files since the audit of domains; readers of before pass it over.
-_SCAFFOLDS = "scaffolds"
+
+def category_blocks(schema: FeatureSchema, level: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Name of every categorical block of a level, such as "atom.type", with its categories by code + 1."""
+    blocks = [block for block in schema.blocks(level) if block.kind is BlockKind.CATEGORICAL]
+    return [(f"{level}.{block.name}", (NONE, *block.columns)) for block in blocks]
+
+
+def record_columns(
+    schema: FeatureSchema, graphs: PackedGraphs
+) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[float, float]]]:
+    """What the columns of molecules hold."""
+    categories: dict[str, tuple[str, ...]] = {}
+    ranges: dict[str, tuple[float, float]] = {}
+    for level in (graphs.level("atom"), graphs.level("pair")):
+        for i, (name, names) in enumerate(category_blocks(schema, level.name)):
+            present = np.unique(level.codes[:, i]) + 1
+            categories[name] = tuple(names[code] for code in present)
+        for column, values in zip(_numeric_columns(schema, level.name), level.values.T, strict=True):
+            if len(values) and (values == np.rint(values)).all():
+                ranges[column] = float(values.min()), float(values.max())
+    return categories, ranges
+
+
+class ColumnsSeen:
+    """Finds what no training molecule had in the columns of molecules."""
+
+    def __init__(self, schema: FeatureSchema, info: ApplicabilityInfo) -> None:
+        self._schema, self._info = schema, info
+        self._seen = {
+            name: np.array([category in info.categories.get(name, ()) for category in categories])
+            for level in ("atom", "pair")
+            for name, categories in category_blocks(schema, level)
+        }
+
+    def unseen(self, graphs: PackedGraphs) -> dict[int, list[str]]:
+        """Index of a molecule to texts such as ``pair.bond = triple``; the others have no entry."""
+        unseen: dict[int, list[str]] = {}
+        for level in (graphs.level("atom"), graphs.level("pair")):
+            for i, (name, categories) in enumerate(category_blocks(self._schema, level.name)):
+                codes = level.codes[:, i] + 1
+                rows = np.flatnonzero(~self._seen[name][codes])
+                for molecule, code in _distinct(level, rows, codes):
+                    unseen.setdefault(molecule, []).append(f"{name} = {categories[int(code)]}")
+            for column, values in zip(
+                _numeric_columns(self._schema, level.name), level.values.T, strict=True
+            ):
+                low, high = self._info.ranges.get(column, (-np.inf, np.inf))
+                rows = np.flatnonzero((values < low) | (values > high))
+                for molecule, value in _distinct(level, rows, values):
+                    unseen.setdefault(molecule, []).append(f"{column} {value:g}")
+        return unseen
+
+    def unseen_entries(self, graph: MolGraph) -> tuple[Flags, Flags]:
+        """Tell which features of one molecule have weights that were never trained."""
+        return self._flags(graph.level("atom")), self._flags(graph.level("pair"))
+
+    def _flags(self, level: Level) -> Flags:
+        flags = [np.zeros((len(level.codes), 0), dtype=bool)]
+        for place in self._schema.places(level.name):
+            if place.is_categorical:
+                seen = self._seen[f"{level.name}.{place.block.name}"]
+                flags.append(~seen[level.codes[:, place.stored] + 1])
+                continue
+            names = _numeric_columns(self._schema, level.name)[place.stored]
+            # A larger number than any seen is extrapolated with trained weights; one where training had
+            # nothing but 0 meets weights that were never trained.
+            empty = np.array([self._info.ranges.get(name, (0.0, 1.0)) == (0.0, 0.0) for name in names])
+            flags.append((level.values[:, place.stored] != 0) & empty)
+        return np.concatenate(flags, axis=1)
+
+
+def _distinct(
+    level: Level, rows: npt.NDArray[np.int64], values: npt.NDArray[np.generic]
+) -> list[tuple[int, float]]:
+    """Molecule and value of the given rows, each combination once."""
+    if not len(rows):
+        return []
+    molecules = np.repeat(np.arange(len(level.counts)), level.counts)[rows]
+    return sorted({(int(m), float(v)) for m, v in zip(molecules, values[rows], strict=True)})
+
+
+def _numeric_columns(schema: FeatureSchema, level: str) -> list[str]:
+    return [str(column) for column in schema.columns(level) if column.kind is BlockKind.NUMERIC]
+
+
+# What the applicability domain reads off a molecule: elements, size, Murcko scaffold.
+
+
+def as_read(mol: Chem.Mol) -> Chem.Mol:
+    """A molecule as if read from its SMILES: hydrogens implicit, with ring information."""
+    if mol.GetNumAtoms() != mol.GetNumHeavyAtoms():
+        # A hydrogen with several bonds, as in boranes, has a valence that RDKit refuses to check again.
+        with contextlib.suppress(ValueError):
+            mol = Chem.RemoveHs(mol)
+    try:
+        mol.GetRingInfo().NumRings()
+    except RuntimeError:
+        # On a copy: the features of the original count rings more exactly.
+        mol = Chem.Mol(mol)
+        Chem.FastFindRings(mol)
+    return mol
+
+
+def scaffold_hashes(smiles: Sequence[str]) -> Hashes:
+    """Distinct hashes of the scaffolds of molecules, ascending."""
+    return np.unique(
+        np.array([scaffold_hash(mol) for mol in read_smiles(dict.fromkeys(smiles))], dtype=np.uint64)
+    )
+
+
+def scaffold_hash(mol: Chem.Mol) -> int:
+    """The first 64 bits of the digest of the scaffold's SMILES without stereo marks."""
+    try:
+        scaffold = GetScaffoldForMol(mol)  # type: ignore[no-untyped-call]
+    except ValueError:
+        # RDKit refuses to check the valences of the rest: the molecule is its own scaffold.
+        scaffold = mol
+    text = Chem.MolToSmiles(scaffold, isomericSmiles=False)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+
+
+def composition(smiles: Sequence[str]) -> tuple[Counter[str], list[int]]:
+    """Number of molecules with each element, and the heavy atoms of each molecule."""
+    elements: Counter[str] = Counter()
+    sizes = []
+    for mol in read_smiles(smiles, sanitize=False):
+        mol.UpdatePropertyCache(strict=False)
+        elements.update(sorted(elements_of(mol)))
+        sizes.append(mol.GetNumHeavyAtoms())
+    return elements, sizes
+
+
+def elements_of(mol: Chem.Mol) -> set[str]:
+    """Symbols of its elements but hydrogen."""
+    # A fifth of the time of asking every atom.
+    return set(_SYMBOL.findall(CalcMolFormula(mol))) - {"H"}
+
+
+def read_smiles(smiles: Iterable[str], *, sanitize: bool = True) -> Iterator[Chem.Mol]:
+    """Molecules of SMILES; the rare one that RDKit wrote but cannot read is left out."""
+    with rdBase.BlockLogs():
+        for text in smiles:
+            mol = Chem.MolFromSmiles(text, sanitize=sanitize)
+            if mol is not None:
+                yield mol
+
+
+# Nearest neighbours by Tanimoto similarity among packed fingerprints.
+
+
+class ReferenceFingerprints:
+    """Fingerprints by bit: a molecule's shared bits with all of them are the sum of its own bits' rows."""
+
+    def __init__(self, bits: Bits) -> None:
+        self._by_bit = np.ascontiguousarray(bits.T)
+        self._sizes = bits.sum(axis=1, dtype=np.int64)
+
+    def similarities(self, bits: Bits) -> FloatArray:
+        """Tanimoto similarity to each; two empty fingerprints have 0."""
+        on = np.flatnonzero(bits)
+        # Bytes are added several times faster than wider numbers, and hold any count of 255 bits.
+        width = np.uint8 if len(on) <= 255 else np.uint16
+        shared = np.add.reduce(self._by_bit[on], axis=0, dtype=width).astype(np.int64)
+        return np.asarray(shared / np.maximum(self._sizes + len(on) - shared, 1))
+
+
+def nearest_other(bits: Bits) -> FloatArray:
+    """Similarity of each fingerprint to the nearest of the others; 0 if there is no other."""
+    reference = ReferenceFingerprints(bits)
+    nearest = np.zeros(len(bits))
+    for i, own in enumerate(bits):
+        similarities = reference.similarities(own)
+        similarities[i] = 0
+        nearest[i] = similarities.max()
+    return nearest
+
+
+# The fingerprints and scaffolds of a model's applicability domain: ``applicability.safetensors``.
 
 
 def applicability_content(domain: Applicability) -> tuple[bytes, ApplicabilityInfo]:
@@ -536,26 +479,7 @@ def applicability_content(domain: Applicability) -> tuple[bytes, ApplicabilityIn
 
 
 def read_applicability(path: Path, info: ApplicabilityInfo, schema: FeatureSchema) -> Applicability:
-    """Read the file of a model.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    info : ApplicabilityInfo
-        The section of ``model.json``.
-    schema : FeatureSchema
-        The model's features.
-
-    Returns
-    -------
-    Applicability
-
-    Raises
-    ------
-    ModelFormatError
-        If the file is missing, damaged, or of another model.
-    """
+    """Read the file of a model."""
     try:
         content = path.read_bytes()
     except OSError as err:

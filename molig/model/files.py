@@ -26,17 +26,7 @@ _DTYPES = {"float16": torch.float16, "float32": torch.float32}
 
 
 def build_network(info: ModelInfo) -> WeaveNet:
-    """Make the network that a model states, with fresh weights.
-
-    Parameters
-    ----------
-    info : ModelInfo
-        The model's description.
-
-    Returns
-    -------
-    WeaveNet
-    """
+    """Make the network that a model states, with fresh weights."""
     schema = FeatureSchema.from_dict(info.feature_schema)
     return WeaveNet(info.network, schema.n_atom_columns, schema.n_pair_columns, len(info.tasks))
 

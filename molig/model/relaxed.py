@@ -27,38 +27,18 @@ _ATOMS_PER_BATCH = 4096
 
 @dataclass(frozen=True)
 class Densities:
-    """Per-feature rate of change of outputs along the path, a point per entry.
-
-    Parameters
-    ----------
-    values : array of float, shape (n_points,)
-        The output.
-    atoms, pairs : list of array
-        One array per point, shapes (n_atoms, n atom entries) and (n_pairs, n pair entries). Their sum is
-        the derivative of the output with respect to a.
-    """
+    """Per-feature rate of change of outputs along the path, a point per entry."""
 
     values: FloatArray
+    """The output at each point."""
     atoms: list[FloatArray]
+    """Per point (n_atoms, n atom entries); with the pairs they add up to the derivative with respect to a."""
     pairs: list[FloatArray]
+    """Per point (n_pairs, n pair entries)."""
 
 
 class RelaxedMolecules:
-    """Molecules whose features x may take any value x' + a (x - x') between a baseline x' and their own.
-
-    Parameters
-    ----------
-    network : WeaveNet
-        The network; its weights decide the device and the precision.
-    schema : FeatureSchema
-        Names of its features.
-    secants : callable
-        Returns the network as secant slopes need it; called only where they are asked for.
-    graphs : PackedGraphs
-        Featurized molecules.
-    base : tuple of array, optional
-        Feature rows of the baseline: one for every atom, one for every pair. Default zero.
-    """
+    """Molecules whose features x may take any value x' + a (x - x') between a baseline x' and their own."""
 
     def __init__(
         self,
@@ -81,49 +61,24 @@ class RelaxedMolecules:
         atom_factors: npt.ArrayLike | None = None,
         pair_factors: npt.ArrayLike | None = None,
     ) -> FloatArray:
-        """Outputs of the network with every atom and pair at a place of its own between baseline and input.
-
-        Parameters
-        ----------
-        molecules : array of int, shape (n_points,)
-            Which molecule; it may come several times.
-        atom_factors, pair_factors : array-like of float, optional
-            a of each atom, shape (n_atoms of all points,), and of each pair; default 1.
-
-        Returns
-        -------
-        array of float, shape (n_points, n_tasks)
-        """
+        """Outputs with every atom and pair at a place of its own between baseline and input."""
+        # molecules (n_points,); factors a of all atoms and all pairs of these points, default 1
         counts = self.graphs.atom_counts[molecules], self.graphs.pair_counts[molecules]
         factors = [
             np.ones(int(count.sum())) if given is None else np.asarray(given, dtype=np.float64)
             for given, count in zip((atom_factors, pair_factors), counts, strict=True)
         ]
         starts = [np.concatenate([[0], np.cumsum(count)]) for count in counts]
-        found = []
+        outputs = []
         for part in by_rows(counts[0], _ATOMS_PER_BATCH):
             chosen = [f[s[part.start] : s[part.stop]] for f, s in zip(factors, starts, strict=True)]
             with torch.inference_mode():
                 whole = self._collate(self.graphs.select(molecules[part]))
-                found.append(_numpy(self.network(self._moved(whole, chosen))))
-        return np.concatenate(found)
+                outputs.append(_numpy(self.network(self._moved(whole, chosen))))
+        return np.concatenate(outputs)
 
     def densities(self, molecules: Index, scales: FloatArray, tasks: Index) -> Densities:
-        """Evaluate an output and (x - x') dF/dx at points of the paths of molecules.
-
-        Parameters
-        ----------
-        molecules : array of int, shape (n_points,)
-            Which molecule; it may come several times.
-        scales : array of float, shape (n_points,)
-            Where on its path: 0 is the baseline and 1 the molecule.
-        tasks : array of int, shape (n_points,)
-            Which output.
-
-        Returns
-        -------
-        Densities
-        """
+        """Evaluate an output and (x - x') dF/dx at points of the paths of molecules."""
         values: list[FloatArray] = []
         atoms: list[FloatArray] = []
         pairs: list[FloatArray] = []
@@ -135,13 +90,7 @@ class RelaxedMolecules:
         return Densities(np.concatenate(values), atoms, pairs)
 
     def trail(self, *, fast: bool = False) -> Trail | None:
-        """Secant shares along the paths of these molecules; None if the network is too deep for them.
-
-        Parameters
-        ----------
-        fast : bool
-            Allow the largest product in bfloat16.
-        """
+        """Secant shares along the paths of these molecules; None if the network is too deep for them."""
         if self.network.config.n_modules > MAX_MODULES:
             return None
         return Trail(self._secants(), self.graphs, (self._base[0], self._base[1]), fast=fast)

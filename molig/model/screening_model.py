@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from rdkit import Chem
+from scipy.special import expit
 
 from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, Featurizer, PackedGraphs
 from molig.model.device import resolve_device
 from molig.model.domain import Applicability, ApplicabilityFlag
 from molig.model.info import ModelInfo, Objective
-from molig.model.predictions import Predictions
 from molig.model.relaxed import FeatureRows, RelaxedMolecules
 from molig.molecules import Molecule, Rejection, smiles_records
 from molig.molecules.records import batched
@@ -25,6 +27,59 @@ from molig.network import WeaveNet, collate
 from molig.secant import SecantNetwork
 
 FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Scores of a list of SMILES, with the reasons of those that got none.
+
+    Parameters
+    ----------
+    scores : array of float, shape (n, n_tasks)
+        Probability of being active, or for a regression the value in the unit of the labels; a row of NaN
+        for every rejected SMILES.
+    tasks : tuple of str
+        Names of the columns.
+    rejections : list of Rejection
+        Why a row has no score; ``row`` counts from 1.
+    objective : Objective
+        What the scores are.
+    applicability : list of ApplicabilityFlag or None, optional
+        If it was asked for: for every row whether the model knows molecules like it; None where a SMILES
+        was rejected.
+    """
+
+    scores: FloatArray
+    tasks: tuple[str, ...]
+    rejections: list[Rejection]
+    objective: Objective = Objective.CLASSIFICATION
+    applicability: list[ApplicabilityFlag | None] | None = None
+
+    @property
+    def proba(self) -> FloatArray:
+        """The scores of a classification, shape (n, n_tasks).
+
+        Raises
+        ------
+        UsageError
+            If the model predicts values: a regression has no probabilities.
+        """
+        if self.objective is not Objective.CLASSIFICATION:
+            raise UsageError("a regression model predicts values, not probabilities; use scores")
+        return self.scores
+
+    def to_frame(self) -> pd.DataFrame:
+        """Scores as a table with one column per task; then ``applicability`` and ``similarity``, if asked."""
+        frame = pd.DataFrame(self.scores, columns=list(self.tasks))
+        if self.applicability is None:
+            return frame
+        flags = self.applicability
+        extra = {
+            "applicability": [f and f.status.value for f in flags],
+            "similarity": np.array([f.similarity if f else np.nan for f in flags], dtype=float),
+        }
+        # Not by assignment: a task may bear one of these names.
+        return pd.concat([frame, pd.DataFrame(extra, index=frame.index)], axis=1)
 
 
 class ScreeningModel:
@@ -105,19 +160,7 @@ class ScreeningModel:
         return SecantNetwork(self.network, self.schema)
 
     def relax(self, graphs: PackedGraphs, base: FeatureRows | None = None) -> RelaxedMolecules:
-        """Let the features of molecules move between a baseline and their own values.
-
-        Parameters
-        ----------
-        graphs : PackedGraphs
-            Molecules featurized with the model's schema.
-        base : tuple of array, optional
-            Feature rows of the baseline, one for every atom and one for every pair. Default zero.
-
-        Returns
-        -------
-        RelaxedMolecules
-        """
+        """Let the features of molecules move between a baseline (default zero) and their own values."""
         return RelaxedMolecules(self.network, self.schema, lambda: self.secants, graphs, base)
 
     def double(self) -> Self:
@@ -243,8 +286,8 @@ class ScreeningModel:
             block = np.full((len(records), len(self.tasks)), np.nan)
             flag_of: dict[int, ApplicabilityFlag] = {}
             if applicability:
-                block[places], found = self.score_and_flag(molecules)
-                flag_of = dict(zip(places, found, strict=True))
+                block[places], known = self.score_and_flag(molecules)
+                flag_of = dict(zip(places, known, strict=True))
             else:
                 block[places] = self.score_molecules(molecules)
             blocks.append(block)
@@ -285,8 +328,4 @@ class ScreeningModel:
 
     def _scores(self, graphs: PackedGraphs) -> FloatArray:
         outputs = self.logits(graphs)
-        return outputs if self.objective is Objective.REGRESSION else _sigmoid(outputs)
-
-
-def _sigmoid(logits: FloatArray) -> FloatArray:
-    return np.asarray(torch.from_numpy(logits).sigmoid().numpy(), dtype=np.float64)
+        return outputs if self.objective is Objective.REGRESSION else np.asarray(expit(outputs))

@@ -30,11 +30,11 @@ from molig.model import (
     Provenance,
     RegressionMetrics,
     ScreeningModel,
-    build_network,
     model_card,
-    resolve_device,
     save_model,
 )
+from molig.model.device import resolve_device
+from molig.model.files import build_network
 from molig.stats import RankingQuality
 from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
 from molig.training.dataset import PARTS, TrainingData, data_concerns, file_digest, read_or_load

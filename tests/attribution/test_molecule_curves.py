@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from molig.attribution import Explainer, MoleculeCurves, Target, molecule_curves
 from molig.errors import UsageError
-from molig.model import Densities
+from molig.model.relaxed import Densities
 from molig.molecules import Rejection, smiles_records
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"

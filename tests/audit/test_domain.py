@@ -10,6 +10,7 @@ from audit.planted.domain import SETS
 from molig.audit import Severity, audit, subject_of
 from molig.audit.checks.domain import carried_by_unseen
 from molig.model import Applicability, ScreeningModel, load_model, save_model
+from molig.model.domain import scaffold_hashes
 
 
 def worst(model, smiles):
@@ -73,14 +74,15 @@ def test_scaffolds(small_model, tmp_path):
     assert domain.known_scaffold(mols).tolist() == [True, False]
     old = Applicability(domain.info, domain.fingerprints, domain.schema)
     assert old.known_scaffold(mols) is None
-    assert old.with_scaffolds(["c1ccccc1C"]).known_scaffold([Chem.MolFromSmiles("Oc1ccccc1")]).tolist() == [
-        True
-    ]
+    toluene = Applicability(domain.info, domain.fingerprints, domain.schema, scaffold_hashes(["c1ccccc1C"]))
+    assert toluene.known_scaffold([Chem.MolFromSmiles("Oc1ccccc1")]).tolist() == [True]
     again = save_model(ScreeningModel(small_model.info, small_model.network, "cpu", old), tmp_path / "old")
     assert again.applicability.scaffolds is None
     (result,) = audit(subject_of(again, ["CCO"]), only=["domain"]).results
     assert "do not tell the scaffolds" in result.outcome.remark
-    again.applicability = again.applicability.with_scaffolds(["CCO", "c1ccccc1"])
+    hashes = scaffold_hashes(["CCO", "c1ccccc1"])
+    old = again.applicability
+    again.applicability = Applicability(old.info, old.fingerprints, old.schema, hashes)
     renewed = load_model((save_model(again, tmp_path / "new"), tmp_path / "new")[1])
     assert len(renewed.applicability.scaffolds) == 2
 

@@ -6,7 +6,8 @@ import torch
 from support.small_model import label, nci_smiles
 
 from molig.errors import UnknownNameError, UsageError
-from molig.model import Objective, resolve_device
+from molig.model import Objective
+from molig.model.device import resolve_device
 from molig.molecules import smiles_records
 from molig.training.metrics import task_metrics
 

@@ -8,7 +8,7 @@ import numpy as np
 from rdkit import Chem
 
 from molig.features import Featurizer, PackedGraphs, preset
-from molig.model import Densities
+from molig.model.relaxed import Densities
 from molig.molecules import MoleculeParser
 
 SCHEMA = preset("simple", max_pair_distance=2)
