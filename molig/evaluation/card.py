@@ -67,7 +67,7 @@ def attach_to_model(evaluation: Evaluation, directory: str | Path, *, source: st
     summary = summary.model_copy(update={"same_weights": _same_weights(evaluation, model.info)})
     info = model.info.model_copy(update={"cross_validation": summary})
     saved = save_model(ScreeningModel(info, model.network, "cpu", model.applicability), folder)
-    write_whole(folder / "CARD.md", model_card(saved.info).encode())
+    write_whole(folder / "CARD.md", model_card(saved.info))
     return saved
 
 

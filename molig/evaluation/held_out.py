@@ -23,8 +23,8 @@ from molig.training.dataset import TrainingData, file_digest, read_or_load
 from molig.training.recipe import locate_table, read_recipe
 from molig.training.run import baseline_scores, quality
 
-# What a model's card states beside what is measured now, figure by figure.
-
+SPLIT_FILE = "split.csv"
+RECIPE_FILE = "recipe.toml"
 # Allowed difference of a figure: absolute up to a value of 1, as a share of the stated value above.
 TOLERANCE = 0.005
 # What stands for the task where figures of several are summed up.
@@ -32,6 +32,14 @@ MEDIAN = "median over tasks"
 
 _COUNTS = ("n_actives", "n_inactives")
 _BASELINE = ("median", "max", "share_neutral")
+
+_TITLES = {name: figure.title for name, figure in FIGURES.items()} | {
+    "n_actives": "actives",
+    "n_inactives": "inactives",
+    "baseline_median": "zero baseline, median",
+    "baseline_max": "zero baseline, largest",
+    "baseline_share_neutral": "zero baseline, share at most 0.02",
+}
 
 
 @dataclass(frozen=True)
@@ -63,51 +71,6 @@ class FigureDifference:
     def is_reproduced(self) -> bool:
         """Whether the difference is within `TOLERANCE`."""
         return self.relative <= TOLERANCE
-
-
-def figure_differences(
-    stated: Mapping[str, RankingQuality],
-    now: Mapping[str, RankingQuality],
-    stated_baseline: Mapping[str, BaselineScore],
-    baseline: Mapping[str, BaselineScore],
-) -> list[FigureDifference]:
-    """Pair all figures that a card states of a part with those of now; intervals are left out."""
-    pairs: list[FigureDifference] = []
-    for task, then in stated.items():
-        pairs += _pairs(task, (*FIGURES, *_COUNTS), then, now.get(task))
-    for task, zero in stated_baseline.items():
-        pairs += _pairs(task, _BASELINE, zero, baseline.get(task), prefix="baseline_")
-    if len(stated) > 1:
-        pairs += _medians(pairs)
-    return pairs
-
-
-def _pairs(
-    task: str,
-    names: Sequence[str],
-    then: RankingQuality | BaselineScore,
-    now: RankingQuality | BaselineScore | None,
-    prefix: str = "",
-) -> Iterator[FigureDifference]:
-    for name in names:
-        value, again = getattr(then, name), getattr(now, name, None)
-        if value is not None:
-            again = math.nan if again is None else float(again)
-            yield FigureDifference(task, prefix + name, float(value), again)
-
-
-def _medians(pairs: Sequence[FigureDifference]) -> list[FigureDifference]:
-    medians = []
-    for name in FIGURES:
-        of_name = [pair for pair in pairs if pair.figure == name]
-        if of_name:
-            then, now = median(pair.stated for pair in of_name), median(pair.now for pair in of_name)
-            medians.append(FigureDifference(MEDIAN, name, then, now))
-    return medians
-
-
-SPLIT_FILE = "split.csv"
-RECIPE_FILE = "recipe.toml"
 
 
 @dataclass(frozen=True)
@@ -272,18 +235,54 @@ def _held_out(
     return data.graphs.select(wanted), data.labels[wanted]
 
 
+# What a card states beside what is measured now, figure by figure.
+
+
+def figure_differences(
+    stated: Mapping[str, RankingQuality],
+    now: Mapping[str, RankingQuality],
+    stated_baseline: Mapping[str, BaselineScore],
+    baseline: Mapping[str, BaselineScore],
+) -> list[FigureDifference]:
+    """Pair all figures that a card states of a part with those of now; intervals are left out."""
+    pairs: list[FigureDifference] = []
+    for task, then in stated.items():
+        pairs += _pairs(task, (*FIGURES, *_COUNTS), then, now.get(task))
+    for task, zero in stated_baseline.items():
+        pairs += _pairs(task, _BASELINE, zero, baseline.get(task), prefix="baseline_")
+    if len(stated) > 1:
+        pairs += _medians(pairs)
+    return pairs
+
+
+def _pairs(
+    task: str,
+    names: Sequence[str],
+    then: RankingQuality | BaselineScore,
+    now: RankingQuality | BaselineScore | None,
+    prefix: str = "",
+) -> Iterator[FigureDifference]:
+    for name in names:
+        value, again = getattr(then, name), getattr(now, name, None)
+        if value is not None:
+            again = math.nan if again is None else float(again)
+            yield FigureDifference(task, prefix + name, float(value), again)
+
+
+def _medians(pairs: Sequence[FigureDifference]) -> list[FigureDifference]:
+    medians = []
+    for name in FIGURES:
+        of_name = [pair for pair in pairs if pair.figure == name]
+        if of_name:
+            then, now = median(pair.stated for pair in of_name), median(pair.now for pair in of_name)
+            medians.append(FigureDifference(MEDIAN, name, then, now))
+    return medians
+
+
 # A model's card and what was measured again, as files.
 
 REPRODUCTION_FILE = "reproduction.json"
 REPRODUCTION_REPORT = "reproduction.md"
-
-_TITLES = {name: figure.title for name, figure in FIGURES.items()} | {
-    "n_actives": "actives",
-    "n_inactives": "inactives",
-    "baseline_median": "zero baseline, median",
-    "baseline_max": "zero baseline, largest",
-    "baseline_share_neutral": "zero baseline, share at most 0.02",
-}
 
 
 def write_reproduction(
@@ -315,8 +314,8 @@ def write_reproduction(
         If a file cannot be written.
     """
     paths = [output / REPRODUCTION_FILE, output / REPRODUCTION_REPORT]
-    write_whole(paths[0], _as_json(result, model, table, command).encode())
-    write_whole(paths[1], _as_markdown(result, model, table, command).encode())
+    write_whole(paths[0], _as_json(result, model, table, command))
+    write_whole(paths[1], _as_markdown(result, model, table, command))
     return paths
 
 

@@ -30,35 +30,6 @@ from molig.training.splits import (
     split,
 )
 
-# Tables of public data sets, which are the same table whatever file they are written to.
-
-
-def public_name(source: Path, name: str) -> str:
-    """Name of the public data set that a file holds, row by row."""
-    known = datasets().get(name)
-    if known is None or known.table_sha256 is None or source.suffix != ".parquet":
-        return ""
-    try:
-        return name if content_digest(pq.read_table(source)) == known.table_sha256 else ""
-    except (OSError, TypeError, pa.ArrowException):
-        # Not a table of that kind, or damaged, which the reader says better.
-        return ""
-
-
-def is_training_table(training: Provenance | None, digest: str, public: str) -> bool:
-    """Whether a table is the one that a model was trained with.
-
-    The same bytes, or the same public data set: `molig data get` and other writers make different files of
-    the same rows.
-    """
-    if training is None:
-        return False
-    if training.data_sha256 == digest:
-        return True
-    known = datasets().get(public)
-    return known is not None and (training.data_file, training.n_rows) == (known.file, known.rows)
-
-
 PLAN_FILE = "plan.json"
 
 
@@ -193,7 +164,7 @@ def plan_evaluation(
 
 
 def check_output(output: Path, plan: EvaluationPlan, resume: bool) -> None:
-    """Note in the output directory what is done there, and refuse to continue something else."""
+    """Note in the output directory what is done there, and refuse to go on with results of something else."""
     path = output / PLAN_FILE
     if path.exists():
         try:
@@ -230,3 +201,32 @@ def _folds(recipe: Recipe, data: TrainingData) -> tuple[Parts, ...]:
     return tuple(
         fold_parts(data.smiles, data.labels, folds, fold, options) for fold in range(recipe.evaluation.folds)
     )
+
+
+# Tables of public data sets, which are the same table whatever file they are written to.
+
+
+def public_name(source: Path, name: str) -> str:
+    """Name of the public data set that a file holds, row by row."""
+    known = datasets().get(name)
+    if known is None or known.table_sha256 is None or source.suffix != ".parquet":
+        return ""
+    try:
+        return name if content_digest(pq.read_table(source)) == known.table_sha256 else ""
+    except (OSError, TypeError, pa.ArrowException):
+        # Not a table of that kind, or damaged, which the reader says better.
+        return ""
+
+
+def is_training_table(training: Provenance | None, digest: str, public: str) -> bool:
+    """Whether a table is the one that a model was trained with.
+
+    The same bytes, or the same public data set: `molig data get` and other writers make different files of
+    the same rows.
+    """
+    if training is None:
+        return False
+    if training.data_sha256 == digest:
+        return True
+    known = datasets().get(public)
+    return known is not None and (training.data_file, training.n_rows) == (known.file, known.rows)

@@ -29,61 +29,132 @@ from molig.stats.curves import EnrichmentCurve, Reliability, RocCurve
 from molig.stats.ranking import FloatArray
 from molig.version import __version__
 
-# Curves of a method over all tasks and folds, for figures.
-
-_POINTS = 401
-
-
-def mean_roc(folds: Sequence[FoldScores]) -> RocCurve:
-    """Mean of the ROC curves of all tasks and folds, at equal shares of the inactives."""
-    curves = [c for c in (roc_curve_points(*pair) for pair in _rankings(folds)) if len(c.true_positive_rate)]
-    if len(curves) == 1:
-        return curves[0]
-    if not curves:
-        return RocCurve(np.empty(0), np.empty(0))
-    # Denser at the left, where screeners look.
-    share = np.concatenate([[0], np.geomspace(1e-4, 1, _POINTS)])
-    # The step at a share of 0 is kept: the curve rises there before the first inactive.
-    heights = [np.interp(share, c.false_positive_rate, c.true_positive_rate) for c in curves]
-    height = np.mean(heights, axis=0)
-    return RocCurve(np.concatenate([[0.0], share]), np.concatenate([[0.0], height]))
+RESULTS_FILE = "evaluation.json"
+REPORT_FILE = "evaluation.md"
 
 
-def mean_enrichment(folds: Sequence[FoldScores]) -> EnrichmentCurve:
-    """Mean of the enrichment curves of all tasks and folds, at equal shares of the molecules."""
-    curves = [c for c in (enrichment_curve(*pair) for pair in _rankings(folds)) if len(c.screened)]
-    if len(curves) == 1:
-        return curves[0]
-    if not curves:
-        return EnrichmentCurve(np.empty(0), np.empty(0), 0, 0)
-    n_molecules = round(float(np.mean([c.n_molecules for c in curves])))
-    share = np.concatenate([[0], np.geomspace(min(1e-3, 1 / n_molecules), 1, _POINTS)])
-    actives = np.mean([np.interp(share, c.screened, c.found) for c in curves], axis=0)
-    # No one order is the best possible for all, so a mean states no number of actives.
-    return EnrichmentCurve(share, actives, n_molecules, 0)
+def write_evaluation(evaluation: Evaluation, output: Path, *, title: str, command: str = "") -> list[Path]:
+    """Write ``evaluation.json``, ``evaluation.md`` and the figures (SVG and PNG).
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        The results.
+    output : Path
+        Directory to write to.
+    title : str
+        What was evaluated, such as the recipe's name.
+    command : str
+        The command that was given, if any.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    results, report = output / RESULTS_FILE, output / REPORT_FILE
+    write_whole(results, evaluation_json(evaluation, title, command))
+    write_whole(report, evaluation_markdown(evaluation, title, command))
+    return [results, report, *_figures(evaluation, output, title)]
 
 
-def pooled_reliability(folds: Sequence[FoldScores]) -> Reliability | None:
-    """Reliability of the probabilities of all tasks and folds together; None if the method states none."""
-    pairs = [
-        (fold.labels.ravel(), fold.probabilities.ravel()) for fold in folds if fold.probabilities is not None
-    ]
-    if not pairs:
-        return None
-    labels, probabilities = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
-    known = ~(np.isnan(labels) | np.isnan(probabilities))
-    return reliability_curve(labels[known], probabilities[known]) if known.any() else None
+def evaluation_json(evaluation: Evaluation, title: str, command: str = "") -> str:
+    """All figures as JSON; what is not defined is null."""
+    plan = evaluation.plan
+    conflicts = plan.data.conflicts
+    content = {
+        "format": "molig-evaluation",
+        "title": title,
+        "molig_version": __version__,
+        "versions": versions(),
+        "command": command,
+        "seed": plan.recipe.evaluation.seed,
+        "table": {"file": plan.source, "sha256": plan.digest},
+        "recipe": plan.recipe.model_dump(mode="json", exclude_none=True),
+        "molecules": {
+            "used": len(plan.data),
+            "rejected": len(plan.data.rejections),
+            "copies_in_train": plan.copies_in_train(),
+            "copies_in_train_or_validation": plan.copies_outside_test(),
+            "label_conflicts": conflicts.to_dict() if conflicts else None,
+            "parts": [
+                {part: int((parts == part).sum()) for part in ("train", "validation", "test")}
+                for parts in plan.parts
+            ],
+        },
+        "problems": plan.problems(),
+        "methods": {
+            name: _method(figures, pooled_reliability(evaluation.scores[name]))
+            for name, figures in evaluation.figures.items()
+        },
+        "sign_tests": [
+            {"against": c.against, "figure": c.figure, **asdict(c.test)} for c in evaluation.comparisons
+        ],
+    }
+    return json_text(content)
 
 
-def _rankings(folds: Sequence[FoldScores]) -> Iterator[tuple[FloatArray, FloatArray]]:
-    for fold in folds:
-        for labels, scores in zip(fold.labels.T, fold.scores.T, strict=True):
-            known = ~np.isnan(labels)
-            if not np.isnan(scores[known]).any():
-                yield labels[known], scores[known]
+def _figures(evaluation: Evaluation, output: Path, title: str) -> list[Path]:
+    # Methods that state no probabilities come last, so that a method has one colour in all figures.
+    by_place = sorted(evaluation.scores.items(), key=lambda item: item[1][0].probabilities is None)
+    scores = {method_title(name): folds for name, folds in by_place}
+    n_tasks, n_folds = len(evaluation.plan.data.tasks), len(evaluation.plan.parts)
+    many = n_tasks * n_folds > 1
+    subtitle = f"mean over {n_tasks} tasks and {n_folds} folds" if many else ""
+    reliability = {name: curve for name, f in scores.items() if (curve := pooled_reliability(f)) is not None}
+    drawn = {
+        "roc": draw_roc({name: mean_roc(folds) for name, folds in scores.items()}, title, subtitle),
+        "enrichment": draw_enrichment(
+            {name: mean_enrichment(folds) for name, folds in scores.items()}, title, subtitle
+        ),
+    }
+    if reliability:
+        drawn["reliability"] = draw_reliability(
+            reliability, title, "all tasks and folds together" if many else ""
+        )
+    paths = [output / f"{name}.{suffix}" for name in drawn for suffix in ("svg", "png")]
+    for path in paths:
+        save_figure(drawn[path.stem], path)
+    return paths
 
 
-# Results of an evaluation as Markdown, for people.
+def _method(figures: MethodFigures, reliability: Reliability | None) -> dict[str, Any]:
+    return {
+        "title": method_title(figures.name),
+        "medians": figures.medians,
+        "median_intervals": figures.median_intervals,
+        "share_neutral": figures.neutral,
+        "reliability": None if reliability is None else _reliability(reliability),
+        "processor_seconds": round(figures.seconds, 1),
+        "tasks": {name: _task(task) for name, task in figures.tasks.items()},
+    }
+
+
+def _task(figures: TaskFigures) -> dict[str, Any]:
+    return {
+        "means": figures.mean.figures(),
+        "by_fold": {name: [getattr(quality, name) for quality in figures.by_fold] for name in FIGURES},
+        "intervals": figures.mean.intervals,
+        "n_actives": figures.mean.n_actives,
+        "n_inactives": figures.mean.n_inactives,
+    }
+
+
+def _reliability(curve: Reliability) -> dict[str, Any]:
+    """Bins of all tasks and folds together, as in the figure."""
+    bins = zip(curve.mean_predicted, curve.observed, curve.count, strict=True)
+    return {
+        "expected_calibration_error": curve.expected_error,
+        "bins": [{"mean_predicted": float(p), "observed": float(o), "n": int(n)} for p, o, n in bins],
+    }
+
+
+# The report for people.
 
 
 def method_title(name: str) -> str:
@@ -239,126 +310,55 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
-RESULTS_FILE = "evaluation.json"
-REPORT_FILE = "evaluation.md"
+# Curves of a method over all tasks and folds.
+
+_POINTS = 401
 
 
-def write_evaluation(evaluation: Evaluation, output: Path, *, title: str, command: str = "") -> list[Path]:
-    """Write ``evaluation.json``, ``evaluation.md`` and the figures (SVG and PNG).
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        The results.
-    output : Path
-        Directory to write to.
-    title : str
-        What was evaluated, such as the recipe's name.
-    command : str
-        The command that was given, if any.
-
-    Returns
-    -------
-    list of Path
-        The files.
-
-    Raises
-    ------
-    OutputError
-        If a file cannot be written.
-    """
-    results, report = output / RESULTS_FILE, output / REPORT_FILE
-    write_whole(results, evaluation_json(evaluation, title, command).encode())
-    write_whole(report, evaluation_markdown(evaluation, title, command).encode())
-    return [results, report, *_figures(evaluation, output, title)]
+def mean_roc(folds: Sequence[FoldScores]) -> RocCurve:
+    """Mean of the ROC curves of all tasks and folds, at equal shares of the inactives."""
+    curves = [c for c in (roc_curve_points(*pair) for pair in _rankings(folds)) if len(c.true_positive_rate)]
+    if len(curves) == 1:
+        return curves[0]
+    if not curves:
+        return RocCurve(np.empty(0), np.empty(0))
+    # Denser at the left, where screeners look.
+    share = np.concatenate([[0], np.geomspace(1e-4, 1, _POINTS)])
+    # The step at a share of 0 is kept: the curve rises there before the first inactive.
+    heights = [np.interp(share, c.false_positive_rate, c.true_positive_rate) for c in curves]
+    height = np.mean(heights, axis=0)
+    return RocCurve(np.concatenate([[0.0], share]), np.concatenate([[0.0], height]))
 
 
-def evaluation_json(evaluation: Evaluation, title: str, command: str = "") -> str:
-    """All figures as JSON; what is not defined is null."""
-    plan = evaluation.plan
-    conflicts = plan.data.conflicts
-    content = {
-        "format": "molig-evaluation",
-        "title": title,
-        "molig_version": __version__,
-        "versions": versions(),
-        "command": command,
-        "seed": plan.recipe.evaluation.seed,
-        "table": {"file": plan.source, "sha256": plan.digest},
-        "recipe": plan.recipe.model_dump(mode="json", exclude_none=True),
-        "molecules": {
-            "used": len(plan.data),
-            "rejected": len(plan.data.rejections),
-            "copies_in_train": plan.copies_in_train(),
-            "copies_in_train_or_validation": plan.copies_outside_test(),
-            "label_conflicts": conflicts.to_dict() if conflicts else None,
-            "parts": [
-                {part: int((parts == part).sum()) for part in ("train", "validation", "test")}
-                for parts in plan.parts
-            ],
-        },
-        "problems": plan.problems(),
-        "methods": {
-            name: _method(figures, pooled_reliability(evaluation.scores[name]))
-            for name, figures in evaluation.figures.items()
-        },
-        "sign_tests": [
-            {"against": c.against, "figure": c.figure, **asdict(c.test)} for c in evaluation.comparisons
-        ],
-    }
-    return json_text(content)
+def mean_enrichment(folds: Sequence[FoldScores]) -> EnrichmentCurve:
+    """Mean of the enrichment curves of all tasks and folds, at equal shares of the molecules."""
+    curves = [c for c in (enrichment_curve(*pair) for pair in _rankings(folds)) if len(c.screened)]
+    if len(curves) == 1:
+        return curves[0]
+    if not curves:
+        return EnrichmentCurve(np.empty(0), np.empty(0), 0, 0)
+    n_molecules = round(float(np.mean([c.n_molecules for c in curves])))
+    share = np.concatenate([[0], np.geomspace(min(1e-3, 1 / n_molecules), 1, _POINTS)])
+    actives = np.mean([np.interp(share, c.screened, c.found) for c in curves], axis=0)
+    # No one order is the best possible for all, so a mean states no number of actives.
+    return EnrichmentCurve(share, actives, n_molecules, 0)
 
 
-def _figures(evaluation: Evaluation, output: Path, title: str) -> list[Path]:
-    # Methods that state no probabilities come last, so that a method has one colour in all figures.
-    by_place = sorted(evaluation.scores.items(), key=lambda item: item[1][0].probabilities is None)
-    scores = {method_title(name): folds for name, folds in by_place}
-    n_tasks, n_folds = len(evaluation.plan.data.tasks), len(evaluation.plan.parts)
-    many = n_tasks * n_folds > 1
-    subtitle = f"mean over {n_tasks} tasks and {n_folds} folds" if many else ""
-    reliability = {name: curve for name, f in scores.items() if (curve := pooled_reliability(f)) is not None}
-    drawn = {
-        "roc": draw_roc({name: mean_roc(folds) for name, folds in scores.items()}, title, subtitle),
-        "enrichment": draw_enrichment(
-            {name: mean_enrichment(folds) for name, folds in scores.items()}, title, subtitle
-        ),
-    }
-    if reliability:
-        drawn["reliability"] = draw_reliability(
-            reliability, title, "all tasks and folds together" if many else ""
-        )
-    paths = [output / f"{name}.{suffix}" for name in drawn for suffix in ("svg", "png")]
-    for path in paths:
-        save_figure(drawn[path.stem], path)
-    return paths
+def pooled_reliability(folds: Sequence[FoldScores]) -> Reliability | None:
+    """Reliability of the probabilities of all tasks and folds together; None if the method states none."""
+    pairs = [
+        (fold.labels.ravel(), fold.probabilities.ravel()) for fold in folds if fold.probabilities is not None
+    ]
+    if not pairs:
+        return None
+    labels, probabilities = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
+    known = ~(np.isnan(labels) | np.isnan(probabilities))
+    return reliability_curve(labels[known], probabilities[known]) if known.any() else None
 
 
-def _method(figures: MethodFigures, reliability: Reliability | None) -> dict[str, Any]:
-    return {
-        "title": method_title(figures.name),
-        "medians": figures.medians,
-        "median_intervals": figures.median_intervals,
-        "share_neutral": figures.neutral,
-        "reliability": None if reliability is None else _reliability(reliability),
-        "processor_seconds": round(figures.seconds, 1),
-        "tasks": {name: _task(task) for name, task in figures.tasks.items()},
-    }
-
-
-def _task(figures: TaskFigures) -> dict[str, Any]:
-    return {
-        "means": figures.mean.figures(),
-        "by_fold": {name: [getattr(quality, name) for quality in figures.by_fold] for name in FIGURES},
-        "intervals": figures.mean.intervals,
-        "n_actives": figures.mean.n_actives,
-        "n_inactives": figures.mean.n_inactives,
-    }
-
-
-def _reliability(curve: Reliability) -> dict[str, Any]:
-    """Bins of all tasks and folds together, as in the figure."""
-    bins = zip(curve.mean_predicted, curve.observed, curve.count, strict=True)
-    return {
-        "expected_calibration_error": curve.expected_error,
-        "bins": [{"mean_predicted": float(p), "observed": float(o), "n": int(n)} for p, o, n in bins],
-    }
+def _rankings(folds: Sequence[FoldScores]) -> Iterator[tuple[FloatArray, FloatArray]]:
+    for fold in folds:
+        for labels, scores in zip(fold.labels.T, fold.scores.T, strict=True):
+            known = ~np.isnan(labels)
+            if not np.isnan(scores[known]).any():
+                yield labels[known], scores[known]
