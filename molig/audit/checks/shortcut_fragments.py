@@ -47,9 +47,15 @@ RAISES = 1.5
 """Lower end of the score's odds ratio from which a fragment raises the score to speak of."""
 MARGIN = 1.3
 """Lower end of the score's odds ratio, over the upper end of the labels', where the score exaggerates."""
+EXAGGERATES = 3.0
+"""The same ratio, from which a fragment is a shortcut though its atoms get no attribution: a network may put
+it elsewhere in the molecule."""
 STANDS_OUT, EVERYWHERE = 0.25, 0.6
 """A fragment attracts attribution if its atoms have more than the other atoms of the same molecule by this
 much, in units of the molecule's mean |attribution| (median), in this share of the molecules."""
+UNNOTICED = 0.1
+"""Scores do not notice a fragment whose mean score differs by less than this share of what the labels differ
+by; of scores that are all near 0, odds ratios say nothing."""
 UNEXPLAINED = 0.25
 """A fragment is ignored if its atoms get less than this share of the difference between the labels."""
 DOMINATES, DOMINANT_ODDS = 0.5, 10.0
@@ -289,15 +295,19 @@ class FragmentOnTask:
         return float(np.median(self.attributed.sums)) / difference
 
     def is_shortcut(self, q: float) -> bool:
-        """Whether it attracts attribution and raises scores without reason, at this false discovery rate."""
+        """Whether it raises scores without reason, and attracts attribution or raises them by far.
+
+        The false discovery rate is that of the attribution.
+        """
         attracts = q < FALSE_DISCOVERY and self.excess >= STANDS_OUT and self.positive >= EVERYWHERE
-        raises = self.score.low > max(RAISES, MARGIN * self.label.high)
-        return attracts and raises and self.label.high < NO_EFFECT
+        margin = MARGIN if attracts else EXAGGERATES
+        return self.label.high < NO_EFFECT and self.score.low > max(RAISES, margin * self.label.high)
 
     def is_overlooked(self, q: float) -> bool:
         """Whether it separates the labels and the model ignores it, at this false discovery rate."""
         separates = q < FALSE_DISCOVERY and self.label.low >= NO_EFFECT
-        by_score = max(self.score.high, self.called.high)
+        noticed = self.scored[0] - self.scored[1] >= UNNOTICED * (self.active[0] - self.active[1])
+        by_score = max(self.score.high, self.called.high) if noticed else self.called.high
         # Less than half of the logarithm: a score that hardly notices what decides the labels.
         ignored = by_score < max(NO_EFFECT, self.label.low**0.5)
         return separates and ignored and self.explained < UNEXPLAINED
