@@ -1,14 +1,15 @@
-"""Fixtures of all rooms: a small trained model, real compounds, and the shared data sets."""
+"""Fixtures of all rooms: small trained models, real compounds, and the shared data sets."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
-from support.small_model import NCI_FILE, train_small_model, train_small_regression
+from support.small_model import MODELS, N_VALUES, NCI_FILE, write_labelled, write_values
 
 from molig.model import ScreeningModel, load_model
 
@@ -27,10 +28,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def small_model_dir(tmp_path_factory: pytest.TempPathFactory, nci_file: Path) -> Path:
-    """Directory of a tiny model, really trained: tasks "nitrogen" and "carbonyl". Do not write to it."""
+    """Directory of a tiny model, really trained: tasks "nitrogen" and "carbonyl". Do not write to it.
+
+    Its weights are read from a file, so that they are the same on every processor; beside it lies its table.
+    """
     directory = tmp_path_factory.mktemp("small-model")
-    train_small_model(directory)
-    return directory / "small"
+    write_labelled(directory / "labelled.csv")
+    return Path(shutil.copytree(MODELS / "small", directory / "small"))
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +47,8 @@ def small_model(small_model_dir: Path) -> ScreeningModel:
 def small_regression_dir(tmp_path_factory: pytest.TempPathFactory, nci_file: Path) -> Path:
     """Directory of a tiny regression: tasks "nitrogens" and "mass". Do not write to it."""
     directory = tmp_path_factory.mktemp("small-regression")
-    train_small_regression(directory)
-    return directory / "values"
+    write_values(directory / "values.csv", N_VALUES)
+    return Path(shutil.copytree(MODELS / "values", directory / "values"))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 from scipy.stats import binomtest
-from support.planted import audited, trained
+from support.planted import audited
 from support.small_model import nci_smiles
 
 from audit.planted.activity_cliffs import pairs, telling_every_atom
@@ -40,16 +40,19 @@ def judged(model, chosen):
     return result
 
 
-def test_right_pairs_are_quiet_and_reversed_ones_an_error():
-    assert judged(trained(1), pairs("nitrogen", 0)).findings == []
-    (finding,) = judged(trained(1), pairs("nitrogen", 0, -1.0)).findings
+COMPOUNDS = nci_smiles(600, 400)
+
+
+def test_right_pairs_are_quiet_and_reversed_ones_an_error(small_model):
+    assert judged(small_model, pairs(COMPOUNDS, "nitrogen", 0)).findings == []
+    (finding,) = judged(small_model, pairs(COMPOUNDS, "nitrogen", 0, -1.0)).findings
     assert finding.severity is Severity.ERROR
     assert "lower score" in finding.summary
     assert finding.evidence.molecules
 
 
 def test_few_pairs_are_only_told(small_model):
-    result = judged(small_model, pairs("nitrogen", 1, n=5))
+    result = judged(small_model, pairs(COMPOUNDS, "nitrogen", 1, n=5))
     (finding,) = result.findings
     assert finding.severity is Severity.INFO
     assert "too few" in finding.summary
@@ -65,7 +68,7 @@ def test_few_pairs_are_only_told(small_model):
 def test_the_remark_tells_how_many_pairs_are_compared(small_model, n_tasks, most):
     assert _most_per_task(n_tasks) == most
     if n_tasks == 1:
-        remark = judged(small_model, pairs("nitrogen", 1, n=5)).results[0].outcome.remark
+        remark = judged(small_model, pairs(COMPOUNDS, "nitrogen", 1, n=5)).results[0].outcome.remark
         assert "at most 150 per task" in remark
         assert "0 pairs whose common part took longer" in remark
 
@@ -126,25 +129,39 @@ def test_agreement_by_the_share_that_is_common():
     assert len(cliff_figures([CliffGroup("all tasks", cliffs, 1.96)], found)) == 2
 
 
-@pytest.mark.parametrize(("high", "n_atoms", "found"), [(0.59, 50, 1), (0.61, 50, 0), (0.59, 49, 0)])
-def test_common_atoms_of_opposite_sign_are_a_finding(high, n_atoms, found):
-    right = SimpleNamespace(same_sign=lambda strong: (1, 1), **dict.fromkeys(RIGHT, 1.0))
-    right.explained = ()
+@pytest.mark.parametrize(("low", "n", "found"), [(0.86, 25, 1), (0.84, 25, 0), (0.86, 24, 0)])
+def test_differences_attributed_to_common_atoms_are_a_finding(low, n, found):
+    right = SimpleNamespace(scores_differ=True, score_difference=1.0, carried_by_common=0.9, explained=())
+    vars(right).update(dict.fromkeys(RIGHT, 1.0))
+    right.pair, right.attribution_difference = SimpleNamespace(task="t", difference=1.0), 0.1
     group = CliffGroup("all tasks", [right] * 30, 1.96)
-    common = CommonAtoms(Estimate(0.5, 0.4, 0.6), Estimate(0.4, 0.3, high), n_atoms)
+    signs = Estimate(0.5, 0.4, 0.6)
+    common = CommonAtoms(signs, signs, 50, Estimate(0.9, low, 0.95), n)
     findings = judge_cliffs(group, [group], common)
     assert [f.severity for f in findings] == [Severity.WARNING] * found
-    assert all("only 40% have the same sign" in f.summary for f in findings)
+    assert all("90% of the difference (median of 25 pairs" in f.summary for f in findings)
+
+
+def test_the_share_on_common_atoms_is_what_the_changed_ones_leave(small_model):
+    """Edited molecules whose difference lies on the edit, and a table of which no part was compared."""
+    result = judged(small_model, pairs(COMPOUNDS, "nitrogen", 0)).results[0].outcome.measured["common_atoms"]
+    assert result["pairs_of_different_scores"] == 40
+    assert result["share_of_score_difference"][0] < 0.7
+    moved = pair_of([1.0, -0.5, 0.1], [0.8, 0.5, -0.2])
+    assert moved.carried_by_common == pytest.approx(1.0)
+    assert common_atoms([moved], np.random.default_rng(0)).n_carried == 1
+    still = pair_of([1.0, -0.5], [0.5, 0.0])
+    assert common_atoms([still], np.random.default_rng(0)).n_carried == 0
 
 
 RIGHT = ("ordered", "direction", "faithful")
 
 
-def test_a_model_that_turns_whole_molecules_is_found():
-    found = audit(telling_every_atom(), only=["activity-cliffs"]).findings
+def test_a_model_that_turns_whole_molecules_is_found(small_model):
+    found = audit(telling_every_atom(small_model, COMPOUNDS), only=["activity-cliffs"]).findings
     (finding,) = [f for f in found if "share disagree" in f.summary]
     assert finding.evidence.molecules
-    assert finding.evidence.numbers["common_atoms"]["same_sign_of_strong_atoms"][2] < 0.6
+    assert finding.evidence.numbers["common_atoms"]["share_of_score_difference"][1] > 0.85
 
 
 def test_searches_end_after_too_many_were_given_up(monkeypatch):

@@ -17,12 +17,14 @@ from molig.model import ScreeningModel
 CHOSEN = {
     "tox21-w2n2-simple: logit of task 0 + 3",
     "tox21-w2n2-simple: logit of task 7 + 5",
-    "tox21-w2n2-simple, molecules from 1500",
-    "hiv-w2n2, molecules from 400",
+    "tox21-w2n2-simple, molecules from 2000",
+    "hiv-w2n2, molecules from 2000",
 }
 
 
-@pytest.mark.parametrize("case", [c for c in planted.cases() if c.name in CHOSEN], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [c for c in planted.cases(0) if c.name in CHOSEN], ids=lambda case: case.name
+)
 def test_planted(case: Case) -> None:
     """Shifted baselines are found, and nothing where they are neutral."""
     assert judge("baseline", case).right

@@ -7,6 +7,7 @@ import pytest
 from rdkit import Chem
 from support.planted import Case, changed, judge
 from support.random_models import random_model
+from support.small_model import nci_smiles
 
 from audit.planted import identical_attribution as planted
 from molig.audit import Severity, audit, audit_data, subject_of
@@ -152,7 +153,7 @@ def test_one_module_sees_no_neighbours_and_two_do():
     assert attribution_colors(graph, 2)[1] != attribution_colors(graph, 2)[5]
 
 
-CASES = {case.name: case for case in planted.cases()}
+CASES = {case.name: case for case in planted.cases(0)}
 
 
 @pytest.mark.parametrize("name", ["bundled W1N2, two tasks", "W2, bundled W2N2, A->P weights 0"])
@@ -205,13 +206,13 @@ def test_the_most_frequent_environments_come_first():
 def test_a_small_model_whose_pairs_forget_their_atoms(small_model):
     """Defect and control are one network, but for the weights A->P."""
     broken = changed(small_model, planted.scale_atoms_of_pairs(0))
-    case = Case("A->P cut", lambda: planted.on(lambda: broken, 25), planted=True)
+    case = Case("A->P cut", lambda: planted.on(lambda: broken, nci_smiles(25, 400)), planted=True)
     found = judge("identical-attribution", case)
     assert found.right
     (finding,) = found.result.findings
     assert finding.severity is Severity.WARNING
     assert "does not use" in finding.summary
-    control = Case("whole", lambda: planted.on(lambda: small_model, 25), planted=False)
+    control = Case("whole", lambda: planted.on(lambda: small_model, nci_smiles(25, 400)), planted=False)
     assert judge("identical-attribution", control).right
 
 

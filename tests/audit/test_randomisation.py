@@ -19,6 +19,9 @@ from molig.molecules import smiles_records
 from molig.network import WeaveNet
 
 
+SOME = nci_smiles(12, 400)
+
+
 def test_rank_correlations_are_spearmans():
     rng = np.random.default_rng(1)
     first, second = rng.normal(size=12), rng.normal(size=12)
@@ -100,14 +103,14 @@ def test_a_task_without_attributions_is_left_out(small_model):
         planted.half("modules_.0.pair_out", 1)(net)
 
     blank = changed(small_model, edit)
-    verdict = judge("randomisation", Case("cut", lambda: planted.on(lambda: blank, 12), planted=True))
+    verdict = judge("randomisation", Case("cut", lambda: planted.on(lambda: blank, SOME), planted=True))
     (finding,) = verdict.result.findings
     assert list(finding.evidence.numbers) == ["module 1: pair_to_pair"]
 
 
 def test_a_layer_cut_off_is_named(small_model):
     broken = changed(small_model, planted.half("modules_.0.pair_out", 1))
-    result = judge("randomisation", Case("cut", lambda: planted.on(lambda: broken, 12), planted=True))
+    result = judge("randomisation", Case("cut", lambda: planted.on(lambda: broken, SOME), planted=True))
     assert result.right
     (finding,) = result.result.findings
     assert finding.severity is Severity.WARNING
@@ -118,7 +121,7 @@ def test_a_layer_cut_off_is_named(small_model):
 
 def test_a_score_past_the_weights_is_found(small_model):
     make = planted.hard_wired(lambda: small_model, 30.0, 1)
-    result = judge("randomisation", Case("past", lambda: planted.on(make, 12), planted=True))
+    result = judge("randomisation", Case("past", lambda: planted.on(make, SOME), planted=True))
     assert result.right
     finding = result.result.findings[0]
     assert finding.severity is Severity.ERROR
@@ -131,7 +134,7 @@ def test_a_score_past_the_weights_is_found(small_model):
 
 @pytest.mark.parametrize("skip", [0, 100])
 def test_a_whole_model_is_left_alone(small_model, skip):
-    case = Case("whole", lambda: planted.on(lambda: small_model, 12, skip), planted=False)
+    case = Case("whole", lambda: planted.on(lambda: small_model, nci_smiles(12, 400 + skip)), planted=False)
     verdict = judge("randomisation", case)
     assert verdict.right
     assert verdict.result.results[0].status == "ok"
@@ -139,7 +142,7 @@ def test_a_whole_model_is_left_alone(small_model, skip):
 
 def test_a_bundled_model():
     model = load_model("sars-3clpro-w2n2")
-    case = Case("bundled", lambda: planted.on(lambda: model, 6, 30), planted=False)
+    case = Case("bundled", lambda: planted.on(lambda: model, nci_smiles(6, 430)), planted=False)
     assert judge("randomisation", case).right
 
 

@@ -15,6 +15,11 @@ from molig.training import Recipe, TrainingRequest, parse_recipe, train_model
 NCI_FILE = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
 """About 5,000 real, untidy compounds that come with RDKit: SMILES and number, separated by a tab."""
 
+MODELS = Path(__file__).parent / "models"
+"""Models that were trained once, by ``make_models.py``, and are read by the tests."""
+N_SMALL, N_VALUES = 300, 200
+"""Compounds in the tables of the small model and of the small regression."""
+
 RULES = {"nitrogen": "[#7]", "carbonyl": "[#6]=[#8]"}
 """Tasks of the small model: a molecule is active where it contains this pattern (SMARTS)."""
 
@@ -40,7 +45,7 @@ def label(smiles: str) -> dict[str, int]:
     return {task: int(mol.HasSubstructMatch(Chem.MolFromSmarts(rule))) for task, rule in RULES.items()}
 
 
-def write_labelled(path: Path, n: int = 300) -> Path:
+def write_labelled(path: Path, n: int = N_SMALL) -> Path:
     """Write a CSV of the first ``n`` NCI compounds with their classes."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["smiles", *TASKS])
@@ -93,7 +98,7 @@ def small_recipe(**optimization: Any) -> Recipe:
     )
 
 
-def train_small_model(directory: Path, n: int = 300, **optimization: Any) -> ScreeningModel:
+def train_small_model(directory: Path, n: int = N_SMALL, **optimization: Any) -> ScreeningModel:
     """Train a small model on NCI compounds.
 
     Parameters
@@ -120,7 +125,7 @@ def train_small_model(directory: Path, n: int = 300, **optimization: Any) -> Scr
     return train_model(request)
 
 
-def train_small_regression(directory: Path, n: int = 200, **changes: Any) -> ScreeningModel:
+def train_small_regression(directory: Path, n: int = N_VALUES, **changes: Any) -> ScreeningModel:
     """Train a small regression on NCI compounds.
 
     Parameters

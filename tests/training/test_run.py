@@ -57,13 +57,13 @@ def rejected(tmp_path) -> dict[int, str]:
     return frame.set_index("row")["reason"].to_dict()
 
 
-def test_figures_are_those_of_the_stored_model(small_regression, small_regression_dir):
-    table = pd.read_csv(small_regression_dir.parent / "values.csv")
-    split = pd.read_csv(small_regression_dir / "split.csv")
+def test_figures_are_those_of_the_stored_model(trained_regression, trained_regression_dir):
+    table = pd.read_csv(trained_regression_dir.parent / "values.csv")
+    split = pd.read_csv(trained_regression_dir / "split.csv")
     test = table.iloc[split.loc[split["part"] == "test", "row"] - 1]
-    scores = small_regression.predict(test["smiles"]).scores
+    scores = trained_regression.predict(test["smiles"]).scores
     for column, task in enumerate(VALUES):
-        found = small_regression.info.metrics["test"][task]
+        found = trained_regression.info.metrics["test"][task]
         labels, guess = test[task].to_numpy(), scores[:, column]
         assert found.r2 == pytest.approx(r2_score(labels, guess), abs=1e-6)
         assert found.rmse == pytest.approx(np.sqrt(((labels - guess) ** 2).mean()), rel=1e-5)
@@ -71,20 +71,22 @@ def test_figures_are_those_of_the_stored_model(small_regression, small_regressio
         assert found.n == len(test)
 
 
-def test_it_has_learnt_the_mass(small_regression):
+def test_it_has_learnt_the_mass(trained_regression):
     unseen = nci_smiles(500, start=200)
-    scores = small_regression.predict(unseen).scores[:, VALUES.index("mass")]
+    scores = trained_regression.predict(unseen).scores[:, VALUES.index("mass")]
     assert r2_score([value(smiles)["mass"] for smiles in unseen], scores) > 0.5
 
 
-def test_baseline_of_the_card_is_that_of_zero_features(small_regression, small_regression_dir):
-    table = pd.read_csv(small_regression_dir.parent / "values.csv")
-    split = pd.read_csv(small_regression_dir / "split.csv")
+def test_baseline_of_the_card_is_that_of_zero_features(trained_regression, trained_regression_dir):
+    table = pd.read_csv(trained_regression_dir.parent / "values.csv")
+    split = pd.read_csv(trained_regression_dir / "split.csv")
     part = {name: table.iloc[split.loc[split["part"] == name, "row"] - 1] for name in ("train", "test")}
-    mols = [small_regression.parser.parse_smiles(smiles).mol for smiles in part["test"]["smiles"]]
-    at_zero = small_regression.logits(small_regression.featurize(mols), np.zeros(len(mols), dtype=np.float32))
+    mols = [trained_regression.parser.parse_smiles(smiles).mol for smiles in part["test"]["smiles"]]
+    at_zero = trained_regression.logits(
+        trained_regression.featurize(mols), np.zeros(len(mols), dtype=np.float32)
+    )
     for column, task in enumerate(VALUES):
-        found = small_regression.info.baseline[task]
+        found = trained_regression.info.baseline[task]
         tolerance = 0.1 * part["train"][task].std(ddof=0)
         assert found.neutral == 0.0
         assert found.tolerance == pytest.approx(tolerance)
@@ -93,10 +95,10 @@ def test_baseline_of_the_card_is_that_of_zero_features(small_regression, small_r
         assert found.share_neutral == pytest.approx((np.abs(at_zero[:, column]) <= tolerance).mean())
 
 
-def test_history_and_description_say_what_it_is(small_regression_dir):
-    history = json.loads((small_regression_dir / "history.json").read_text())
+def test_history_and_description_say_what_it_is(trained_regression_dir):
+    history = json.loads((trained_regression_dir / "history.json").read_text())
     assert set(history[0]) == {"epoch", "loss", "neutral", "validation_r2"}
-    info = load_model(small_regression_dir).info
+    info = load_model(trained_regression_dir).info
     assert info.objective is Objective.REGRESSION
     assert info.median_r2("test") == np.median([m.r2 for m in info.metrics["test"].values()])
     assert info.median_auc("test") is None
@@ -212,9 +214,9 @@ def test_counts_of_nitrogens_are_learnt_from_a_benchmark(trained, data_dir):
     assert model.info.metrics["test"]["activity"].n == 300
 
 
-def test_same_recipe_same_weights(small_regression_dir, small_regression, tmp_path):
+def test_same_recipe_same_weights(trained_regression_dir, trained_regression, tmp_path):
     again = train_small_regression(tmp_path)
-    assert again.info.weights_sha256 == small_regression.info.weights_sha256
+    assert again.info.weights_sha256 == trained_regression.info.weights_sha256
 
 
 def test_only_the_training_part_counts(tmp_path, nci_file):

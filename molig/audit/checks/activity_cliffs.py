@@ -56,8 +56,8 @@ Z_ALL, Z_TASK = 1.96, 2.5758
 CARRIED = 0.85
 """Attributions of similar molecules disagree if, in half of the pairs whose scores differ, surely more than
 this share of the difference is attributed to atoms that both molecules have. In sound models it is 0 to 0.75,
-with partial charges, which spread what a neighbour is, to 0.85. Signs of common atoms are reported, not judged:
-a molecule whose score hardly leaves the baseline has small attributions of either sign everywhere."""
+with partial charges, which spread what a neighbour is, to 0.85. Signs of common atoms are reported, not
+judged: a molecule whose score hardly leaves the baseline has small attributions of either sign everywhere."""
 DIFFERENT = 0.1
 """Difference of scores, in units, from which it is asked which atoms it was attributed to."""
 STRONG = 0.25
@@ -333,10 +333,10 @@ def common_atoms(cliffs: list[Cliff], rng: np.random.Generator) -> CommonAtoms:
     """Count common atoms whose attributions have the same sign; intervals by resampling pairs."""
     every = np.array([cliff.same_sign() for cliff in cliffs], dtype=np.int64).reshape(-1, 2)
     strong = np.array([cliff.same_sign(strong=True) for cliff in cliffs], dtype=np.int64).reshape(-1, 2)
-    signs = [bootstrap_share(one[:, 0], one[:, 1], rng) for one in (every, strong)]
+    of_every, of_strong = (bootstrap_share(one[:, 0], one[:, 1], rng) for one in (every, strong))
     carried = [cliff.carried_by_common for cliff in cliffs if cliff.scores_differ]
     median = (float(np.median(carried)), *bootstrap_median(carried, rng)) if carried else (math.nan,) * 3
-    return CommonAtoms(*signs, int(strong[:, 1].sum()), Estimate(*median), len(carried))
+    return CommonAtoms(of_every, of_strong, int(strong[:, 1].sum()), Estimate(*median), len(carried))
 
 
 def by_common_share(cliffs: list[Cliff], rng: np.random.Generator) -> dict[str, Any]:

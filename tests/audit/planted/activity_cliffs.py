@@ -6,45 +6,51 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from rdkit import Chem
-from support.planted import Case, audited, changed, trained
-from support.small_model import nci_smiles
+from support.planted import RULES, Case, Graded, Lab, NotShownError, audited, changed
 
 from audit.planted.stability import with_features
 from molig.audit import ActivityPair, AuditSubject
+from molig.audit.subject import probabilities
 from molig.model import ScreeningModel
+from molig.molecules import smiles_records
 
-FULL = (("preset", "full"),)
-W1 = (("n_modules", 1),)
+ORDERED, DIRECTED, ON_CHANGED = 0.9, 0.8, 0.25
+"""A control must score at least this share of other edited molecules in the right order, change the attribution
+of the changed atoms, summed over 32 equal steps, in the right direction for this share, and put this share of
+the difference of scores (median) on the changed atoms."""
+ON_COMMON = 0.88
+"""Where every atom is told of a nitrogen, the other atoms must carry this share of the difference of scores."""
 GROUPS = {
     "nitrogen": [("N", "C"), ("NC", "CC"), ("N(C)C", "C(C)C"), ("CN", "CC")],
     "carbonyl": [("C=O", "CO"), ("C(C)=O", "C(C)O"), ("C(C)=O", "C(C)C"), ("CC=O", "CCC")],
 }
-RULES = {"nitrogen": "[#7]", "carbonyl": "[#6]=[#8]"}
+"""An active group, and an inactive one of the same shape, at the end of a bond."""
+
+Make = Callable[[], ScreeningModel]
 
 
 @cache
-def edited(task: str, which: int, start: int = 400, n: int = 40) -> tuple[tuple[str, str], ...]:
-    """Molecules that get an active group and, for comparison, an inactive one at the same place."""
+def edited(smiles: tuple[str, ...], task: str, group: int, n: int) -> tuple[tuple[str, str, str], ...]:
+    """Molecules that get an active group and, for comparison, an inactive one at the same place; and their parents."""
     rule, place = Chem.MolFromSmarts(RULES[task]), Chem.MolFromSmarts("[cH,CH3]")
     found = []
-    for smiles in nci_smiles(600, start):
-        mol = Chem.MolFromSmiles(smiles)
+    for one in smiles:
+        mol = Chem.MolFromSmiles(one)
         hits = mol.GetSubstructMatches(place)
-        if mol.HasSubstructMatch(rule) or not hits or "." in smiles or not 6 <= mol.GetNumAtoms() <= 30:
+        if mol.HasSubstructMatch(rule) or not hits or "." in one or not 6 <= mol.GetNumAtoms() <= 30:
             continue
-        pair = [attach(mol, hits[-1][0], group) for group in GROUPS[task][which]]
-        if all(pair):
-            found.append(tuple(pair))
+        found.append((*(attach(mol, hits[-1][0], added) for added in GROUPS[task][group]), one))
         if len(found) == n:
             break
     return tuple(found)
 
 
 def attach(mol: Chem.Mol, place: int, group: str) -> str:
+    """Bind a group to an atom."""
     part = Chem.MolFromSmiles(group)
     both = Chem.RWMol(Chem.CombineMols(mol, part))
     both.AddBond(place, mol.GetNumAtoms(), Chem.BondType.SINGLE)
@@ -54,37 +60,110 @@ def attach(mol: Chem.Mol, place: int, group: str) -> str:
 
 
 def pairs(
-    task: str, which: int, differences: Sequence[float] | float = 1.0, **options: int
+    smiles: Sequence[str], task: str, group: int, differences: Sequence[float] | float = 1.0, n: int = 40
 ) -> list[ActivityPair]:
-    found = edited(task, which, **options)
-    signs = np.broadcast_to(np.asarray(differences, dtype=float), (len(found),))
+    """Pairs of edited molecules; 1: the one with the active group is more active."""
+    found = edited(tuple(smiles), task, group, n)
+    signs = np.resize(np.asarray(differences, dtype=float), len(found))
     # Every second pair the other way round, so that nothing depends on which comes first.
     return [
         ActivityPair(a, b, sign, task) if i % 2 else ActivityPair(b, a, -sign, task)
-        for i, ((a, b), sign) in enumerate(zip(found, signs, strict=True))
+        for i, ((a, b, _), sign) in enumerate(zip(found, signs, strict=True))
     ]
 
 
-def chance(seed: int, n: int = 60) -> np.ndarray:
-    """Half of the signs the right ones."""
-    return np.random.default_rng(seed).permutation(np.resize([1.0, -1.0], n))
+def reversing(share: float, rng: np.random.Generator, n: int = 60) -> np.ndarray:
+    """Signs of differences, a share of them the wrong ones."""
+    signs = np.ones(n)
+    signs[rng.permutation(n)[: round(share * n)]] = -1
+    return signs
 
 
-def on(
-    make: Callable[[], ScreeningModel], chosen: Callable[[], list[ActivityPair]]
-) -> Callable[[], AuditSubject]:
-    return lambda: audited(make(), smiles=nci_smiles(60, 400), pairs=chosen())
+def shown(model: ScreeningModel, smiles: Sequence[str], task: str, group: int) -> tuple[float, float, float]:
+    """What a network does with other edited molecules, by plain sums over 32 equal steps of the path.
+
+    Returns
+    -------
+    (float, float, float)
+        Shares of the pairs that are scored in the right order, and whose changed atoms' attributions have the
+        right direction; share of the difference of scores that is on the changed atoms (median).
+    """
+    found = edited(tuple(smiles), task, group, 30)
+    ordered, directed, changed_ = [], [], []
+    sides = [midpoint(model, [pair[side] for pair in found], task) for side in (0, 1)]
+    for (*_, parent), active, inactive in zip(found, *sides, strict=True):
+        kept, rest = zip(*(split(one, parent) for one in (active, inactive)), strict=True)
+        if not len(kept[0]) or len(kept[0]) != len(kept[1]):
+            continue  # standardisation changed the parent
+        gap = sum(active[side].sum() - inactive[side].sum() for side in (1, 2))
+        ordered.append(gap > 0)
+        directed.append(rest[0] > rest[1])
+        changed_ += [(rest[0] - rest[1]) / gap] if abs(gap) > 0.1 else []
+    return float(np.mean(ordered)), float(np.mean(directed)), float(np.median(changed_ or [0.0]))
+
+
+Scores = tuple[Chem.Mol, np.ndarray, np.ndarray, np.ndarray]
+
+
+def midpoint(model: ScreeningModel, smiles: Sequence[str], task: str, steps: int = 32) -> list[Scores]:
+    """Molecules, attributions of their atoms and of their pairs, and the atoms of the pairs."""
+    molecules, _ = model.parser.parse_many(list(smiles_records(smiles)))
+    graphs = model.featurize([one.mol for one in molecules])
+    owners = np.repeat(np.arange(len(molecules)), steps)
+    scales = np.tile((np.arange(steps) + 0.5) / steps, len(molecules))
+    rates = model.relax(graphs).densities(owners, scales, np.full(len(owners), model.task_index(task)))
+    chance = probabilities(rates.values)
+    slopes = chance * (1 - chance) / steps
+    found = []
+    for place, one in enumerate(molecules):
+        own = range(place * steps, (place + 1) * steps)
+        atoms, pairs_ = (
+            sum(slopes[i] * side[i].sum(axis=1) for i in own) for side in (rates.atoms, rates.pairs)
+        )
+        found.append((one.mol, atoms, pairs_, graphs[place].pair_atoms))
+    return found
+
+
+def split(scores: Scores, parent: str) -> tuple[np.ndarray, float]:
+    """Attributions of the parent's atoms, with half of their pairs', and of everything else with whole pairs."""
+    mol, atoms, pairs_, ends = scores
+    kept = list(mol.GetSubstructMatch(Chem.MolFromSmiles(parent)))
+    halves = atoms.copy()
+    for side in (0, 1):
+        np.add.at(halves, ends[:, side], pairs_ / 2)
+    new = ~np.isin(np.arange(len(atoms)), kept)
+    return halves[kept], float(atoms[new].sum() + pairs_[new[ends].any(axis=1)].sum())
+
+
+@cache
+def _shown_of(lab: Lab, name: str, task: str, group: int, which: int) -> tuple[float, float, float]:
+    return shown(lab.network(name, task, which=which), lab.shown_on, task, group)
+
+
+def fit(lab: Lab, name: str, task: str, group: int, which: int = 0) -> ScreeningModel:
+    """A network that scores and attributes other edited molecules of this kind right."""
+    model = lab.network(name, task, which=which)
+    found = _shown_of(lab, name, task, group, which)
+    if any(value < bar for value, bar in zip(found, (ORDERED, DIRECTED, ON_CHANGED), strict=True)):
+        raise NotShownError(f"{name} {which}, {task} {group}: order, direction, share {np.round(found, 2)}")
+    return model
+
+
+def wrong(lab: Lab, model: ScreeningModel, task: str, group: int) -> ScreeningModel:
+    """The network, if it scores other edited molecules in the wrong order."""
+    ordered, *_ = shown(model, lab.shown_on, task, group)
+    if ordered > 1 - ORDERED:
+        raise NotShownError(f"reversed, {task} {group}: order {ordered:.2f}")
+    return model
 
 
 def row(task: int, factor: float) -> Callable:
+    """Scale the weights of an output."""
+
     def edit(network) -> None:
         network.head[-1].weight[task] *= factor
 
     return edit
-
-
-def swap(network) -> None:
-    network.head[-1].weight.copy_(network.head[-1].weight.flip(0))
 
 
 def blank(column: int, like: int = 1) -> Callable:
@@ -99,74 +178,93 @@ def blank(column: int, like: int = 1) -> Callable:
     return edit
 
 
-def constant(task: int) -> Callable:
-    def edit(network) -> None:
-        network.head[-1].weight[task] = 0
-
-    return edit
-
-
-def negated_hidden(network) -> None:
-    network.head[-1].weight *= -1
-
-
 def nitrogen_everywhere(graphs, mols):
     """The carbon atoms of molecules with a nitrogen look like nitrogen: the same of every atom."""
-    has = [any(atom.GetAtomicNum() == 7 for atom in mol.GetAtoms()) for mol in mols]
+    holders = [any(atom.GetAtomicNum() == 7 for atom in mol.GetAtoms()) for mol in mols]
     codes = graphs.atom_codes.copy()
-    codes[np.repeat(has, graphs.atom_counts) & (codes[:, 0] == 1), 0] = 2
+    codes[np.repeat(holders, graphs.atom_counts) & (codes[:, 0] == 1), 0] = 2
     return replace(graphs, atom_codes=codes)
 
 
-def telling_every_atom() -> AuditSubject:
-    model = with_features(trained(1), nitrogen_everywhere)
-    return audited(model, smiles=nci_smiles(60, 400), pairs=pairs("nitrogen", 0))
+def telling_every_atom(model: ScreeningModel, smiles: Sequence[str]) -> AuditSubject:
+    """A network whose features say of every atom that there is a nitrogen somewhere."""
+    spoilt = with_features(model, nitrogen_everywhere)
+    return audited(spoilt, smiles=smiles[:60], pairs=pairs(smiles, "nitrogen", 0))
 
 
-NO_CONTROLS = {("carbonyl", 2, "seed 2"), ("nitrogen", 3, "seed 2")}
-"""This seed scores these edits right and attributes them wrong: of 6-hydroxy-4-methylhexan-2-one, probability
-0.93 against 0.04 without the carbonyl oxygen, nothing (0.00) lies on that oxygen. The finding is true, though
-nothing was planted, so they are neither."""
+def _telling(lab: Lab, which: int, start: int) -> AuditSubject:
+    model = fit(lab, "W2", "nitrogen", 0, which)
+    *_, on_changed = shown(with_features(model, nitrogen_everywhere), lab.shown_on, "nitrogen", 0)
+    if on_changed > 1 - ON_COMMON:
+        raise NotShownError(f"{on_changed:.0%} of the difference of scores is on the changed atoms")
+    return telling_every_atom(model, lab.compounds(900, start))
 
 
-def cases() -> list[Case]:
-    """Planted defects and clean controls."""
-    small, other, w1 = (lambda: trained(1)), (lambda: trained(2)), (lambda: trained(1, network=W1))
-    full = lambda: trained(1, features=FULL)  # noqa: E731
+def _on(
+    lab: Lab, make: Make, task: str, group: int, start: int, signs: np.ndarray | float = 1.0, n: int = 40
+) -> AuditSubject:
+    smiles = lab.compounds(900, start)
+    return audited(make(), smiles=smiles[:30], pairs=pairs(smiles, task, group, signs, n))
+
+
+NETWORKS = (("W2", 0), ("W2", 1), ("full", 0), ("W1", 0))
+
+
+def cases(seed: int) -> list[Case]:
+    """Planted defects and clean controls of a seed."""
+    lab = Lab(seed)
     planted, controls = [], []
-    for task in GROUPS:
-        index = list(GROUPS).index(task)
-        for which in range(3):
-            make = (small, other, full)[which]
+    for index, task in enumerate(GROUPS):
+        for group in range(4):
+            name, which = NETWORKS[(group + seed) % 3]
+            make = partial(fit, lab, name, task, group, which)
+            start = 300 * group
+            signs = reversing(0.5 if group % 2 else 1.0, lab.rng("signs", task, group))
+            what = "at random" if group % 2 else "reversed"
             planted.append(
-                Case(
-                    f"{task} {which}: differences reversed",
-                    on(make, lambda t=task, w=which: pairs(t, w, -1.0)),
-                    True,
-                )
-            )
-            planted.append(
-                Case(f"{task} {which}: differences at random",
-                     on(make, lambda t=task, w=which: pairs(t, w, chance(w), n=60)), True)
+                Case(f"{task} {group}, {name}: differences {what}",
+                     partial(_on, lab, make, task, group, start, signs, 60), True)
             )  # fmt: skip
-        planted += [
-            Case(f"{task}: output reversed", on(lambda i=index: changed(small(), row(i, -1)), lambda t=task: pairs(t, 0)), True),
-            Case(f"{task}: output reversed and weak", on(lambda i=index: changed(other(), row(i, -0.5)), lambda t=task: pairs(t, 1)), True),
-            Case(f"{task}: output constant", on(lambda i=index: changed(small(), constant(i)), lambda t=task: pairs(t, 0, n=60)), True),
-            Case(f"{task}: last layer reversed, full", on(lambda: changed(full(), negated_hidden), lambda t=task: pairs(t, 1)), True),
-        ]  # fmt: skip
-    planted += [
-        Case("nitrogen looks like carbon", on(lambda: changed(small(), blank(2)), lambda: pairs("nitrogen", 0, n=60)), True),
-        Case("carbon looks like nitrogen beside one", telling_every_atom, True, about=("share disagree",)),
-        Case("nitrogen looks like carbon, seed 2", on(lambda: changed(other(), blank(2)), lambda: pairs("nitrogen", 2, n=60)), True),
-    ]  # fmt: skip
-    for task in GROUPS:
-        for which in range(4):
-            for name, make in {"seed 1": small, "seed 2": other, "full": full, "W1": w1}.items():
-                if (name == "W1" and which > 1) or (task, which, name) in NO_CONTROLS:
-                    continue
+            for shift in (0, 2):
+                other, number = NETWORKS[(group + index + shift + seed) % 4]
                 controls.append(
-                    Case(f"{task} {which}, {name}", on(make, lambda t=task, w=which: pairs(t, w, start=400 + 300 * w)), False)
+                    Case(f"{task} {group}, {other} {number}",
+                         partial(_on, lab, partial(fit, lab, other, task, group, number), task, group, 900 + start), False)
                 )  # fmt: skip
-    controls.append(Case("pairs of the labels", lambda: audited(small()), False))
+        edits = {
+            "output reversed": (index, -1.0, 0, "W2"),
+            "output reversed and weak": (index, -0.5, 1, "W2"),
+            "output reversed, full": (index, -1.0, 2, "full"),
+        }
+        for what, (place, factor, group, name) in edits.items():
+
+            def make(place=place, factor=factor, group=group, name=name, task=task):
+                return wrong(lab, changed(lab.network(name, task), row(place, factor)), task, group)
+
+            planted.append(Case(f"{task}: {what}", partial(_on, lab, make, task, group, 1500), True))
+        planted.append(
+            Case(f"{task}: output constant",
+                 partial(_on, lab, lambda i=index: changed(lab.network("W2"), row(i, 0.0)), task, 0, 1800, 1.0, 60), True)
+        )  # fmt: skip
+    for which in (0, 1):
+        planted += [
+            Case(f"nitrogen looks like carbon, W2 {which}",
+                 partial(_on, lab, lambda w=which: changed(lab.network("W2", which=w), blank(2)), "nitrogen", 2 * which, 2100, 1.0, 60), True),
+            Case(f"carbon looks like nitrogen beside one, W2 {which}", partial(_telling, lab, which, 600 * which), True,
+                 about=("share disagree",)),
+        ]  # fmt: skip
+    controls.append(
+        Case("pairs of the labels", lambda: audited(lab.network("W2"), smiles=lab.compounds(200)), False)
+    )
     return planted + controls
+
+
+def graded(seed: int) -> list[Graded]:
+    """Tables in which a growing share of the differences is the wrong way round."""
+    lab = Lab(seed)
+    return [
+        Graded("share of the pairs reversed", share,
+               Case(f"{share:.0%} of the pairs reversed, {task}",
+                    partial(_on, lab, partial(fit, lab, "W2", task, 0), task, 0, 1200, reversing(share, lab.rng("graded", task)), 60), True))
+        for task in GROUPS for share in (0.2, 0.3, 0.4, 0.5, 0.7)
+    ]  # fmt: skip

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from support.planted import Case, audited, changed, trained
-from support.small_model import nci_smiles
+from support.planted import NEUTRAL, Case, Graded, Lab, NotShownError, audited, changed
 
-from molig.audit import AuditSubject
+from molig.audit import AuditSubject, subject_of
+from molig.audit.subject import probabilities
 from molig.model import ScreeningModel, load_model
 from molig.network import WeaveNet
 
 Edit = Callable[[WeaveNet], object]
-FULL = (("preset", "full"),)
-NOT_NEUTRAL = (("copies", 0),)
+Make = Callable[[], ScreeningModel]
+BUNDLED = ("tox21-w2n2-simple", "tox21-w2n2-full", "hiv-w2n2", "muv-w2n2", "sars-3clpro-w2n2")
 
 
 def shift(by: float, task: int | None = None) -> Edit:
@@ -65,78 +66,114 @@ def sums_not_roots(network: WeaveNet) -> None:
     network.readout.size_exponent = 0.0
 
 
-def _subject(model: ScreeningModel, start: int = 400, n: int = 100, **settings: object) -> AuditSubject:
-    return audited(model, smiles=nci_smiles(n, start), labels=None, **settings)
+def _subject(model: ScreeningModel, smiles: Sequence[str], **settings: object) -> AuditSubject:
+    return audited(model, smiles=smiles, labels=None, **settings)
 
 
-def _planted() -> list[Case]:
-    models: dict[str, Callable[[], ScreeningModel]] = {
-        "small": trained,
-        "seed 2": lambda: trained(seed=2),
-        "full": lambda: trained(features=FULL),
-        "tox21-w2n2-simple": lambda: load_model("tox21-w2n2-simple"),
-    }
-    edits: list[tuple[str, str, Edit]] = [
-        *(("small", f"logits + {by:g}", shift(by)) for by in (1.5, 2.0, 4.0, 8.0)),
+def not_neutral(lab: Lab, model: ScreeningModel) -> ScreeningModel:
+    """The network, if the baselines of other molecules are not neutral."""
+    subject = subject_of(model, lab.shown_on)
+    above = (probabilities(subject.baseline_logits) > NEUTRAL).mean(axis=0).max()
+    if above < 0.01:
+        raise NotShownError(f"the baseline is above {NEUTRAL} for {above:.1%} of the molecules")
+    return model
+
+
+def cases(seed: int) -> list[Case]:
+    """Planted defects and clean controls of a seed."""
+    lab = Lab(seed)
+    return [*_planted(lab), *_controls(lab)]
+
+
+def _planted(lab: Lab) -> list[Case]:
+    edits: list[tuple[Make, str, Edit]] = [
+        *((partial(lab.network, "W2"), f"W2: logits + {by:g}", shift(by)) for by in (1.5, 4.0)),
         *(
-            ("small", f"logit of task {task} + {by:g}", shift(by, task))
-            for task in (0, 1)
-            for by in (2.0, 5.0)
+            (partial(lab.network, "W2", which=1), f"W2: logit of task {task} + {by:g}", shift(by, task))
+            for task, by in ((0, 2.0), (1, 5.0))
         ),
-        *(("seed 2", f"logits + {by:g}", shift(by)) for by in (2.0, 5.0)),
-        *(("full", f"logits + {by:g}", shift(by, 1)) for by in (2.0, 5.0)),
-        *(
-            ("tox21-w2n2-simple", f"logit of task {t} + {by:g}", shift(by, t))
-            for t, by in ((0, 3.0), (7, 5.0))
-        ),
-        ("small", "hidden layer shifted by 2", shift_hidden(2.0)),
-        ("seed 2", "hidden layer shifted by 1", shift_hidden(1.0)),
-        *(("small", f"logit grows by {rate:g} per atom", by_size(rate)) for rate in (0.15, 0.2, -0.15)),
-        ("small", "other task grows by 0.2 per atom", by_size(0.2, 1, level=-12.0)),
-        ("small", "histogram not divided by the root of the size", sums_not_roots),
+        (partial(lab.network, "full"), "full: logit + 2", shift(2.0, 1)),
+        (partial(load_model, "tox21-w2n2-simple"), "tox21-w2n2-simple: logit of task 0 + 3", shift(3.0, 0)),
+        (partial(load_model, "tox21-w2n2-simple"), "tox21-w2n2-simple: logit of task 7 + 5", shift(5.0, 7)),
+        (partial(lab.network, "W2"), "W2: hidden layer shifted by 2", shift_hidden(2.0)),
+        (partial(lab.network, "W2", which=1), "W2: hidden layer shifted by 1", shift_hidden(1.0)),
+        (partial(lab.network, "W2"), "W2: histogram not divided by the root of the size", sums_not_roots),
+    ]
+    sized = [
+        ("logit grows by 0.2 per atom", by_size(0.2)),
+        ("logit falls by 0.15 per atom", by_size(-0.15)),
+        ("other task grows by 0.2 per atom", by_size(0.2, 1, level=-12.0)),
     ]
     return [
         *(
             Case(
-                f"{name}: {text}", lambda name=name, edit=edit: _subject(changed(models[name](), edit)), True
+                name,
+                lambda make=make, edit=edit, i=i: _subject(
+                    not_neutral(lab, changed(make(), edit)), lab.compounds(100, 100 * i)
+                ),
+                True,
             )
-            for name, text, edit in edits
+            for i, (make, name, edit) in enumerate(edits)
         ),
-        Case("trained without copies", lambda: _subject(trained(neutral=NOT_NEUTRAL)), True),
-        Case("trained without copies, few", lambda: _subject(trained(neutral=NOT_NEUTRAL), 3000, 10), True),
+        *(
+            Case(
+                f"W2: {name}",
+                lambda edit=edit, i=i: _subject(
+                    changed(lab.network("W2"), edit), lab.compounds(100, 1000 + 100 * i)
+                ),
+                True,
+            )
+            for i, (name, edit) in enumerate(sized)
+        ),
+        Case("trained without copies", lambda: _subject(lab.network("no copies", "nitrogen"), lab.compounds(100, 1300)), True),
         Case(
-            "trained without copies, one task",
-            lambda: _subject(trained(neutral=NOT_NEUTRAL), tasks=("carbonyl",)),
+            "trained without copies, few", lambda: _subject(lab.network("no copies", "nitrogen"), lab.compounds(20, 1400)), True
+        ),
+        Case(
+            "one molecule, logits + 4",
+            lambda: _subject(changed(lab.network("W2"), shift(4.0)), lab.compounds(1, 1500)),
             True,
         ),
-        Case("one molecule, logits + 4", lambda: _subject(changed(trained(), shift(4.0)), 401, 1), True),
-    ]
+    ]  # fmt: skip
 
 
-def _controls() -> list[Case]:
-    models: dict[str, Callable[[], ScreeningModel]] = {
-        "small": trained,
-        "seed 2": lambda: trained(seed=2),
-        "full": lambda: trained(features=FULL),
-        "tox21-w2n2-simple": lambda: load_model("tox21-w2n2-simple"),
-        "tox21-w2n2-full": lambda: load_model("tox21-w2n2-full"),
-        "hiv-w2n2": lambda: load_model("hiv-w2n2"),
+def _controls(lab: Lab) -> list[Case]:
+    models: dict[str, Make] = {
+        "W2": partial(lab.network, "W2"),
+        "W2, other weights": partial(lab.network, "W2", which=1),
+        "full": partial(lab.network, "full"),
+        "W1": partial(lab.network, "W1"),
+        **{name: partial(load_model, name) for name in BUNDLED},
     }
     cases = [
-        Case(f"{name}, molecules from {start}", lambda make=make, start=start: _subject(make(), start), False)
+        Case(
+            f"{name}, molecules from {start}",
+            lambda make=make, start=start: _subject(make(), lab.compounds(100, start)),
+            False,
+        )
         for name, make in models.items()
-        for start in (400, 1500, 3000)
+        for start in ((1600, 2600) if "-" not in name else (2000,))
     ]
     return [
         *cases,
-        Case("small, one molecule", lambda: _subject(trained(), 401, 1), False),
-        Case("small, one task", lambda: _subject(trained(), tasks=("nitrogen",)), False),
-        Case("small, logits - 3", lambda: _subject(changed(trained(), shift(-3.0))), False),
-        Case("muv-w2n2", lambda: _subject(load_model("muv-w2n2")), False),
-        Case("sars-3clpro-w2n2", lambda: _subject(load_model("sars-3clpro-w2n2")), False),
-    ]
+        Case("W2, one molecule", lambda: _subject(lab.network("W2"), lab.compounds(1, 1800)), False),
+        Case("W2, logits - 3", lambda: _subject(changed(lab.network("W2"), shift(-3.0)), lab.compounds(100, 1900)), False),
+    ]  # fmt: skip
 
 
-def cases() -> list[Case]:
-    """All cases of this check."""
-    return [*_planted(), *_controls()]
+def graded(seed: int) -> list[Graded]:
+    """Baselines that a growing number was added to the logit of."""
+    lab = Lab(seed)
+    return [
+        Graded(
+            "added to the logits of a neutral baseline",
+            by,
+            Case(
+                f"{name}: logits + {by:g}",
+                lambda by=by, name=name: _subject(changed(lab.network(name), shift(by)), lab.compounds(100, 300)),
+                True,
+            ),
+        )
+        for name in ("W2", "full")
+        for by in (0.2, 0.4, 0.6, 0.8, 1.0, 1.5)
+    ]  # fmt: skip

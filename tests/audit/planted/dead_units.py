@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
-from support.planted import Case, audited, changed, trained
-from support.small_model import nci_smiles
+from support.planted import Case, Graded, Lab, audited, changed
 
 from molig.audit import AuditSubject
 from molig.model import ScreeningModel, load_model
 from molig.network import WeaveNet
 
 Edit = Callable[[WeaveNet], object]
-FULL = (("preset", "full"),)
 BUNDLED = "tox21-w2n2-simple"
+MODELS = (BUNDLED, "tox21-w2n2-full", "tox21-w1n2-simple", "hiv-w2n2", "muv-w2n2", "sars-3clpro-w2n2")
 
 
 def silence(name: str, share: float, seed: int = 0) -> Edit:
@@ -58,20 +58,15 @@ def zero(name: str) -> Edit:
     return edit
 
 
-def flat_norm(share: float) -> Edit:
+def flat_norm(share: float, seed: int = 1) -> Edit:
     """Take the scale of a batch normalisation away, and shift its units below the relu."""
 
     def edit(network: WeaveNet) -> None:
         norm = network.head[1]
-        chosen = _some(len(norm.bias), share, 1)
+        chosen = _some(len(norm.bias), share, seed)
         norm.weight[chosen], norm.bias[chosen] = 0.0, -0.5
 
     return edit
-
-
-def one_sided(network: WeaveNet) -> None:
-    """Push all atoms into the outermost bin of most channels: the other bins stay empty."""
-    network.last_atom_layer.bias[:] += 8.0
 
 
 def fixed_output(task: int) -> Edit:
@@ -92,98 +87,129 @@ def _some(n: int, share: float, seed: int) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).permutation(n)[: round(share * n)])
 
 
-def _subject(model: ScreeningModel, start: int = 400, n: int = 100) -> AuditSubject:
-    return audited(model, smiles=nci_smiles(n, start), labels=None)
+def _subject(model: ScreeningModel, smiles: Sequence[str]) -> AuditSubject:
+    return audited(model, smiles=smiles, labels=None)
 
 
-def _planted() -> list[Case]:
-    first, second = "modules_.0", "modules_.1"
+def cases(seed: int) -> list[Case]:
+    """Planted defects and clean controls of a seed."""
+    lab = Lab(seed)
+    return [*_planted(lab), *_controls(lab)]
+
+
+def _planted(lab: Lab) -> list[Case]:
+    first, second, seed = "modules_.0", "modules_.1", lab.seed
     small = {
         "all of module 1 A->A": silence(f"{first}.atom_to_atom", 1.0),
         "all of module 1 P->A": silence(f"{first}.pair_to_atom", 1.0),
         "all of module 2 atom states": silence(f"{second}.atom_out", 1.0),
         "all of module 1 pair states": silence(f"{first}.pair_out", 1.0),
-        "5 of 12 channels": fix_channels(0.42),
-        "3 of 12 channels": fix_channels(0.25, value=-0.7, seed=3),
+        "5 of 12 channels": fix_channels(0.42, seed=seed),
+        "3 of 12 channels": fix_channels(0.25, value=-0.7, seed=seed + 1),
         "all channels": fix_channels(1.0),
-        "half of the head": silence("head.0", 0.5),
-        "half of the head by its batch normalisation": flat_norm(0.5),
-        "output of one task": fixed_output(1),
+        "half of the head": silence("head.0", 0.5, seed),
+        "half of the head by its batch normalisation": flat_norm(0.5, seed),
+        "output of one task": fixed_output(seed % 2),
         "pairs read by nothing in module 1": cut(f"{first}.pair_to_atom", 1.0),
         "no weights after the head": zero("head.4.weight"),
         "a weight that is not a number": not_a_number,
-        "a third of the histogram read by nothing": cut("head.0", 0.33),
-        "all atoms in the outermost bin": one_sided,
+        "a third of the histogram read by nothing": cut("head.0", 0.33, seed),
     }
     bundled = {
-        "80 % of module 1 A->A": silence(f"{first}.atom_to_atom", 0.8),
-        "85 % of module 2 A->A": silence(f"{second}.atom_to_atom", 0.85, seed=1),
-        "90 % of module 1 A->P": silence(f"{first}.atom_to_pair", 0.9),
-        "85 % of module 1 pair states": silence(f"{first}.pair_out", 0.85),
-        "85 % of module 2 atom states": silence(f"{second}.atom_out", 0.85),
-        "12 % of the channels": fix_channels(0.12),
-        "a third of the wide layer of the head": flat_norm(0.33),
-        "10 % of the histogram read by nothing": cut("head.0", 0.1),
-        "20 % of the last hidden layer read by nothing": cut("head.8", 0.2, seed=2),
-        "20 % of module 1's pair states read by nothing": _cut_pair_states,
+        "80 % of module 1 A->A": silence(f"{first}.atom_to_atom", 0.8, seed),
+        "85 % of module 2 A->A": silence(f"{second}.atom_to_atom", 0.85, seed),
+        "85 % of module 1 pair states": silence(f"{first}.pair_out", 0.85, seed),
+        "12 % of the channels": fix_channels(0.12, seed=seed),
+        "a third of the wide layer of the head": flat_norm(0.33, seed),
+        "10 % of the histogram read by nothing": cut("head.0", 0.1, seed),
+        "20 % of the last hidden layer read by nothing": cut("head.8", 0.2, seed),
+        "20 % of module 1's pair states read by nothing": _cut_pair_states(seed),
     }
-
-    def both(model: Callable[[], ScreeningModel], edit: Edit) -> Callable[[], AuditSubject]:
-        return lambda: _subject(changed(model(), edit))
-
-    return (
-        [Case(f"small: {name}", both(trained, edit), True) for name, edit in small.items()]
-        + [Case(f"{BUNDLED}: {name}", both(_bundled, edit), True) for name, edit in bundled.items()]
-        + [
-            Case("full: all of module 2 P->A", both(_full, silence(f"{second}.pair_to_atom", 1.0)), True),
-            Case("full: 4 of 12 channels", both(_full, fix_channels(0.33)), True),
-        ]
-    )
-
-
-def _cut_pair_states(network: WeaveNet) -> None:
-    chosen = _some(50, 0.2, 0)
-    network.modules_[1].pair_to_atom.weight[:, chosen] = 0.0
-
-
-def _bundled() -> ScreeningModel:
-    return load_model(BUNDLED)
+    full = {
+        "all of module 2 P->A": silence(f"{second}.pair_to_atom", 1.0),
+        "4 of 12 channels": fix_channels(0.33, seed=seed),
+    }
+    makes = {
+        "W2": (lambda i: lab.network("W2", which=i % 2), small),
+        BUNDLED: (lambda i: load_model(BUNDLED), bundled),
+        "full": (lambda i: lab.network("full"), full),
+    }
+    return [
+        Case(
+            f"{model}: {name}",
+            lambda make=make, i=i, edit=edit: _subject(changed(make(i), edit), lab.compounds(100, 50 * i)),
+            True,
+        )
+        for model, (make, edits) in makes.items()
+        for i, (name, edit) in enumerate(edits.items())
+    ]
 
 
-def _full() -> ScreeningModel:
-    return trained(features=FULL)
+def _cut_pair_states(seed: int) -> Edit:
+    def edit(network: WeaveNet) -> None:
+        network.modules_[1].pair_to_atom.weight[:, _some(50, 0.2, seed)] = 0.0
+
+    return edit
 
 
-def _controls() -> list[Case]:
+def _controls(lab: Lab) -> list[Case]:
     models: dict[str, Callable[[], ScreeningModel]] = {
-        "small": trained,
-        "seed 2": lambda: trained(seed=2),
-        "full": _full,
-        BUNDLED: _bundled,
-        "tox21-w2n2-full": lambda: load_model("tox21-w2n2-full"),
-        "tox21-w1n2-simple": lambda: load_model("tox21-w1n2-simple"),
-        "hiv-w2n2": lambda: load_model("hiv-w2n2"),
-        "muv-w2n2": lambda: load_model("muv-w2n2"),
-        "sars-3clpro-w2n2": lambda: load_model("sars-3clpro-w2n2"),
+        "W2": lambda: lab.network("W2"),
+        "W2, other weights": lambda: lab.network("W2", which=1),
+        "full": lambda: lab.network("full"),
+        "W1": lambda: lab.network("W1"),
+        "W2N3": lambda: lab.network("W2N3"),
+        **{name: partial(load_model, name) for name in MODELS},
     }
-    samples = {"100 molecules": (400, 100), "30 molecules": (2000, 30), "20 molecules": (3000, 20)}
     cases = [
-        Case(f"{name}, {sample}", lambda make=make, where=where: _subject(make(), *where), False)
+        Case(
+            f"{name}, {n} molecules",
+            lambda make=make, n=n: _subject(make(), lab.compounds(n, 1000 + n)),
+            False,
+        )
         for name, make in models.items()
-        for sample, where in samples.items()
+        for n in ((100,) if "-" in name else (100, 30))
     ]
     alkanes = ["C" * n for n in range(2, 30)]
     return [
         *cases,
-        Case("small, alkanes", lambda: audited(trained(), smiles=alkanes, labels=None), False),
-        Case("small, 3 of 50 units of A->A silenced", lambda: _subject(_slightly()), False),
+        Case("W2, alkanes", lambda: audited(lab.network("W2"), smiles=alkanes, labels=None), False),
+        Case(
+            f"{BUNDLED}, 3 of 50 units of A->A silenced",
+            lambda: _subject(
+                changed(load_model(BUNDLED), silence("modules_.0.atom_to_atom", 0.06, lab.seed)),
+                lab.compounds(100, 1500),
+            ),
+            False,
+        ),
     ]
 
 
-def _slightly() -> ScreeningModel:
-    return changed(_bundled(), silence("modules_.0.atom_to_atom", 0.06))
-
-
-def cases() -> list[Case]:
-    """All cases of this check."""
-    return [*_planted(), *_controls()]
+def graded(seed: int) -> list[Graded]:
+    """Layers of which a growing share is dead."""
+    lab = Lab(seed)
+    defects: dict[str, tuple[str, Callable[[float], Edit], tuple[float, ...]]] = {
+        "share of the units of A->A that never open": (
+            BUNDLED,
+            lambda size: silence("modules_.0.atom_to_atom", size, seed),
+            (0.3, 0.5, 0.6, 0.7, 0.8, 0.9),
+        ),
+        "share of the channels that are constant": (
+            BUNDLED,
+            lambda size: fix_channels(size, seed=seed),
+            (0.02, 0.04, 0.06, 0.08, 0.1, 0.15),
+        ),
+    }
+    return [
+        Graded(
+            name,
+            size,
+            Case(
+                f"{size:.0%}",
+                lambda edit=edit(size), model=model: _subject(changed(load_model(model), edit), lab.compounds(100, 1700)),
+                True,
+            ),
+        )
+        for name, (model, edit, sizes) in defects.items()
+        for size in sizes
+    ]  # fmt: skip

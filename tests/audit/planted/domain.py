@@ -5,22 +5,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
+from functools import cache, partial
 
+import numpy as np
 import torch
 from rdkit import Chem
-from support.planted import Case, audited, changed, trained
-from support.small_model import TASKS, label, nci_smiles, small_recipe
+from rdkit.Chem import rdFingerprintGenerator
+from support.planted import N_TRAINED, RARE, Case, Graded, Lab, NotShownError, audited, changed, free_of
 
-from molig.audit import AuditSubject
+from molig.audit import subject_of
 from molig.model import ScreeningModel, load_model
 from molig.molecules import Molecule, MoleculeParser
-from molig.training import TrainingRequest, parse_recipe, train_model
 
-FULL = (("preset", "full"),)
 RESIDUES = ("C(C)", "C(CO)", "C(CC(=O)O)", "C(Cc1ccccc1)", "C(CCCN)", "C(CC(C)C)", "C(CS)")
+
+MOVED, STRANGE = 0.3, 0.8
+"""Share of other molecules with an element whose logits its weights must change by 2; and share of a set of
+another chemistry that must have an atom with neighbours, or a number of atoms, that no, or
+hardly any, training molecule had."""
 
 
 def peptide(n: int, shift: int) -> str:
@@ -48,32 +50,11 @@ SETS: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-@cache
-def trained_without(*elements: str) -> ScreeningModel:
-    """A small model whose training molecules have none of these elements."""
-    banned = {Chem.GetPeriodicTable().GetAtomicNumber(symbol) for symbol in elements}
-    kept = [
-        s
-        for s in nci_smiles(1200)
-        if not banned & {a.GetAtomicNum() for a in Chem.MolFromSmiles(s).GetAtoms()}
-    ]
-    folder = Path(mkdtemp(prefix="molig-domain-"))
-    rows = [",".join([s, *(str(label(s)[t]) for t in TASKS)]) for s in kept[:400]]
-    (folder / "some.csv").write_text("\n".join([",".join(["smiles", *TASKS]), *rows]) + "\n")
-    recipe = small_recipe(seed=3).model_dump(mode="json", exclude_none=True)
-    recipe["network"] |= {"depth": 12, "atom_depth": 12, "hidden": [24], "size_exponent": 0.5}
-    recipe["neutral"] |= {"copies": 32, "weight": 0.5}
-    request = TrainingRequest(
-        source=folder / "some.csv", output=folder / "small", targets=TASKS, recipe=parse_recipe(recipe), device="cpu"
-    )  # fmt: skip
-    return train_model(request)
-
-
-def having(symbol: str, n: int, start: int = 1200) -> list[str]:
-    """NCI compounds with an element that reaches the network: not in a counter-ion or a ligand of a metal."""
+def having(lab: Lab, symbol: str, n: int, start: int = 0) -> list[str]:
+    """Compounds with an element that reaches the network: not in a counter-ion or a ligand of a metal."""
     number, parser = Chem.GetPeriodicTable().GetAtomicNumber(symbol), MoleculeParser()
     found = []
-    for smiles in nci_smiles(3000, start):
+    for smiles in lab.compounds(3000, start):
         molecule = parser.parse_smiles(smiles)
         if isinstance(molecule, Molecule) and number in {a.GetAtomicNum() for a in molecule.mol.GetAtoms()}:
             found.append(smiles)
@@ -82,59 +63,126 @@ def having(symbol: str, n: int, start: int = 1200) -> list[str]:
     return found
 
 
-def without(symbols: str, n: int, start: int = 1200) -> list[str]:
-    """NCI compounds of the common elements alone."""
-    return [s for s in nci_smiles(3000, start) if not any(x in s for x in symbols.split())][:n]
+def common(lab: Lab, n: int, start: int = 0) -> list[str]:
+    """Compounds of the common elements alone."""
+    keep = free_of(*RARE)
+    return [s for s in lab.compounds(3000, start) if keep(s)][:n]
+
+
+@cache
+def surroundings(smiles: str) -> frozenset[int]:
+    """Surroundings of the atoms, with the atoms bonded to them."""
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=1)
+    return frozenset(generator.GetSparseCountFingerprint(Chem.MolFromSmiles(smiles)).GetNonzeroElements())
+
+
+def strange(lab: Lab, smiles: list[str]) -> list[str]:
+    """The molecules, if they are unlike what networks of this seed were trained on."""
+    known = frozenset().union(*map(surroundings, lab.trained_on(N_TRAINED)))
+    sizes = [Chem.MolFromSmiles(one).GetNumHeavyAtoms() for one in lab.trained_on(N_TRAINED)]
+    low, high = np.quantile(sizes, [0.01, 0.99])
+    new = [
+        not surroundings(one) <= known or not low <= Chem.MolFromSmiles(one).GetNumHeavyAtoms() <= high
+        for one in smiles
+    ]
+    if np.mean(new) < STRANGE:
+        raise NotShownError(f"{np.mean(new):.0%} of the molecules have anything new")
+    return smiles
+
+
+def feeling(lab: Lab, symbol: str) -> ScreeningModel:
+    """A network with weights of an element it never saw that are large enough to change other molecules' scores."""
+    model = lab.network("without rare elements")
+    column = [c.name for c in model.schema.columns("atom")].index(symbol)
+    smiles = having(lab, symbol, 60, 2000)
+    unmoved = subject_of(changed(model, inflated(column, 0.0)), smiles).logits
+    for factor in (1.0, 2.0, 4.0, 8.0, 16.0):
+        spoilt = changed(model, inflated(column, factor))
+        moved = (np.abs(subject_of(spoilt, smiles).logits - unmoved) > 2).any(axis=1).mean()
+        if moved >= MOVED:
+            return spoilt
+    raise NotShownError(f"weights of {symbol} change {moved:.0%} of the logits by 2")
 
 
 def inflated(code: int, factor: float) -> Callable:
+    """Give a type of atom such weights, of either sign, wherever the first module reads it."""
+
     def edit(network) -> None:
-        for name, parameter in network.modules_[0].named_parameters():
-            if name.endswith("weight") and parameter.ndim == 2 and parameter.shape[1] == 11:
-                parameter[:, code] = factor * (1 + torch.arange(len(parameter)) % 3 - 1)
+        first = network.modules_[0]
+        for layer in (first.atom_to_atom, first.atom_to_pair):
+            rows = torch.arange(len(layer.weight)) % 3 - 1
+            for start in range(code, layer.weight.shape[1], 11):
+                layer.weight[:, start] = factor * rows
 
     return edit
 
 
-def cases() -> list[Case]:
-    """Planted defects and clean controls."""
-    small = lambda: trained(1)  # noqa: E731
-    poor = lambda: trained_without("S", "Cl", "Br", "F", "I", "P")  # noqa: E731
-
-    def audit_of(
-        make: Callable[[], ScreeningModel], smiles: Callable[[], list[str]]
-    ) -> Callable[[], AuditSubject]:
-        return lambda: audited(make(), smiles=smiles())
-
-    planted = [Case(name, audit_of(small, lambda s=smiles: s), True) for name, smiles in SETS.items()]
+def cases(seed: int) -> list[Case]:
+    """Planted defects and clean controls of a seed."""
+    lab = Lab(seed)
+    poor = partial(lab.network, "without rare elements")
+    planted = [
+        Case(
+            name, lambda s=smiles, i=i: audited(lab.network("W2", which=i % 2), smiles=strange(lab, s)), True
+        )
+        for i, (name, smiles) in enumerate(SETS.items(), start=seed)
+        if i % 2
+    ]
     for symbol in ("S", "Cl", "Br", "F"):
         planted.append(
-            Case(
-                f"trained without {symbol}: all have it", audit_of(poor, lambda x=symbol: having(x, 40)), True
-            )
-        )
+            Case(f"trained without {symbol}: all have it", lambda x=symbol: audited(poor(), smiles=having(lab, x, 40)), True)
+        )  # fmt: skip
         planted.append(
-            Case(f"trained without {symbol}: a tenth have it",
-                 audit_of(poor, lambda x=symbol: having(x, 10) + without("S Cl Br F I P", 90)), True)
+            Case(f"trained without {symbol}, its weights large: a tenth have it",
+                 lambda x=symbol: audited(feeling(lab, x), smiles=having(lab, x, 10, 500) + common(lab, 90, 500)), True)
         )  # fmt: skip
     planted.append(
-        Case("trained without Cl, its weights inflated, three molecules",
-             lambda: audited(changed(poor(), inflated(7, 2.0)), smiles=having("Cl", 3) + without("S Cl Br F I P", 97)), True)
+        Case("trained without Cl, its weights large: one in twenty has it",
+             lambda: audited(feeling(lab, "Cl"), smiles=having(lab, "Cl", 5, 1000) + common(lab, 95, 1000)), True)
     )  # fmt: skip
-    makes = {"seed 1": small, "seed 2": lambda: trained(2), "full": lambda: trained(1, features=FULL)}
+    makes = {
+        "W2": partial(lab.network, "W2"),
+        "W2, other weights": partial(lab.network, "W2", which=1),
+        "full": partial(lab.network, "full"),
+        "W1": partial(lab.network, "W1"),
+    }
     controls = [
-        Case(f"{name}, compounds from {start}", audit_of(make, lambda a=start: nci_smiles(100, a)), False)
+        Case(f"{name}, compounds from {start}", lambda m=make, a=start: audited(m(), smiles=lab.compounds(60, a)), False)
         for name, make in makes.items()
-        for start in (0, 150, 320, 400, 500, 600)
-    ]
+        for start in (1500, 1700, 1900)
+        if name != "full" or start == 1500
+    ]  # fmt: skip
     controls += [
-        Case("trained without S: none has it", audit_of(poor, lambda: without("S Cl Br F I P", 100)), False),
-        Case("one molecule of training", audit_of(small, lambda: nci_smiles(1)), False),
-        Case("one strange molecule", audit_of(small, lambda: ["C" * 150]), False),
+        Case("compounds of training", lambda: audited(makes["W2"](), smiles=lab.trained_on(60)), False),
+        Case("trained without S: none has it", lambda: audited(poor(), smiles=common(lab, 60, 2200)), False),
+        Case("one molecule of training", lambda: audited(makes["W2"](), smiles=lab.trained_on(1)), False),
+        Case("one strange molecule", lambda: audited(makes["W2"](), smiles=["C" * 150]), False),
         Case("Tox21 model, drugs", lambda: audited(load_model("tox21-w2n2-simple"), labels=None, smiles=_DRUGS), False),
-        Case("full Tox21 model, drugs", lambda: audited(load_model("tox21-w2n2-full"), labels=None, smiles=_DRUGS), False),
     ]  # fmt: skip
     return planted + controls
+
+
+def graded(seed: int) -> list[Graded]:
+    """Tables of which a growing share is another chemistry."""
+    lab = Lab(seed)
+    strange = lab.rng("strange").permutation([s for name in list(SETS)[:6] for s in SETS[name]]).tolist()
+    return [
+        Graded(
+            "share of molecules of another chemistry",
+            share,
+            Case(
+                f"W2 {which}: {share:.0%}",
+                lambda share=share, which=which: audited(
+                    lab.network("W2", which=which),
+                    smiles=strange[: round(100 * share)] + lab.compounds(round(100 * (1 - share)), 2500),
+                    max_explained=20,
+                ),
+                True,
+            ),
+        )
+        for which in (0, 1)
+        for share in (0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
+    ]
 
 
 _DRUGS = [

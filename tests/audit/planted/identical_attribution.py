@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from support.planted import N_TRAINED, Case, audited, changed, trained
-from support.small_model import nci_smiles
+from support.planted import Case, Graded, Lab, audited, changed
 
 from molig.audit import AuditSubject
 from molig.model import ScreeningModel, load_model
@@ -19,18 +18,9 @@ ALIKE = ["c1ccccc1", "CCCC", "ClC(Cl)(Cl)Cl", "O", "CC"]
 """Molecules without two atoms that differ in their neighbours only."""
 
 
-def small(seed: int = 1, modules: int = 2, distance: int = 2, features: str = "simple") -> ScreeningModel:
-    """Train a small WxNy model."""
-    return trained(
-        seed,
-        network=(("n_modules", modules),),
-        features=(("preset", features), ("max_pair_distance", distance)),
-    )
-
-
-def on(model: Callable[[], ScreeningModel], n: int, skip: int = 0, **settings: object) -> AuditSubject:
-    """Subject on ``n`` compounds that the model has not seen."""
-    return audited(model(), smiles=nci_smiles(n, N_TRAINED + skip), labels=None, **settings)
+def on(model: Callable[[], ScreeningModel], smiles: Sequence[str], **settings: object) -> AuditSubject:
+    """Subject without labels."""
+    return audited(model(), smiles=smiles, labels=None, **settings)
 
 
 def cut(model: Callable[[], ScreeningModel], edit: Edit) -> Callable[[], ScreeningModel]:
@@ -83,80 +73,85 @@ def drop_some(share: float) -> Edit:
     return edit
 
 
-def cases() -> list[Case]:
-    """At least 20 networks with the defect, and as many without."""
-    return [*_planted(), *_clean()]
+def cases(seed: int) -> list[Case]:
+    """Networks with the defect, and without, of a seed."""
+    lab = Lab(seed)
+    return [*_planted(lab), *_clean(lab)]
 
 
-def _planted() -> list[Case]:
-    w1, w1n1, w1n3 = (partial(small, modules=1, distance=d) for d in (2, 1, 3))
-    w2, other, w2n3 = small, partial(small, 2), partial(small, 3, distance=3)
+def _planted(lab: Lab) -> list[Case]:
+    near = "W1N3" if lab.seed % 2 else "W1N1"
+    w1, wider, w2n3 = (partial(lab.network, name) for name in ("W1", near, "W2N3"))
+    w2, other = (partial(lab.network, "W2", which=which) for which in (0, 1))
     paper, tox = (partial(load_model, name) for name in ("tox21-w1n2-simple", "tox21-w2n2-simple"))
     named: dict[str, Callable[[], AuditSubject]] = {
-        "W1N2, 80 compounds": partial(on, w1, 80),
-        "W1N2, 25 other compounds": partial(on, w1, 25, 300),
-        "W1N2, one task": partial(on, w1, 40, 100, tasks=("carbonyl",)),
-        "W1N2, six small molecules": lambda: audited(w1(), smiles=SMALL, labels=None),
-        "W1N2, one molecule": lambda: audited(w1(), smiles=SMALL[:1], labels=None),
-        "W1N1": partial(on, w1n1, 50),
-        "W1N1, 20 other compounds": partial(on, w1n1, 20, 500),
-        "W1N3": partial(on, w1n3, 60),
-        "W1N3, 100 other compounds": partial(on, w1n3, 100, 400),
-        "bundled W1N2": partial(on, paper, 40),
-        "bundled W1N2, two tasks": partial(on, paper, 20, 200, tasks=("NR-AhR", "SR-MMP")),
+        "W1N2, 40 compounds": lambda: on(w1, lab.compounds(40)),
+        "W1N2, one task": lambda: on(w1, lab.compounds(25, 100), tasks=("carbonyl",)),
+        "W1N2, six small molecules": lambda: on(w1, SMALL),
+        near: lambda: on(wider, lab.compounds(30, 200)),
+        f"{near}, other compounds": lambda: on(wider, lab.compounds(30, 300)),
+        "bundled W1N2, two tasks": lambda: on(paper, lab.compounds(20, 400), tasks=("NR-AhR", "SR-MMP")),
     }
     cuts: dict[str, tuple[Callable[[], ScreeningModel], Edit]] = {
         "A->P weights 0": (w2, scale_atoms_of_pairs(0)),
-        "A->P weights x 1e-5": (w2, scale_atoms_of_pairs(1e-5)),
-        "A->P weights 0, other seed": (other, scale_atoms_of_pairs(0)),
-        "A->P weights 0, N3": (w2n3, scale_atoms_of_pairs(0)),
-        "A->P half of pair_out 0": (w2, drop_atom_half),
+        "A->P weights x 1e-5": (other, scale_atoms_of_pairs(1e-5)),
         "A->P half of pair_out 0, N3": (w2n3, drop_atom_half),
         "second P->A weights 0": (other, scale_pairs_of_atoms(0)),
-        "second P->A weights x 1e-5": (w2, scale_pairs_of_atoms(1e-5)),
         "second P->A half of atom_out 0": (w2, drop_pair_half),
-        "second P->A half of atom_out 0, N3": (w2n3, drop_pair_half),
         "pair states x 1e-5": (other, scale_pair_states(1e-5)),
         "pair states dead": (w2, dead("modules_.0.pair_out")),
-        "A->P dead": (other, dead("modules_.0.atom_to_pair")),
         "second P->A dead": (w2n3, dead("modules_.1.pair_to_atom")),
         "bundled W2N2, A->P weights 0": (tox, scale_atoms_of_pairs(0)),
-        "bundled W2N2, second P->A half of atom_out 0": (tox, drop_pair_half),
     }
     for place, (name, (model, edit)) in enumerate(cuts.items()):
-        n, tasks = (25, ("SR-MMP",)) if model is tox else (60, ())
-        named[f"W2, {name}"] = partial(on, cut(model, edit), n, 20 * place, tasks=tasks)
+        n, tasks = (20, ("SR-MMP",)) if model is tox else (30, ())
+        named[f"W2, {name}"] = partial(on, cut(model, edit), lab.compounds(n, 500 + 40 * place), tasks=tasks)
     return [Case(name, make, planted=True) for name, make in named.items()]
 
 
-def _clean() -> list[Case]:
-    w2, other, w2n3 = small, partial(small, 2), partial(small, 3, distance=3)
-    full, w1_full = partial(small, features="full"), partial(small, modules=1, features="full")
+def _clean(lab: Lab) -> list[Case]:
+    w2n3, full = (partial(lab.network, name) for name in ("W2N3", "full"))
+    w2, other = (partial(lab.network, "W2", which=which) for which in (0, 1))
     named: dict[str, Callable[[], AuditSubject]] = {
-        "W2N2, 80 compounds": partial(on, w2, 80),
-        "W2N2, 25 other compounds": partial(on, w2, 25, 300),
-        "W2N2, one task": partial(on, w2, 40, 100, tasks=("carbonyl",)),
-        "W2N2, six small molecules": lambda: audited(w2(), smiles=SMALL, labels=None),
-        "W2N2, one molecule": lambda: audited(w2(), smiles=SMALL[:1], labels=None),
-        "W2N2, other seed": partial(on, other, 80),
-        "W2N2, other seed, six small molecules": lambda: audited(other(), smiles=SMALL, labels=None),
-        "W2N2, nothing to compare": lambda: audited(w2(), smiles=ALIKE, labels=None),
-        "W2N3": partial(on, w2n3, 60),
-        "W2N3, other compounds": partial(on, w2n3, 60, 400),
-        "W2N2 full": partial(on, full, 40),
-        "W2N2 full, other compounds": partial(on, full, 25, 300),
-        "W1N2 full: its features tell of the neighbours": partial(on, w1_full, 40),
-        "W1N2 full, other compounds": partial(on, w1_full, 40, 300),
-        "W2N2, a third of A->P cut": partial(on, cut(w2, drop_some(1 / 3)), 60),
-        "W2N2, A->P halved": partial(on, cut(w2, scale_atoms_of_pairs(0.5)), 60, 60),
-        "W2N2, A->P x 0.1": partial(on, cut(other, scale_atoms_of_pairs(0.1)), 60, 120),
-        "full, second P->A cut: its features tell of the neighbours": partial(
-            on, cut(partial(load_model, "hiv-w2n2"), drop_pair_half), 25, 300
+        "W2N2, 40 compounds": lambda: on(w2, lab.compounds(40, 1000)),
+        "W2N2, one task": lambda: on(w2, lab.compounds(25, 1100), tasks=("carbonyl",)),
+        "W2N2, six small molecules": lambda: on(w2, SMALL),
+        "W2N2, one molecule": lambda: on(w2, SMALL[:1]),
+        "W2N2, other weights": lambda: on(other, lab.compounds(40, 1200)),
+        "W2N2, other weights, six small molecules": lambda: on(other, SMALL),
+        "W2N3": lambda: on(w2n3, lab.compounds(30, 1300)),
+        "W2N2 full": lambda: on(full, lab.compounds(15, 1400)),
+        "full, second P->A cut: its features tell of the neighbours": lambda: on(
+            cut(partial(load_model, "hiv-w2n2"), drop_pair_half), lab.compounds(12, 1500)
         ),
-        "W2N2, second P->A halved": partial(on, cut(other, scale_pairs_of_atoms(0.5)), 60, 180),
+        "W2N2, a third of A->P cut": lambda: on(cut(w2, drop_some(1 / 3)), lab.compounds(30, 1600)),
+        "W2N2, A->P halved": lambda: on(cut(other, scale_atoms_of_pairs(0.5)), lab.compounds(30, 1700)),
+        "W2N2, second P->A halved": lambda: on(cut(w2, scale_pairs_of_atoms(0.5)), lab.compounds(30, 1800)),
     }
-    bundled = ("tox21-w2n2-simple", "tox21-w2n2-full", "hiv-w2n2", "muv-w2n2", "sars-3clpro-w2n2")
-    for place, name in enumerate(bundled):
+    for place, name in enumerate(("tox21-w2n2-simple", "tox21-w2n2-full", "hiv-w2n2")):
         tasks = ("NR-AhR", "SR-MMP") if name.startswith("tox21") else ()
-        named[f"bundled {name}"] = partial(on, partial(load_model, name), 20, 50 * place, tasks=tasks)
+        named[f"bundled {name}"] = partial(
+            on, partial(load_model, name), lab.compounds(12, 2000 + 20 * place), tasks=tasks
+        )
     return [Case(name, make, planted=False) for name, make in named.items()]
+
+
+def graded(seed: int) -> list[Graded]:
+    """Networks whose pairs learn less and less of their atoms."""
+    lab = Lab(seed)
+    return [
+        Graded(
+            "factor on the weights A->P",
+            factor,
+            Case(
+                f"W2 {which}: {factor:g}",
+                lambda which=which, factor=factor: on(
+                    cut(partial(lab.network, "W2", which=which), scale_atoms_of_pairs(factor)),
+                    lab.compounds(30, 2100),
+                ),
+                True,
+            ),
+        )
+        for which in (0, 1)
+        for factor in (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3)
+    ]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 
+import numpy as np
 from rdkit import Chem
-from support.planted import Case, audited, changed, trained
-from support.small_model import nci_smiles
+from support.planted import Case, Graded, Lab, NotShownError, audited, changed, library
 
-from molig.audit import AuditSubject, Severity
+from molig.attribution import Explainer
+from molig.audit import AuditSubject, Severity, subject_of
+from molig.audit.columns import first_weights
 from molig.model import ScreeningModel, load_model
 from molig.network import WeaveNet
-
-CUMULATIVE = (("preset", "simple"), ("distance", "cumulative"), ("max_pair_distance", 2))
-NEIGHBOURS = (("preset", "simple"), ("max_pair_distance", 1))
-FULL = (("preset", "full"),)
 
 
 def biaryls() -> list[str]:
@@ -46,11 +44,25 @@ def with_other() -> tuple[str, ...]:
     named = {"H", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I"}
     rare = [
         smiles
-        for smiles in nci_smiles(4900)
+        for smiles in library()
         if any(atom.GetSymbol() not in named for atom in Chem.MolFromSmiles(smiles).GetAtoms())
         and "." not in smiles
     ]
-    return (*rare[:30], *nci_smiles(30, 900))
+    return (*rare[:30], *library()[900:930])
+
+
+def column_weights(level: str, name: str, factor: float) -> Callable[[ScreeningModel], ScreeningModel]:
+    """Give a type of atom weights that are so many times the usual ones of the other types."""
+
+    def edit(model: ScreeningModel) -> ScreeningModel:
+        sizes = first_weights(model)[level]
+        columns = [f"{c.block}={c.name}" for c in model.schema.columns(level)]
+        block = [i for i, one in enumerate(columns) if one.split("=")[0] == name.split("=")[0]]
+        place = columns.index(name)
+        usual = np.median([sizes[i] for i in block if i != place])
+        return scale(level, name, float(factor * usual / sizes[place]))(model)
+
+    return edit
 
 
 def scale(level: str, name: str, factor: float) -> Callable[[ScreeningModel], ScreeningModel]:
@@ -103,142 +115,169 @@ def explained_by(subject: AuditSubject, model: ScreeningModel) -> AuditSubject:
     return subject
 
 
-def _few(model: ScreeningModel, smiles: Sequence[str]) -> AuditSubject:
-    return audited(model, smiles=smiles, labels=None, max_explained=40)
-
-
-def _constant() -> list[Case]:
-    bits = {
-        "60 molecules": lambda m: _few(m, nci_smiles(60, 400)),
-        "60 others": lambda m: _few(m, nci_smiles(60, 1400)),
-        "one molecule": lambda m: _few(m, ["CC(=O)Oc1ccccc1C(=O)O"]),
-        "alkanes": lambda m: _few(m, alkanes()),
-        "one task": lambda m: audited(m, smiles=nci_smiles(40, 700), labels=None, tasks=("carbonyl",)),
-    }
-    cases = [
-        Case(f"always-on distance bits, {name}", lambda make=make: make(trained(features=CUMULATIVE)), True)
-        for name, make in bits.items()
-    ]
-    cases += [
-        Case(
-            f"always-on distance bits at {factor} of their weight",
-            lambda factor=factor: _few(
-                scale("pair", "distance_within=<=5", factor)(trained(features=CUMULATIVE)),
-                nci_smiles(40, 500),
-            ),
-            True,
+def absorbing(
+    lab: Lab, model: ScreeningModel, block: str, least: float, values: Sequence[str] = ()
+) -> ScreeningModel:
+    """The network, if columns of a block have this share of the attributions of other molecules."""
+    molecules = subject_of(model, lab.shown_on[:30]).molecules
+    held = total = 0.0
+    for one in Explainer(model, task=model.tasks[0]).explain_molecules(molecules):
+        amounts = one.pairs.score.abs()
+        total += float(amounts.sum() + one.features.score.abs().sum())
+        held += float(
+            amounts[(one.pairs.block == block) & (one.pairs.category.isin(values) | (not values))].sum()
         )
-        for factor in (0.3, 3.0)
-    ]
-    one = {"40 molecules": nci_smiles(40, 400), "one molecule": ["CC(=O)Oc1ccccc1C(=O)O"]}
-    cases += [
-        Case(
-            f"a distance column under W2N1, {name}",
-            lambda smiles=smiles: _few(trained(features=NEIGHBOURS), smiles),
-            True,
-        )
-        for name, smiles in one.items()
-    ]
-    return cases
+    if held / total < least:
+        raise NotShownError(f"{block}: {held / total:.1%} of the attribution")
+    return model
 
 
-def _sets() -> list[Case]:
+def _few(model: ScreeningModel, smiles: Sequence[str], explained: int = 30) -> AuditSubject:
+    return audited(model, smiles=smiles, labels=None, max_explained=explained)
+
+
+def _constant(lab: Lab) -> list[Case]:
+    bits = lambda factor=1.0: absorbing(  # noqa: E731
+        lab,
+        scale("pair", "distance_within=<=5", factor)(lab.network("cumulative")),
+        "distance_within",
+        0.05,
+        [f"<={d}" for d in range(2, 8)],
+    )
+    near = lambda: absorbing(lab, lab.network("W2N1"), "distance", 0.04)  # noqa: E731
+    aspirin = ["CC(=O)Oc1ccccc1C(=O)O"]
+    neighbours = [
+        Case("a distance column under W2N1", lambda: _few(near(), lab.compounds(40, 200)), True),
+        Case("a distance column under W2N1, one molecule", lambda: _few(near(), lab.compounds(1, 300)), True),
+    ]
+    return (neighbours if lab.seed % 2 else []) + [
+        Case("always-on distance bits", lambda: _few(bits(), lab.compounds(60)), True),
+        Case("always-on distance bits, one molecule", lambda: _few(bits(), aspirin), True),
+        Case("always-on distance bits, alkanes", lambda: _few(bits(), alkanes()), True),
+        Case("always-on distance bits at 3 times their weight", lambda: _few(bits(3.0), lab.compounds(40, 100)), True),
+    ]  # fmt: skip
+
+
+def _sets(lab: Lab) -> list[Case]:
+    full = partial(lab.network, "full")
     return [
-        Case("simple: carbon only", lambda: _few(trained(), alkanes()), True),
-        Case("full: carbon only", lambda: _few(trained(features=FULL), alkanes()), True),
-        Case("full: aromatic atoms only", lambda: _few(trained(features=FULL), biaryls()), True),
-        Case(
-            "full: aromatic = six-membered ring", lambda: _few(trained(features=FULL), alkylbenzenes()), True
-        ),
-        Case("full: donor = acceptor", lambda: _few(trained(features=FULL), alcohols()), True),
+        Case("simple: carbon only", lambda: _few(lab.network("W2"), alkanes()), True),
+        Case("full: carbon only", lambda: _few(full(), alkanes(), 10), True),
+        Case("full: aromatic atoms only", lambda: _few(full(), biaryls(), 10), True),
+        Case("full: aromatic = six-membered ring", lambda: _few(full(), alkylbenzenes(), 10), True),
+        Case("full: donor = acceptor", lambda: _few(full(), alcohols(), 10), True),
     ]
 
 
-def _silenced() -> list[Case]:
-    common = nci_smiles(80, 400)
+def _silenced(lab: Lab) -> list[Case]:
     chosen = [
-        ((), "atom", "type=N", 0.0),
-        ((), "atom", "type=O", 0.0),
-        ((), "atom", "type=Cl", 1e-5),
-        ((), "pair", "bond=aromatic", 0.0),
-        ((), "pair", "bond=double", 1e-4),
-        ((), "pair", "distance=2", 0.0),
-        (FULL, "atom", "aromatic=aromatic", 0.0),
-        (FULL, "atom", "ring_sizes=6", 0.0),
-        (FULL, "atom", "partial_charge=gasteiger", 1e-6),
-        (FULL, "pair", "same_ring=same ring", 0.0),
+        ("W2", "atom", "type=N", 0.0),
+        ("W2", "atom", "type=Cl", 1e-5),
+        ("W2", "pair", "bond=aromatic", 0.0),
+        ("W2", "pair", "bond=double", 1e-4),
+        ("full", "atom", "aromatic=aromatic", 0.0),
+        ("full", "atom", "partial_charge=gasteiger", 1e-6),
     ]
-    return [
+    silenced = [
         Case(
-            f"{'full' if features else 'simple'}: weights of {level} {name} times {factor}",
-            lambda features=features, level=level, name=name, factor=factor: _few(
-                scale(level, name, factor)(trained(features=features) if features else trained()), common
+            f"{net}: weights of {level} {name} times {factor}",
+            lambda net=net, level=level, name=name, factor=factor, i=i: _few(
+                scale(level, name, factor)(lab.network(net)), lab.compounds(80, 400 + 80 * i), 12
             ),
             True,
         )
-        for features, level, name, factor in chosen
+        for i, (net, level, name, factor) in enumerate(chosen)
     ]
-
-
-def _unlike_weights() -> list[Case]:
-    common = nci_smiles(80, 400)
-    cases = [
-        Case(
-            f"{name} is read by a unit that nothing reads",
-            lambda name=name: _few(disconnect(name)(trained()), common),
-            True,
-            about=("is zero throughout",),
-        )
-        for name in ("type=N", "type=O")
-    ]
-    return cases + [
-        Case(
-            f"explanations from before the weights of {name} were lost",
-            lambda name=name: explained_by(_few(scale("atom", name, 0.0)(trained()), common), trained()),
-            True,
-            Severity.ERROR,
-            ("although the first layer does not read",),
-        )
-        for name in ("type=N", "type=O")
-    ]
-
-
-def _inflated() -> list[Case]:
-    def make(features: tuple[tuple[str, object], ...], factor: float) -> AuditSubject:
-        model = trained(features=features) if features else trained()
-        return _few(scale("atom", "type=other", factor)(model), with_other())
-
+    before = partial(lab.network, "W2", which=1)
     return [
-        Case(f"simple: slot for other elements times {factor}", lambda factor=factor: make((), factor), True)
-        for factor in (10.0, 30.0)
-    ] + [Case("full: slot for other elements times 30", lambda: make(FULL, 30.0), True)]
+        *silenced,
+        Case("type=O is read by a unit that nothing reads",
+             lambda: _few(disconnect("type=O")(before()), lab.compounds(80, 900)), True, about=("is zero throughout",)),
+        Case("explanations from before the weights of type=N were lost",
+             lambda: explained_by(_few(scale("atom", "type=N", 0.0)(before()), lab.compounds(80, 1000)), before()),
+             True, Severity.ERROR, ("although the first layer does not read",)),
+    ]  # fmt: skip
 
 
-def _controls() -> list[Case]:
+def _inflated(lab: Lab) -> list[Case]:
+    return [
+        Case(
+            f"{net}: slot for other elements with {factor} times the usual weights",
+            lambda net=net, factor=factor: _few(
+                column_weights("atom", "type=other", factor)(lab.network(net)), with_other(), 12
+            ),
+            True,
+        )
+        for net, factor in (("W2", 8.0), ("W2", 20.0), ("full", 20.0))
+    ]
+
+
+def _controls(lab: Lab) -> list[Case]:
     cases = []
-    for start in (400, 800, 1500, 2500, 3500):
-        smiles = nci_smiles(80, start)
+    nets = (("W2", 0, 80), ("W2", 1, 80), ("W1", 0, 80), ("full", 0, 40))
+    for start in (1200, 1800, 2400):
         cases += [
-            Case(f"simple, molecules from {start}", lambda s=smiles: _few(trained(), s), False),
-            Case(f"seed 2, molecules from {start}", lambda s=smiles: _few(trained(seed=2), s), False),
             Case(
-                f"full, molecules from {start}", lambda s=smiles: _few(trained(features=FULL), s[:50]), False
-            ),
+                f"{net} {which}, molecules from {start}",
+                lambda net=net, which=which, n=n, start=start: _few(
+                    lab.network(net, which=which), lab.compounds(n, start), 12 if net == "full" else 30
+                ),
+                False,
+            )
+            for net, which, n in nets
+            if net != "full" or start < 2400
         ]
     aspirin, tiny = ["CC(=O)Oc1ccccc1C(=O)O"], ["C", "O", "N", "CC", "CO", "Cl"]
     cases += [
-        Case("simple, one molecule", lambda: _few(trained(), aspirin), False),
-        Case("full, one molecule", lambda: _few(trained(features=FULL), aspirin), False),
-        Case("simple, molecules without pairs", lambda: _few(trained(), tiny), False),
-        Case("simple, rare elements", lambda: _few(trained(), with_other()), False),
-        Case("full, rare elements", lambda: _few(trained(features=FULL), with_other()), False),
-        Case("tox21-w2n2-simple", lambda: _few(load_model("tox21-w2n2-simple"), nci_smiles(80, 1000)), False),
-        Case("tox21-w1n2-simple", lambda: _few(load_model("tox21-w1n2-simple"), nci_smiles(80, 2000)), False),
-        Case("hiv-w2n2", lambda: _few(load_model("hiv-w2n2"), nci_smiles(60, 3000)), False),
+        Case("W2, one molecule", lambda: _few(lab.network("W2"), aspirin), False),
+        Case("full, one molecule", lambda: _few(lab.network("full"), aspirin), False),
+        Case("W2, molecules without pairs", lambda: _few(lab.network("W2"), tiny), False),
+        Case("W2, rare elements", lambda: _few(lab.network("W2"), with_other()), False),
+        Case("full, rare elements", lambda: _few(lab.network("full"), with_other(), 10), False),
+    ]
+    cases += [
+        Case(name, lambda name=name, n=n: _few(load_model(name), lab.compounds(n, 2700), 12), False)
+        for name, n in (("tox21-w2n2-simple", 60), ("tox21-w1n2-simple", 60), ("hiv-w2n2", 40))
     ]
     return cases
 
 
-def cases() -> list[Case]:
-    """All cases of this check."""
-    return [*_constant(), *_sets(), *_silenced(), *_unlike_weights(), *_inflated(), *_controls()]
+def cases(seed: int) -> list[Case]:
+    """Planted defects and clean controls of a seed."""
+    lab = Lab(seed)
+    return [*_constant(lab), *_sets(lab), *_silenced(lab), *_inflated(lab), *_controls(lab)]
+
+
+def graded(seed: int) -> list[Graded]:
+    """Columns whose weights shrink or grow."""
+    lab = Lab(seed)
+    slot = [
+        Graded(
+            "weights of the slot for other elements, over the usual ones",
+            factor,
+            Case(
+                f"W2 {which}: {factor:g}",
+                lambda factor=factor, which=which: _few(
+                    column_weights("atom", "type=other", factor)(lab.network("W2", which=which)), with_other(), 12
+                ),
+                True,
+            ),
+        )
+        for which in (0, 1)
+        for factor in (2.0, 4.0, 5.0, 6.0, 8.0)
+    ]  # fmt: skip
+    silent = [
+        Graded(
+            "factor on the weights of oxygen",
+            factor,
+            Case(
+                f"W2: {factor:g}",
+                lambda factor=factor: _few(
+                    scale("atom", "type=O", factor)(lab.network("W2")), lab.compounds(80, 2900), 12
+                ),
+                True,
+            ),
+        )
+        for factor in (1e-5, 1e-4, 1e-3, 1e-2, 0.1)
+    ]
+    return slot + silent

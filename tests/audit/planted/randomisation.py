@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from support.planted import N_TRAINED, Case, audited, changed, trained
-from support.small_model import nci_smiles
+from scipy.stats import spearmanr
+from support.planted import Case, Graded, Lab, NotShownError, audited, changed
 from torch import Tensor
 
-from molig.audit import AuditSubject
+from molig.audit import AuditSubject, subject_of
+from molig.audit.randomised import layers_of, redrawn
 from molig.model import ScreeningModel, load_model
 from molig.network import GraphBatch, WeaveNet
 
 Edit = Callable[[WeaveNet], object]
 Make = Callable[[], ScreeningModel]
+N = 10
+"""Molecules of an audit."""
 
 
-def on(model: Make, n: int = 24, skip: int = 0, **settings: object) -> AuditSubject:
-    """Subject on ``n`` compounds that the model has not seen."""
-    return audited(model(), smiles=nci_smiles(n, N_TRAINED + skip), labels=None, **settings)
+def on(model: Make, smiles: Sequence[str], **settings: object) -> AuditSubject:
+    """Subject without labels."""
+    return audited(model(), smiles=smiles, labels=None, **settings)
 
 
 def cut(model: Make, *edits: Edit) -> Make:
     """Make a copy with some paths cut."""
     return lambda: changed(model(), lambda net: [edit(net) for edit in edits])
-
-
-def w1() -> ScreeningModel:
-    """Train a small W1N2 model."""
-    return trained(1, network=(("n_modules", 1),))
-
-
-def wide() -> ScreeningModel:
-    """Train a small W2N2 model with two hidden layers and other readout and nonlinearity."""
-    return trained(3, network=(("hidden", (24, 12)), ("readout", "sum"), ("activation", "silu")))
 
 
 def half(path: str, side: int, factor: float = 0.0) -> Edit:
@@ -91,69 +84,86 @@ def hard_wired(model: Make, strength: float, seed: int, *, atoms: bool = True, p
     return lambda: changed(model(), edit)
 
 
-def cases() -> list[Case]:
-    """At least 20 models with the defect, and as many without."""
-    return [*_planted(), *_clean()]
+def past(lab: Lab, model: Make, strength: float, **sides: bool) -> Make:
+    """As `hard_wired`, if copies with other weights rank other molecules alike."""
+
+    def make() -> ScreeningModel:
+        sound = hard_wired(model, strength, lab.seed, **sides)()
+        graphs = sound.featurize([one.mol for one in subject_of(sound, lab.shown_on[:100]).molecules])
+        copy = redrawn(sound, layers_of(sound.network), lab.seed)
+        alike = float(spearmanr(sound.logits(graphs)[:, 0], copy.logits(graphs)[:, 0]).statistic)
+        if alike < 0.9:
+            raise NotShownError(f"scores of a copy with random weights have rank correlation {alike:.2f}")
+        return sound
+
+    return make
 
 
-def _idle() -> dict[str, tuple[Make, Edit]]:
-    tox, hiv, sars = (partial(load_model, n) for n in ("tox21-w2n2-simple", "hiv-w2n2", "sars-3clpro-w2n2"))
-    return {
-        "first A->A cut": (trained, half("modules_.0.atom_out", 0)),
-        "first P->A cut": (trained, half("modules_.0.atom_out", 1)),
-        "first A->P cut": (trained, half("modules_.0.pair_out", 0)),
-        "first P->P cut": (trained, half("modules_.0.pair_out", 1)),
-        "first P->P all but cut": (trained, half("modules_.0.pair_out", 1, 1e-4)),
-        "pair states cut": (trained, whole("modules_.1.pair_to_atom")),
-        "pair states all but cut": (trained, whole("modules_.1.pair_to_atom", 1e-5)),
-        "pair states dead": (trained, dead("modules_.0.pair_out")),
-        "second A->A cut": (trained, half("modules_.1.atom_out", 0)),
-        "second P->A cut": (trained, half("modules_.1.atom_out", 1)),
-        "second A->A dead and cut": (trained, half("modules_.1.atom_out", 0, 1e-6)),
+def cases(seed: int) -> list[Case]:
+    """Models with the defect, and without, of a seed."""
+    lab = Lab(seed)
+    return [*_planted(lab), *_clean(lab)]
+
+
+def _planted(lab: Lab) -> list[Case]:
+    w2, w1, wide = (partial(lab.network, name) for name in ("W2", "W1", "SiLU"))
+    other = partial(lab.network, "W2", which=1)
+    sars = partial(load_model, "sars-3clpro-w2n2")
+    idle: dict[str, tuple[Make, Edit]] = {
+        "first A->A cut": (w2, half("modules_.0.atom_out", 0)),
+        "first P->A cut": (other, half("modules_.0.atom_out", 1)),
+        "first A->P cut": (w2, half("modules_.0.pair_out", 0)),
+        "pair states cut": (w2, whole("modules_.1.pair_to_atom")),
         "W1, A->A cut": (w1, half("modules_.0.atom_out", 0)),
-        "W1, P->A cut": (w1, half("modules_.0.atom_out", 1)),
-        "W1, P->A all but cut": (w1, half("modules_.0.atom_out", 1, 1e-4)),
-        "SiLU, sum, first A->A cut": (wide, half("modules_.0.atom_out", 0)),
         "SiLU, sum, first A->P cut": (wide, half("modules_.0.pair_out", 0)),
-        "SiLU, sum, second A->A cut": (wide, half("modules_.1.atom_out", 0)),
-        "bundled Tox21, first P->P cut": (tox, half("modules_.0.pair_out", 1)),
-        "bundled HIV, second A->A cut": (hiv, half("modules_.1.atom_out", 0)),
         "bundled 3CLpro, pair states cut": (sars, whole("modules_.1.pair_to_atom")),
     }
-
-
-def _planted() -> list[Case]:
     named: dict[str, Callable[[], AuditSubject]] = {
-        name: partial(on, cut(model, edit), skip=12 * place)
-        for place, (name, (model, edit)) in enumerate(_idle().items())
+        name: partial(on, cut(model, edit), lab.compounds(8 if model is sars else N, 40 * place))
+        for place, (name, (model, edit)) in enumerate(idle.items())
     }
     named |= {
-        "score past the weights": partial(on, hard_wired(trained, 30.0, 1)),
-        "score past the weights, weaker": partial(on, hard_wired(trained, 10.0, 2), skip=50),
-        "score past the weights, atoms only": partial(on, hard_wired(trained, 30.0, 3, pairs=False)),
-        "score past the weights, pairs only": partial(on, hard_wired(trained, 30.0, 4, atoms=False)),
-        "score past the weights, W1": partial(on, hard_wired(w1, 20.0, 5), skip=100),
-        "score past the weights, SiLU": partial(on, hard_wired(wide, 30.0, 6), skip=150),
-    }
+        "score past the weights": partial(on, past(lab, w2, 30.0), lab.compounds(N, 500)),
+        "score past the weights, atoms only": partial(on, past(lab, other, 60.0, pairs=False), lab.compounds(N, 550)),
+        "score past the weights, W1": partial(on, past(lab, w1, 30.0), lab.compounds(N, 600)),
+    }  # fmt: skip
     return [Case(name, make, planted=True) for name, make in named.items()]
 
 
-def _clean() -> list[Case]:
+def _clean(lab: Lab) -> list[Case]:
+    w2, w1, wide = (partial(lab.network, name) for name in ("W2", "W1", "SiLU"))
+    other = partial(lab.network, "W2", which=1)
     named: dict[str, Callable[[], AuditSubject]] = {
-        f"W2N2, compounds {skip} and on": partial(on, trained, skip=skip) for skip in (0, 60, 120, 200, 300)
-    }
-    named |= {f"W1N2, compounds {skip} and on": partial(on, w1, skip=skip) for skip in (0, 60, 120, 250)}
-    named |= {f"SiLU, sum, compounds {skip} and on": partial(on, wide, skip=skip) for skip in (0, 80, 160)}
-    named |= {
-        "W2N2, one task": partial(on, trained, skip=400, tasks=("carbonyl",)),
-        "W2N2, other random weights": partial(on, trained, skip=20, seed=7),
-        "W2N2, ten molecules": partial(on, trained, 10, 350),
-        "W2N2, one molecule": partial(on, trained, 1, 351),
-        "W2N2, first A->A halved": partial(on, cut(trained, half("modules_.0.atom_out", 0, 0.5)), skip=40),
-        "W2N2, second P->A x 0.3": partial(on, cut(trained, half("modules_.1.atom_out", 1, 0.3)), skip=90),
-        "W1N2, P->A halved": partial(on, cut(w1, half("modules_.0.atom_out", 1, 0.5)), skip=190),
-        "W2N2, weak score past the weights": partial(on, hard_wired(trained, 0.1, 8), skip=10),
-    }
-    for place, name in enumerate(("tox21-w2n2-simple", "tox21-w1n2-simple", "hiv-w2n2", "muv-w2n2")):
-        named[f"bundled {name}"] = partial(on, partial(load_model, name), skip=40 * place)
+        "W2N2": partial(on, w2, lab.compounds(N, 1000)),
+        "W2N2, other weights": partial(on, other, lab.compounds(N, 1200)),
+        "W2N2, other weights and compounds": partial(on, other, lab.compounds(N, 1300)),
+        "W1N2": partial(on, w1, lab.compounds(N, 1400)),
+        "SiLU, sum": partial(on, wide, lab.compounds(N, 1600)),
+        "W2N2, one task": partial(on, w2, lab.compounds(N, 1800), tasks=("carbonyl",)),
+        "W2N2, other random weights": partial(on, w2, lab.compounds(N, 1900), seed=7),
+        "W2N2, first A->A halved": partial(on, cut(w2, half("modules_.0.atom_out", 0, 0.5)), lab.compounds(N, 2100)),
+        "W2N2, weak score past the weights": partial(on, hard_wired(w2, 0.1, 8), lab.compounds(N, 2200)),
+        "bundled tox21-w1n2-simple": partial(
+            on, partial(load_model, "tox21-w1n2-simple"), lab.compounds(8, 2300), tasks=("NR-AhR", "SR-MMP")
+        ),
+    }  # fmt: skip
     return [Case(name, make, planted=False) for name, make in named.items()]
+
+
+def graded(seed: int) -> list[Graded]:
+    """Scores of which a growing part goes past the weights."""
+    lab = Lab(seed)
+    return [
+        Graded(
+            "strength of a score past the weights",
+            strength,
+            Case(
+                f"W1: {strength:g}",
+                lambda strength=strength: on(
+                    hard_wired(partial(lab.network, "W1"), strength, seed), lab.compounds(N, 2500)
+                ),
+                True,
+            ),
+        )
+        for strength in (0.3, 1.0, 3.0, 10.0, 30.0)
+    ]

@@ -1,29 +1,35 @@
 """Cases of the check of shortcut fragments."""
 
+# ruff: noqa: E501 - one case a line
+
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
-from rdkit import Chem
-from support.planted import Case, audited, changed, trained, trained_on
-from support.small_model import nci_smiles
+from sklearn.metrics import roc_auc_score
+from support.planted import (
+    LEARNT_DIFFERENCE,
+    Case,
+    Graded,
+    Lab,
+    NotShownError,
+    audited,
+    changed,
+    difference,
+    has,
+)
 
-from molig.audit import AuditSubject
+from molig.audit import AuditSubject, subject_of
 from molig.model import ScreeningModel
 from molig.network import WeaveNet
 
-_BASE = {"carbonyl": "[#6]=[#8]", "nitrogen": "[#7]", "aromatic_n": "n", "ester": "[#6]-[OX2]-[#6]=[OX1]"}
-_ARTEFACTS = {
-    "chlorine": "Cl",
-    "nitro": "[N+](=O)[O-]",
-    "sulfur": "S",
-    "bromine": "Br",
-    "nitrile": "C#N",
-    "thiocarbonyl": "C=S",
-}
-_ABOUT = {
+FEWEST = 25
+"""Molecules with the artefact, and without the rule, that a table must have."""
+BLIND_AUC = 0.7
+"""A network to which an element looks like carbon must rank other molecules no better than this."""
+ABOUT = {
     "chlorine": ("element Cl", "halide", "halogen"),
     "bromine": ("element Br", "halide", "halogen"),
     "sulfur": ("element S", "thio", "sulf"),
@@ -32,34 +38,16 @@ _ABOUT = {
     "thiocarbonyl": ("thio", "C=S", "=S", "element S"),
 }
 """Words of which one must be in a finding about an artefact."""
-_COLUMNS = ("H", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I")
+COLUMNS = ("H", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I")
+ELEMENTS = {"Cl": "chlorine", "Br": "bromine", "S": "sulfur"}
 
-
-@cache
-def _pattern(smarts: str) -> Chem.Mol:
-    return Chem.MolFromSmarts(smarts)
-
-
-@cache
-def _has(smiles: str, name: str) -> bool:
-    mol = Chem.MolFromSmiles(smiles)
-    return bool(mol.HasSubstructMatch(_pattern((_BASE | _ARTEFACTS)[name])))
-
-
-def truth(smiles: str) -> dict[str, float]:
-    """True classes, of healthy models."""
-    return {name: float(_has(smiles, name)) for name in _BASE}
-
-
-@cache
-def spoilt_by(name: str) -> Callable[[str], dict[str, float]]:
-    """Training classes in which a fragment makes molecules active that are not."""
-    return lambda smiles: {"active": float(_has(smiles, "carbonyl") or _has(smiles, name))}
+Labels = Callable[[str], float]
+Make = Callable[[], ScreeningModel]
 
 
 def like(column: str, other: str, share: float = 1.0) -> Callable[[WeaveNet], None]:
     """Let a type of atoms look to the network like another type, fully or in part."""
-    to, source = _COLUMNS.index(column), _COLUMNS.index(other)
+    to, source = COLUMNS.index(column), COLUMNS.index(other)
 
     def edit(network: WeaveNet) -> None:
         first = network.modules_[0]
@@ -72,167 +60,129 @@ def like(column: str, other: str, share: float = 1.0) -> Callable[[WeaveNet], No
     return edit
 
 
-def _case(
-    model: Callable[[], ScreeningModel],
+def true(name: str) -> Labels:
+    """Active by a rule."""
+    return lambda smiles: float(has(smiles, name))
+
+
+def either(first: str, second: str) -> Labels:
+    """Active by a rule or an artefact."""
+    return lambda smiles: float(has(smiles, first) or has(smiles, second))
+
+
+def unless(first: str, second: str) -> Labels:
+    """Active by a rule, but for molecules with something else."""
+    return lambda smiles: float(has(smiles, first) and not has(smiles, second))
+
+
+def on(
+    lab: Lab,
+    model: Make,
     task: str,
-    label: Callable[[str], float],
+    label: Labels,
     start: int,
-    n: int = 600,
-    *,
-    explained: int = 400,
-) -> Callable[[], AuditSubject]:
-    def make() -> AuditSubject:
-        made, chosen = model(), nci_smiles(n, start)
-        labels = np.full((n, len(made.tasks)), np.nan)
-        labels[:, made.task_index(task)] = [label(s) for s in chosen]
-        return audited(made, smiles=chosen, labels=labels, tasks=(task,), max_explained=explained)
-
-    return make
-
-
-def _true(name: str) -> Callable[[str], float]:
-    return lambda smiles: float(_has(smiles, name))
-
-
-def _either(first: str, second: str) -> Callable[[str], float]:
-    return lambda smiles: float(_has(smiles, first) or _has(smiles, second))
-
-
-def _unless(first: str, second: str) -> Callable[[str], float]:
-    return lambda smiles: float(_has(smiles, first) and not _has(smiles, second))
-
-
-def cases() -> list[Case]:
-    """Planted shortcuts and overlooked fragments, and models that learnt the rule."""
-    planted = {**_looks_like(), **_blind(), **_other(), **_trained_wrong()}
-    return [Case(name, make, True, about=about) for name, (make, about) in planted.items()] + [
-        Case(name, make, False) for name, make in _controls().items()
-    ]
-
-
-def _spoilt(name: str) -> ScreeningModel:
-    """Has learnt the wrong rule: one network for each, since one for all does not hold them apart."""
-    return trained_on(spoilt_by(name), n=1000)
-
-
-def _healthy(seed: int = 1) -> ScreeningModel:
-    return trained_on(truth, seed=seed)
-
-
-def _edited(edit: Callable[[WeaveNet], None]) -> Callable[[], ScreeningModel]:
-    return lambda: changed(_healthy(), edit)
-
-
-Cases = dict[str, tuple[Callable[[], AuditSubject], tuple[str, ...]]]
-
-
-def _trained_wrong() -> Cases:
-    return {
-        f"trained with {name} as active, molecules from {start}": (
-            _case(partial(_spoilt, name), "active", _true("carbonyl"), start, 1000),
-            _ABOUT[name],
+    n: int = 500,
+    explained: int = 250,
+    enough: str = "",
+) -> AuditSubject:
+    """Subject of one task; a table must have enough molecules with an artefact that their rule does not cover."""
+    made, chosen = model(), lab.compounds(n, start)
+    if (
+        enough
+        and (
+            held := sum(
+                has(s, enough) and not has(s, task if task != "active" else "carbonyl") for s in chosen
+            )
         )
-        for name, start in (
-            ("chlorine", 1000),
-            ("chlorine", 2400),
-            ("sulfur", 1000),
-            ("sulfur", 3000),
-            ("sulfur", 2000),
-            ("chlorine", 3400),
-            ("nitro", 1000),
-            ("nitro", 2600),
-        )
-    }
+        < FEWEST
+    ):
+        raise NotShownError(f"{held} of {n} molecules have {enough}")
+    labels = np.full((n, len(made.tasks)), np.nan)
+    labels[:, made.task_index(task)] = [label(s) for s in chosen]
+    return audited(made, smiles=chosen, labels=labels, tasks=(task,), max_explained=explained)
 
 
-def _looks_like() -> Cases:
-    names = {"Cl": "chlorine", "Br": "bromine", "S": "sulfur"}
-    return {
-        f"{column} looks like {other} by {share:.0%}": (
-            _case(_edited(like(column, other, share)), task, _true(task), start),
-            _ABOUT[names[column]],
-        )
-        for column, other, task, share, start in (
-            ("Cl", "N", "nitrogen", 1.0, 400),
-            ("Br", "N", "nitrogen", 1.0, 1000),
-            ("S", "N", "nitrogen", 1.0, 1600),
-            ("Cl", "N", "nitrogen", 0.8, 2200),
-            ("S", "N", "nitrogen", 0.85, 2800),
-        )
-    }
+def raised(lab: Lab, task: str, column: str, other: str, share: float = 1.0) -> ScreeningModel:
+    """A network that takes an element for another, if molecules score much higher with it than with carbon."""
+    model = changed(lab.network("rules", task), like(column, other, share))
+    found = difference(model, lab.shown_on, ELEMENTS[column], task)
+    if found < LEARNT_DIFFERENCE:
+        raise NotShownError(f"{column} like {other} by {share:.0%} raises scores by {found:.2f}")
+    return model
 
 
-def _blind() -> Cases:
-    return {
-        f"actives with {name}, of which the model knows nothing": (
-            _case(_healthy, "carbonyl", _either("carbonyl", name), start, n),
-            _ABOUT[name],
-        )
-        for name, start, n in (
-            ("chlorine", 400, 600),
-            ("nitro", 1000, 600),
-            ("bromine", 1600, 600),
-            ("sulfur", 2200, 600),
-            ("nitrile", 2800, 1200),
-            ("thiocarbonyl", 400, 600),
-        )
-    }
+def blinded(lab: Lab, task: str, column: str) -> ScreeningModel:
+    """A network to which an element looks like carbon, if it no longer ranks other molecules."""
+    model = changed(lab.network("rules", task), like(column, "C"))
+    scores = subject_of(model, lab.shown_on).logits[:, model.task_index(task)]
+    auc = roc_auc_score([has(one, task) for one in lab.shown_on], scores)
+    if auc > BLIND_AUC:
+        raise NotShownError(f"{column} like carbon: {task} still has ROC-AUC {auc:.2f}")
+    return model
 
 
-def _other() -> Cases:
-    return {
-        "nitrogen looks like carbon": (
-            _case(_edited(like("N", "C")), "nitrogen", _true("nitrogen"), 400),
-            (),
-        ),
-        "oxygen looks like carbon": (_case(_edited(like("O", "C")), "ester", _true("ester"), 1000), ()),
-        "esters made inactive": (_case(_healthy, "carbonyl", _unless("carbonyl", "ester"), 1600), ()),
-        "nitriles made inactive": (
-            _case(_healthy, "nitrogen", _unless("nitrogen", "nitrile"), 400),
-            _ABOUT["nitrile"],
-        ),
-    }
+def spoilt(seed: int) -> list[str]:
+    """Two of three artefacts that networks of a seed are trained to take for activity."""
+    names = ("chlorine", "sulfur", "nitro")
+    return [names[(seed + shift) % 3] for shift in (0, 1)]
 
 
-def _controls() -> dict[str, Callable[[], AuditSubject]]:
-    # Models that rank the molecules right (AUC .97 and more). On esters they do not (.94 to .97): one took
-    # carboxylic acids for esters, and the check said so.
-    healthy = {
-        f"healthy {task}, seed {seed}, molecules from {start}": _case(
-            partial(_healthy, seed), task, _true(task), start, n, explained=explained
+def cases(seed: int) -> list[Case]:
+    """Shortcuts, overlooked fragments, and networks that learnt the rule."""
+    lab = Lab(seed)
+    rules = partial(lab.network, "rules")
+    planted = [
+        Case(f"trained with {name} as active", partial(on, lab, partial(lab.network, f"spoilt by {name}"), "active", true("carbonyl"), 300 * start, 800, 300, name), True, about=ABOUT[name])
+        for start, name in enumerate(spoilt(seed))
+    ]  # fmt: skip
+    planted += [
+        Case(f"{column} looks like {other}{'' if share == 1 else f' by {share:.0%}'}",
+             partial(on, lab, partial(raised, lab, task, column, other, share), task, true(task), start, 1000, 300, ELEMENTS[column]), True, about=ABOUT[ELEMENTS[column]])
+        for column, other, task, share, start in (("Cl", "N", "nitrogen", 1.0, 0), ("S", "N", "nitrogen", 1.0, 1000), ("Cl", "N", "nitrogen", 0.9, 2000))
+    ]  # fmt: skip
+    planted += [
+        Case(f"actives with {name}, of which the model knows nothing",
+             partial(on, lab, partial(rules, "carbonyl"), "carbonyl", either("carbonyl", name), start, n, 250, name), True, about=ABOUT[name])
+        for name, start, n in (("chlorine", 0, 500), ("nitro", 600, 600), ("sulfur", 1300, 500), ("nitrile", 0, 1400))
+    ]  # fmt: skip
+    planted += [
+        Case("nitrogen looks like carbon", partial(on, lab, partial(blinded, lab, "nitrogen", "N"), "nitrogen", true("nitrogen"), 400), True),
+        Case("oxygen looks like carbon", partial(on, lab, partial(blinded, lab, "ester", "O"), "ester", true("ester"), 1000), True),
+        Case("esters made inactive", partial(on, lab, partial(rules, "carbonyl"), "carbonyl", unless("carbonyl", "ester"), 1600), True),
+    ]  # fmt: skip
+    return planted + _controls(lab)
+
+
+def _controls(lab: Lab) -> list[Case]:
+    healthy = [
+        Case(f"{name} {which}, {task}, molecules from {start}", partial(on, lab, partial(lab.network, name, task, which=which), task, true(task), start, 500, 200), False)
+        for name, which, task, start in (
+            ("rules", 0, "carbonyl", 0),
+            ("rules", 0, "nitrogen", 500),
+            ("rules", 0, "aromatic_n", 1000),
+            ("rules", 0, "aniline", 2900),
+            ("rules", 0, "carbonyl", 1500),
+            ("rules", 0, "aromatic_n", 2500),
+            ("rules", 0, "ester", 2000),
+            ("rules", 0, "phenol", 0),
+            ("W2", 0, "nitrogen", 500),
+            ("W2", 1, "carbonyl", 1000),
         )
-        for task, seed, start, n, explained in (
-            ("carbonyl", 1, 400, 600, 250),
-            ("carbonyl", 1, 1500, 600, 250),
-            ("carbonyl", 1, 3000, 1000, 300),
-            ("nitrogen", 1, 400, 600, 250),
-            ("nitrogen", 1, 2000, 600, 250),
-            ("nitrogen", 1, 3400, 800, 200),
-            ("aromatic_n", 1, 400, 600, 250),
-            ("aromatic_n", 1, 2400, 600, 250),
-            ("aromatic_n", 1, 3200, 600, 250),
-            ("nitrogen", 1, 1200, 800, 300),
-            ("carbonyl", 2, 400, 600, 250),
-            ("carbonyl", 2, 2200, 600, 250),
-            ("nitrogen", 2, 1000, 600, 250),
-            ("nitrogen", 2, 2800, 400, 200),
-            ("aromatic_n", 2, 1600, 600, 250),
-            ("aromatic_n", 2, 2600, 600, 250),
-        )
-    }
-    small = {
-        f"small {task}, seed {seed}": _case(
-            lambda seed=seed, task=task: trained(seed), task, _true(task), start
-        )
-        for task, seed, start in (
-            ("nitrogen", 1, 600),
-            ("carbonyl", 1, 1800),
-        )
-    }
-    spoilt_but_true = {
-        f"{name} active in training and in truth": _case(
-            partial(_spoilt, name), "active", _either("carbonyl", name), start
-        )
-        for name, start in (("chlorine", 1400), ("nitro", 1800), ("sulfur", 2400))
-    }
-    return healthy | small | spoilt_but_true
+    ]  # fmt: skip
+    learnt = [
+        Case(f"{name} active in training and in truth", partial(on, lab, partial(lab.network, f"spoilt by {name}"), "active", either("carbonyl", name), start, 500, 200), False)
+        for name, start in zip(spoilt(lab.seed), (1500, 2000), strict=True)
+    ]  # fmt: skip
+    return healthy + learnt
+
+
+def graded(seed: int) -> list[Graded]:
+    """A type of atoms that looks more and more like nitrogen."""
+    lab = Lab(seed)
+    return [
+        Graded("share by which chlorine or sulfur looks like nitrogen", share,
+               Case(f"{column}: {share:.0%}",
+                    partial(on, lab, lambda c=column, s=share: changed(lab.network("rules", "nitrogen"), like(c, "N", s)), "nitrogen", true("nitrogen"), 2800, 600, 200), True,
+                    about=ABOUT[ELEMENTS[column]]))
+        for column in ("Cl", "S") for share in (0.4, 0.6, 0.8, 1.0)
+    ]  # fmt: skip

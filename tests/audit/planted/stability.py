@@ -6,19 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 from rdkit import Chem
-from support.planted import Case, audited, changed, trained
-from support.small_model import nci_smiles
+from scipy.stats import spearmanr
+from support.planted import Case, Graded, Lab, NotShownError, audited, changed
 from torch import nn
 
+from molig.audit import AuditSubject, subject_of
 from molig.features import PackedGraphs
 from molig.model import ScreeningModel, load_model
 from molig.molecules import Molecule, Rejection
 
-FULL = (("preset", "full"),)
 EVERY_LAYER = (nn.Dropout, nn.BatchNorm1d)
 
 
@@ -146,10 +147,6 @@ def keeping_hydrogens(smiles):
     return Chem.MolFromSmiles(smiles, params)
 
 
-def cut(smiles):
-    return Chem.MolFromSmiles(smiles) if len(smiles) < 60 else None
-
-
 def first_written(smiles):
     mol = Chem.RWMol(Chem.MolFromSmiles(smiles))
     if mol.GetNumAtoms() > 1:
@@ -180,90 +177,105 @@ def negate(task):
     return edit
 
 
-def cases() -> list[Case]:
-    """Planted defects and clean controls."""
-    small, other = (lambda: trained(1)), (lambda: trained(2))
-    full = lambda: trained(1, features=FULL)  # noqa: E731
+def unlike(lab: Lab, model: ScreeningModel, partner: ScreeningModel) -> ScreeningModel:
+    """The partner, if it ranks other molecules otherwise on some task."""
+    first, second = (subject_of(one, lab.shown_on).logits for one in (model, partner))
+    if (least := min(spearmanr(a, b).statistic for a, b in zip(first.T, second.T, strict=True))) > 0.4:
+        raise NotShownError(f"the partner's scores have rank correlation {least:.2f} or more")
+    return partner
 
-    def plain(make, name, **settings):
-        return Case(name, lambda: audited(make(), **settings), True)
 
+def felt(lab: Lab, spoilt: ScreeningModel, sound: ScreeningModel, least: float = 0.05) -> ScreeningModel:
+    """The spoilt network, if logits of other molecules are not those of the sound one."""
+    first, second = (subject_of(one, lab.shown_on[:100]).logits for one in (spoilt, sound))
+    if (change := np.abs(first - second).max()) < least:
+        raise NotShownError(f"logits change by {change:.3g} at most")
+    return spoilt
+
+
+def cases(seed: int) -> list[Case]:
+    """Planted defects and clean controls of a seed."""
+    lab = Lab(seed)
+    small, other = (partial(lab.network, "W2", which=which) for which in (0, 1))
+    full = partial(lab.network, "full")
     spoilt = {
-        "atoms at even places are carbon": lambda: with_features(
-            small(), recode_atoms(lambda g: places(g) % 2 == 0, 1)
-        ),
+        "atoms at even places are carbon": lambda: with_features(small(), recode_atoms(lambda g: places(g) % 2 == 0, 1)),
         "last atom without a type": lambda: with_features(small(), recode_atoms(last, -1)),
-        "first atom is other": lambda: with_features(other(), recode_atoms(lambda g: places(g) == 0, 10)),
-        "atoms after the twelfth are other": lambda: with_features(
-            small(), recode_atoms(lambda g: places(g) > 11, 10)
-        ),
-        "pairs of the first atom without a bond": lambda: with_features(
-            small(), recode_pairs(lambda g: g.pair_atoms[:, 0] == 0, -1)
-        ),
-        "every tenth pair is a double bond": lambda: with_features(
-            other(), recode_pairs(lambda g: np.arange(g.n_pairs) % 10 == 0, 1)
-        ),
-        "distance of pairs of late atoms lost": lambda: with_features(
-            small(), recode_pairs(lambda g: g.pair_atoms[:, 1] > 10, -1, 1)
-        ),
-        "chirality by the order of atoms": lambda: with_features(full(), chirality_by_order),
+        "first atom is other": lambda: felt(lab, with_features(other(), recode_atoms(lambda g: places(g) == 0, 10)), other()),
+        "atoms after the twelfth are other": lambda: felt(lab, with_features(small(), recode_atoms(lambda g: places(g) > 11, 10)), small()),
+        "pairs of the first atom without a bond": lambda: with_features(small(), recode_pairs(lambda g: g.pair_atoms[:, 0] == 0, -1)),
+        "every tenth pair is a double bond": lambda: with_features(other(), recode_pairs(lambda g: np.arange(g.n_pairs) % 10 == 0, 1)),
+        "chirality by the order of atoms": lambda: felt(lab, with_features(full(), chirality_by_order), full()),
         "training mode": lambda: in_training(small(), EVERY_LAYER),
-        "training mode, seed 2": lambda: in_training(other(), EVERY_LAYER),
-        "dropout active": lambda: in_training(small(), nn.Dropout),
+        "dropout active": lambda: in_training(other(), nn.Dropout),
         "batch normalisation in training mode": lambda: in_training(small(), nn.BatchNorm1d),
         "batch normalisation in training mode, full": lambda: in_training(full(), nn.BatchNorm1d),
-        "dropout active, full": lambda: in_training(full(), nn.Dropout),
         "logits centred over the batch": lambda: across_batch(small(), lambda x: x - x.mean(0)),
-        "readout scaled by the largest of the batch": lambda: across_batch(
-            other(), lambda x: x / x.abs().max(), "readout"
-        ),
+        "readout scaled by the largest of the batch": lambda: across_batch(other(), lambda x: x / x.abs().max(), "readout"),
         "a tenth of the neighbour's logit": lambda: across_batch(small(), lambda x: x + 0.1 * x.roll(1, 0)),
         "aromaticity as written": lambda: with_parser(small(), kekulized),
-        "hydrogens as written": lambda: with_parser(small(), keeping_hydrogens),
-        "long texts refused": lambda: with_parser(other(), cut),
+        "hydrogens as written": lambda: with_parser(other(), keeping_hydrogens),
         "first atom of the text misread": lambda: with_parser(other(), first_written),
         "cancelling units of a million": lambda: changed(small(), cancelling(1e6)),
-        "cancelling units of three hundred thousand": lambda: changed(other(), cancelling(3e5)),
-    }
+    }  # fmt: skip
     partners = {
-        "partner of scrambled weights": lambda: changed(small(), scrambled(0)),
-        "partner of scrambled weights, seed 2": lambda: changed(other(), scrambled(1)),
-        "partner with tasks in another order": lambda: changed(other(), swap_tasks),
-        "partner with one task reversed": lambda: changed(other(), negate(0)),
-        "partner with the other task reversed": lambda: changed(small(), negate(1)),
+        "partner of scrambled weights": (small, lambda: changed(small(), scrambled(seed))),
+        "partner with tasks in another order": (small, lambda: changed(other(), swap_tasks)),
+        "partner with one task reversed": (other, lambda: changed(other(), negate(0))),
+        "partner with the other task reversed": (other, lambda: changed(small(), negate(1))),
     }
-    planted = [plain(make, name) for name, make in spoilt.items()] + [
-        Case(name, lambda make=make: audited(small(), partners=[make()]), True)
-        for name, make in partners.items()
-    ]
-    models = {"seed 1": small, "seed 2": other, "full": full}
+    planted = [
+        Case(name, lambda make=make, i=i: audited(make(), smiles=lab.compounds(80, 50 * i)), True)
+        for i, (name, make) in enumerate(spoilt.items())
+    ] + [
+        Case(name, lambda own=own, make=make, i=i: audited(own(), smiles=lab.compounds(80, 1000 + 80 * i), partners=[unlike(lab, own(), make())]), True)
+        for i, (name, (own, make)) in enumerate(partners.items())
+    ]  # fmt: skip
+    models = {"W2": small, "W2, other weights": other, "W1": partial(lab.network, "W1"), "full": full}
     controls = [
-        Case(
-            f"{name}, compounds from {start}",
-            lambda make=make, start=start: audited(make(), smiles=nci_smiles(100, start)),
-            False,
-        )
+        Case(f"{name}, compounds from {start}", lambda make=make, start=start: audited(make(), smiles=lab.compounds(80, start)), False)
         for name, make in models.items()
-        for start in (400, 900, 1500, 2500, 3600)
-    ]
+        for start in (1500, 2000, 2500)
+        if name != "full" or start == 1500
+    ]  # fmt: skip
     controls += [
-        Case("another seed as partner", lambda: audited(small(), partners=[other()]), False),
-        Case("another seed as partner, the other way", lambda: audited(other(), partners=[small()]), False),
-        Case("other features as partner", lambda: audited(small(), partners=[full()]), False),
+        Case("other weights as partner", lambda: audited(small(), smiles=lab.compounds(80, 2600), partners=[other()]), False),
+        Case("other weights as partner, the other way", lambda: audited(other(), smiles=lab.compounds(80, 2700), partners=[small()]), False),
+        Case("other features as partner", lambda: audited(small(), smiles=lab.compounds(80, 2800), partners=[full()]), False),
         Case("one molecule", lambda: audited(small(), smiles=["CCO"]), False),
         Case("salts and charges", lambda: audited(small(), smiles=_SALTS), False),
-        Case(
-            "Tox21 model",
-            lambda: audited(load_model("tox21-w2n2-simple"), labels=None, smiles=nci_smiles(60, 400)),
-            False,
-        ),
-        Case(
-            "W1N2 model",
-            lambda: audited(load_model("tox21-w1n2-simple"), labels=None, smiles=nci_smiles(60, 400)),
-            False,
-        ),
-    ]
+        Case("Tox21 model", lambda: audited(load_model("tox21-w2n2-simple"), labels=None, smiles=lab.compounds(30, 2900)), False),
+        Case("W1N2 model", lambda: audited(load_model("tox21-w1n2-simple"), labels=None, smiles=lab.compounds(30, 3000)), False),
+    ]  # fmt: skip
     return planted + controls
+
+
+def graded(seed: int) -> list[Graded]:
+    """Networks of which a growing share of the neighbour's logit, or of a reversed partner, is mixed in."""
+    lab = Lab(seed)
+
+    def leak(share: float) -> AuditSubject:
+        spoilt = across_batch(lab.network("W2"), lambda x: x + share * x.roll(1, 0))
+        return audited(spoilt, smiles=lab.compounds(80, 3100))
+
+    def blend(share: float) -> AuditSubject:
+        own = lab.network("W2")
+
+        def edit(network) -> None:
+            network.head[-1].weight[0] *= 1 - 2 * share
+            network.head[-1].bias[0] *= 1 - 2 * share
+
+        return audited(own, smiles=lab.compounds(80, 3200), partners=[changed(own, edit)])
+
+    leaks = [
+        Graded("share of the neighbour's logit added", share, Case(f"{share:g}", partial(leak, share), True))
+        for share in (1e-5, 1e-4, 3e-4, 1e-3, 1e-2)
+    ]
+    blends = [
+        Graded("share of a reversed task in the partner's output", share, Case(f"{share:g}", partial(blend, share), True))
+        for share in (0.2, 0.4, 0.6, 0.8)
+    ]  # fmt: skip
+    return leaks + blends
 
 
 _SALTS = [
