@@ -18,7 +18,6 @@ from molig.model import load_model
 from molig.molecules import smiles_records
 from molig.network import WeaveNet
 
-
 SOME = nci_smiles(12, 400)
 
 

@@ -1,6 +1,6 @@
 """Pairs whose difference is known because one molecule was made from the other by an edit."""
 
-# ruff: noqa: E501 - one case a line
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Molecules of another chemistry than the training molecules, and models that never saw an element."""
 
-# ruff: noqa: E501 - one case a line
+
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from support.planted import Case, Graded, Lab, NotShownError, audited, changed, 
 
 from molig.attribution import Explainer
 from molig.audit import AuditSubject, Severity, subject_of
-from molig.audit.columns import first_weights
+from molig.audit.checks.input_columns import first_weights
 from molig.model import ScreeningModel, load_model
 from molig.network import WeaveNet
 
@@ -57,7 +57,7 @@ def column_weights(level: str, name: str, factor: float) -> Callable[[ScreeningM
     def edit(model: ScreeningModel) -> ScreeningModel:
         sizes = first_weights(model)[level]
         columns = [f"{c.block}={c.name}" for c in model.schema.columns(level)]
-        block = [i for i, one in enumerate(columns) if one.split("=")[0] == name.split("=")[0]]
+        block = [i for i, one in enumerate(columns) if one.split("=")[0] == name.split("=", maxsplit=1)[0]]
         place = columns.index(name)
         usual = np.median([sizes[i] for i in block if i != place])
         return scale(level, name, float(factor * usual / sizes[place]))(model)

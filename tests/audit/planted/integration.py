@@ -8,7 +8,7 @@ import numpy as np
 from support.planted import Case, Graded, Lab, NotShownError, audited, changed
 
 from molig.audit import AuditSubject, subject_of
-from molig.audit.stability_variants import in_double
+from molig.audit.checks.stability import in_double
 from molig.audit.subject import probabilities
 from molig.model import ScreeningModel, load_model
 from molig.network import WeaveNet

@@ -11,7 +11,7 @@ from support.planted import Case, Graded, Lab, NotShownError, audited, changed
 from torch import Tensor
 
 from molig.audit import AuditSubject, subject_of
-from molig.audit.randomised import layers_of, redrawn
+from molig.audit.checks.randomisation import layers_of, redrawn
 from molig.model import ScreeningModel, load_model
 from molig.network import GraphBatch, WeaveNet
 

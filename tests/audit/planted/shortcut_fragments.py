@@ -1,6 +1,6 @@
 """Cases of the check of shortcut fragments."""
 
-# ruff: noqa: E501 - one case a line
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Features that follow the order of atoms, networks in training mode, parsers that read texts, not compounds."""
 
-# ruff: noqa: E501 - one case a line
+
 
 from __future__ import annotations
 
