@@ -1,7 +1,5 @@
 """Pairs whose difference is known because one molecule was made from the other by an edit."""
 
-
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Molecules of another chemistry than the training molecules, and models that never saw an element."""
 
-
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Cases of the check of shortcut fragments."""
 
-
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Features that follow the order of atoms, networks in training mode, parsers that read texts, not compounds."""
 
-
-
 from __future__ import annotations
 
 from collections.abc import Callable
