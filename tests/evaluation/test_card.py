@@ -72,9 +72,9 @@ def test_all_sign_tests_are_stated(evaluation):
     (stated,) = summary_for_card(found).baselines.values()
     assert list(stated.figures) == ["roc_auc", "pr_auc", "bedroc", "ef_1"]
     for comparison in found.comparisons:
-        test, told = comparison.test, stated.figures[comparison.figure]
-        assert (told.wins, told.losses, told.ties) == (test.wins, test.losses, test.ties)
-        assert told.p_value == test.p_value
+        test, written = comparison.test, stated.figures[comparison.figure]
+        assert (written.wins, written.losses, written.ties) == (test.wins, test.losses, test.ties)
+        assert written.p_value == test.p_value
     assert (stated.wins, stated.losses) == (stated.figures["roc_auc"].wins, stated.figures["roc_auc"].losses)
 
 
