@@ -10,7 +10,8 @@ import numpy.typing as npt
 from molig.attribution.engine import integrate
 from molig.attribution.panels import Found, Question, by_secants, of_path
 from molig.errors import UnknownNameError
-from molig.features import MolGraph, PackedGraphs, pack
+from molig.features import MolGraph, PackedGraphs
+from molig.features.graphs import pack
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]

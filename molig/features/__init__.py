@@ -2,20 +2,18 @@
 
 from molig.features.blocks import atom_block, pair_block
 from molig.features.featurizer import Featurizer
-from molig.features.graphs import MolGraph, PackedGraphs, pack
+from molig.features.graphs import MolGraph, PackedGraphs
 from molig.features.presets import preset
-from molig.features.schema import Block, BlockKind, Column, FeatureSchema
+from molig.features.schema import Block, BlockKind, FeatureSchema
 
 __all__ = [
     "Block",
     "BlockKind",
-    "Column",
     "FeatureSchema",
     "Featurizer",
     "MolGraph",
     "PackedGraphs",
     "atom_block",
-    "pack",
     "pair_block",
     "preset",
 ]

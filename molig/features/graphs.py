@@ -147,17 +147,7 @@ class MolGraph:
 
 
 def pack(graphs: Iterable[MolGraph]) -> PackedGraphs:
-    """Pack molecules end to end.
-
-    Parameters
-    ----------
-    graphs : iterable of MolGraph
-        At least one molecule, all of one schema.
-
-    Returns
-    -------
-    PackedGraphs
-    """
+    """Pack molecules end to end."""
     listed = list(graphs)
     if not listed:
         raise UsageError("cannot pack an empty list of molecules")

@@ -51,19 +51,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Column:
-    """One input column of the network.
-
-    Parameters
-    ----------
-    level : {"atom", "pair"}
-        Whose column it is.
-    block, name : str
-        The block it belongs to, and its name there.
-    kind : BlockKind
-        Categorical or numeric.
-    is_other : bool
-        Whether it takes every value without a column of its own.
-    """
+    """One input column of the network."""
 
     level: str
     block: str

@@ -17,49 +17,21 @@ _NO_PATH = 1e7
 
 @dataclass(frozen=True)
 class Topology:
-    """Elements, pairs, bond orders and graph distances of ``n_mols`` molecules, end to end.
+    """Elements, pairs, bond orders and graph distances of ``n_mols`` molecules, end to end."""
 
-    Parameters
-    ----------
-    atomic_numbers : array of int, shape (n_atoms,)
-        Element of every atom.
-    pair_atoms : array of int, shape (n_pairs, 2)
-        The two atoms of every unordered pair, i < j, numbered within their molecule.
-    bond_orders : array of float, shape (n_pairs,)
-        1, 2, 3, 1.5 for aromatic; 0 where the atoms of the pair are not bonded, or share a bond
-        without an order of its own (dative, hydrogen).
-    distances : array of int, shape (n_pairs,)
-        Bonds on the shortest path between the two atoms.
-    atom_counts, pair_counts : array of int, shape (n_mols,)
-        Atoms and pairs per molecule.
-    """
-
-    atomic_numbers: IntArray
-    pair_atoms: IntArray
+    atomic_numbers: IntArray  # (n_atoms,)
+    pair_atoms: IntArray  # (n_pairs, 2), i < j, numbered within their molecule
+    # (n_pairs,): 1, 2, 3, 1.5 for aromatic; 0 for no bond, and for one without an order (dative, hydrogen)
     bond_orders: npt.NDArray[np.float64]
-    distances: IntArray
-    atom_counts: IntArray
-    pair_counts: IntArray
+    distances: IntArray  # (n_pairs,), bonds on the shortest path
+    atom_counts: IntArray  # (n_mols,)
+    pair_counts: IntArray  # (n_mols,)
 
 
 def extract_topology(mols: Sequence[Chem.Mol], max_pair_distance: int | None) -> Topology:
-    """Read the graphs of molecules into packed arrays.
-
-    Two calls into RDKit per molecule replace loops over its atoms and bonds (two to three times as
-    slow): the bond-order matrix, and the distance matrix whose diagonal holds 6 / atomic number.
-    The rest is vectorised over the batch.
-
-    Parameters
-    ----------
-    mols : sequence of Mol
-        Sanitized molecules, each with at least one atom.
-    max_pair_distance : int or None
-        Pairs further apart are left out; None keeps every pair connected by a path.
-
-    Returns
-    -------
-    Topology
-    """
+    """Read the graphs of molecules into packed arrays; without a limit, every pair connected by a path."""
+    # Two calls into RDKit per molecule replace loops over its atoms and bonds (two to three times as slow):
+    # the bond-order matrix, and the distance matrix whose diagonal holds 6 / atomic number.
     counts = np.array([mol.GetNumAtoms() for mol in mols], dtype=np.int64)
     # The prefix keeps RDKit from handing back a distance matrix cached without atom weights.
     distance = _flat([Chem.GetDistanceMatrix(mol, useAtomWts=True, prefix="molig") for mol in mols])

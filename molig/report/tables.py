@@ -20,7 +20,7 @@ from molig.molecules import Record, Rejection
 from molig.molecules.records import batched
 from molig.report.feature_table import FEATURE_SCHEMA, feature_batch
 from molig.report.molecule_table import MOLECULE_SCHEMA, molecule_batch
-from molig.screening import REJECTION_SCHEMA, rejection_table
+from molig.screening.hits import REJECTION_SCHEMA, rejection_table
 from molig.tables import OutputTable, PartNote, Parts
 from molig.tables.writers import check_distinct, check_output, rejects_path
 from molig.version import __version__

@@ -26,21 +26,7 @@ _APPLICABILITY = [("applicability", pa.string()), ("similarity", pa.float32())]
 
 @dataclass(frozen=True)
 class HitColumns:
-    """Which columns a hit table has.
-
-    Parameters
-    ----------
-    tasks : tuple of str
-        Tasks whose scores are shown, in order. With several of them a molecule is ranked by its highest
-        score, and ``best_task`` names the task of it.
-    applicability : bool
-        Whether there are columns for the applicability domain.
-
-    Raises
-    ------
-    UsageError
-        If a task has the name of one of these columns.
-    """
+    """Columns of a hit table; of several tasks the highest score ranks, and best_task names its task."""
 
     tasks: tuple[str, ...]
     applicability: bool = False
@@ -93,15 +79,7 @@ def with_ranks(table: pa.Table, ranks: npt.NDArray[np.int64]) -> pa.Table:
 
 
 class TopK:
-    """The k best rows of a stream, best first; of equal scores the earlier row.
-
-    Parameters
-    ----------
-    columns : HitColumns
-        What the tables look like.
-    k : int
-        Rows to keep.
-    """
+    """The k best rows of a stream, best first; of equal scores the earlier row."""
 
     def __init__(self, columns: HitColumns, k: int) -> None:
         self._columns, self._k = columns, k
@@ -121,46 +99,16 @@ class TopK:
 
 
 def rejection_table(rejections: Sequence[Rejection]) -> pa.Table:
-    """Rejected rows as a table.
-
-    Parameters
-    ----------
-    rejections : sequence of Rejection
-        In the order of the rows; may be empty.
-
-    Returns
-    -------
-    pyarrow.Table
-        With the columns of ``REJECTION_SCHEMA``.
-    """
+    """Rejected rows as a table."""
     columns = [[getattr(r, name) for r in rejections] for name in REJECTION_SCHEMA.names]
     return pa.table(columns, schema=REJECTION_SCHEMA)
-
-
-# Ranks of a stream of scores in constant memory.
 
 
 _RUN = 1_000_000
 
 
 class RankRuns:
-    """Sorted runs of scores on disk, to rank any score against all of them.
-
-    Parameters
-    ----------
-    directory : Path
-        Where to keep the runs, four bytes per score.
-    run_length : int
-        Scores held in memory.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> runs = RankRuns(Path(tempfile.mkdtemp()), run_length=2)
-    >>> runs.add([0.5, 0.9, 0.5])
-    >>> runs.ranks([0.9, 0.5]).tolist()
-    [1, 2]
-    """
+    """Sorted runs of scores on disk (four bytes each), to rank a stream in constant memory."""
 
     def __init__(self, directory: Path, run_length: int = _RUN) -> None:
         self._directory, self._length = directory, run_length

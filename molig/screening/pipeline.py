@@ -23,8 +23,6 @@ from molig.molecules.records import batched
 from molig.screening.hits import REJECTION_SCHEMA, HitColumns, RankRuns, TopK, rejection_table, with_ranks
 from molig.tables.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
 
-# What a screening run is asked for, and what comes of it.
-
 Progress = Callable[[int], None]
 
 _TEXT_COLUMNS = dict.fromkeys(("id", "smiles", "best_task", "reason", "applicability"), str)

@@ -10,7 +10,7 @@ import molig
 from molig.attribution import Method, engine
 from molig.attribution.methods import without_atom
 from molig.errors import UnknownNameError
-from molig.features import pack
+from molig.features.graphs import pack
 
 SMILES = ["Cc1cc(O)ccn1", "C", "CC(=O)Cl", "CO", "N#CC#N"]
 METHODS = list(Method)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from molig.errors import UsageError
-from molig.features import Featurizer, MolGraph, PackedGraphs, pack, preset
+from molig.features import Featurizer, MolGraph, PackedGraphs, preset
+from molig.features.graphs import pack
 
 # With and without pairs, single atoms first, last and side by side.
 SMILES = ("C", "CCO", "[Na+]", "O", "c1ccncc1", "CC(=O)[O-].[Na+]", "C[C@H](N)C(=O)O", "[Cl-]")

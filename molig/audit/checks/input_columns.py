@@ -27,7 +27,8 @@ from molig.audit.findings import (
 )
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray
-from molig.features import FeatureSchema, PackedGraphs, pack
+from molig.features import FeatureSchema, PackedGraphs
+from molig.features.graphs import pack
 from molig.features.schema import Column
 from molig.model import ScreeningModel
 from molig.network.weave import WeaveModule
