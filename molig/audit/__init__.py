@@ -12,18 +12,11 @@ Examples
 from molig.audit.checks.activity_cliffs import read_pairs
 from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
 from molig.audit.inputs import LabelledFile, held_out_file, read_subject, subject_of
-from molig.audit.registry import Check, available_checks, choose_checks, register, unregister
+from molig.audit.registry import Check, available_checks, register
 from molig.audit.report import (
     Audit,
     CheckResult,
     attach_audit,
-    audit_data,
-    audit_html,
-    audit_json,
-    audit_markdown,
-    audit_summary,
-    check_audit_output,
-    verdict,
     write_audit,
 )
 from molig.audit.run import audit
@@ -46,20 +39,11 @@ __all__ = [
     "Severity",
     "attach_audit",
     "audit",
-    "audit_data",
-    "audit_html",
-    "audit_json",
-    "audit_markdown",
-    "audit_summary",
     "available_checks",
-    "check_audit_output",
-    "choose_checks",
     "held_out_file",
     "read_pairs",
     "read_subject",
     "register",
     "subject_of",
-    "unregister",
-    "verdict",
     "write_audit",
 ]

@@ -85,7 +85,8 @@ def register(name: str, *, title: str, question: str) -> Callable[[CheckFunction
 
     Examples
     --------
-    >>> from molig.audit import Outcome, register, unregister
+    >>> from molig.audit import Outcome, register
+    >>> from molig.audit.registry import unregister
     >>> @register("no-tasks", title="Tasks", question="Does the model have tasks?")
     ... def no_tasks(subject):
     ...     return Outcome(measured={"tasks": len(subject.model.tasks)})

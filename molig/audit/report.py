@@ -1,4 +1,4 @@
-"""An audit as plain data: the JSON document, and what pages say about the whole."""
+"""The result of an audit, and its reports: JSON, Markdown, HTML, and a summary on the card of the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from molig.audit.registry import Check, available_checks
 from molig.audit.subject import AuditSubject
 from molig.depiction.text import legible
 from molig.errors import UsageError
-from molig.files import write_whole
+from molig.files import markdown_table, write_whole
 from molig.model import (
     AuditedFinding,
     AuditSummary,
@@ -94,39 +94,27 @@ class Audit:
         return any(result.failed for result in self.results)
 
     def count(self, severity: Severity) -> int:
-        """Number of findings of a severity.
-
-        Parameters
-        ----------
-        severity : Severity
-            Which.
-        """
+        """Number of findings of a severity."""
         return sum(finding.severity is severity for finding in self.findings)
 
     def fails(self, threshold: Severity | None) -> bool:
-        """Whether there is a finding of at least this severity, or a check broke off.
-
-        Parameters
-        ----------
-        threshold : Severity, optional
-            Without one, only a check that broke off counts.
-        """
+        """Whether a check broke off, or there is a finding of at least this severity, if one is given."""
         found = threshold is not None and any(f.severity.rank >= threshold.rank for f in self.findings)
         return self.failed or found
 
     def _repr_html_(self) -> str:
-        # Imported late: the pages are built on this module.
-
         return audit_fragment(self)
 
 
-LAYOUT = 1
+# An audit as plain data, and in a few sentences.
+
+LAYOUT = 1  # of the JSON document
 
 
 def audit_data(audit: Audit) -> dict[str, Any]:
     """Plain data of an audit."""
     subject = audit.subject
-    info = subject.model.info
+    info, distance = subject.model.info, subject.model.schema.max_pair_distance
     return {
         "layout": LAYOUT,
         "molig_version": __version__,
@@ -135,7 +123,7 @@ def audit_data(audit: Audit) -> dict[str, Any]:
             "schema_hash": info.schema_hash,
             "weights_sha256": info.weights_sha256,
             "applicability_sha256": info.applicability.sha256 if info.applicability else None,
-            "network": f"W{info.network.n_modules}N{_distance(audit)}",
+            "network": f"W{info.network.n_modules}N{'max' if distance is None else distance}",
             "tasks": list(subject.model.tasks),
         },
         "molecules": {
@@ -217,11 +205,6 @@ def _explained(audit: Audit) -> int:
     return len(audit.subject.sample) if "explanations" in vars(audit.subject) else 0
 
 
-def _distance(audit: Audit) -> str:
-    limit = audit.subject.model.schema.max_pair_distance
-    return "max" if limit is None else str(limit)
-
-
 def _many(n: int, word: str) -> str:
     return f"{n} {word}{'' if n == 1 else 's'}"
 
@@ -234,18 +217,13 @@ _LONGEST = 12
 
 def audit_markdown(audit: Audit) -> str:
     """Markdown of an audit."""
-    lines = [
-        f"# Audit of {audit.subject.model.name}",
-        "",
-        f"**{verdict(audit)}** {' '.join(sampling(audit))}",
-        "",
-    ]
-    lines += ["| check | result | asks |", "|---|---|---|"]
+    lines = [f"# Audit of {audit.subject.model.name}", ""]
+    lines += [f"**{verdict(audit)}** {' '.join(sampling(audit))}", ""]
+    rows = []
     for result in audit.results:
         status = result.status + (f": {result.skipped}" if result.skipped else "")
-        lines.append(
-            f"| {result.check.title} | {_MARKS[result.status]} {_cell(status)} | {result.check.question} |"
-        )
+        rows.append([result.check.title, f"{_MARKS[result.status]} {status}", result.check.question])
+    lines += markdown_table(["check", "result", "asks"], rows)
     for finding in audit.findings:
         lines += ["", *_finding(finding)]
     lines += ["", "## Measured"]
@@ -260,34 +238,41 @@ def audit_markdown(audit: Audit) -> str:
 def measured_lines(measured: Mapping[str, Any]) -> list[str]:
     """A table where all values are mappings, else a list; values that are tables follow, each by itself."""
     nested = tables_of(measured)
-    if nested:
-        rest = {name: value for name, value in measured.items() if name not in nested}
-        lines = [f"- {name}: {_cell(shown(value))}" for name, value in rest.items()]
-        for name, value in nested.items():
-            lines += ["", f"**{_cell(name.replace('_', ' '))}**", "", *measured_lines(value)]
-        return lines if rest else lines[1:]
-    values = list(measured.values())
-    if values and all(isinstance(value, Mapping) for value in values):
-        keys = list(dict.fromkeys(key for value in values for key in value))
-        head = ["| | " + " | ".join(keys) + " |", "|---|" + "---:|" * len(keys)]
-        rows = [
-            "| " + " | ".join([_cell(name), *(_cell(shown(v.get(k))) for k in keys)]) + " |"
-            for name, v in measured.items()
-        ]
-        return head + rows
-    return [f"- {name}: {_cell(shown(value))}" for name, value in measured.items()]
+    if is_table(measured) and not nested:
+        keys = columns_of(measured)
+        rows = [[name, *(shown(row.get(key)) for key in keys)] for name, row in measured.items()]
+        return markdown_table(["", *keys], rows, "lr")
+    rest = {name: value for name, value in measured.items() if name not in nested}
+    lines = [f"- {name}: {_cell(shown(value))}" for name, value in rest.items()]
+    for name, value in nested.items():
+        heading = f"**{_cell(name.replace('_', ' '))}**"
+        lines += [*([""] if lines else []), heading, "", *measured_lines(value)]
+    return lines
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def is_table(measured: Mapping[str, Any]) -> bool:
+    """Whether all values are mappings, so that names are rows and keys are columns."""
+    return bool(measured) and all(isinstance(value, Mapping) for value in measured.values())
+
+
+def columns_of(measured: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Keys of all rows of a table."""
+    return list(dict.fromkeys(key for row in measured.values() for key in row))
 
 
 def tables_of(measured: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Values that are tables themselves: mappings of mappings that all have the same keys."""
-    return {name: value for name, value in measured.items() if _is_table(value)}
-
-
-def _is_table(value: Any) -> bool:
-    if not isinstance(value, Mapping) or not value:
-        return False
-    rows = list(value.values())
-    return all(isinstance(row, Mapping) and row.keys() == rows[0].keys() for row in rows)
+    return {
+        name: value
+        for name, value in measured.items()
+        if isinstance(value, Mapping)
+        and is_table(value)
+        and all(len(row) == len(columns_of(value)) for row in value.values())
+    }
 
 
 def shown(value: Any) -> str:
@@ -313,12 +298,9 @@ def _listed(parts: Iterable[str]) -> str:
 
 
 def _finding(finding: Finding) -> list[str]:
-    lines = [
-        f"## {_MARKS[finding.severity.value]} {finding.severity.value}: {finding.check}",
-        "",
-        finding.summary,
-    ]
-    lines += ["", *_evidence(finding.evidence)]
+    severity = finding.severity.value
+    lines = [f"## {_MARKS[severity]} {severity}: {finding.check}", "", finding.summary, ""]
+    lines += _evidence(finding.evidence)
     return [*lines, "", f"*What to do:* {finding.advice}"] if finding.advice else lines
 
 
@@ -327,13 +309,9 @@ def _evidence(evidence: Evidence) -> list[str]:
     if evidence.features:
         lines += ["", "Features: " + _listed(f"`{name}`" for name in evidence.features)]
     if evidence.molecules:
-        lines += ["", "| molecule | SMILES | what to see |", "|---|---|---|"]
-        lines += [f"| {_cell(m.id)} | `{_cell(m.smiles)}` | {_cell(m.note)} |" for m in evidence.molecules]
+        rows = [[m.id, f"`{m.smiles}`", m.note] for m in evidence.molecules]
+        lines += ["", *markdown_table(["molecule", "SMILES", "what to see"], rows)]
     return lines
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 # An audit as one self-contained HTML page.
@@ -359,15 +337,6 @@ def _contents(audit: Audit) -> dict[str, Any]:
     }
 
 
-def is_table(measured: Mapping[str, Any]) -> bool:
-    """Whether all values are mappings, so that names are rows and keys are columns."""
-    return bool(measured) and all(isinstance(value, Mapping) for value in measured.values())
-
-
-def _columns(measured: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(key for row in measured.values() for key in row))
-
-
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     environment = Environment(
@@ -378,7 +347,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "columns": _columns, "tables": tables_of}
+    environment.filters |= {"shown": shown, "columns": columns_of, "tables": tables_of}
     environment.tests["table"] = is_table
     return environment
 
@@ -447,7 +416,8 @@ def attach_audit(audit: Audit, directory: str | Path, options: Sequence[str] = (
     directory : str or Path
         The model's directory, or the name of a bundled model.
     options : sequence of str
-        As for `audit_summary`.
+        Options of `molig audit` that say which molecules, labels and pairs were taken, such as ``"-i"`` and
+        ``"mine.csv"``; none where it was what training held out.
 
     Returns
     -------

@@ -87,7 +87,9 @@ def audit(
     """
     use_threads(threads)
     reporter = Reporter(quiet)
-    from molig.audit import AuditSettings, Severity, check_audit_output, choose_checks
+    from molig.audit import AuditSettings, Severity
+    from molig.audit.registry import choose_checks
+    from molig.audit.report import check_audit_output
     from molig.model import load_model
 
     threshold = _severity(fail_on)
@@ -215,7 +217,7 @@ def _run(
 
 
 def _print(result: Audit, reporter: Reporter) -> None:
-    from molig.audit import verdict
+    from molig.audit.report import verdict
 
     rows = [
         [

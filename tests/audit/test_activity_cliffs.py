@@ -11,7 +11,7 @@ from support.planted import audited
 from support.small_model import nci_smiles
 
 from audit.planted.activity_cliffs import pairs, telling_every_atom
-from molig.audit import ActivityPair, Severity, audit, audit_html, audit_markdown, subject_of
+from molig.audit import ActivityPair, Severity, audit, subject_of
 from molig.audit.checks import activity_cliffs as searched
 from molig.audit.checks.activity_cliffs import (
     MOST_GIVEN_UP,
@@ -30,6 +30,7 @@ from molig.audit.checks.activity_cliffs import (
     read_pairs,
     similar_pairs,
 )
+from molig.audit.report import audit_html, audit_markdown
 from molig.errors import InputError, UsageError
 from molig.stats.intervals import Estimate, bootstrap_median, bootstrap_share, wilson
 
@@ -57,7 +58,7 @@ def test_few_pairs_are_only_told(small_model):
     assert finding.severity is Severity.INFO
     assert "too few" in finding.summary
     # Groups of pairs and bins of what is common are tables of their own.
-    groups, bins = "| | pairs | attribution_has_sign_of_activity |", "| | pairs | direction |"
+    groups, bins = "|  | pairs | attribution_has_sign_of_activity |", "|  | pairs | direction |"
     assert [audit_markdown(result).count(head) for head in (groups, bins)] == [1, 1]
     page = audit_html(result)
     assert "by share of common substructure</p>" in page

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from molig.audit import AuditSettings, attach_audit, audit, audit_summary, subject_of
+from molig.audit import AuditSettings, attach_audit, audit, subject_of
+from molig.audit.report import audit_summary
 from molig.errors import UsageError
 
 

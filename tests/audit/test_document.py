@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from molig.audit import audit, audit_data, audit_markdown, subject_of
+from molig.audit import audit, subject_of
+from molig.audit.report import audit_data, audit_markdown
 from molig.model import bundled_models, load_info
 
 REPORTS = Path(__file__).parents[2] / "docs" / "results" / "audit"

@@ -17,10 +17,9 @@ from molig.audit import (
     Finding,
     Outcome,
     Severity,
-    audit_html,
     subject_of,
 )
-from molig.audit.report import audit_fragment
+from molig.audit.report import audit_fragment, audit_html
 
 DRAWING = '<svg xmlns="http://www.w3.org/2000/svg"><title>drawing</title></svg>'
 PLOT = '<svg xmlns="http://www.w3.org/2000/svg"><title>plot</title></svg>'

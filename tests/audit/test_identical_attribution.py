@@ -10,7 +10,7 @@ from support.random_models import random_model
 from support.small_model import nci_smiles
 
 from audit.planted import identical_attribution as planted
-from molig.audit import Severity, audit, audit_data, subject_of
+from molig.audit import Severity, audit, subject_of
 from molig.audit.checks.identical_attribution import (
     LEVELS,
     MOST_ENVIRONMENTS,
@@ -19,6 +19,7 @@ from molig.audit.checks.identical_attribution import (
     pairs_by_level,
     surroundings,
 )
+from molig.audit.report import audit_data
 from molig.model import load_model
 
 MOLECULES = [

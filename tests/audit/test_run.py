@@ -15,17 +15,12 @@ from molig.audit import (
     Outcome,
     Severity,
     audit,
-    audit_data,
-    audit_json,
-    audit_markdown,
     available_checks,
-    choose_checks,
     register,
     subject_of,
-    unregister,
-    verdict,
 )
-from molig.audit.report import audit_fragment, audit_html
+from molig.audit.registry import choose_checks, unregister
+from molig.audit.report import audit_data, audit_fragment, audit_html, audit_json, audit_markdown, verdict
 from molig.errors import InputError, UnknownNameError, UsageError
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "not a molecule"]

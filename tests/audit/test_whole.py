@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from support.small_model import TASKS, label, nci_smiles
 
-from molig.audit import ActivityPair, AuditSettings, audit, audit_data, audit_html, audit_markdown, subject_of
+from molig.audit import ActivityPair, AuditSettings, audit, subject_of
+from molig.audit.report import audit_data, audit_html, audit_markdown
 
 N, N_TRAINED = 120, 300
 PAIR = ActivityPair("c1ccccc1CN", "c1ccccc1CO", 1.5, "nitrogen")

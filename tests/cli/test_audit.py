@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from molig.audit import Evidence, Finding, Outcome, Severity, available_checks, register, registry, unregister
+from molig.audit import Evidence, Finding, Outcome, Severity, available_checks, register, registry
+from molig.audit.registry import unregister
 
 QUICK = ("--only", "baseline")
 
