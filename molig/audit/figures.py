@@ -94,23 +94,6 @@ def bars(values: Mapping[str, float], title: str, label: str, *, reference: floa
     return draw(title, fill, (_SIZE[0], max(1.4, 0.9 + 0.2 * len(names))))
 
 
-def lines(
-    x: npt.ArrayLike, series: Mapping[str, npt.ArrayLike], title: str, labels: tuple[str, str]
-) -> Figure:
-    """Draw curves over a common horizontal axis."""
-    at = np.asarray(x, dtype=float)
-
-    def fill(axes: Axes) -> None:
-        for place, (name, values) in enumerate(series.items()):
-            heights = np.asarray(values, dtype=float)
-            axes.plot(at, heights, color=COLORS[place % len(COLORS)], label=name, linewidth=1.2)
-        axes.set_xlabel(labels[0])
-        axes.set_ylabel(labels[1])
-        _legend(axes, len(series))
-
-    return draw(title, fill)
-
-
 def _legend(axes: Axes, n_series: int) -> None:
     """Name the series, unless they are too many to be told apart by colour."""
     if 1 < n_series <= _MOST_NAMED:

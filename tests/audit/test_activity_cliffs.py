@@ -158,6 +158,56 @@ def test_the_share_on_common_atoms_is_what_the_changed_ones_leave(small_model):
 RIGHT = ("ordered", "direction", "faithful")
 
 
+def group_of(ordered, direction, faithful, n=100):
+    """Pairs of which these shares have the right sign."""
+    right = np.arange(n)[:, None] < np.round(n * np.array([ordered, direction, faithful]))
+    explanation = SimpleNamespace(id="a", smiles="C", to_svg=lambda size: "<svg/>")
+    cliffs = [
+        SimpleNamespace(
+            **dict(zip(RIGHT, row, strict=True)),
+            pair=SimpleNamespace(task="t", difference=1.0),
+            explained=(explanation, explanation),
+            score_difference=1.0,
+            attribution_difference=-1.0,
+        )
+        for row in right.astype(float).tolist()
+    ]
+    return CliffGroup("all tasks", cliffs, 1.96)
+
+
+@pytest.mark.parametrize(
+    ("shares", "severity", "words"),
+    [
+        ((0.9, 0.9, 0.9), None, ""),
+        ((0.3, 0.3, 0.9), Severity.ERROR, "only 30% of 100 pairs (all tasks; interval 22% to 40%)"),
+        ((0.9, 0.3, 0.9), Severity.ERROR, "sign of the difference in activity in only 30% of 100 pairs"),
+        ((0.9, 0.9, 0.3), Severity.ERROR, "points the wrong way"),
+        ((0.9, 0.5, 0.5), Severity.WARNING, "in 90% of 100 pairs (all tasks), attribution in 50% (interval"),
+        ((0.9, 0.59, 0.5), Severity.INFO, "better than attribution"),
+        ((0.9, 0.5, 0.8), Severity.INFO, "follows the scores (80% of 100 pairs, all tasks)"),
+        ((0.5, 0.5, 0.9), Severity.WARNING, "50% of 100 pairs are in the right order"),
+    ],
+)
+def test_what_goes_wrong_with_the_signs(shares, severity, words):
+    group = group_of(*shares)
+    signs = Estimate(0.5, 0.4, 0.6)
+    few = CommonAtoms(signs, signs, 0, signs, 0)
+    findings = judge_cliffs(group, [group], few)
+    assert [finding.severity for finding in findings] == ([severity] if severity else [])
+    assert all(words in finding.summary for finding in findings)
+    assert all("{" not in finding.summary for finding in findings)
+
+
+def test_a_task_is_judged_beside_all_pairs_and_a_milder_finding_goes_without_saying():
+    fine, blind, partly = group_of(0.9, 0.9, 0.9), group_of(0.9, 0.5, 0.5), group_of(0.9, 0.5, 0.8)
+    signs = Estimate(0.5, 0.4, 0.6)
+    few = CommonAtoms(signs, signs, 0, signs, 0)
+    (finding,) = judge_cliffs(fine, [partly, blind], few)
+    assert "better than attribution" in finding.summary
+    (finding,) = judge_cliffs(fine, [partly, fine], few)
+    assert "follows the scores" in finding.summary
+
+
 def test_a_model_that_turns_whole_molecules_is_found(small_model):
     found = audit(telling_every_atom(small_model, COMPOUNDS), only=["activity-cliffs"]).findings
     (finding,) = [f for f in found if "share disagree" in f.summary]

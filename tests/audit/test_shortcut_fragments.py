@@ -14,12 +14,14 @@ from molig.audit import Severity, audit, subject_of
 from molig.audit.checks.shortcut_fragments import (
     _figure,
     adjusted,
+    brics_pieces,
     find_fragments,
     fisher_p,
     fragment_atoms,
     functional_groups,
     higher_p,
     label_odds,
+    ring_systems,
     score_odds,
 )
 from molig.model import ScreeningModel
@@ -130,6 +132,23 @@ def test_fragments_in_all_or_few_molecules_are_left_out() -> None:
     mols = [Chem.MolFromSmiles(s) for s in ("CCO", "CCCO", "CCF", "CO")]
     assert "element O" not in [f.name for f in find_fragments(mols, 2)]
     assert find_fragments(mols, 1)[0].presence(4).tolist() == [True, True, False, True]
+
+
+def test_fragments_of_the_same_atoms_are_listed_once() -> None:
+    """A group comes before the element that it consists of."""
+    mols = [Chem.MolFromSmiles(smiles) for smiles in ("CCCl", "CCCCl", "CCC")]
+    assert [fragment.name for fragment in find_fragments(mols, 1)] == ["alkyl halides", "element Cl"]
+
+
+def test_rings_that_share_atoms_are_one_system() -> None:
+    mol = Chem.MolFromSmiles("c1ccc2ccccc2c1CC1CC1")
+    assert [len(system) for system in ring_systems(mol)] == [10, 3]
+
+
+def test_pieces_are_what_is_left_between_brics_bonds() -> None:
+    found = brics_pieces(Chem.MolFromSmiles("CC(=O)Nc1ccccc1"))
+    assert found == [[0, 1, 2], [3], [4, 5, 6, 7, 8, 9]]
+    assert brics_pieces(Chem.MolFromSmiles("CC")) == []
 
 
 def test_functional_groups_are_read_from_rdkit() -> None:

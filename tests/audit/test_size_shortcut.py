@@ -119,4 +119,5 @@ def test_resampling_keeps_the_classes_and_gives_the_standard_error_of_a_mean() -
 
 
 def test_share_of_a_model_without_quality() -> None:
+    assert share_of_quality(np.array([0.2, -0.1]), np.array([0.4, 0.2])).tolist() == [0.5, 0.0]
     assert share_of_quality(np.array([0.3, 0.0]), np.array([-0.1, -0.1])).tolist() == [np.inf, 0.0]

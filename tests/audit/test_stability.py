@@ -153,6 +153,8 @@ def test_double_precision_keeps_parts(small_model):
 def test_small_computations(small_model):
     assert spearman([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
     assert np.isnan(spearman([1, 1], [1, 2]))
+    # The third atom matters in the second model only.
+    assert sign_flips(np.array([1.0, -0.5, 0.01]), np.array([0.2, 0.3, -1.0])) == (1, 2)
     assert sign_flips(np.zeros(2), np.ones(2)) == (0, 0)
     assert all(m.mol.GetNumHeavyAtoms() > 100 for m in large_molecules(small_model))
     molecule = small_model.parser.parse_smiles("Cl.CN")
