@@ -1,11 +1,11 @@
-"""Finding the features and models that should not be believed: one module per check, findings with evidence.
+"""Which features and models should not be believed: one module per check, findings with evidence.
 
 Examples
 --------
 >>> import molig
 >>> model = molig.load_model("tox21-w2n2-simple")
->>> found = audit(subject_of(model, ["CCO", "c1ccccc1O", "CC(=O)N"]), only=["baseline"])
->>> [result.status for result in found.results]
+>>> result = audit(subject_of(model, ["CCO", "c1ccccc1O", "CC(=O)N"]), only=["baseline"])
+>>> [one.status for one in result.results]
 ['ok']
 """
 

@@ -99,7 +99,7 @@ class Finding:
     Parameters
     ----------
     check : str
-        Name of the check that found it.
+        Name of the check that reports it.
     severity : Severity
         How bad it is.
     summary : str
@@ -111,8 +111,8 @@ class Finding:
 
     Examples
     --------
-    >>> found = Finding("baseline", Severity.ERROR, "The empty molecule scores 0.9.", advice="Train again.")
-    >>> found.to_dict()["severity"]
+    >>> finding = Finding("baseline", Severity.ERROR, "The empty molecule scores 0.9.", advice="Train again.")
+    >>> finding.to_dict()["severity"]
     'error'
     """
 
@@ -162,7 +162,7 @@ class Outcome:
     findings : sequence of Finding
         Empty where nothing is wrong.
     measured : mapping of str to number, str, list or mapping
-        What was measured, whether or not something was found.
+        What was measured, whether or not there are findings.
     figures : sequence of Figure
         Plots of it.
     remark : str

@@ -250,14 +250,15 @@ def held_out_file(model: str | Path, source: Path | None = None) -> tuple[Labell
     Raises
     ------
     UsageError
-        If the model's directory does not tell what was held out or of which table, or the table is not there.
+        If the model's directory does not record what was held out, or of which table, or the
+        table is missing.
     InputError
         If the split is damaged, or a public data set is not there yet.
     """
     folder = find_model(model)
     if not (folder / _SPLIT).is_file() or not (folder / _RECIPE).is_file():
         raise UsageError(
-            f"{folder.name} does not tell what its training held out ({_SPLIT}, {_RECIPE}): give molecules "
+            f"{folder.name} does not record what its training held out ({_SPLIT}, {_RECIPE}): give molecules "
             "with --input"
         )
     try:
@@ -280,8 +281,8 @@ def _table(folder: Path) -> Path:
     named = recipe.data.name or recipe.data.file
     if not named:
         raise UsageError(
-            f"{folder.name} does not tell which table it was trained with, so what was held out cannot be "
-            f"found: give molecules with --input, or name the table as file in [data] of {file}"
+            f"{folder.name} does not record which table it was trained with, so what was held out cannot be "
+            f"located: give molecules with --input, or name the table as file in [data] of {file}"
         )
     table = locate_table(recipe, file, targets=load_info(folder).tasks).source
     if not table.exists():

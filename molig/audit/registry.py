@@ -123,12 +123,12 @@ def available_checks() -> dict[str, Check]:
     broken = [check for point in entry_points(group=ENTRY_POINTS) if (check := _load(point))]
     own = [name.replace("_", "-") for name in _BUILT_IN]
     names = [name for name in own if name in _checks] + [name for name in _checks if name not in own]
-    found = {name: _checks[name] for name in names}
+    checks = {name: _checks[name] for name in names}
     for check in broken:
         # It may be called like a check that is there.
-        name = check.name if check.name not in found else f"{check.name}-not-loaded"
-        found[name] = replace(check, name=name)
-    return found
+        name = check.name if check.name not in checks else f"{check.name}-not-loaded"
+        checks[name] = replace(check, name=name)
+    return checks
 
 
 def _load(point: EntryPoint) -> Check | None:

@@ -42,7 +42,7 @@ class CheckResult:
     outcome : Outcome
         Its findings and measurements.
     skipped : str
-        Why it could not be made; empty if it was.
+        Why it could not be run; empty if it was.
     failed : bool
         Whether it broke off with an error; then its only finding says so.
     seconds : float
@@ -57,7 +57,7 @@ class CheckResult:
 
     @property
     def status(self) -> str:
-        """``"failed"``, ``"skipped"``, the highest severity found, or ``"ok"``."""
+        """``"failed"``, ``"skipped"``, the highest severity of its findings, or ``"ok"``."""
         if self.failed or self.skipped:
             return "failed" if self.failed else "skipped"
         worst = max(self.outcome.findings, key=lambda f: f.severity.rank, default=None)
@@ -85,8 +85,8 @@ class Audit:
     @property
     def findings(self) -> list[Finding]:
         """All findings, worst first."""
-        found = [finding for result in self.results for finding in result.outcome.findings]
-        return sorted(found, key=lambda finding: -finding.severity.rank)
+        every = [finding for result in self.results for finding in result.outcome.findings]
+        return sorted(every, key=lambda finding: -finding.severity.rank)
 
     @property
     def failed(self) -> bool:
@@ -99,8 +99,8 @@ class Audit:
 
     def fails(self, threshold: Severity | None) -> bool:
         """Whether a check broke off, or there is a finding of at least this severity, if one is given."""
-        found = threshold is not None and any(f.severity.rank >= threshold.rank for f in self.findings)
-        return self.failed or found
+        severe = threshold is not None and any(f.severity.rank >= threshold.rank for f in self.findings)
+        return self.failed or severe
 
     def _repr_html_(self) -> str:
         return audit_fragment(self)
@@ -166,9 +166,9 @@ def verdict(audit: Audit) -> str:
     n_errors, n_warnings = audit.count(Severity.ERROR), audit.count(Severity.WARNING)
     done = [result for result in audit.results if not result.skipped]
     skipped = len(audit.results) - len(done)
-    left_out = f"; {skipped} could not be made" if skipped else ""
+    left_out = f"; {skipped} could not be run" if skipped else ""
     if not n_errors + n_warnings:
-        return f"{_many(len(done), 'check')} made, nothing found that speaks against the model{left_out}."
+        return f"{_many(len(done), 'check')} run; nothing speaks against the model{left_out}."
     what = [_many(n, word) for n, word in ((n_errors, "error"), (n_warnings, "warning")) if n]
     return f"{' and '.join(what)} in {_many(len(done), 'check')}{left_out}."
 
@@ -177,27 +177,27 @@ def sampling(audit: Audit) -> list[str]:
     """Sentences about which molecules were audited and explained."""
     subject, settings = audit.subject, audit.subject.settings
     n, n_rejected, n_explained = len(subject.molecules), len(subject.rejections), _explained(audit)
-    told = [f"{n:,} molecules audited" + (f" of {audit.source}" if audit.source else "") + "."]
+    sentences = [f"{n:,} molecules audited" + (f" of {audit.source}" if audit.source else "") + "."]
     if n + n_rejected >= settings.max_molecules:
-        told.append(
+        sentences.append(
             f"At most {settings.max_molecules:,} rows are taken: a sample, half of it active if there are so "
             f"many (seed {settings.seed}), so rates of actives are those of the sample, not of the file."
         )
     if n_rejected:
         first = subject.rejections[0]
-        told.append(
+        sentences.append(
             f"{n_rejected:,} rows cannot be scored, the first of them row {first.row}: {first.reason}."
         )
     if 0 < n_explained < n:
-        told.append(
+        sentences.append(
             f"{n_explained:,} of them explained: half of them actives, if there are so many, the others at "
             f"random (seed {settings.seed})."
         )
     elif n_explained:
-        told.append("All of them explained.")
+        sentences.append("All of them explained.")
     if not subject.is_labelled:
-        told.append("There are no labels.")
-    return told
+        sentences.append("There are no labels.")
+    return sentences
 
 
 def _explained(audit: Audit) -> int:

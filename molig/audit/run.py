@@ -51,8 +51,8 @@ def audit(
     >>> import molig
     >>> from molig.audit import subject_of
     >>> model = molig.load_model("tox21-w2n2-simple")
-    >>> found = audit(subject_of(model, ["CCO", "c1ccccc1O", "CC(=O)N"]), only=["baseline"])
-    >>> found.findings
+    >>> result = audit(subject_of(model, ["CCO", "c1ccccc1O", "CC(=O)N"]), only=["baseline"])
+    >>> result.findings
     []
     """
     results = []

@@ -292,7 +292,7 @@ def explain_molecules(
     **options: Any,
 ) -> list[dict[str, Explanation]]:
     """Explain molecules for several tasks, sharing forward passes where all tasks are asked for."""
-    found: list[dict[str, Explanation]] = [{} for _ in molecules]
+    by_task: list[dict[str, Explanation]] = [{} for _ in molecules]
     every = set(tasks) == set(model.tasks)
     asked = [None] if every else list(tasks)
     explainers = [Explainer(model, task=task, **options) for task in asked]
@@ -300,10 +300,10 @@ def explain_molecules(
         group = molecules[start : start + _GROUP]
         for explainer in explainers:
             for place, explained in enumerate(_explain(explainer, group, every), start):
-                found[place] |= {one.task: one for one in explained}
+                by_task[place] |= {one.task: one for one in explained}
         if progress:
             progress(len(group))
-    return found
+    return by_task
 
 
 def _explain(explainer: Explainer, group: Sequence[Molecule], every: bool) -> list[list[Explanation]]:

@@ -126,14 +126,14 @@ def test_held_out_rows_of_a_model(small_model_dir, small_model):
     assert np.isfinite(subject.labels).all()
 
 
-def test_models_that_do_not_tell_what_they_held_out(small_model_dir, tmp_path):
+def test_models_that_do_not_record_what_they_held_out(small_model_dir, tmp_path):
     for name in ("model.json", "weights.safetensors"):
         (tmp_path / name).write_bytes((small_model_dir / name).read_bytes())
     with pytest.raises(UsageError, match="give molecules with --input"):
         held_out_file(tmp_path)
     (tmp_path / "recipe.toml").write_text("")
     (tmp_path / "split.csv").write_text("row,part\n1,test\n")
-    with pytest.raises(UsageError, match="does not tell which table it was trained with"):
+    with pytest.raises(UsageError, match="does not record which table it was trained with"):
         held_out_file(tmp_path)
     (tmp_path / "recipe.toml").write_text('[data]\nfile = "gone.csv"\n')
     with pytest.raises(UsageError, match=r"names gone\.csv as the table .* but there is none: put it there"):

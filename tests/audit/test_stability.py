@@ -55,8 +55,8 @@ def test_one_molecule(small_model):
     ("spoil", "words"),
     [
         (lambda model: with_features(model, recode_atoms(last, -1)), "numbering of the atoms"),
-        (lambda model: in_training(model, EVERY_LAYER), "another score each time"),
-        (lambda model: changed(model, cancelling(1e6)), "Rounding is felt"),
+        (lambda model: in_training(model, EVERY_LAYER), "a different score each time"),
+        (lambda model: changed(model, cancelling(1e6)), "Rounding matters"),
     ],
 )
 def test_a_defect_is_found(small_model, spoil, words):

@@ -76,7 +76,7 @@ def test_reports_of_every_kind(molig, small_model_dir, molecules, tmp_path):
 def test_what_training_held_out_is_the_default(molig, small_model_dir):
     found = molig("audit", "-m", small_model_dir, *QUICK)
     assert found.code == 2
-    assert "small does not tell which table it was trained with" in found.err
+    assert "small does not record which table it was trained with" in found.err
     assert "give molecules with --input" in found.err
 
 

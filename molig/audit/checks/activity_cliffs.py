@@ -70,7 +70,7 @@ MOST_ATOMS, TIMEOUT = 40, 5
 """Pairs with a larger molecule are not compared: the search for what is common may take minutes. Any other
 search is given up after so many seconds, several times what the slowest of 99 % take."""
 MOST_GIVEN_UP = 12
-"""Searches given up, after which no further pair is searched: a minute is enough for nothing."""
+"""Searches given up, after which no further pair is searched: a minute without a result is enough."""
 
 _BINS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # shares of the common substructure
 _N_BITS, _BLOCK = 2048, 512  # of fingerprints; rows of the similarity matrix held at a time
@@ -141,7 +141,7 @@ REVERSED = Rule(
     "Among similar molecules the more active one gets the lower score: only {group.ordered.value:.0%} of "
     "{group.n} pairs ({group.name}; interval {group.ordered.low:.0%} to {group.ordered.high:.0%}) are in the "
     "right order.",
-    "Look whether labels or the sign of the differences are reversed, or columns of tasks are swapped; if "
+    "Check whether labels or the sign of the differences are reversed, or columns of tasks swapped; if "
     "not, the model is wrong about what makes these molecules active.",
 )
 WRONG = Rule(
@@ -170,8 +170,8 @@ PARTLY = Rule(
     "Attribution of what differs between similar molecules follows the scores ({group.faithful.value:.0%} of "
     "{group.n} pairs, {group.name}), but has the sign of the difference in activity in "
     "{group.direction.value:.0%} only, the scores in {group.ordered.value:.0%}.",
-    "Part of what tells such molecules apart is attributed to atoms that they share; to decide between them, "
-    "compare their scores.",
+    "Part of what distinguishes such molecules is attributed to atoms that they share; to decide between "
+    "them, compare their scores.",
 )
 UNORDERED = Rule(
     lambda group: group.ordered.low <= CHANCE and group.ordered.high < UNTOLD,
@@ -197,7 +197,7 @@ def judge_cliffs(everything: CliffGroup, groups: list[CliffGroup], common: Commo
             caught[rule].append(group)
     if caught[BLIND]:
         caught[PARTLY] = []  # the milder one of the two goes without saying
-    findings = [rule.finding(found) for rule, found in caught.items() if found]
+    findings = [rule.finding(wrong) for rule, wrong in caught.items() if wrong]
     if not findings and UNORDERED.applies(everything):
         findings.append(UNORDERED.finding([everything]))
     if common.n_carried >= ENOUGH and common.carried.low > CARRIED:
@@ -217,8 +217,8 @@ def _disagreeing(everything: CliffGroup, common: CommonAtoms) -> Finding:
         "what is changed.",
         Evidence({"common_atoms": common.numbers()}, molecules=_examples([c for c in cliffs if _opposed(c)])),
         "What an atom is said to do changes with parts of the molecule that are far from it. Do not carry "
-        "explanations over from one molecule to its analogues, and look for features that say the same of "
-        "every atom of a molecule.",
+        "explanations over from one molecule to its analogues, and look for features that have the same "
+        "value on every atom of a molecule.",
     )
 
 
@@ -341,7 +341,7 @@ def common_atoms(cliffs: list[Cliff], rng: np.random.Generator) -> CommonAtoms:
 
 def by_common_share(cliffs: list[Cliff], rng: np.random.Generator) -> dict[str, Any]:
     """Agreement of attributions by bins, such as ``"0.8-0.9"``, of the share that both molecules have."""
-    found: dict[str, Any] = {}
+    bins: dict[str, Any] = {}
     (signs,) = rng.spawn(1)
     for low, high in pairwise(_BINS):
         inside = [c for c in cliffs if low <= c.common.share < high or (high == 1.0 == c.common.share)]
@@ -349,13 +349,13 @@ def by_common_share(cliffs: list[Cliff], rng: np.random.Generator) -> dict[str, 
             continue
         correlations = [spearman(*cliff.common_atoms()) for cliff in inside]
         known = [value for value in correlations if np.isfinite(value)]
-        found[f"{low:.1f}-{high:.1f}"] = {
+        bins[f"{low:.1f}-{high:.1f}"] = {
             "pairs": len(inside),
             "direction": _listed(CliffGroup("", inside, Z_ALL).direction),
             "rank_correlation": [float(np.median(known)), *bootstrap_median(known, rng)] if known else None,
             **common_atoms(inside, signs).numbers(),
         }
-    return found
+    return bins
 
 
 def cliff_figures(groups: list[CliffGroup], shares: dict[str, Any]) -> list[Figure]:
@@ -627,9 +627,9 @@ def similar_pairs(
 
     Identical fingerprints (Morgan, radius 2) show nothing that could be the cause, so they make no pair.
     """
-    found: list[list[tuple[int, int]]] = [[] for _ in least]
+    pairs: list[list[tuple[int, int]]] = [[] for _ in least]
     if len(mols) < 2:
-        return found
+        return pairs
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=_N_BITS)
     bits = np.array([generator.GetFingerprintAsNumPy(with_rings(mol)) for mol in mols], dtype=np.float32)
     sizes = bits.sum(axis=1)
@@ -642,8 +642,8 @@ def similar_pairs(
         for place, column in enumerate(values.T):
             # NaN, a value that is not known, makes no pair.
             wanted = column[rows] - column[columns] >= least[place]
-            found[place] += zip(rows[wanted].tolist(), columns[wanted].tolist(), strict=True)
-    return found
+            pairs[place] += zip(rows[wanted].tolist(), columns[wanted].tolist(), strict=True)
+    return pairs
 
 
 def _most_per_task(n_tasks: int) -> int:

@@ -61,20 +61,20 @@ def check(subject: AuditSubject) -> Outcome:
             f"the molecules are too alike: {kinds[0]} kinds of atoms and {kinds[1]} kinds of pairs; units "
             "for other kinds must rest"
         )
-    found = layers(subject.model, graphs)
-    constant = [layer for layer in found if (layer.dead | layer.unread).all()]
+    every = layers(subject.model, graphs)
+    constant = [layer for layer in every if (layer.dead | layer.unread).all()]
     constant += [
-        layer for layer in found if layer.kind == "output" and layer.dead.any() and layer not in constant
+        layer for layer in every if layer.kind == "output" and layer.dead.any() and layer not in constant
     ]
-    others = [layer for layer in found if layer not in constant]
+    others = [layer for layer in every if layer not in constant]
     dead = [layer for layer in others if _too_many(layer.dead, ALLOWED[layer.kind])]
     unread = [layer for layer in others if _too_many(layer.unread, ALLOWED_UNREAD)]
     findings = [_constant(subject, constant)] if constant else []
     findings += [_dead(dead)] if dead else []
     findings += [_unread(unread)] if unread else []
-    shares = {layer.name: float(layer.dead.mean()) for layer in found}
+    shares = {layer.name: float(layer.dead.mean()) for layer in every}
     figure = bars(shares, "Units that never vary", "share of the layer")
-    return Outcome(findings, _numbers(found), [figure], f"Over {len(graphs)} of {n} molecules.")
+    return Outcome(findings, _numbers(every), [figure], f"Over {len(graphs)} of {n} molecules.")
 
 
 def _too_many(flags: npt.NDArray[np.bool_], allowed: float) -> bool:
@@ -82,11 +82,11 @@ def _too_many(flags: npt.NDArray[np.bool_], allowed: float) -> bool:
     return surely_above(int(flags.sum()), len(flags), allowed)
 
 
-def _constant(subject: AuditSubject, found: Sequence[Layer]) -> Finding:
-    named = [layer.name for layer in found if layer.kind != "output"]
+def _constant(subject: AuditSubject, constant: Sequence[Layer]) -> Finding:
+    named = [layer.name for layer in constant if layer.kind != "output"]
     outputs = [
         task
-        for layer in found
+        for layer in constant
         if layer.kind == "output"
         for task, dead in zip(subject.model.tasks, layer.dead, strict=True)
         if dead
@@ -103,47 +103,47 @@ def _constant(subject: AuditSubject, found: Sequence[Layer]) -> Finding:
         NAME,
         Severity.ERROR,
         f"{text[0].upper()}{text[1:]}.",
-        Evidence({"layers": _numbers(found), "tasks": outputs}),
+        Evidence({"layers": _numbers(constant), "tasks": outputs}),
         "The model does not use what these parts were built for, and its scores do not depend on it. "
         "Load the weights again; if they are as trained, train again with another seed or a smaller learning "
         "rate.",
     )
 
 
-def _dead(found: Sequence[Layer]) -> Finding:
-    worst = max(found, key=lambda layer: layer.dead.mean() - ALLOWED[layer.kind])
+def _dead(dead: Sequence[Layer]) -> Finding:
+    worst = max(dead, key=lambda layer: layer.dead.mean() - ALLOWED[layer.kind])
     return Finding(
         NAME,
         Severity.WARNING,
-        f"Unusually many units never vary in {len(found)} of the network's layers: {int(worst.dead.sum())} "
+        f"Unusually many units never vary in {len(dead)} of the network's layers: {int(worst.dead.sum())} "
         f"of {len(worst.dead)} in {worst.name}.",
-        Evidence(_numbers(found)),
+        Evidence(_numbers(dead)),
         "The network is smaller than it looks, and may miss what the dead units were to tell apart. Train "
         "again with a smaller learning rate or another start (spread_states), and compare the quality.",
     )
 
 
-def _unread(found: Sequence[Layer]) -> Finding:
-    worst = max(found, key=lambda layer: layer.unread.mean())
+def _unread(unread: Sequence[Layer]) -> Finding:
+    worst = max(unread, key=lambda layer: layer.unread.mean())
     return Finding(
         NAME,
         Severity.WARNING,
         f"{int(worst.unread.sum())} of {len(worst.unread)} units in {worst.name} are read by nothing: all "
-        f"their outgoing weights are zero ({len(found)} such layers).",
-        Evidence(_numbers(found)),
+        f"their outgoing weights are zero ({len(unread)} such layers).",
+        Evidence(_numbers(unread)),
         "Training leaves no weights of exactly zero: the model was pruned or damaged. Compare it with its "
         "original.",
     )
 
 
-def _numbers(found: Sequence[Layer]) -> dict[str, dict[str, float]]:
+def _numbers(shown: Sequence[Layer]) -> dict[str, dict[str, float]]:
     return {
         layer.name: {
             "units": len(layer.dead),
             "dead": float(layer.dead.mean()),
             "unread": float(layer.unread.mean()),
         }
-        for layer in found
+        for layer in shown
     }
 
 
@@ -200,12 +200,12 @@ def layers(model: ScreeningModel, graphs: PackedGraphs) -> list[Layer]:
 
 def _watch(network: WeaveNet, batch: GraphBatch) -> Iterator[tuple[str, str, Tensor]]:
     """Name, kind and values, shape (n, n_units), of every layer."""
-    found: list[tuple[str, str, Tensor]] = []
+    seen: list[tuple[str, str, Tensor]] = []
 
     def hook(module: nn.Module, args: Seen, result: Result) -> None:
         if isinstance(module, WeaveModule):
             place = list(network.modules_).index(module) + 1
-            found.extend(_watch_module(f"module {place}", module, args, result))
+            seen.extend(_watch_module(f"module {place}", module, args, result))
 
     handles = [module.register_forward_hook(hook) for module in network.modules_]
     try:
@@ -213,7 +213,7 @@ def _watch(network: WeaveNet, batch: GraphBatch) -> Iterator[tuple[str, str, Ten
     finally:
         for handle in handles:
             handle.remove()
-    yield from found
+    yield from seen
     yield "last atom layer", "channel", states
     if network.config.readout is Readout.GAUSSIAN:
         yield "histogram", "bin", memberships(states).transpose(0, 1).flatten(1)

@@ -69,11 +69,11 @@ class _Domain:
     @property
     def unseen(self) -> dict[str, int]:
         """Element or column that no training molecule had to the number of molecules with it."""
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for flag in self.flags:
             if flag.status is DomainStatus.UNSEEN:
-                found.update(flag.detail.partition(": ")[2].split(", "))
-        return dict(found.most_common())
+                counts.update(flag.detail.partition(": ")[2].split(", "))
+        return dict(counts.most_common())
 
     @property
     def strange(self) -> npt.NDArray[np.int64]:
@@ -90,7 +90,7 @@ def check(subject: AuditSubject) -> Outcome:
     """Compare molecules with the training molecules."""
     known = subject.model.applicability
     if known is None:
-        raise NotApplicable("the model does not know what its training molecules were like")
+        raise NotApplicable("the model does not record what its training molecules were like")
     mols = [molecule.mol for molecule in subject.molecules]
     sizes, common = np.array([mol.GetNumHeavyAtoms() for mol in mols]), known.info.heavy_atoms
     rare_size = (sizes < common.q1) | (sizes > common.q99)
@@ -100,10 +100,12 @@ def check(subject: AuditSubject) -> Outcome:
     if not findings:
         findings = _few_unseen(subject, domain)
     findings += _new_scaffolds(domain)
-    told = "" if known.scaffolds is not None else " The model's files do not tell the scaffolds of training."
+    unknown = (
+        "" if known.scaffolds is not None else " The model's files do not record the scaffolds of training."
+    )
     remark = (
         f"All {len(mols)} molecules compared with {known.info.n_reference} training molecules; "
-        f"attributions of {len(subject.sample)} of them.{told}"
+        f"attributions of {len(subject.sample)} of them.{unknown}"
     )
     return Outcome(findings, _numbers(known, domain, carried), _figures(known, domain), remark)
 
@@ -270,11 +272,11 @@ class CarriedByUnseen:
     @property
     def noticeable(self) -> dict[int, tuple[float, str]]:
         """Place in the explained sample to the largest share, and its task."""
-        found: dict[int, tuple[float, str]] = {}
+        largest: dict[int, tuple[float, str]] = {}
         for (place, task), share in self.shares.items():
-            if share > NOTICEABLE and share > found.get(place, (0.0, ""))[0]:
-                found[place] = share, task
-        return found
+            if share > NOTICEABLE and share > largest.get(place, (0.0, ""))[0]:
+                largest[place] = share, task
+        return largest
 
 
 def carried_by_unseen(subject: AuditSubject, known: Applicability) -> CarriedByUnseen:
@@ -299,7 +301,7 @@ def carried_by_unseen(subject: AuditSubject, known: Applicability) -> CarriedByU
 
 
 def _by_column(explanation: Explanation, masks: tuple[npt.NDArray[np.bool_], ...]) -> dict[str, float]:
-    found: dict[str, float] = {}
+    by_column: dict[str, float] = {}
     graph: MolGraph = explanation.graph
     sides = (
         ("atom", graph.atom_codes, explanation.atom_attributions, masks[0]),
@@ -313,13 +315,13 @@ def _by_column(explanation: Explanation, masks: tuple[npt.NDArray[np.bool_], ...
                 code, unseen = codes[:, place.stored.start], mask[:, place.entries.start]
                 for row in np.flatnonzero(unseen & (code >= 0)):
                     name = f"{level}.{block.name} = {block.columns[code[row]]}"
-                    found[name] = found.get(name, 0.0) + float(own[row, 0])
+                    by_column[name] = by_column.get(name, 0.0) + float(own[row, 0])
                 continue
             for column, amount in zip(block.columns, own.sum(axis=0).tolist(), strict=True):
                 if amount > 0:
                     name = f"{level}.{block.name}: {column}"
-                    found[name] = found.get(name, 0.0) + amount
-    return found
+                    by_column[name] = by_column.get(name, 0.0) + amount
+    return by_column
 
 
 def touched_atoms(explanation: Explanation, known: Applicability) -> list[int]:

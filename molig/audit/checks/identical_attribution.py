@@ -70,9 +70,9 @@ def check(subject: AuditSubject) -> Outcome:
     """Compare attributions of atoms that differ at growing radius."""
     tally, molecules = Tally(), []
     for explanations in subject.explanations:
-        found = study_pairs(explanations, subject.model.info.network.n_modules, tally)
-        if found.pairs.shape[1]:
-            molecules.append(found)
+        pairs = study_pairs(explanations, subject.model.info.network.n_modules, tally)
+        if pairs.pairs.shape[1]:
+            molecules.append(pairs)
     if not tally.pairs[NEIGHBOURS]:
         raise NotApplicable(
             "no molecule has two atoms of one element and the same bonds that are bonded to different atoms"
@@ -121,9 +121,9 @@ def _cannot_see(critical: CriticalPairs, n_molecules: int) -> Finding:
             molecules=_examples(affected, critical.tasks),
         ),
         "Use two or more Weave modules: after one, an atom knows its own features and those of its pairs, "
-        "never those of the atoms it is bonded to. Or give atoms features that tell of their neighbours (the "
-        "full set: partial charge, hybridisation). Until then do not read differences between atoms of one "
-        "element with the same bonds out of this model's explanations.",
+        "never those of the atoms it is bonded to. Or give atoms features that describe their neighbours "
+        "(the full set: partial charge, hybridisation). Until then do not interpret differences between "
+        "atoms of one element with the same bonds.",
     )
 
 
@@ -311,22 +311,22 @@ class CriticalPairs:
     @property
     def invisible_by_task(self) -> dict[str, float | None]:
         """Share, of the pairs that the network could tell apart, without a visible difference."""
-        found: dict[str, float | None] = {}
+        shares: dict[str, float | None] = {}
         for task, gaps in zip(self.tasks, self.gaps[:, ~self.blind], strict=True):
             known = gaps[np.isfinite(gaps)]
-            found[task] = float((known <= INVISIBLE).mean()) if len(known) >= LEAST_PAIRS else None
-        return found
+            shares[task] = float((known <= INVISIBLE).mean()) if len(known) >= LEAST_PAIRS else None
+        return shares
 
     def affected(self, most: float, *, blind: bool) -> list[tuple[AlikePairs, Flags]]:
         """Molecules with pairs closer than ``most`` on every task where anything is attributed."""
-        found = []
+        kept = []
         for molecule in self.molecules:
             known = np.isfinite(molecule.gaps)
             close = ((molecule.gaps <= most) | ~known).all(axis=0) & known.any(axis=0)
             close &= molecule.blind == blind
             if close.any():
-                found.append((molecule, close))
-        return found
+                kept.append((molecule, close))
+        return kept
 
     def identical(self) -> list[tuple[AlikePairs, Flags]]:
         """Molecules with pairs that are identical, whether or not the architecture could tell them apart."""
@@ -346,11 +346,11 @@ class CriticalPairs:
 
 def environments_of(affected: list[tuple[AlikePairs, Flags]]) -> dict[str, int]:
     """Count pairs by what their two atoms are and are bonded to; the most frequent kinds first."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for molecule, chosen in affected:
         texts = surroundings(next(iter(molecule.explanations.values())).mol)
-        found.update(" | ".join(sorted((texts[i], texts[j]))) for i, j in molecule.pairs[:, chosen].T)
-    ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+        counts.update(" | ".join(sorted((texts[i], texts[j]))) for i, j in molecule.pairs[:, chosen].T)
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return dict(ranked[:MOST_ENVIRONMENTS])
 
 
@@ -381,17 +381,17 @@ def environments(mol: Chem.Mol) -> Index:
         bonds[second].append((order, first))
     element = _numbered(atom.GetAtomicNum() for atom in mol.GetAtoms())
     own = _numbered(zip(element, (_bag(order for order, _ in own) for own in bonds), strict=True))
-    found, colors = [element, own], element
+    levels, colors = [element, own], element
     for _ in LEVELS[2:]:
         around = (_bag((order, colors[other]) for order, other in own) for own in bonds)
         colors = _numbered(zip(element, around, strict=True))
-        found.append(colors)
-    return np.array(found, dtype=np.int64).reshape(len(LEVELS), -1)
+        levels.append(colors)
+    return np.array(levels, dtype=np.int64).reshape(len(LEVELS), -1)
 
 
 def surroundings(mol: Chem.Mol) -> list[str]:
     """What every atom is and is bonded to, in any order, such as ``"C bonded to N,=O"``."""
-    found = []
+    texts = []
     for atom in mol.GetAtoms():
         around = []
         for bond in atom.GetBonds():
@@ -399,8 +399,8 @@ def surroundings(mol: Chem.Mol) -> list[str]:
             sign = _BOND_SIGNS.get(order, f"({order.lower()})")
             around.append((bond.GetOtherAtom(atom).GetSymbol(), sign))
         names = ",".join(sign + name for name, sign in sorted(around))
-        found.append(f"{atom.GetSymbol()} bonded to {names or 'nothing'}")
-    return found
+        texts.append(f"{atom.GetSymbol()} bonded to {names or 'nothing'}")
+    return texts
 
 
 def attribution_colors(graph: MolGraph, n_modules: int) -> Index:

@@ -1,4 +1,4 @@
-"""Input columns: those that tell nothing but are credited, that nothing reads, or that stand for anything."""
+"""Input columns that say nothing but are credited, that nothing reads, or that stand for anything."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from molig.network.weave import WeaveModule
 NAME = "input-columns"
 
 ERROR_SHARE, WARNING_SHARE = 0.1, 0.02
-"""Share of all |attribution| in columns that tell nothing: a tenth changes what a picture says, a fiftieth is
-seen in it."""
+"""Share of all |attribution| in columns that carry no information: a tenth changes what a picture says, a
+fiftieth is seen in it."""
 OTHER_KNOWN, OTHER_EXCESS, OTHER_WEIGHT = 10.0, 30.0, 4.0
 """How many times more attribution per occurrence than the ordinary columns of its block an "other" slot may
 carry before it is worth knowing, and before it misleads, and how many times larger its weights may be; in the
@@ -59,7 +59,7 @@ BY_DESIGN = {
 """Blocks that follow from each other for every molecule: a bond is a distance of 1."""
 EXACT, MOST_ROWS = 1e-6, 50_000
 """A column follows from others if least squares leave this share of its variance, over at most so many rows:
-enough to tell an exact relation from a chance one."""
+enough to distinguish an exact relation from a chance one."""
 
 MOST_SHOWN = 25
 LEVELS = ("atom", "pair")
@@ -71,7 +71,7 @@ Place = tuple[str, int]
 @register(
     NAME,
     title="Input columns",
-    question="Does every input column tell something, and is it credited for what it tells?",
+    question="Does every input column carry information, and is it credited for no more than that?",
 )
 def check(subject: AuditSubject) -> Outcome:
     """Look at each column's values, weights and attributions."""
@@ -97,7 +97,7 @@ def check(subject: AuditSubject) -> Outcome:
 
 
 def _constant(study: ColumnStudy) -> list[Finding]:
-    found = []
+    findings = []
     for always in (True, False):
         places = [place for place in study.constant if study.always_on(place) is always]
         if not places:
@@ -108,7 +108,7 @@ def _constant(study: ColumnStudy) -> list[Finding]:
             severity = Severity.ERROR
         what = "for every pair that the network sees" if always else "in all of these molecules"
         summary = (
-            f"Columns that have the same value {what} tell nothing, but absorb {share:.0%} of all "
+            f"Columns with the same value {what} carry no information, but absorb {share:.0%} of all "
             f"attribution: {', '.join(study.names(places))}."
         )
         advice = (
@@ -116,11 +116,11 @@ def _constant(study: ColumnStudy) -> list[Finding]:
             "columns."
             if always
             else "Do not read these attributions as differences between the molecules; audit with a more "
-            "varied set to see whether the column tells something elsewhere."
+            "varied set to see whether the column is informative elsewhere."
         )
         evidence = study.evidence(places, shown=severity is not Severity.INFO)
-        found.append(Finding(NAME, severity, summary, evidence, advice))
-    return found
+        findings.append(Finding(NAME, severity, summary, evidence, advice))
+    return findings
 
 
 def _redundant(study: ColumnStudy) -> list[Finding]:
@@ -167,10 +167,10 @@ def _redundancy(study: ColumnStudy, places: Sequence[Place], text: str) -> Findi
 
 
 def _unread(study: ColumnStudy) -> list[Finding]:
-    found = unread_columns(study)
+    unread = unread_columns(study)
     findings = []
-    if found.credited:
-        names, share = ", ".join(study.names(found.credited)), study.share(found.credited)
+    if unread.credited:
+        names, share = ", ".join(study.names(unread.credited)), study.share(unread.credited)
         summary = (
             f"The explanations credit {names} with {share:.1%} of all attribution, although the first layer "
             "does not read them."
@@ -180,10 +180,10 @@ def _unread(study: ColumnStudy) -> list[Finding]:
             "Believe none of them; make sure that network and explanations come from the same files, and "
             "report it."
         )
-        evidence = study.evidence(found.credited, shown=True)
+        evidence = study.evidence(unread.credited, shown=True)
         findings.append(Finding(NAME, Severity.ERROR, summary, evidence, advice))
-    if found.by_weights or found.by_attribution:
-        findings.append(_ignored(study, found.by_weights, found.by_attribution))
+    if unread.by_weights or unread.by_attribution:
+        findings.append(_ignored(study, unread.by_weights, unread.by_attribution))
     return findings
 
 
@@ -265,20 +265,20 @@ def _absent(study: ColumnStudy) -> list[Finding]:
 
 
 def _measured(study: ColumnStudy) -> dict[str, dict[str, object]]:
-    found: dict[str, dict[str, object]] = {}
+    measured: dict[str, dict[str, object]] = {}
     for place in study.places:
         level, i = place
         table = study.tables[level]
         by_task = study.share_by_task([place])
-        found[str(study.column(place))] = {
+        measured[str(study.column(place))] = {
             "active": float(table.active[i] / max(len(table.values), 1)),
             "share": study.share([place]),
             "largest_share": max(by_task.values()),
             "weight": float(study.weights[level][i]),
         }
     for place, numbers in study.other_slots().items():
-        found[str(study.column(place))] |= {"excess": numbers["excess"], "uses": numbers["uses"]}
-    return found
+        measured[str(study.column(place))] |= {"excess": numbers["excess"], "uses": numbers["uses"]}
+    return measured
 
 
 def _figure(study: ColumnStudy) -> Figure:
@@ -334,11 +334,11 @@ class ColumnStudy:
     @cached_property
     def shares(self) -> dict[str, dict[str, FloatArray]]:
         """Share of each column in all |attribution| of a task, by task and level."""
-        found = {}
+        shares = {}
         for task, levels in self.credits.items():
             total = sum(float(credit.absolute.sum()) for credit in levels.values())
-            found[task] = {level: credit.absolute / (total or 1.0) for level, credit in levels.items()}
-        return found
+            shares[task] = {level: credit.absolute / (total or 1.0) for level, credit in levels.items()}
+        return shares
 
     def share(self, places: Sequence[Place]) -> float:
         """Share of all |attribution| that columns absorb, mean over the tasks."""
@@ -388,7 +388,7 @@ class ColumnStudy:
 
     def other_slots(self) -> dict[Place, dict[str, float]]:
         """Share, and excess over ordinary columns of the block, of each slot for other values that occurs."""
-        found = {}
+        slots = {}
         for place in self.occurring:
             level, block = place[0], self.column(place).block
             if not self.column(place).is_other:
@@ -400,13 +400,13 @@ class ColumnStudy:
             usual_weight = (
                 float(np.median([self.weights[level][i] for _, i in ordinary])) if ordinary else 0.0
             )
-            found[place] = {
+            slots[place] = {
                 "share": self.share([place]),
                 "uses": self.uses(place),
                 "excess": self.per_use([place]) / usual if usual else 0.0,
                 "weight_excess": float(self.weights[level][place[1]]) / usual_weight if usual_weight else 0.0,
             }
-        return found
+        return slots
 
 
 @dataclass(frozen=True)
@@ -420,7 +420,7 @@ class UnreadColumns:
 
 def unread_columns(study: ColumnStudy) -> UnreadColumns:
     """Compare weights and attributions of each column with the usual ones of its level."""
-    found = UnreadColumns()
+    unread = UnreadColumns()
     for level in LEVELS:
         usual = float(np.median(study.weights[level])) if len(study.weights[level]) else 0.0
         own = [place for place in study.occurring if place[0] == level]
@@ -430,26 +430,26 @@ def unread_columns(study: ColumnStudy) -> UnreadColumns:
             # A NaN weight is no small one.
             if study.weights[level][place[1]] <= NO_EFFECT * usual:
                 foreign = mean > 0 and study.per_use([place]) > CREDITED * mean
-                (found.credited if foreign else found.by_weights).append(place)
+                (unread.credited if foreign else unread.by_weights).append(place)
             elif place in frequent and mean > 0 and study.per_use([place]) <= NO_EFFECT * mean:
-                found.by_attribution.append(place)
-    return found
+                unread.by_attribution.append(place)
+    return unread
 
 
 def _occurrences(study: ColumnStudy, place: Place) -> list[Example]:
     """Explained molecules that have a column, with the atoms that have it."""
     level, i = place
-    found: list[Example] = []
+    examples: list[Example] = []
     for by_task in study.subject.explanations:
         why: Explanation = next(iter(by_task.values()))
         has = np.flatnonzero(column_table(pack([why.graph]), why.schema, level).values[:, i])
         if not len(has):
             continue
         atoms = has if level == "atom" else np.unique(why.graph.pair_atoms[has])
-        found.append(marked_example(why, atoms.tolist(), f"{study.column(place)}"))
-        if len(found) == MOST_EXAMPLES // 2:
+        examples.append(marked_example(why, atoms.tolist(), f"{study.column(place)}"))
+        if len(examples) == MOST_EXAMPLES // 2:
             break
-    return found
+    return examples
 
 
 # Values of columns over molecules.
@@ -513,15 +513,15 @@ def dependent(
         rows = np.sort(rng.permutation(rows)[:MOST_ROWS])
     values = table.values[rows].astype(np.float64)
     values -= values.mean(axis=0) if len(values) else 0.0
-    products, found = values.T @ values, []
+    products, following = values.T @ values, []
     varied = np.flatnonzero(products.diagonal() > 0).tolist()
     for column in chosen:
         block = table.columns[column].block
         excluded = by_design.get(block, frozenset()) | {block}
         others = [other for other in varied if table.columns[other].block not in excluded]
         if others and len(rows) > 10 * len(others) and _follows(products, column, others):
-            found.append(column)
-    return found
+            following.append(column)
+    return following
 
 
 def _follows(products: FloatArray, column: int, others: Sequence[int]) -> bool:

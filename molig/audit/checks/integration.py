@@ -31,10 +31,10 @@ FLOOR = 0.01
 ALLOWED_SHARE = 0.001
 """Share of explanations that may fail to converge before explanations of the model are called misleading."""
 RECOMPUTED, EXACT_TOLERANCE = 10, 0.001
-"""Explanations that are made again in double precision, and their tolerance."""
+"""Explanations that are recomputed in double precision, and their tolerance."""
 ALLOWED_DIFFERENCE, USUAL_DIFFERENCE = 0.1, 0.25
 """Difference to the exact attributions, of the largest one, that is worth knowing (twice what the tolerance
-promises), and that half of the explanations made again may have at most."""
+promises), and that half of the recomputed explanations may have at most."""
 ALLOWED_ROUNDING, MISLEADING_ROUNDING = 0.01, 0.1
 """Difference of a probability, or of a value in its standard deviations, between single and double precision
 that may mislead, and that does. In the bundled models it is below 0.0001."""
@@ -83,18 +83,18 @@ class _Integrals:
     question="Do the attributions add up to the score, at the default tolerance?",
 )
 def check(subject: AuditSubject) -> Outcome:
-    """Look at the residuals of all explanations, and make some again exactly."""
-    found = _Integrals.of([why for by_task in subject.explanations for why in by_task.values()])
+    """Look at the residuals of all explanations, and recompute some exactly."""
+    integrals = _Integrals.of([why for by_task in subject.explanations for why in by_task.values()])
     findings = []
-    if not found.finite.all():
-        findings.append(_not_finite(found))
-    if found.failed.any():
-        findings.append(_not_converged(found))
+    if not integrals.finite.all():
+        findings.append(_not_finite(integrals))
+    if integrals.failed.any():
+        findings.append(_not_converged(integrals))
     rounding = _rounding(subject)
     if rounding > ALLOWED_ROUNDING:
         findings.append(_rounded(rounding))
     # Where scores themselves are rounded away, exact attributions say nothing more, and take long.
-    differences = [] if rounding > ALLOWED_ROUNDING else _recompute(subject, found)
+    differences = [] if rounding > ALLOWED_ROUNDING else _recompute(subject, integrals)
     if differences and max(differences) > ALLOWED_DIFFERENCE:
         findings.append(_inexact(differences))
     exact = {
@@ -103,10 +103,10 @@ def check(subject: AuditSubject) -> Outcome:
         "largest_difference_to_exact": max(differences, default=float("nan")),
     }
     remark = (
-        f"{len(found.explanations)} explanations of {len(subject.sample)} molecules; {len(differences)} of "
-        "them also in double precision at a tenth of the tolerance."
+        f"{len(integrals.explanations)} explanations of {len(subject.sample)} molecules; "
+        f"{len(differences)} of them also in double precision at a tenth of the tolerance."
     )
-    return Outcome(findings, found.numbers() | exact, [_figure(found)], remark)
+    return Outcome(findings, integrals.numbers() | exact, [_figure(integrals)], remark)
 
 
 def relative_residual(why: Explanation) -> float:
@@ -139,13 +139,16 @@ def _rounding(subject: AuditSubject) -> float:
     return largest
 
 
-def _recompute(subject: AuditSubject, found: _Integrals) -> list[float]:
+def _recompute(subject: AuditSubject, integrals: _Integrals) -> list[float]:
     """Largest differences to exact attributions, as shares of the largest, of those that change most."""
     by_task = {task: place for place, task in enumerate(subject.tasks)}
     n_tasks = len(by_task)
-    usable = np.flatnonzero(found.finite & ~found.failed)
+    usable = np.flatnonzero(integrals.finite & ~integrals.failed)
     changes = np.array(
-        [abs(found.explanations[i].score - found.explanations[i].baseline_score) for i in usable.tolist()]
+        [
+            abs(integrals.explanations[i].score - integrals.explanations[i].baseline_score)
+            for i in usable.tolist()
+        ]
     )
     chosen: dict[int, int] = {}
     for place in usable[np.argsort(-changes, kind="stable")].tolist():
@@ -154,7 +157,7 @@ def _recompute(subject: AuditSubject, found: _Integrals) -> list[float]:
     places = sorted(subject.rng(NAME).permutation(places).tolist()[:RECOMPUTED])
     differences = []
     for place in places:
-        why = found.explanations[place]
+        why = integrals.explanations[place]
         one = replace(subject, settings=replace(subject.settings, tasks=(why.task,)), progress=None)
         exact = one.explain([int(subject.sample[place // n_tasks])], tol=EXACT_TOLERANCE)[0][why.task]
         if _is_finite(exact):
@@ -172,22 +175,22 @@ def _difference(why: Explanation, exact: Explanation) -> float:
     return float(difference / max(largest, FLOOR))
 
 
-def _not_finite(found: _Integrals) -> Finding:
-    bad = [why for why, ok in zip(found.explanations, found.finite, strict=True) if not ok]
+def _not_finite(integrals: _Integrals) -> Finding:
+    bad = [why for why, ok in zip(integrals.explanations, integrals.finite, strict=True) if not ok]
     return Finding(
         NAME,
         Severity.ERROR,
-        f"{len(bad)} of {len(found.explanations)} explanations are not numbers: score, baseline or "
+        f"{len(bad)} of {len(integrals.explanations)} explanations are not numbers: score, baseline or "
         "attributions are infinite or NaN.",
-        Evidence({"by_task": _count(bad), **found.numbers()}, molecules=_examples(bad, "not finite")),
+        Evidence({"by_task": _count(bad), **integrals.numbers()}, molecules=_examples(bad, "not finite")),
         "The weights are damaged, or too large for single precision. Load or train the model again; use "
         "neither its scores nor its explanations.",
     )
 
 
-def _not_converged(found: _Integrals) -> Finding:
-    bad = [why for why, failed in zip(found.explanations, found.failed, strict=True) if failed]
-    n = len(found.explanations)
+def _not_converged(integrals: _Integrals) -> Finding:
+    bad = [why for why, failed in zip(integrals.explanations, integrals.failed, strict=True) if failed]
+    n = len(integrals.explanations)
     often = surely_above(len(bad), n, ALLOWED_SHARE)
     worst = max(bad, key=relative_residual)
     return Finding(
@@ -197,7 +200,7 @@ def _not_converged(found: _Integrals) -> Finding:
         f"{max(why.n_evaluations for why in bad)} evaluations (largest residual "
         f"{relative_residual(worst):.1%} of the score's change, {worst.id or worst.smiles}, {worst.task}).",
         Evidence(
-            {"by_task": _count(bad), **found.numbers()},
+            {"by_task": _count(bad), **integrals.numbers()},
             molecules=_examples(sorted(bad, key=relative_residual, reverse=True), "residual {:.1%}"),
         ),
         "Do not read single attributions of these molecules. Explain them in double precision and with more "
@@ -223,7 +226,7 @@ def _inexact(differences: Sequence[float]) -> Finding:
     return Finding(
         NAME,
         Severity.WARNING if usual else Severity.INFO,
-        f"{n_bad} of {len(differences)} explanations that were made again in double precision differ by up "
+        f"{n_bad} of {len(differences)} explanations that were recomputed in double precision differ by up "
         f"to {max(differences):.0%} of the largest attribution, though the integrals seemed to have "
         "converged.",
         Evidence({"differences": sorted(differences, reverse=True)}),
@@ -250,8 +253,8 @@ def _examples(bad: Sequence[Explanation], note: str) -> list[Example]:
     ]
 
 
-def _figure(found: _Integrals) -> Figure:
-    known = np.log10(np.maximum(found.residual[found.finite], 1e-9))
+def _figure(integrals: _Integrals) -> Figure:
+    known = np.log10(np.maximum(integrals.residual[integrals.finite], 1e-9))
     return histogram(
         {"explanations": known},
         "Completeness residuals",

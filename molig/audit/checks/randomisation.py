@@ -85,12 +85,12 @@ def check(subject: AuditSubject) -> Outcome:
     findings = []
     if max(full.either_sign.values()) >= NEARLY_THE_SAME:
         findings.append(_independent(full, comparison.examples(full)))
-    if any(found.idle for found in alone.values()):
+    if any(alike.idle for alike in alone.values()):
         findings.append(_idle(alone))
     measured = {
         "fully_random": full.numbers() | {"in_either_direction": full.either_sign},
-        "cascade_from_the_output_down_to": {name: found.numbers() for name, found in cascade.items()},
-        "layer_alone": {name: found.numbers() for name, found in alone.items()},
+        "cascade_from_the_output_down_to": {name: alike.numbers() for name, alike in cascade.items()},
+        "layer_alone": {name: alike.numbers() for name, alike in alone.items()},
     }
     remark = (
         f"{len(comparison.tasks)} tasks ({', '.join(comparison.tasks)}) and {comparison.n_molecules} "
@@ -110,14 +110,14 @@ def _independent(full: _Likeness, examples: list[Example]) -> Finding:
         "score the atoms nearly the same, up to the sign (mean correlation with the trained model's scores "
         f"{likeness_of['linear']:.2f}, of ranks {likeness_of['signed']:.2f}).",
         Evidence(full.numbers() | {"in_either_direction": likeness_of}, molecules=examples),
-        "Do not read anything out of these explanations: a network that has learned nothing gives them too. "
-        "Look for score that bypasses the learned weights, for input columns that are the same on every "
-        "atom, and audit with more varied molecules.",
+        "Do not read anything out of these explanations: a network that has learned nothing produces them "
+        "too. Look for a score that bypasses the learned weights, for input columns that are the same on "
+        "every atom, and audit with more varied molecules.",
     )
 
 
 def _idle(alone: dict[str, _Likeness]) -> Finding:
-    idle = {name: found.numbers() for name, found in alone.items() if found.idle}
+    idle = {name: alike.numbers() for name, alike in alone.items() if alike.idle}
     return Finding(
         NAME,
         Severity.WARNING,
@@ -130,13 +130,13 @@ def _idle(alone: dict[str, _Likeness]) -> Finding:
 
 
 def _figure(cascade: dict[str, _Likeness], alone: dict[str, _Likeness]) -> Figure:
-    shown = {f"down to {name}": found for name, found in cascade.items()}
-    shown |= {f"{name} alone": found for name, found in alone.items()}
+    shown = {f"down to {name}": alike for name, alike in cascade.items()}
+    shown |= {f"{name} alone": alike for name, alike in alone.items()}
     places = np.arange(len(shown))
 
     def fill(axes: Axes) -> None:
         for shift, color, name in ((-0.2, BLUE, "signed"), (0.2, YELLOW, "magnitudes")):
-            lengths = [found.numbers()[name] for found in shown.values()]
+            lengths = [alike.numbers()[name] for alike in shown.values()]
             axes.barh(places + shift, lengths, 0.38, color=color, label=name)
         axes.set_yticks(places, list(shown), fontsize=8)
         axes.invert_yaxis()
@@ -171,7 +171,7 @@ class _Comparison:
 
     def likeness(self, layers: Sequence[Layer], n_copies: int) -> _Likeness:
         """Compare with copies in which layers are drawn anew."""
-        found, alike = [], []
+        means, alike = [], []
         # Not small numbers: a model that was trained with that seed began with these very weights.
         for seed in self._rng.integers(1 << 32, 1 << 62, n_copies).tolist():
             copies = atom_scores(redrawn(self.model, layers, seed), self._graphs, self._columns)
@@ -179,10 +179,10 @@ class _Comparison:
                 [likeness(old, new) for old, new in zip(before, after, strict=True)]
                 for before, after in zip(self._trained, copies, strict=True)
             ]
-            found.append(_mean_over_molecules(np.array(rows)))
+            means.append(_mean_over_molecules(np.array(rows)))
             alike.append(np.abs(np.array(rows)[:, :, 2]))
         by_molecule = np.array([_mean(values) for values in np.stack(alike, axis=1)])
-        signed, magnitudes, linear, cosines = np.moveaxis(np.array(found), -1, 0)
+        signed, magnitudes, linear, cosines = np.moveaxis(np.array(means), -1, 0)
         return _Likeness(signed, magnitudes, linear, cosines, by_molecule)
 
     def examples(self, likeness: _Likeness) -> list[Example]:
@@ -262,11 +262,11 @@ class Layer:
 
 def layers_of(network: WeaveNet) -> list[Layer]:
     """List the layers of a network, from the output down to the first module."""
-    found = [Layer("last atom layer", "last atom layer", ("last_atom_layer", "atom_norm"))]
+    below = [Layer("last atom layer", "last atom layer", ("last_atom_layer", "atom_norm"))]
     for k, module in reversed(list(enumerate(network.modules_))):
         stage = f"module {k + 1}"
         names = [name for name, part in module.named_children() if isinstance(part, nn.Linear)]
-        found += [Layer(f"{stage}: {name}", stage, (f"modules_.{k}.{name}",)) for name in reversed(names)]
+        below += [Layer(f"{stage}: {name}", stage, (f"modules_.{k}.{name}",)) for name in reversed(names)]
     head: list[list[str]] = []
     for name, part in network.head.named_children():
         if isinstance(part, nn.Linear):
@@ -275,7 +275,7 @@ def layers_of(network: WeaveNet) -> list[Layer]:
             head[-1].append(f"head.{name}")
     names = [f"hidden {i + 1}" for i in range(len(head) - 1)] + ["output"]
     top = [Layer(name, name, tuple(parts)) for name, parts in zip(names, head, strict=True)]
-    return [*reversed(top), *found]
+    return [*reversed(top), *below]
 
 
 def redrawn(model: ScreeningModel, layers: Sequence[Layer], seed: int) -> ScreeningModel:
@@ -296,7 +296,7 @@ def atom_scores(model: ScreeningModel, graphs: PackedGraphs, tasks: Sequence[int
     molecules = np.repeat(np.arange(n_mols), n_tasks * _POINTS)
     outputs = np.tile(np.repeat(np.asarray(tasks, dtype=np.int64), _POINTS), n_mols)
     scales = np.tile((np.arange(_POINTS) + 0.5) / _POINTS, n_mols * n_tasks)
-    found = model.relax(graphs).densities(molecules, scales, outputs)
+    densities = model.relax(graphs).densities(molecules, scales, outputs)
     scores = []
     for m, graph in enumerate(graphs):
         rows = np.zeros((n_tasks, len(graph.atom_codes)))
@@ -304,7 +304,7 @@ def atom_scores(model: ScreeningModel, graphs: PackedGraphs, tasks: Sequence[int
             at = slice((m * n_tasks + t) * _POINTS, (m * n_tasks + t + 1) * _POINTS)
             own, pairs = (
                 np.mean([rates.sum(axis=1) for rates in level[at]], axis=0)
-                for level in (found.atoms, found.pairs)
+                for level in (densities.atoms, densities.pairs)
             )
             rows[t] = share_pairs(own, pairs, graph.pair_atoms)
         scores.append(rows)

@@ -219,8 +219,8 @@ def _pooled(tasks: Sequence[_Task]) -> dict[str, float]:
 
 def _curves(subject: AuditSubject, task: _Task) -> Figure:
     molecules = [subject.molecules[i] for i in task.molecules[:MOST_CURVES]]
-    found = molecule_curves(Explainer(subject.model, task=task.name), molecules, at=np.linspace(0, 1, 26))
-    curves = [one for one in found if isinstance(one, MoleculeCurves)]
+    measured = molecule_curves(Explainer(subject.model, task=task.name), molecules, at=np.linspace(0, 1, 26))
+    curves = [one for one in measured if isinstance(one, MoleculeCurves)]
 
     def fill(axes: Axes) -> None:
         for one in curves:

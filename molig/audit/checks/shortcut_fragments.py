@@ -133,8 +133,8 @@ def _overlooked(subject: AuditSubject, pairs: list[FragmentOnTask]) -> Finding:
         f"{worst.label.value:.2g}, {worst.label.low:.2g} to {worst.label.high:.2g}); their mean scores are "
         f"{worst.scored[0]:.2f} and {worst.scored[1]:.2f}.",
         _evidence(subject, listed, tasks, high=False),
-        "The model does not use what these labels show. Check whether its features can tell the fragment "
-        "from others, and whether its training data had such molecules.",
+        "The model does not use what these labels show. Check whether its features can distinguish the "
+        "fragment from others, and whether its training data had such molecules.",
     )
 
 
@@ -213,8 +213,8 @@ def _figure(
     pairs: list[FragmentOnTask], shortcuts: list[FragmentOnTask], overlooked: list[FragmentOnTask]
 ) -> Figure:
     """Attribution of every fragment against its enrichment; those found in colour."""
-    found = {id(pair) for pair in (*shortcuts, *overlooked)}
-    groups = {"others": ([p for p in pairs if id(p) not in found], "#999999", 5)}
+    coloured = {id(pair) for pair in (*shortcuts, *overlooked)}
+    groups = {"others": ([p for p in pairs if id(p) not in coloured], "#999999", 5)}
     groups |= {"shortcuts": (shortcuts, ORANGE, 16), "overlooked": (overlooked, BLUE, 16)}
 
     def fill(axes: Any) -> None:
@@ -416,9 +416,9 @@ def _classes(subject: AuditSubject, labels: FloatArray, scores: FloatArray) -> t
 
 def _best(scores: FloatArray, n: int) -> BoolArray:
     """Which molecules have the ``n`` best scores; of equal ones the first."""
-    found = np.zeros(len(scores), dtype=bool)
-    found[np.argsort(-scores, kind="stable")[:n]] = True
-    return found
+    best = np.zeros(len(scores), dtype=bool)
+    best[np.argsort(-scores, kind="stable")[:n]] = True
+    return best
 
 
 def _attributed(
@@ -508,19 +508,19 @@ class Fragment:
 
     def presence(self, n: int) -> npt.NDArray[np.bool_]:
         """Which of ``n`` molecules have it, shape (n,)."""
-        found = np.zeros(n, dtype=bool)
-        found[list(self.atoms)] = True
-        return found
+        has = np.zeros(n, dtype=bool)
+        has[list(self.atoms)] = True
+        return has
 
 
 def find_fragments(mols: Sequence[Chem.Mol], fewest: int) -> list[Fragment]:
     """Find the fragments that several, but not all molecules have."""
-    found: dict[str, dict[int, set[int]]] = defaultdict(dict)
+    places_of: dict[str, dict[int, set[int]]] = defaultdict(dict)
     for place, mol in enumerate(mols):
         for name, atoms in fragment_atoms(mol):
-            found[name].setdefault(place, set()).update(atoms)
+            places_of[name].setdefault(place, set()).update(atoms)
     kept: dict[tuple[tuple[int, tuple[int, ...]], ...], Fragment] = {}
-    for name, places in found.items():
+    for name, places in places_of.items():
         if fewest <= len(places) <= len(mols) - fewest:
             atoms_of = {place: np.array(sorted(atoms), dtype=np.int64) for place, atoms in places.items()}
             kept.setdefault(
@@ -556,14 +556,14 @@ def fragment_atoms(mol: Chem.Mol) -> Iterable[tuple[str, Sequence[int]]]:
 @cache
 def functional_groups() -> dict[str, Chem.Mol]:
     """Patterns of functional groups by what RDKit calls them, such as ``"aromatic hydroxyl groups"``."""
-    found: dict[str, Chem.Mol] = {}
+    groups: dict[str, Chem.Mol] = {}
     for line in GROUPS_FILE.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip().strip('"') for cell in line.split("\t")]
         if not line.startswith("#") and len(cells) >= 3:
             pattern = Chem.MolFromSmarts(cells[2])
             if pattern is not None:
-                found.setdefault(cells[1].removeprefix("Number of "), pattern)
-    return found
+                groups.setdefault(cells[1].removeprefix("Number of "), pattern)
+    return groups
 
 
 def ring_systems(mol: Chem.Mol) -> list[list[int]]:

@@ -110,7 +110,7 @@ def _follows(subject: AuditSubject, tasks: list[TaskOnCounts], table: SizeTable)
         f"({one.low:+.2f} to {one.high:+.2f}), and heavy atoms, molecular weight, logP and element counts "
         f"alone predict it with rank correlation {worst.from_counts.value:.2f}.{excuse}",
         Evidence({task.name: task.numbers() for task in tasks}, molecules=_examples(subject, worst, table)),
-        "A ranking by this score is a ranking by that descriptor, and the attributions tell how it was "
+        "A ranking by this score is a ranking by that descriptor, and the attributions show how it was "
         "counted, not what the molecule does. Compare within groups of equal size, train with inactives "
         "matched in size and composition, or use the descriptor itself.",
     )
@@ -132,13 +132,13 @@ def _reached(
         severity,
         f"Size, logP and element counts alone {sure} the quality of the model on {len(tasks)} of "
         f"{len(subject.tasks)} tasks: on {task.name} they have {measure} {figures[0]:.3f}, the model "
-        f"{figures[1]:.3f}; that is {share.value:.0%} ({share.low:.0%} to {share.high:.0%}) of what it is "
-        "better than chance.",
+        f"{figures[1]:.3f}; that is {share.value:.0%} ({share.low:.0%} to {share.high:.0%}) of the "
+        "model's margin over chance.",
         Evidence(
             {task.name: task.numbers() for task in tasks}, molecules=_examples(subject, task, table, _FEW)
         ),
         f"The score has rank correlation {task.from_counts.value:.2f} with its prediction from counts. These "
-        "labels do not show that the model has learnt anything of structure. Evaluate on molecules "
+        "labels do not show that the model has learnt anything about structure. Evaluate on molecules "
         "matched in size and composition before reading chemistry into its attributions.",
     )
 
@@ -252,17 +252,17 @@ class TaskOnCounts:
     def numbers(self) -> dict[str, Any]:
         """What to report."""
         shown = sorted(self.score, key=lambda name: -abs(self.score[name].value))[:_DESCRIPTORS_SHOWN]
-        found: dict[str, Any] = {
+        figures: dict[str, Any] = {
             "score_rank_correlation": {name: self.score[name].value for name in shown},
             "worst": {"descriptor": self.worst, **self.score[self.worst].to_dict()},
             "score_from_counts_rank_correlation": self.from_counts.to_dict(),
         }
         if self.total:
-            found["attribution_rank_correlation"] = {name: self.total[name].value for name in shown}
-            found["mean_abs_attribution_rank_correlation"] = {name: self.mean[name].value for name in shown}
+            figures["attribution_rank_correlation"] = {name: self.total[name].value for name in shown}
+            figures["mean_abs_attribution_rank_correlation"] = {name: self.mean[name].value for name in shown}
         if self.quality:
-            found |= {**self.quality.numbers, "share": self.quality.share.to_dict()}
-        return found
+            figures |= {**self.quality.numbers, "share": self.quality.share.to_dict()}
+        return figures
 
 
 def _above(one: Estimate, threshold: float) -> bool:
@@ -278,7 +278,7 @@ def study_task(
     scores = subject.logits[:, subject.column(task)]
     seed = int(rng.integers(2**31))
     predicted = predict_values(table.values[chosen], scores[chosen], seed)
-    atoms = [found[task].atom_scores for found in subject.explanations]
+    atoms = [by_task[task].atom_scores for by_task in subject.explanations]
     explained = table.values[subject.sample]
     total = np.array([one.sum() for one in atoms])
     mean = np.array([np.abs(one).mean() for one in atoms])
@@ -408,8 +408,8 @@ def predict_classes(table: FloatArray, labels: FloatArray, seed: int) -> FloatAr
     """Predict classes from descriptors, each molecule by a model that was fitted without it."""
     model = HistGradientBoostingClassifier(**_SETTINGS, random_state=seed)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    found = cross_val_predict(model, table, labels.astype(int), cv=folds, method="predict_proba")
-    return np.asarray(found[:, 1], dtype=np.float64)
+    predicted = cross_val_predict(model, table, labels.astype(int), cv=folds, method="predict_proba")
+    return np.asarray(predicted[:, 1], dtype=np.float64)
 
 
 def resampled(

@@ -104,79 +104,81 @@ INVARIANCES = (
 def check(subject: AuditSubject) -> Outcome:
     """Change atom order, SMILES form, batch, precision and device."""
     rng = subject.rng(NAME)
-    found = Changes(some(len(subject.molecules), MOLECULES, rng))
-    graphs = subject.model.featurize([subject.molecules[i].mol for i in found.chosen])
-    repeat(subject, graphs, found)
+    changes = Changes(some(len(subject.molecules), MOLECULES, rng))
+    graphs = subject.model.featurize([subject.molecules[i].mol for i in changes.chosen])
+    repeat(subject, graphs, changes)
     findings: list[Finding] = []
     agreements: list[Agreement] = []
     own: list[dict[str, Explanation]] = []
-    if len(found.broken(REPEATED)):
-        findings.append(_unrepeatable(subject, found))
+    if len(changes.broken(REPEATED)):
+        findings.append(_unrepeatable(subject, changes))
     else:
-        compare_scores(subject, graphs, found, rng)
-        findings += _broken_invariance(subject, found)
+        compare_scores(subject, graphs, changes, rng)
+        findings += _broken_invariance(subject, changes)
         if not findings:
-            compare_attributions(subject, found, rng)
-            findings += _moving_attributions(found)
+            compare_attributions(subject, changes, rng)
+            findings += _moving_attributions(changes)
             own, agreements = compare_partners(subject, rng)
             findings += disagreement(subject, agreements, own)
-        if (found.scores[PRECISION] > SINGLE_PRECISION).any():
-            findings.append(_rounding(subject, found))
+        if (changes.scores[PRECISION] > SINGLE_PRECISION).any():
+            findings.append(_rounding(subject, changes))
     return Outcome(
-        findings, _numbers(subject, found, agreements), _figures(found, agreements), _remark(subject)
+        findings, _numbers(subject, changes, agreements), _figures(changes, agreements), _remark(subject)
     )
 
 
-def _unrepeatable(subject: AuditSubject, found: Changes) -> Finding:
+def _unrepeatable(subject: AuditSubject, changes: Changes) -> Finding:
     layers = modules_in_training(subject.model)
-    broken = found.broken(REPEATED)
+    broken = changes.broken(REPEATED)
     cause = f" Layers in training mode: {', '.join(layers)}." if layers else ""
     return Finding(
         NAME,
         Severity.ERROR,
-        f"The same molecule gets another score each time: {len(broken)} of {len(found.chosen)} "
-        f"molecules change by up to {_shown(found.scores[REPEATED])}.{cause}",
-        Evidence({"layers_in_training_mode": layers}, molecules=_examples(subject, found, broken, REPEATED)),
+        f"The same molecule gets a different score each time: {len(broken)} of {len(changes.chosen)} "
+        f"molecules change by up to {_shown(changes.scores[REPEATED])}.{cause}",
+        Evidence(
+            {"layers_in_training_mode": layers}, molecules=_examples(subject, changes, broken, REPEATED)
+        ),
         "Put the network into evaluation mode (network.eval()); until then no score of it means anything.",
     )
 
 
-def _broken_invariance(subject: AuditSubject, found: Changes) -> list[Finding]:
+def _broken_invariance(subject: AuditSubject, changes: Changes) -> list[Finding]:
     findings = []
-    order_broken = len(found.broken(ORDER)) > 0
+    order_broken = len(changes.broken(ORDER)) > 0
     for one in INVARIANCES:
-        worst = max(one.kinds, key=lambda kind: len(found.broken(kind)))
-        broken = found.broken(worst)
+        worst = max(one.kinds, key=lambda kind: len(changes.broken(kind)))
+        broken = changes.broken(worst)
         # A new SMILES brings a new order of the atoms: one defect, one finding.
         if not len(broken) or (order_broken and RANDOM in one.kinds):
             continue
         numbers = {
             "changes": {
-                kind: {"molecules": len(found.broken(kind)), "largest": _largest(found.scores[kind])}
+                kind: {"molecules": len(changes.broken(kind)), "largest": _largest(changes.scores[kind])}
                 for kind in one.kinds
-                if kind in found.scores
+                if kind in changes.scores
             },
-            "refused_by_the_parser": {kind: n for kind in one.kinds if (n := found.rejected.get(kind, 0))},
+            "refused_by_the_parser": {kind: n for kind in one.kinds if (n := changes.rejected.get(kind, 0))},
             "layers_in_training_mode": modules_in_training(subject.model),
         }
         summary = (
-            f"The score of a molecule depends on {one.what}: {len(broken)} of {len(found.chosen)} molecules "
-            f"score differently ({worst}), by up to {_shown(found.scores[worst])}."
+            f"The score of a molecule depends on {one.what}: {len(broken)} of {len(changes.chosen)} "
+            f"molecules score differently ({worst}), by up to {_shown(changes.scores[worst])}."
         )
-        evidence = Evidence(numbers, molecules=_examples(subject, found, broken, worst))
+        evidence = Evidence(numbers, molecules=_examples(subject, changes, broken, worst))
         findings.append(Finding(NAME, Severity.ERROR, summary, evidence, one.advice))
     return findings
 
 
-def _moving_attributions(found: Changes) -> list[Finding]:
-    bad = {kind: int((moved > ATTRIBUTION_TOLERANCE).sum()) for kind, moved in found.attributions.items()}
+def _moving_attributions(changes: Changes) -> list[Finding]:
+    bad = {kind: int((moved > ATTRIBUTION_TOLERANCE).sum()) for kind, moved in changes.attributions.items()}
     if not any(bad.values()):
         return []
-    largest = {kind: float(moved.max()) for kind, moved in found.attributions.items()}
+    largest = {kind: float(moved.max()) for kind, moved in changes.attributions.items()}
     worst = max(bad, key=lambda kind: largest[kind])
     summary = (
         f"Attributions depend on how a molecule is written although scores do not: in {bad[worst]} of "
-        f"{len(found.attributions[worst])} molecules ({worst}) an atom changes by up to "
+        f"{len(changes.attributions[worst])} molecules ({worst}) an atom changes by up to "
         f"{largest[worst]:.0%} of the largest one."
     )
     evidence = Evidence({"molecules": bad, "largest": largest})
@@ -187,29 +189,29 @@ def _moving_attributions(found: Changes) -> list[Finding]:
     return [Finding(NAME, Severity.ERROR, summary, evidence, advice)]
 
 
-def _rounding(subject: AuditSubject, found: Changes) -> Finding:
-    values = found.scores[PRECISION]
-    felt = np.flatnonzero(values > SINGLE_PRECISION)
+def _rounding(subject: AuditSubject, changes: Changes) -> Finding:
+    values = changes.scores[PRECISION]
+    affected = np.flatnonzero(values > SINGLE_PRECISION)
     return Finding(
         NAME,
         Severity.WARNING,
-        f"Rounding is felt: in single precision {len(felt)} of {len(values)} molecules score "
+        f"Rounding matters: in single precision {len(affected)} of {len(values)} molecules score "
         f"differently from double precision, by up to {_shown(values)}.",
         Evidence(
             {"largest": _largest(values), "median": float(np.median(values))},
-            molecules=_examples(subject, found, felt, PRECISION),
+            molecules=_examples(subject, changes, affected, PRECISION),
         ),
         "Score and explain in double precision (model.double()); look for layers with very large "
         "weights that cancel each other.",
     )
 
 
-def _examples(subject: AuditSubject, found: Changes, broken: Index, kind: str) -> list[Example]:
-    values = found.scores[kind]
+def _examples(subject: AuditSubject, changes: Changes, broken: Index, kind: str) -> list[Example]:
+    values = changes.scores[kind]
     order = broken[np.argsort(-values[broken], kind="stable")][:3]
     return [
         marked_example(
-            subject.molecules[found.chosen[i]],
+            subject.molecules[changes.chosen[i]],
             (),
             f"{kind}: changes by {values[i]:.3g}" if np.isfinite(values[i]) else f"{kind}: cannot be scored",
         )
@@ -228,29 +230,30 @@ def _shown(values: FloatArray) -> str:
     return text if len(finite) == len(values) else f"{text}; {len(values) - len(finite)} cannot be scored"
 
 
-def _numbers(subject: AuditSubject, found: Changes, agreements: list[Agreement]) -> dict[str, object]:
-    device = _largest(found.scores[DEVICE]) if DEVICE in found.scores else "no CUDA device here"
+def _numbers(subject: AuditSubject, changes: Changes, agreements: list[Agreement]) -> dict[str, object]:
+    device = _largest(changes.scores[DEVICE]) if DEVICE in changes.scores else "no CUDA device here"
     return {
-        "molecules": len(found.chosen),
-        "tolerance": found.allowed,
-        "largest_change_of_score": {k: _largest(v) for k, v in found.scores.items()} | {DEVICE: device},
-        "refused_by_the_parser": {k: n for k, n in found.rejected.items() if n},
-        "largest_change_of_attribution": {k: float(v.max()) for k, v in found.attributions.items()},
+        "molecules": len(changes.chosen),
+        "tolerance": changes.allowed,
+        "largest_change_of_score": {k: _largest(v) for k, v in changes.scores.items()} | {DEVICE: device},
+        "refused_by_the_parser": {k: n for k, n in changes.rejected.items() if n},
+        "largest_change_of_attribution": {k: float(v.max()) for k, v in changes.attributions.items()},
         "layers_in_training_mode": modules_in_training(subject.model),
         "partners": {f"{a.partner}: {a.task}": a.numbers() for a in agreements},
     }
 
 
-def _figures(found: Changes, agreements: list[Agreement]) -> list[Figure]:
+def _figures(changes: Changes, agreements: list[Agreement]) -> list[Figure]:
     sizes = {
-        k: np.log10(max(float(v[np.isfinite(v)].max(initial=0.0)), 1e-9)) + 9 for k, v in found.scores.items()
+        k: np.log10(max(float(v[np.isfinite(v)].max(initial=0.0)), 1e-9)) + 9
+        for k, v in changes.scores.items()
     }
     figures = [
         bars(
             sizes,
             "Largest change of a score",
             "decades above 1e-9; dashed: allowed",
-            reference=float(np.log10(found.allowed) + 9),
+            reference=float(np.log10(changes.allowed) + 9),
         )
     ]
     if agreements:
@@ -263,15 +266,15 @@ def _figures(found: Changes, agreements: list[Agreement]) -> list[Figure]:
 
 def _remark(subject: AuditSubject) -> str:
     partners = subject.settings.partners
-    told = "no partner models were given, so agreement between models was not measured"
+    compared = "no partner models were given, so agreement between models was not measured"
     if partners:
         strangers = [p.name for p in partners if not set(p.tasks) & set(subject.tasks)]
-        told = f"{len(partners)} partners compared on up to {PARTNER_MOLECULES} molecules"
+        compared = f"{len(partners)} partners compared on up to {PARTNER_MOLECULES} molecules"
         if strangers:
-            told += f", except {', '.join(strangers)}: no task in common"
+            compared += f", except {', '.join(strangers)}: no task in common"
     return (
         f"At most {MOLECULES} molecules scored and {EXPLAINED} explained (on at most {EXPLAINED_TASKS} "
-        f"tasks) in other forms, drawn with seed {subject.settings.seed}; {told}."
+        f"tasks) in other forms, drawn with seed {subject.settings.seed}; {compared}."
     )
 
 
@@ -300,27 +303,27 @@ def unit_of(subject: AuditSubject) -> float:
     return max(float(subject.logits.std(axis=0).min()), 1e-6 * float(np.abs(subject.logits).max()), 1e-12)
 
 
-def repeat(subject: AuditSubject, graphs: PackedGraphs, found: Changes) -> None:
+def repeat(subject: AuditSubject, graphs: PackedGraphs, changes: Changes) -> None:
     """Score molecules again, twice."""
     unit = unit_of(subject)
     first = subject.model.logits(graphs)
     again = [largest_difference(first, subject.model.logits(graphs)) for _ in range(2)]
-    found.scores[REPEATED] = np.maximum(*again) / unit
+    changes.scores[REPEATED] = np.maximum(*again) / unit
 
 
 def compare_scores(
-    subject: AuditSubject, graphs: PackedGraphs, found: Changes, rng: np.random.Generator
+    subject: AuditSubject, graphs: PackedGraphs, changes: Changes, rng: np.random.Generator
 ) -> None:
     """Score molecules in other forms, other company and other precision."""
     model, unit = subject.model, unit_of(subject)
     logits = model.logits(graphs)
 
     def note(kind: str, other: FloatArray) -> None:
-        found.scores[kind] = largest_difference(logits, other) / unit
+        changes.scores[kind] = largest_difference(logits, other) / unit
 
     note(PRECISION, in_double(model).logits(graphs))
-    # Where rounding itself is felt, that is a finding of its own, and nothing else is blamed for it.
-    found.allowed = max(SCORE_TOLERANCE, 10 * float(np.median(found.scores[PRECISION])))
+    # Where rounding itself matters, that is a finding of its own, and nothing else is blamed for it.
+    changes.allowed = max(SCORE_TOLERANCE, 10 * float(np.median(changes.scores[PRECISION])))
     backwards = np.arange(len(graphs))[::-1]
     note(REVERSED, model.logits(graphs.select(backwards))[backwards])
     note(ALONE, alone(model, graphs))
@@ -328,12 +331,12 @@ def compare_scores(
     if large:
         together = PackedGraphs.concatenate([model.featurize([m.mol for m in large]), graphs])
         note(LARGE, model.logits(together)[len(large) :])
-    molecules = [subject.molecules[i] for i in found.chosen]
+    molecules = [subject.molecules[i] for i in changes.chosen]
     note(ORDER, aligned([renumbered(m, rng).molecule for m in molecules], model))
     sources = [readable(m) for m in molecules]
     for kind, write in FORMS.items():
         others = [parsed(model, m, write(s, rng)) for m, s in zip(molecules, sources, strict=True)]
-        found.rejected[kind] = sum(other is None for other in others)
+        changes.rejected[kind] = sum(other is None for other in others)
         note(kind, aligned(others, model))
     device = other_device(model)
     if device:
@@ -341,9 +344,9 @@ def compare_scores(
         note(DEVICE, on_device(model, device).logits(graphs))
 
 
-def compare_attributions(subject: AuditSubject, found: Changes, rng: np.random.Generator) -> None:
+def compare_attributions(subject: AuditSubject, changes: Changes, rng: np.random.Generator) -> None:
     """Explain some molecules as their SMILES gives them, renumbered, and from a random SMILES."""
-    places = found.chosen[some(len(found.chosen), EXPLAINED, rng)]
+    places = changes.chosen[some(len(changes.chosen), EXPLAINED, rng)]
     tasks = [subject.tasks[i] for i in some(len(subject.tasks), EXPLAINED_TASKS, rng)]
     chosen = [subject.molecules[i] for i in places]
     originals = [parsed(subject.model, m, m.smiles) or m for m in chosen]
@@ -354,7 +357,7 @@ def compare_attributions(subject: AuditSubject, found: Changes, rng: np.random.G
     before = explain_molecules(subject.model, originals, tasks)
     for kind, variants in kinds.items():
         after = iter(explain_molecules(subject.model, [v.molecule for v in variants if v], tasks))
-        found.attributions[kind] = np.array(
+        changes.attributions[kind] = np.array(
             [
                 _moved(own, next(after), variant) if variant else 0.0
                 for own, variant in zip(before, variants, strict=True)
@@ -396,23 +399,23 @@ def some(n: int, most: int, rng: np.random.Generator) -> Index:
 
 def aligned(variants: Sequence[Molecule | None], model: ScreeningModel) -> FloatArray:
     """Logits of molecules, NaN for those that are missing; shape (n, n_tasks)."""
-    found = np.full((len(variants), len(model.tasks)), np.nan)
+    logits = np.full((len(variants), len(model.tasks)), np.nan)
     known = [i for i, molecule in enumerate(variants) if molecule is not None]
     if known:
-        found[known] = model.logits(model.featurize([m.mol for m in variants if m is not None]))
-    return found
+        logits[known] = model.logits(model.featurize([m.mol for m in variants if m is not None]))
+    return logits
 
 
 def alone(model: ScreeningModel, graphs: PackedGraphs) -> FloatArray:
     """Logits of molecules scored one at a time."""
-    found = np.full((len(graphs), len(model.tasks)), np.nan)
+    logits = np.full((len(graphs), len(model.tasks)), np.nan)
     for place in range(len(graphs)):
         try:
-            found[place] = model.logits(graphs.select([place]))
+            logits[place] = model.logits(graphs.select([place]))
         except (ValueError, RuntimeError):
             # Batch normalisation in training mode refuses a batch of one; NaN says that it broke.
             continue
-    return found
+    return logits
 
 
 # The same molecule in another order of its atoms, or written otherwise.
@@ -427,10 +430,10 @@ class Variant:
 
     def back(self, scores: FloatArray, n_atoms: int) -> FloatArray:
         """Put atom scores of the other form in the order of the original."""
-        found = np.zeros(n_atoms)
+        original = np.zeros(n_atoms)
         known = self.places >= 0
-        found[self.places[known]] = scores[known]
-        return found
+        original[self.places[known]] = scores[known]
+        return original
 
 
 def renumbered(molecule: Molecule, rng: np.random.Generator) -> Variant:
@@ -466,8 +469,8 @@ def readable(molecule: Molecule) -> Chem.Mol:
 
 def parsed(model: ScreeningModel, molecule: Molecule, smiles: str) -> Molecule | None:
     """Another SMILES of a molecule through the model's parser; None if it is refused."""
-    found, _ = model.parser.parse_many([Record(molecule.row, molecule.id, smiles)])
-    return found[0] if found else None
+    molecules, _ = model.parser.parse_many([Record(molecule.row, molecule.id, smiles)])
+    return molecules[0] if molecules else None
 
 
 def _random(mol: Chem.Mol, rng: np.random.Generator) -> str:
@@ -508,12 +511,12 @@ _UNITS = ("C", "OCC", "NCC(=O)")  # repeated as often as they fit
 def large_molecules(model: ScreeningModel) -> list[Molecule]:
     """Chain molecules nearly as large as the model's parser allows, to be padded against."""
     most = int(_LARGE_SHARE * model.info.molecules.max_heavy_atoms)
-    found = []
+    large = []
     for unit in _UNITS:
         repeats = max(1, most // sum(symbol.isalpha() for symbol in unit))
         molecules, _ = model.parser.parse_many([Record(1, "large", unit * repeats)])
-        found += molecules
-    return found
+        large += molecules
+    return large
 
 
 # The same model in another precision, or on another device.
