@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from molig.attribution import Explainer, Explanation
 from molig.audit.findings import NotApplicable
@@ -178,7 +179,7 @@ class AuditSubject:
     @cached_property
     def scores(self) -> FloatArray:
         """Probabilities, or values of a regression; shape (n_mols, n_tasks), all tasks of the model."""
-        return self.logits if self.is_regression else probabilities(self.logits)
+        return self.logits if self.is_regression else expit(self.logits)
 
     @cached_property
     def baseline_logits(self) -> FloatArray:
@@ -310,8 +311,3 @@ def _explain(explainer: Explainer, group: Sequence[Molecule], every: bool) -> li
     if every:
         return explainer.explain_molecules_all_tasks(group)
     return [[one] for one in explainer.explain_molecules(group)]
-
-
-def probabilities(logits: FloatArray) -> FloatArray:
-    """Logistic function."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from molig.audit.figures import histogram
 from molig.audit.findings import MOST_EXAMPLES, Evidence, Example, Finding, Outcome, Severity, marked_example
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject, FloatArray, probabilities
+from molig.audit.subject import AuditSubject, FloatArray
 from molig.model import BaselineValue
 from molig.stats.intervals import spearman
 
@@ -21,11 +22,6 @@ ALLOWED_SHARE = 0.001
 """Share of the molecules whose baseline may be above the neutral probability."""
 SIZE_CORRELATION, SIZE_SPREAD = 0.8, 0.5
 """Rank correlation with size, and standard deviation of the logit, above which a baseline depends on size."""
-_ADVICE = (
-    "Train with zero-feature copies of molecules as inactives (section [neutral] of the recipe), or explain "
-    "against another baseline; until then attributions say what distinguishes a molecule from an empty one "
-    "that the model takes for active."
-)
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ def check(subject: AuditSubject) -> Outcome:
 
 def _measure(subject: AuditSubject, task: str) -> _Task:
     logits = subject.baseline_logits[:, subject.column(task)]
-    values = logits if subject.is_regression else probabilities(logits)
+    values = logits if subject.is_regression else expit(logits)
     known = subject.model.info.baseline.get(task)
     if not subject.is_regression:
         target, not_neutral = 0.0, float((values > NEUTRAL_PROBABILITY).mean())
@@ -103,7 +99,9 @@ def _not_neutral(subject: AuditSubject, tasks: list[_Task]) -> Finding:
         f"The zero baseline {what} on {len(tasks)} of {len(subject.tasks)} tasks: worst on {worst.name}, for "
         f"{worst.not_neutral:.1%} of the molecules (median {np.median(worst.values):.3g}).",
         Evidence({task.name: task.numbers() for task in tasks}, molecules=_farthest(subject, worst)),
-        _ADVICE,
+        "Train with zero-feature copies of molecules as inactives (section [neutral] of the recipe), or explain "
+        "against another baseline; until then attributions say what distinguishes a molecule from an empty "
+        "one that the model takes for active.",
     )
 
 

@@ -56,10 +56,6 @@ class _Domain:
     known_scaffold: npt.NDArray[np.bool_] | None
 
     @property
-    def outside(self) -> npt.NDArray[np.int64]:
-        return np.flatnonzero([flag.status is not DomainStatus.IN for flag in self.flags])
-
-    @property
     def similarity(self) -> FloatArray:
         return np.array([flag.similarity for flag in self.flags])
 
@@ -78,11 +74,13 @@ class _Domain:
     @property
     def strange(self) -> npt.NDArray[np.int64]:
         """Places of molecules that are unlike training, or as large or small as hardly any of it."""
-        return np.union1d(self.outside, np.flatnonzero(self.rare_size))
+        outside = np.flatnonzero([flag.status is not DomainStatus.IN for flag in self.flags])
+        return np.union1d(outside, np.flatnonzero(self.rare_size))
 
     @property
-    def sized(self) -> int:
-        return sum("heavy atoms" in flag.detail for flag in self.flags)
+    def new_scaffolds(self) -> float | None:
+        """Share of molecules whose scaffold training had not; None where the model does not say."""
+        return None if self.known_scaffold is None else float((~self.known_scaffold).mean())
 
 
 @register(NAME, title="Domain", question="Are the molecules like those that the model was trained on?")
@@ -96,10 +94,10 @@ def check(subject: AuditSubject) -> Outcome:
     rare_size = (sizes < common.q1) | (sizes > common.q99)
     domain = _Domain(known.flag(mols, subject.graphs), rare_size, known.known_scaffold(mols))
     carried = carried_by_unseen(subject, known)
-    findings = _outside(subject, known, domain) + _on_unseen(subject, known, carried)
-    if not findings:
-        findings = _few_unseen(subject, domain)
-    findings += _new_scaffolds(domain)
+    findings = [_outside(subject, known, domain), _on_unseen(subject, known, carried)]
+    if not any(findings):
+        findings = [_few_unseen(subject, domain)]
+    findings.append(_new_scaffolds(domain))
     unknown = (
         "" if known.scaffolds is not None else " The model's files do not record the scaffolds of training."
     )
@@ -107,103 +105,91 @@ def check(subject: AuditSubject) -> Outcome:
         f"All {len(mols)} molecules compared with {known.info.n_reference} training molecules; "
         f"attributions of {len(subject.sample)} of them.{unknown}"
     )
-    return Outcome(findings, _numbers(known, domain, carried), _figures(known, domain), remark)
+    return Outcome(
+        [finding for finding in findings if finding],
+        _numbers(known, domain, carried),
+        [_figure(domain.similarity)],
+        remark,
+    )
 
 
-def _outside(subject: AuditSubject, known: Applicability, domain: _Domain) -> list[Finding]:
+def _outside(subject: AuditSubject, known: Applicability, domain: _Domain) -> Finding | None:
     outside, total = domain.strange, len(domain.flags)
     low, _ = wilson(len(outside), total)
     if len(outside) / total <= NOTABLE:
-        return []
-    severity = Severity.ERROR if low > MOST else Severity.WARNING if low > MANY else Severity.INFO
+        return None
     far, unseen = domain.count(DomainStatus.FAR), domain.count(DomainStatus.UNSEEN)
-    median = float(np.median(domain.similarity))
-    return [
-        Finding(
-            NAME,
-            severity,
-            f"{len(outside)} of {total} molecules ({len(outside) / total:.0%}) are unlike the training "
-            f"molecules: {far} are far from all of them or of another size, {unseen} have an element or a "
-            f"feature that none had, {int(domain.rare_size.sum())} are smaller or larger than 99 % of them. "
-            f"Median similarity to the nearest is {median:.2f} (within training "
-            f"{known.info.similarity[50]:.2f}).",
-            Evidence(
-                _domain_numbers(known, domain), list(domain.unseen)[:_LISTED], _examples(subject, domain)
-            ),
-            "Do not rely on scores or explanations of these molecules; screen with --applicability to have "
-            "each one marked, or train with molecules like them.",
-        )
-    ]
+    return Finding(
+        NAME,
+        Severity.ERROR if low > MOST else Severity.WARNING if low > MANY else Severity.INFO,
+        f"{len(outside)} of {total} molecules ({len(outside) / total:.0%}) are unlike the training "
+        f"molecules: {far} are far from all of them or of another size, {unseen} have an element or a feature "
+        f"that none had, {int(domain.rare_size.sum())} are smaller or larger than 99 % of them. Median "
+        f"similarity to the nearest is {np.median(domain.similarity):.2f} (within training "
+        f"{known.info.similarity[50]:.2f}).",
+        Evidence(_domain_numbers(known, domain), list(domain.unseen)[:_LISTED], _examples(subject, domain)),
+        "Do not rely on scores or explanations of these molecules; screen with --applicability to have each "
+        "one marked, or train with molecules like them.",
+    )
 
 
-def _few_unseen(subject: AuditSubject, domain: _Domain) -> list[Finding]:
+def _few_unseen(subject: AuditSubject, domain: _Domain) -> Finding | None:
     n = domain.count(DomainStatus.UNSEEN)
     if not n:
-        return []
-    return [
-        Finding(
-            NAME,
-            Severity.INFO,
-            f"{n} of {len(domain.flags)} molecules have an element or a feature that no training "
-            f"molecule had: {', '.join(list(domain.unseen)[:5])}.",
-            Evidence(domain.unseen, list(domain.unseen)[:_LISTED], _examples(subject, domain, unseen=True)),
-            "Leave these molecules out, or mark them with --applicability.",
-        )
-    ]
+        return None
+    return Finding(
+        NAME,
+        Severity.INFO,
+        f"{n} of {len(domain.flags)} molecules have an element or a feature that no training molecule had: "
+        f"{', '.join(list(domain.unseen)[:5])}.",
+        Evidence(domain.unseen, list(domain.unseen)[:_LISTED], _examples(subject, domain, unseen=True)),
+        "Leave these molecules out, or mark them with --applicability.",
+    )
 
 
-def _on_unseen(subject: AuditSubject, known: Applicability, carried: CarriedByUnseen) -> list[Finding]:
+def _on_unseen(subject: AuditSubject, known: Applicability, carried: CarriedByUnseen) -> Finding | None:
     noticeable = carried.noticeable
     if not noticeable:
-        return []
+        return None
     order = sorted(noticeable, key=lambda place: -noticeable[place][0])
-    share, task = noticeable[order[0]]
+    largest, worst = noticeable[order[0]]
     many = len(noticeable) > max(1, OFTEN * len(subject.sample))
     examples = []
     for place in order[:MOST_EXAMPLES]:
-        explanation = subject.explanations[place][noticeable[place][1]]
-        examples.append(
-            marked_example(
-                explanation,
-                touched_atoms(explanation, known),
-                f"{noticeable[place][1]}: {noticeable[place][0]:.0%} of the attribution is on the "
-                f"marked atoms' features that no training molecule had",
-            )
+        share, task = noticeable[place]
+        explanation = subject.explanations[place][task]
+        note = (
+            f"{task}: {share:.0%} of the attribution is on the marked atoms' features that no training "
+            "molecule had"
         )
-    return [
-        Finding(
-            NAME,
-            Severity.WARNING if many or share > LARGE else Severity.INFO,
-            f"Features that no training molecule had, whose weights are therefore random, carry up to "
-            f"{share:.0%} of the attribution of a molecule ({task}), and more than {NOTICEABLE:.0%} in "
-            f"{len(noticeable)} of {len(subject.sample)} explained molecules.",
-            Evidence(
-                {"largest_share_in_a_molecule": dict(list(carried.columns.items())[:_LISTED])},
-                list(carried.columns)[:_LISTED],
-                examples,
-            ),
-            "Believe neither scores nor explanations of molecules with these features; train with "
-            "molecules that have them.",
-        )
-    ]
+        examples.append(marked_example(explanation, touched_atoms(explanation, known), note))
+    return Finding(
+        NAME,
+        Severity.WARNING if many or largest > LARGE else Severity.INFO,
+        f"Features that no training molecule had, whose weights are therefore random, carry up to "
+        f"{largest:.0%} of the attribution of a molecule ({worst}), and more than {NOTICEABLE:.0%} in "
+        f"{len(noticeable)} of {len(subject.sample)} explained molecules.",
+        Evidence(
+            {"largest_share_in_a_molecule": dict(list(carried.columns.items())[:_LISTED])},
+            list(carried.columns)[:_LISTED],
+            examples,
+        ),
+        "Believe neither scores nor explanations of molecules with these features; train with molecules that "
+        "have them.",
+    )
 
 
-def _new_scaffolds(domain: _Domain) -> list[Finding]:
-    if domain.known_scaffold is None:
-        return []
-    new = float((~domain.known_scaffold).mean())
-    if new <= NEW_SCAFFOLDS:
-        return []
-    return [
-        Finding(
-            NAME,
-            Severity.INFO,
-            f"{new:.0%} of the molecules have a ring scaffold that no training molecule has.",
-            Evidence({"share_with_new_scaffold": new}),
-            "Expect less than the accuracy measured on molecules that resemble training, unless it was "
-            "measured on a scaffold split.",
-        )
-    ]
+def _new_scaffolds(domain: _Domain) -> Finding | None:
+    if domain.new_scaffolds is None or domain.new_scaffolds <= NEW_SCAFFOLDS:
+        return None
+    return Finding(
+        NAME,
+        Severity.INFO,
+        f"{domain.new_scaffolds:.0%} of the molecules have a ring scaffold that no training molecule has.",
+        Evidence({"share_with_new_scaffold": domain.new_scaffolds}),
+        "Expect less than the accuracy measured on molecules that resemble training, unless it was measured "
+        "on a scaffold split.",
+    )
 
 
 def _examples(subject: AuditSubject, domain: _Domain, *, unseen: bool = False) -> list[Example]:
@@ -232,7 +218,7 @@ def _domain_numbers(known: Applicability, domain: _Domain) -> dict[str, Any]:
         "share_unlike_training": len(domain.strange) / n,
         "share_far": domain.count(DomainStatus.FAR) / n,
         "share_unseen_feature": domain.count(DomainStatus.UNSEEN) / n,
-        "outside_training_sizes": domain.sized,
+        "outside_training_sizes": sum("heavy atoms" in flag.detail for flag in domain.flags),
         "beyond_99_percent_of_training_sizes": int(domain.rare_size.sum()),
         "unseen": dict(list(domain.unseen.items())[:_LISTED]),
         "similarity_quantiles": {
@@ -243,20 +229,19 @@ def _domain_numbers(known: Applicability, domain: _Domain) -> dict[str, Any]:
 
 
 def _numbers(known: Applicability, domain: _Domain, carried: CarriedByUnseen) -> dict[str, Any]:
-    scaffolds = "not recorded with the model"
-    share = None if domain.known_scaffold is None else float((~domain.known_scaffold).mean())
+    new = domain.new_scaffolds
     return _domain_numbers(known, domain) | {
-        "share_with_new_scaffold": scaffolds if share is None else share,
+        "share_with_new_scaffold": "not recorded with the model" if new is None else new,
         "largest_attribution_on_unseen": max(carried.shares.values(), default=0.0),
         "molecules_with_attribution_on_unseen": len(carried.noticeable),
     }
 
 
-def _figures(known: Applicability, domain: _Domain) -> list[Figure]:
+def _figure(similarity: FloatArray) -> Figure:
     title, label = "Similarity to the nearest training molecule", "Tanimoto similarity (Morgan, radius 2)"
-    if len(domain.flags) > 1:
-        return [histogram({"audited": domain.similarity}, title, label)]
-    return [draw(title, lambda axes: axes.plot(domain.similarity, [1], "o"))]
+    if len(similarity) > 1:
+        return histogram({"audited": similarity}, title, label)
+    return draw(title, lambda axes: axes.plot(similarity, [1], "o"))
 
 
 # How much attribution lies on features that no training molecule had.
