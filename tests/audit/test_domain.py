@@ -37,7 +37,7 @@ def test_a_single_strange_molecule_is_no_warning(small_model):
 def test_a_model_without_domain_is_passed_over(small_model):
     bare = ScreeningModel(small_model.info, small_model.network)
     (result,) = audit(subject_of(bare, ["CCO"]), only=["domain"]).results
-    assert "does not know" in result.skipped
+    assert "does not record" in result.skipped
 
 
 def without_fluorine(model):
@@ -79,7 +79,7 @@ def test_scaffolds(small_model, tmp_path):
     again = save_model(ScreeningModel(small_model.info, small_model.network, "cpu", old), tmp_path / "old")
     assert again.applicability.scaffolds is None
     (result,) = audit(subject_of(again, ["CCO"]), only=["domain"]).results
-    assert "do not tell the scaffolds" in result.outcome.remark
+    assert "do not record the scaffolds" in result.outcome.remark
     hashes = scaffold_hashes(["CCO", "c1ccccc1"])
     old = again.applicability
     again.applicability = Applicability(old.info, old.fingerprints, old.schema, hashes)

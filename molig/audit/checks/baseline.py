@@ -99,9 +99,9 @@ def _not_neutral(subject: AuditSubject, tasks: list[_Task]) -> Finding:
         f"The zero baseline {what} on {len(tasks)} of {len(subject.tasks)} tasks: worst on {worst.name}, for "
         f"{worst.not_neutral:.1%} of the molecules (median {np.median(worst.values):.3g}).",
         Evidence({task.name: task.numbers() for task in tasks}, molecules=_farthest(subject, worst)),
-        "Train with zero-feature copies of molecules as inactives (section [neutral] of the recipe), or explain "
-        "against another baseline; until then attributions say what distinguishes a molecule from an empty "
-        "one that the model takes for active.",
+        "Train with zero-feature copies of molecules as inactives (section [neutral] of the recipe), or "
+        "explain against another baseline; until then attributions say what distinguishes a molecule from "
+        "an empty one that the model takes for active.",
     )
 
 

@@ -123,9 +123,9 @@ def _outside(subject: AuditSubject, known: Applicability, domain: _Domain) -> Fi
         NAME,
         Severity.ERROR if low > MOST else Severity.WARNING if low > MANY else Severity.INFO,
         f"{len(outside)} of {total} molecules ({len(outside) / total:.0%}) are unlike the training "
-        f"molecules: {far} are far from all of them or of another size, {unseen} have an element or a feature "
-        f"that none had, {int(domain.rare_size.sum())} are smaller or larger than 99 % of them. Median "
-        f"similarity to the nearest is {np.median(domain.similarity):.2f} (within training "
+        f"molecules: {far} are far from all of them or of another size, {unseen} have an element or a "
+        f"feature that none had, {int(domain.rare_size.sum())} are smaller or larger than 99 % of them. "
+        f"Median similarity to the nearest is {np.median(domain.similarity):.2f} (within training "
         f"{known.info.similarity[50]:.2f}).",
         Evidence(_domain_numbers(known, domain), list(domain.unseen)[:_LISTED], _examples(subject, domain)),
         "Do not rely on scores or explanations of these molecules; screen with --applicability to have each "
