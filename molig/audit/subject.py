@@ -179,7 +179,7 @@ class AuditSubject:
     @cached_property
     def scores(self) -> FloatArray:
         """Probabilities, or values of a regression; shape (n_mols, n_tasks), all tasks of the model."""
-        return self.logits if self.is_regression else expit(self.logits)
+        return self.logits if self.is_regression else probabilities(self.logits)
 
     @cached_property
     def baseline_logits(self) -> FloatArray:
@@ -311,3 +311,8 @@ def _explain(explainer: Explainer, group: Sequence[Molecule], every: bool) -> li
     if every:
         return explainer.explain_molecules_all_tasks(group)
     return [[one] for one in explainer.explain_molecules(group)]
+
+
+def probabilities(logits: FloatArray) -> FloatArray:
+    """Of being active; the same numbers as the model's own scores, in double precision."""
+    return np.asarray(expit(logits), dtype=np.float64)

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from molig.audit.figures import histogram
 from molig.audit.findings import MOST_EXAMPLES, Evidence, Example, Finding, Outcome, Severity, marked_example
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject, FloatArray
+from molig.audit.subject import AuditSubject, FloatArray, probabilities
 from molig.model import BaselineValue
 from molig.stats.intervals import spearman
 
@@ -72,7 +71,7 @@ def check(subject: AuditSubject) -> Outcome:
 
 def _measure(subject: AuditSubject, task: str) -> _Task:
     logits = subject.baseline_logits[:, subject.column(task)]
-    values = logits if subject.is_regression else expit(logits)
+    values = logits if subject.is_regression else probabilities(logits)
     known = subject.model.info.baseline.get(task)
     if not subject.is_regression:
         target, not_neutral = 0.0, float((values > NEUTRAL_PROBABILITY).mean())

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from molig.attribution import Explanation
 from molig.audit.figures import histogram
@@ -22,7 +21,7 @@ from molig.audit.findings import (
     scored_example,
 )
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject, FloatArray
+from molig.audit.subject import AuditSubject, FloatArray, probabilities
 from molig.stats.intervals import surely_above
 
 NAME = "integration"
@@ -135,7 +134,7 @@ def _rounding(subject: AuditSubject) -> float:
             spread = np.maximum([subject.unit(task) for task in subject.tasks], FLOOR)
             differences = np.abs(own - exact) / spread
         else:
-            differences = np.abs(expit(own) - expit(exact))
+            differences = np.abs(probabilities(own) - probabilities(exact))
         largest = max(largest, float(np.max(differences, initial=0.0, where=np.isfinite(differences))))
     return largest
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from molig.attribution import Explainer, MoleculeCurves, molecule_curves
 from molig.audit.figures import ORANGE, draw
@@ -24,7 +23,7 @@ from molig.audit.findings import (
     explained_example,
 )
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject, FloatArray, Index
+from molig.audit.subject import AuditSubject, FloatArray, Index, probabilities
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +68,7 @@ class _Task:
             "at_bound": self.at_bound,
             "logit_within_10_percent": _mean(np.abs(self.logit_share) < EXPLAINED),
             "median_share": float(np.median(self.share)) if len(self.share) else float("nan"),
-            "median_score": float(np.median(expit(self.logits))),
+            "median_score": float(np.median(probabilities(self.logits))),
         }
 
     @property
@@ -148,7 +147,7 @@ def gradient_shares(
 ) -> tuple[FloatArray, FloatArray]:
     """Shares of the change of probability and of logit that gradient x input at the molecule explains."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        change = expit(logits) - expit(baselines)
+        change = probabilities(logits) - probabilities(baselines)
         odds = np.exp(-np.abs(logits))  # p (1 - p) without loss of digits where p is close to 1
         share = gradient * odds / (1 + odds) ** 2 / change
         logit_share = gradient / (logits - baselines)
