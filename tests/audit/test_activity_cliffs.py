@@ -132,7 +132,8 @@ def test_agreement_by_the_share_that_is_common():
 
 @pytest.mark.parametrize(("low", "n", "found"), [(0.86, 25, 1), (0.84, 25, 0), (0.86, 24, 0)])
 def test_differences_attributed_to_common_atoms_are_a_finding(low, n, found):
-    right = SimpleNamespace(scores_differ=True, score_difference=1.0, carried_by_common=0.9, explained=())
+    right = SimpleNamespace(scores_differ=True, score_difference=1.0, carried_by_common=0.9)
+    right.explained = [SimpleNamespace(id="a", smiles="C", to_svg=lambda size: "<svg/>")] * 2
     vars(right).update(dict.fromkeys(RIGHT, 1.0))
     right.pair, right.attribution_difference = SimpleNamespace(task="t", difference=1.0), 0.1
     group = CliffGroup("all tasks", [right] * 30, 1.96)
