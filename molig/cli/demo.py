@@ -34,7 +34,7 @@ def demo(
     from molig.files import write_whole
     from molig.model import load_model
     from molig.molecules import Record
-    from molig.report import check_explanation_output, sentence
+    from molig.report.outputs import check_explanation_output, sentence
     from molig.screening import ScreeningOptions, screen
 
     try:
@@ -76,7 +76,8 @@ def _library() -> Path:
 
 def _page(model: ScreeningModel, task: str, result: ScreeningResult, why: list[Explanation]) -> str:
     import molig
-    from molig.report import Report, explanation_card, render_report, sentence
+    from molig.report import Report, explanation_card, render_report
+    from molig.report.outputs import sentence
 
     meaning = f" ({TASK_MEANING})" if task == TASK else ""
     rejections = result.rejections.to_dict("records")

@@ -78,7 +78,8 @@ def explain(
     from molig.attribution import Explainer, Method
     from molig.model import load_model
     from molig.molecules import read_records
-    from molig.report import check_explanation_output, is_repeatable, run_identity
+    from molig.report.outputs import check_explanation_output
+    from molig.report.tables import is_repeatable, run_identity
     from molig.tables import Parts
 
     _check_molecules(smiles, source, resume)
@@ -146,7 +147,8 @@ class _Job:
 
     def draw(self, records: Iterator[Record], noise: float) -> Counts:
         """Make a picture or a page."""
-        from molig.report import explain_rows, write_explanations
+        from molig.report import write_explanations
+        from molig.report.tables import explain_rows
 
         with self.reporter.progress("explaining", self._total) as advance:
             watch = _Watch(self.reporter, advance, self._per_row)
@@ -217,7 +219,8 @@ def _table_request(
 ) -> TableRequest | None:
     """What table is asked for, or None if it is a drawing."""
     from molig.errors import UsageError
-    from molig.report import TABLES, TableRequest
+    from molig.report import TableRequest
+    from molig.report.tables import TABLES
 
     if output.suffix.lower() in TABLES:
         return TableRequest(output, layout or "features", rejects, source)

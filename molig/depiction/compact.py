@@ -24,26 +24,7 @@ _ASSUMED = {
 
 
 def compact(document: str) -> str:
-    """Shapes of an RDKit drawing, without its header, classes and repeated styles.
-
-    Lines of one style that follow each other become one path: the same ink in the same order.
-
-    Parameters
-    ----------
-    document : str
-        What ``MolDraw2DSVG.GetDrawingText`` gives.
-
-    Returns
-    -------
-    str
-        Elements to be put into an ``<svg>``.
-
-    Examples
-    --------
-    >>> line = "<path d='M 1.0,2.5 L 3.0,4.0' style='fill:none;stroke:#000000;stroke-width:2.0px'/>"
-    >>> compact("<svg>" + line + "</svg>")
-    '<path d="M1,2.5L3,4" fill="none" stroke="#000" stroke-width="2"/>'
-    """
+    """Shapes of an RDKit drawing, less its header and repeated styles; lines of one style become one path."""
     # RDKit declares an encoding in a text that is decoded already; a parser would object to that.
     root = ElementTree.fromstring(document[document.index("<svg") :])  # noqa: S314 - made by RDKit just now
     tags = [(element.tag.rpartition("}")[2], element.attrib) for element in root]
@@ -55,23 +36,7 @@ def compact(document: str) -> str:
 
 
 def short(value: float) -> str:
-    """Write a coordinate with at most two decimals and no idle zeros.
-
-    Parameters
-    ----------
-    value : float
-        Pixels.
-
-    Returns
-    -------
-    str
-        The shortest way to write it.
-
-    Examples
-    --------
-    >>> short(12.0), short(0.504)
-    ('12', '0.5')
-    """
+    """Write a coordinate with at most two decimals and no idle zeros."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 

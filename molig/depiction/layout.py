@@ -43,10 +43,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Cell:
-    """One panel with its place on the sheet: the structure's box, the colour bar and the words around.
-
-    Where every score is 0 and none is called for, there is no bar.
-    """
+    """One panel with its place on the sheet: the structure's box, the colour bar and the words around."""
 
     panel: Panel
     scale: float
@@ -70,31 +67,7 @@ class Sheet:
 def plan(
     panels: Panel | Sequence[Panel], size: tuple[int, int], columns: int, scale: float | None, noise: float
 ) -> Sheet:
-    """Place panels on a grid, row by row.
-
-    Parameters
-    ----------
-    panels : Panel or sequence of Panel
-        What to draw.
-    size : (int, int)
-        Width and height of a panel; the height grows if words would take more than half of it.
-    columns : int
-        Panels in a row, at most.
-    scale : float, optional
-        The |score| of the full colour; by default each panel has its own.
-    noise : float
-        Scores below this part of the scale are grey.
-
-    Returns
-    -------
-    Sheet
-        The plan, in pixels.
-
-    Raises
-    ------
-    PanelError
-        When there is nothing to draw, or an option is out of range.
-    """
+    """Place panels on a grid, row by row."""
     found = as_panels(panels)
     _check(found, size, columns, scale, noise)
     across, room = size[0], size[0] - 2 * MARGIN

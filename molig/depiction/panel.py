@@ -106,23 +106,7 @@ def symmetric_scale(panels: Panel | Sequence[Panel]) -> float:
 
 
 def as_panels(panels: Panel | Sequence[Panel]) -> tuple[Panel, ...]:
-    """Take one panel for a sequence of one.
-
-    Parameters
-    ----------
-    panels : Panel or sequence of Panel
-        What a caller gave.
-
-    Returns
-    -------
-    tuple of Panel
-        The panels, in order.
-
-    Raises
-    ------
-    PanelError
-        When something else than a panel is among them.
-    """
+    """Take one panel for a sequence of one."""
     found = (panels,) if isinstance(panels, Panel) else tuple(panels)
     for index, panel in enumerate(found):
         if not isinstance(panel, Panel):
@@ -171,33 +155,7 @@ _VISIBLE = 0.02
 
 
 def diverging_color(value: float, scale: float) -> RGB:
-    """Colour of a signed score: white at 0, red above, blue below.
-
-    Parameters
-    ----------
-    value : float
-        The score; beyond ``scale`` the colour no longer deepens.
-    scale : float
-        The |score| that gets the full colour, at least 0. With 0 every score is white.
-
-    Returns
-    -------
-    tuple of float
-        Red, green and blue, each from 0 to 1.
-
-    Raises
-    ------
-    PanelError
-        When the value or the scale is not finite, or the scale negative.
-
-    Examples
-    --------
-    >>> diverging_color(0.0, 2.0)
-    (1.0, 1.0, 1.0)
-    >>> red, green, blue = diverging_color(1.5, 2.0)
-    >>> red > green > blue
-    True
-    """
+    """Colour of a signed score: white at 0, red above, blue below."""
     if not math.isfinite(value):
         raise PanelError(f"a score must be a finite number to have a colour (got {value})")
     if not (math.isfinite(scale) and scale >= 0):
@@ -209,20 +167,7 @@ def diverging_color(value: float, scale: float) -> RGB:
 
 
 def score_color(value: float, scale: float, noise: float) -> RGB | None:
-    """Colour to highlight a score with, or None where the paper may stay white.
-
-    Parameters
-    ----------
-    value, scale : float
-        As in `diverging_color`.
-    noise : float
-        Scores below this part of the scale are grey; 0 switches that off.
-
-    Returns
-    -------
-    tuple of float or None
-        Red, green and blue, each from 0 to 1.
-    """
+    """Colour to highlight a score with, or None where the paper may stay white."""
     if scale == 0:
         return None
     if abs(value) < noise * scale:
@@ -233,18 +178,7 @@ def score_color(value: float, scale: float, noise: float) -> RGB | None:
 
 
 def bar_stops(noise: float) -> list[tuple[float, RGB]]:
-    """Corners of the colour bar from -scale (position 0) to +scale (position 1), straight lines between them.
-
-    Parameters
-    ----------
-    noise : float
-        Half width of the grey middle, as part of the scale.
-
-    Returns
-    -------
-    list of (float, tuple of float)
-        Rising positions, each with its colour; two at one place are a step.
-    """
+    """Corners of the colour bar: 0 is -scale, 1 is +scale; two corners at one place are a step."""
     if noise == 0:
         return [(0.0, NEGATIVE), (0.5, WHITE), (1.0, POSITIVE)]
     low, high = 0.5 - noise / 2, 0.5 + noise / 2
@@ -259,23 +193,7 @@ def bar_stops(noise: float) -> list[tuple[float, RGB]]:
 
 
 def hex_color(color: RGB) -> str:
-    """Write a colour as ``#rrggbb``.
-
-    Parameters
-    ----------
-    color : tuple of float
-        Red, green and blue, each from 0 to 1.
-
-    Returns
-    -------
-    str
-        The hexadecimal notation of SVG and CSS.
-
-    Examples
-    --------
-    >>> hex_color((1.0, 0.0, 0.2))
-    '#ff0033'
-    """
+    """Write a colour as ``#rrggbb``."""
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in color)
 
 

@@ -27,22 +27,7 @@ _BOND_HIGHLIGHT = 12
 def structure_svg(
     panel: Panel, box: Box, scale: float, noise: float
 ) -> tuple[str, list[tuple[float, float]]]:
-    """Draw a structure as SVG.
-
-    Parameters
-    ----------
-    panel : Panel
-        The molecule and its scores.
-    box : Box
-        The room there is; only its size matters.
-    scale, noise : float
-        The |score| of the full colour, and the part of it that is grey.
-
-    Returns
-    -------
-    (str, list of (float, float))
-        RDKit's SVG document, and the place of each atom in it.
-    """
+    """Draw a structure as SVG."""
     drawer = rdMolDraw2D.MolDraw2DSVG(int(box.width), int(box.height))
     _draw(drawer, panel, scale, noise)
     points = [drawer.GetDrawCoords(index) for index in range(panel.mol.GetNumAtoms())]
@@ -50,24 +35,7 @@ def structure_svg(
 
 
 def structure_png(panel: Panel, box: Box, scale: float, noise: float, ratio: float) -> bytes:
-    """Draw a structure as PNG.
-
-    Parameters
-    ----------
-    panel : Panel
-        The molecule and its scores.
-    box : Box
-        The room there is; only its size matters.
-    scale, noise : float
-        The |score| of the full colour, and the part of it that is grey.
-    ratio : float
-        Pixels of the image per pixel of the plan.
-
-    Returns
-    -------
-    bytes
-        A PNG image on white.
-    """
+    """Draw a structure as PNG."""
     drawer = rdMolDraw2D.MolDraw2DCairo(int(box.width * ratio), int(box.height * ratio))
     _draw(drawer, panel, scale, noise, ratio)
     data: bytes = drawer.GetDrawingText()

@@ -33,80 +33,22 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def legible(text: object) -> str:
-    r"""Text on one line, with the characters replaced that XML cannot hold or that would turn text around.
-
-    Parameters
-    ----------
-    text : object
-        Anything that can be made a string.
-
-    Returns
-    -------
-    str
-        The text, not yet escaped.
-
-    Examples
-    --------
-    >>> legible("a\x00b\nc")
-    'a�b c'
-    """
+    r"""Text on one line, with the characters replaced that XML cannot hold or that would turn text around."""
     return re.sub(r"[\t\r\n]+", " ", _ILLEGIBLE.sub("\ufffd", str(text)))
 
 
 def number(value: float) -> str:
-    """Write a score with its sign and three digits.
-
-    Parameters
-    ----------
-    value : float
-        The score.
-
-    Returns
-    -------
-    str
-        With the minus sign of typographers, as wide as the plus.
-
-    Examples
-    --------
-    >>> number(0.12345), number(-2.0), number(0.0)
-    ('+0.123', '−2', '0')
-    """
+    """Write a score with its sign and three digits."""
     return "0" if value == 0 else f"{value:+.3g}".replace("-", "−")
 
 
 def width(text: str, size: float) -> float:
-    """Estimate how wide a text can become in the sans-serif of any reader.
-
-    Parameters
-    ----------
-    text : str
-        One line.
-    size : float
-        Height of the type, in pixels.
-
-    Returns
-    -------
-    float
-        Pixels, rather too many than too few.
-    """
+    """Estimate how wide a text can become in the sans-serif of any reader."""
     return _READERS_FONT * size * sum(_advance(character) for character in text)
 
 
 def shorten(text: str, size: float, room: float) -> str:
-    """Cut a text to a width, with an ellipsis in the middle: identifiers differ in their last characters.
-
-    Parameters
-    ----------
-    text : str
-        One line.
-    size, room : float
-        Height of the type and width to keep, in pixels.
-
-    Returns
-    -------
-    str
-        The text itself if it fits.
-    """
+    """Cut a text to a width, with an ellipsis in the middle: identifiers differ in their last characters."""
     if width(text, size) <= room:
         return text
     kept = len(text) - 1
@@ -116,20 +58,7 @@ def shorten(text: str, size: float, room: float) -> str:
 
 
 def wrap(text: str, size: float, room: float) -> list[str]:
-    """Break a text into lines of a width, at spaces where there are any.
-
-    Parameters
-    ----------
-    text : str
-        The text.
-    size, room : float
-        Height of the type and width to keep, in pixels.
-
-    Returns
-    -------
-    list of str
-        The lines; none for an empty text.
-    """
+    """Break a text into lines of a width, at spaces where there are any."""
     lines: list[str] = []
     line = ""
     for word in text.split():
@@ -143,20 +72,7 @@ def wrap(text: str, size: float, room: float) -> list[str]:
 
 
 def font_for(text: str, size: int) -> tuple[Font, str]:
-    """Typeface that can write a text, and the text as it can be written.
-
-    Parameters
-    ----------
-    text : str
-        One line.
-    size : int
-        Height of the type, in pixels.
-
-    Returns
-    -------
-    (font, str)
-        A Pillow font, and the text with a question mark for every character that no typeface at hand has.
-    """
+    """Typeface that can write a text, and the text as it can be written."""
     best = _typeface(str(_TYPEFACE), size) or ImageFont.load_default(size)
     fonts = (font for name in _SYSTEM_TYPEFACES if (font := _typeface(name, size)) is not None)
     while missing := sum(not _has(best, c) for c in text):

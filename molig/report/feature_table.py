@@ -52,32 +52,7 @@ FEATURE_SCHEMA = pa.schema(
 
 
 def feature_batch(explanations: Sequence[Explanation]) -> pa.RecordBatch:
-    """Put explanations into the rows that `Explanation.to_frame` gives, one molecule after the other.
-
-    Parameters
-    ----------
-    explanations : sequence of Explanation
-        At least one; all by models of the same feature schema.
-
-    Returns
-    -------
-    pyarrow.RecordBatch
-        A row per present feature, with the columns of ``FEATURE_SCHEMA``. `pyarrow.Table.cast` turns the
-        dictionaries into the plain strings of ``TABLE_SCHEMA``; files hold the latter.
-
-    Raises
-    ------
-    UsageError
-        If there is none, or the schemas differ.
-
-    Examples
-    --------
-    >>> import molig
-    >>> why = molig.explain("tox21-w2n2-simple", "CCO", task="SR-ARE")
-    >>> batch = feature_batch([why])
-    >>> batch.num_rows == len(why.to_frame()), batch.schema.names == list(why.to_frame().columns)
-    (True, True)
-    """
+    """Put explanations into the rows that `Explanation.to_frame` gives, one molecule after the other."""
     schema = _common_schema(explanations)
     symbols = [symbol for e in explanations for symbol in _symbols(e.mol)]
     if _takes_whole_atoms(explanations):
@@ -123,11 +98,7 @@ def bonded_pairs(explanation: Explanation) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class _LevelRows:
-    """The present features of the atoms, or of the pairs, of all molecules.
-
-    Of shape (n_features,) are the atom or pair ``row`` (counted through all molecules), the number of the
-    feature's ``name``, ``value`` and ``score``; ``counts``, shape (n_mols,), says how many each molecule has.
-    """
+    """The present features of the atoms, or of the pairs, of all molecules."""
 
     row: Index
     name: Index

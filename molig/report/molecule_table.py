@@ -55,30 +55,7 @@ MOLECULE_SCHEMA = pa.schema(
 
 
 def molecule_batch(records: Sequence[Record], explanations: Sequence[Explanation]) -> pa.RecordBatch:
-    """Put each explanation into one row.
-
-    Parameters
-    ----------
-    records : sequence of Record
-        At least one: the rows as read, which know their numbers and the atoms as given.
-    explanations : sequence of Explanation
-        One for each record.
-
-    Returns
-    -------
-    pyarrow.RecordBatch
-        With the columns of ``MOLECULE_SCHEMA``.
-
-    Examples
-    --------
-    >>> import molig
-    >>> why = molig.explain("tox21-w2n2-simple", "[Na+].CC(=O)[O-]", task="SR-ARE")
-    >>> batch = molecule_batch([Record(1, "1", why.smiles)], [why])
-    >>> [score is None for score in batch["atom_scores"][0].as_py()]
-    [True, False, False, False, False]
-    >>> batch["bond_atoms"][0].as_py()
-    [[1, 2], [2, 3], [2, 4]]
-    """
+    """Put each explanation into one row."""
     atoms = [_numbering(r, e) for r, e in zip(records, explanations, strict=True)]
     given = np.concatenate([a.given for a in atoms])
     bonds = _bonds(explanations, given, np.concatenate([a.added for a in atoms]))
@@ -99,11 +76,7 @@ def molecule_batch(records: Sequence[Record], explanations: Sequence[Explanation
 
 
 class _Numbering(NamedTuple):
-    """Which atom of the SMILES each scored atom counts with.
-
-    ``given`` holds its number and ``added`` whether the scored atom is an added hydrogen, both of shape
-    (n_atoms,); ``n_given`` is the number of atoms of the SMILES.
-    """
+    """Which atom of the SMILES each scored atom counts with."""
 
     given: Index
     added: npt.NDArray[np.bool_]
@@ -111,11 +84,7 @@ class _Numbering(NamedTuple):
 
 
 class _Bonds(NamedTuple):
-    """Bonds of all molecules, end to end.
-
-    Their ``scores``, shape (n_bonds,), and their ``ends`` in the numbering of the SMILES, (n_bonds, 2);
-    ``counts``, shape (n_mols,), says how many each molecule has.
-    """
+    """Bonds of all molecules, end to end."""
 
     scores: npt.NDArray[np.float64]
     ends: Index

@@ -25,22 +25,7 @@ _PROMINENT = 0.5
 
 
 def main_part(explanation: Explanation) -> tuple[str, float, list[int]]:
-    """Connected group of atoms that carries most of the score.
-
-    Parameters
-    ----------
-    explanation : Explanation
-        Any explanation.
-
-    Returns
-    -------
-    smiles : str
-        The group as SMILES.
-    score : float
-        Sum of its atom scores.
-    atoms : list of int
-        Its atoms.
-    """
+    """Connected group of atoms that carries most of the score."""
     # Where the molecule scores below its baseline, the part that pulls it down is the one to name.
     sign = 1.0 if explanation.score >= explanation.baseline_score else -1.0
     scores = explanation.atom_scores * sign
@@ -52,18 +37,7 @@ def main_part(explanation: Explanation) -> tuple[str, float, list[int]]:
 
 
 def sentence(explanation: Explanation) -> str:
-    """One line that says where the score comes from.
-
-    Parameters
-    ----------
-    explanation : Explanation
-        Any explanation.
-
-    Returns
-    -------
-    str
-        Such as ``"Nc1ccccc1 carries +0.61 of +0.87; atoms 58 %, bonds 45 %, other pairs -3 %"``.
-    """
+    """One line that says where the score comes from."""
     change = explanation.score - explanation.baseline_score
     part, score, _ = main_part(explanation)
     shares = explanation.ledger
@@ -138,20 +112,7 @@ _GRID_COLUMNS = 3
 
 
 def check_explanation_output(path: Path, source: str | None = None) -> None:
-    """Refuse an output of unknown format, or one that could not be written.
-
-    Parameters
-    ----------
-    path : Path
-        The file to be written.
-    source : str, optional
-        The file that is read, which must not be overwritten.
-
-    Raises
-    ------
-    UsageError
-        Saying what would be accepted.
-    """
+    """Refuse an output of unknown format, or one that could not be written."""
     known = (*DRAWN, *TABLES)
     if path.suffix.lower() not in known:
         raise UsageError(f"cannot tell the format of {path}; use a name ending in {', '.join(known)}")

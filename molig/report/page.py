@@ -150,22 +150,8 @@ class Table:
 
 
 def build_table(report: Report, anchors: Sequence[str]) -> Table:
-    """Link a report's table to its cards.
-
-    Only one column links, so that a rank of "7" does not lead to a compound called "7".
-
-    Parameters
-    ----------
-    report : Report
-        The report; of cards with the same title the first is linked.
-    anchors : sequence of str
-        The anchor of each card.
-
-    Returns
-    -------
-    Table
-        The cells in order.
-    """
+    """Link a report's table to its cards."""
+    # Only one column links, so that a rank of "7" does not lead to a compound called "7".
     rows = [[str(cell) for cell in row] for row in report.table_rows]
     targets = {card.title: anchor for card, anchor in reversed(list(zip(report.cards, anchors, strict=True)))}
     width = max(map(len, rows), default=len(report.table_header))
@@ -214,23 +200,7 @@ class Bar:
 
 
 def bars(ledger: Sequence[tuple[str, float]]) -> list[Bar]:
-    """Lay out the bars of a ledger on one common axis.
-
-    Parameters
-    ----------
-    ledger : sequence of (str, float)
-        Names and shares in percent.
-
-    Returns
-    -------
-    list of Bar
-        In the same order. A share that is not finite has no bar and reads "n/a".
-
-    Examples
-    --------
-    >>> [(bar.value, bar.start, bar.length) for bar in bars([("atoms", 150.0), ("pairs", -50.0)])]
-    [('150.0 %', 25.0, 75.0), ('−50.0 %', 0.0, 25.0)]
-    """
+    """Lay out the bars of a ledger on one common axis."""
     finite = [share for _, share in ledger if math.isfinite(share)]
     low, high = min([0.0, *finite]), max([0.0, *finite])
     span = high - low or 1.0

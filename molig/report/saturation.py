@@ -36,27 +36,7 @@ _TABLES = (".csv",)
 
 
 def check_saturation_outputs(paths: Sequence[Path], source: str | None = None) -> None:
-    """Refuse outputs of unknown format, or that could not be written.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        The files to be written: .svg, .png or .csv.
-    source : str, optional
-        The file that is read, which must not be overwritten.
-
-    Raises
-    ------
-    UsageError
-        Saying what would be accepted.
-
-    Examples
-    --------
-    >>> check_saturation_outputs([Path("curves.txt")])
-    Traceback (most recent call last):
-        ...
-    molig.errors.UsageError: cannot tell the format of curves.txt; use a name ending in .svg, .png, .csv
-    """
+    """Refuse outputs of unknown format, or that could not be written."""
     known = (*PICTURES, *_TABLES)
     for path in paths:
         if path.suffix.lower() not in known:
@@ -147,27 +127,7 @@ _NO_DATE = {"svg": {"Date": None, "Creator": "molig"}, "png": {"Software": None}
 def draw_saturation(
     curves: Sequence[MoleculeCurves], file_format: str, *, title: str, subtitle: str = ""
 ) -> bytes:
-    """Draw curves of molecules: scores on the left, attribution rates on the right, medians bold.
-
-    Parameters
-    ----------
-    curves : sequence of MoleculeCurves
-        At least one; all of one task and target, and on the same points.
-    file_format : {"svg", "png"}
-        Format of the picture.
-    title, subtitle : str
-        Words above the figure.
-
-    Returns
-    -------
-    bytes
-        The picture; the same input gives the same bytes.
-
-    Raises
-    ------
-    UsageError
-        If there is no curve, or the curves do not belong together.
-    """
+    """Draw curves of molecules: scores on the left, attribution rates on the right, medians bold."""
     _check(curves)
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # A task may be named in a script that the typeface lacks; the reader's may have it.
@@ -281,19 +241,7 @@ _SHOWN_VALUES = 5
 
 @dataclass(frozen=True)
 class Actives:
-    """Molecules to show, and how they were chosen.
-
-    Parameters
-    ----------
-    molecules : list of Molecule
-        The molecules, in the order of the file.
-    scores : list of float
-        What the model says of them: the probability, or for a regression the value.
-    rule : str
-        How they were chosen, in words that continue "showing".
-    rejections : list of Rejection
-        Rows that could have been chosen but have no score.
-    """
+    """Molecules to show, and how they were chosen."""
 
     molecules: list[Molecule]
     scores: list[float]
@@ -302,22 +250,7 @@ class Actives:
 
 
 def has_labels(source: str | Path, column: str, **columns: Any) -> bool:
-    """Tell whether a file has a column with at least one value in it.
-
-    Parameters
-    ----------
-    source : str or Path
-        File of molecules. Of standard input and pipes, which cannot be read twice, the answer is no.
-    column : str
-        Name of the column, or of a tag of an SD file.
-    **columns
-        ``smiles_column``, ``id_column`` and ``file_format`` of `molig.molecules.read_records`.
-
-    Examples
-    --------
-    >>> has_labels("-", "SR-MMP")
-    False
-    """
+    """Tell whether a file has a column with at least one value in it."""
     if not is_repeatable(source):
         return False
     records = read_records(source, optional=[column], **columns)
@@ -334,39 +267,9 @@ def choose_actives(
     seed: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> Actives:
-    """Choose actives of a task, in one pass and with bounded memory.
-
-    With a label column those rows are actives that have a 1 in it; those that the model scores above 0.5
-    come first, at random, then the others by their score. Without, the highest-scoring molecules are taken.
-
-    Parameters
-    ----------
-    model : ScreeningModel
-        The model.
-    records : iterable of Record
-        Rows of a file, with the label column among their fields.
-    task : str
-        Task of the model.
-    n : int
-        How many to choose, if there are so many.
-    label : str, optional
-        Column in which actives have a 1.
-    seed : int
-        Seed of the random choice.
-    progress : callable, optional
-        Called with the number of rows done.
-
-    Returns
-    -------
-    Actives
-
-    Raises
-    ------
-    UsageError
-        For an unknown task, or ``n`` below 1.
-    InputError
-        If no row is active, or no active can be scored.
-    """
+    """Choose actives of a task, in one pass and with bounded memory."""
+    # Actives have a 1 in the label column; those that the model recognises come first, at random, then the
+    # others by score. Without labels the highest-scoring molecules are taken.
     if n < 1:
         raise UsageError(f"choose at least 1 molecule (got {n})")
     pool = _Pool(model, model.task_index(task), label, seed)

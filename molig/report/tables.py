@@ -70,28 +70,7 @@ class Counts:
 def explain_rows(
     records: Iterable[Record], explain: Explain, watch: Watch | None = None
 ) -> Iterator[tuple[Record, Result]]:
-    """Explain records one after the other; the stream says of each of them what became of it.
-
-    Parameters
-    ----------
-    records : iterable of Record
-        Rows of a library.
-    explain : callable
-        From records to one `Explanation` or `Rejection` each, in their order.
-    watch : callable, optional
-        Called with each result.
-
-    Yields
-    ------
-    record : Record
-    result : Explanation or Rejection
-        An explanation whose score is not finite is rejected, too: nothing in it could be relied on.
-
-    Raises
-    ------
-    MoligError
-        If ``explain`` leaves out a record.
-    """
+    """Explain records one after the other; the stream says of each of them what became of it."""
     waiting: deque[Record] = deque()
 
     def remembered() -> Iterator[Record]:
@@ -111,20 +90,7 @@ def explain_rows(
 
 
 def require_some(counts: Counts, first: Rejection | None) -> None:
-    """Refuse a run of which nothing came.
-
-    Parameters
-    ----------
-    counts : Counts
-        What became of the rows.
-    first : Rejection or None
-        The first rejected row, named as an example.
-
-    Raises
-    ------
-    InputError
-        If no molecule was explained.
-    """
+    """Refuse a run of which nothing came."""
     if not counts.explained:
         reason = f"; row {first.row}: {first.reason}" if first else ""
         raise InputError(f"none of the molecules could be explained{reason}")
@@ -386,37 +352,7 @@ def _deliver(chunks: Iterable[_Chunk] | Iterable[_KeptChunk], request: TableRequ
 
 
 def run_identity(model: ScreeningModel, source: str | Path, options: Mapping[str, object]) -> dict[str, str]:
-    """Describe a run so that another can tell whether it would give the same results.
-
-    Parameters
-    ----------
-    model : ScreeningModel
-        Model with its weights.
-    source : str or Path
-        File that is read; its content counts, not its name or date.
-    options : mapping of str to object
-        Whatever else the results depend on, by the names a user knows; None for what was not given.
-
-    Returns
-    -------
-    dict of str to str
-        For `molig.tables.Parts`.
-
-    Raises
-    ------
-    UsageError
-        If the source is no file, such as standard input: it cannot be read a second time.
-    InputError
-        If it cannot be read.
-
-    Examples
-    --------
-    >>> import molig
-    >>> run_identity(molig.load_model("tox21-w2n2-simple"), "-", {})
-    Traceback (most recent call last):
-        ...
-    molig.errors.UsageError: standard input cannot be read again, so its run cannot be resumed; use a file
-    """
+    """Describe a run so that another can tell whether it would give the same results."""
     known = {name: "" if value is None else str(value) for name, value in options.items()}
     return {
         "molig": __version__,
@@ -428,17 +364,7 @@ def run_identity(model: ScreeningModel, source: str | Path, options: Mapping[str
 
 
 def is_repeatable(source: str | Path) -> bool:
-    """Tell whether a source can be read a second time: a file can, standard input and pipes cannot.
-
-    Parameters
-    ----------
-    source : str or Path
-        File name, or ``"-"``.
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether a source can be read a second time: a file can, standard input and pipes cannot."""
     return str(source) != "-" and Path(source).is_file()
 
 

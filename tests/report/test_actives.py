@@ -5,7 +5,7 @@ import pytest
 
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.molecules import Record
-from molig.report import choose_actives, has_labels
+from molig.report.saturation import choose_actives, has_labels
 
 SMILES = ["CCN", "CCO", "CC(C)=O", "c1ccncc1", "CCCC", "NCCN", "CC#N", "OCCO"]
 

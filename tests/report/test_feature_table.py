@@ -14,7 +14,8 @@ from molig.attribution import Explainer
 from molig.errors import UsageError
 from molig.features import preset
 from molig.molecules import Hydrogens, smiles_records
-from molig.report import FEATURE_SCHEMA, TABLE_SCHEMA, feature_batch
+from molig.report import TABLE_SCHEMA
+from molig.report.feature_table import FEATURE_SCHEMA, feature_batch
 from molig.tables import OutputTable
 
 SCHEMAS = {

@@ -9,7 +9,8 @@ from support.explanations import MIXED, atoms_as_given, made_up, mixed, parsed
 
 from molig.features import preset
 from molig.molecules import Hydrogens, Record, read_records
-from molig.report import MOLECULE_SCHEMA, molecule_batch
+from molig.report import MOLECULE_SCHEMA
+from molig.report.molecule_table import molecule_batch
 
 SIMPLE = preset("simple")
 

@@ -13,8 +13,8 @@ from rdkit import Chem
 
 from molig.attribution import MoleculeCurves
 from molig.errors import UsageError
-from molig.report import check_saturation_outputs, write_saturation
-from molig.report.saturation import draw_saturation
+from molig.report import write_saturation
+from molig.report.saturation import check_saturation_outputs, draw_saturation
 
 AT = np.linspace(0, 1, 11)
 METHANE = MoleculeCurves(

@@ -15,8 +15,8 @@ from support.libraries import GOOD, names_in
 from molig.errors import InputError, MoligError, UnknownNameError, UsageError
 from molig.features import preset
 from molig.molecules import MoleculeParser, Record, Rejection
-from molig.report import Counts, Layout, TableRequest, explain_rows, write_table
-from molig.report.tables import NOT_FINITE, Result
+from molig.report import Counts, Layout, TableRequest, write_table
+from molig.report.tables import NOT_FINITE, Result, explain_rows
 from molig.tables import Parts
 
 SCHEMA = preset("simple")
