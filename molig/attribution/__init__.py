@@ -1,25 +1,16 @@
 """Integrated gradients: why a model gives a molecule its score."""
 
 from molig.attribution.baselines import Baseline
-from molig.attribution.engine import (
-    AdaptivePath,
-    Attributions,
-    Tolerance,
-    check_independent_rows,
-    integrated_gradients,
-)
+from molig.attribution.engine import Attributions, check_independent_rows, integrated_gradients
 from molig.attribution.explainer import Explainer, explain
-from molig.attribution.explanation import ABSENT, Explanation
+from molig.attribution.explanation import Explanation
 from molig.attribution.interior import InteriorGradients, interior_gradients
 from molig.attribution.methods import Method
 from molig.attribution.molecule_curves import MoleculeCurves, Saturation, molecule_curves, saturation
-from molig.attribution.panels import PanelPath
-from molig.attribution.protocol import ExplainableModel, PathShares, RelaxedInputs
+from molig.attribution.protocol import ExplainableModel
 from molig.attribution.targets import Target
 
 __all__ = [
-    "ABSENT",
-    "AdaptivePath",
     "Attributions",
     "Baseline",
     "ExplainableModel",
@@ -28,12 +19,8 @@ __all__ = [
     "InteriorGradients",
     "Method",
     "MoleculeCurves",
-    "PanelPath",
-    "PathShares",
-    "RelaxedInputs",
     "Saturation",
     "Target",
-    "Tolerance",
     "check_independent_rows",
     "explain",
     "integrated_gradients",

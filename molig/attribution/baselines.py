@@ -91,20 +91,7 @@ class Baseline:
 def resolve_baselines(
     given: str | Baseline | Iterable[str | Baseline], schema: FeatureSchema
 ) -> tuple[Baseline, ...]:
-    """One or several baselines from names or objects.
-
-    Parameters
-    ----------
-    given : str, Baseline, or iterable of them
-        Names may be joined by commas.
-    schema : FeatureSchema
-        The columns.
-
-    Raises
-    ------
-    UsageError
-        If there is none, a name is unknown, or a row does not have the schema's columns.
-    """
+    """One or several baselines from objects, or from names, which may be joined by commas."""
     if isinstance(given, str):
         given = [name.strip() for name in given.split(",") if name.strip()]
     listed = [given] if isinstance(given, Baseline) else list(given)

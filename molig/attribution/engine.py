@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,169 @@ from torch import Tensor
 
 from molig.errors import UsageError
 
-# Adaptive integration along a path where the integral of the sum is known.
-#
-# On every stretch [l, r] of the path the attributions must add up to F(r) - F(l), which is known from
-# function values alone. So each panel of the composite rule carries its own completeness residual, and
-# panels are halved where it is large: at the kinks of relu and the rise of the sigmoid.
+FloatArray = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+Function = Callable[..., Tensor]
+"""Takes tensors with rows first and returns one value per row, shape (n,)."""
+
+
+@dataclass(frozen=True)
+class Attributions:
+    """Attributions of a batch.
+
+    Parameters
+    ----------
+    attributions : tuple of Tensor
+        One per input tensor, of its shape.
+    residual : array of float, shape (n,)
+        F(x) - F(x') minus the sum of the row's attributions.
+    converged : array of bool, shape (n,)
+        Whether the residual is within the tolerance.
+    n_evaluations : array of int, shape (n,)
+        Points of the path that were evaluated.
+    """
+
+    attributions: tuple[Tensor, ...]
+    residual: FloatArray
+    converged: npt.NDArray[np.bool_]
+    n_evaluations: Index
+
+
+def integrated_gradients(
+    function: Callable[..., Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    baselines: Tensor | Sequence[Tensor] | None = None,
+    *,
+    tol: float = 0.01,
+    floor: float = 1e-6,
+    max_evaluations: int = 2000,
+    check_rows: bool = True,
+) -> Attributions:
+    """Attribute a function's values to its inputs (Sundararajan, Taly, Yan 2016, equation 2).
+
+    Parameters
+    ----------
+    function : callable
+        Takes tensors like ``inputs`` (any number of rows) and returns one value per row, shape (n,);
+        a row's value must not depend on other rows.
+    inputs : Tensor or sequence of Tensor, shape (n, ...)
+        The points to explain; rows first.
+    baselines : like ``inputs``, optional
+        The points to compare with; default zero.
+    tol, floor, max_evaluations
+        See `Tolerance`.
+    check_rows : bool
+        Whether to try first if a row's value depends on other rows, by evaluating some rows alone.
+
+    Returns
+    -------
+    Attributions
+
+    Raises
+    ------
+    UsageError
+        If shapes do not fit, the function does not return one finite value per row, or a row's value
+        depends on other rows.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[1.0, 3.0]], dtype=torch.float64)
+    >>> found = integrated_gradients(lambda x: x.min(dim=1).values, x, tol=1e-6)
+    >>> found.attributions[0].tolist()
+    [[1.0, 0.0]]
+    """
+    starts, ends = as_ends(inputs, baselines)
+    if check_rows:
+        check_independent_rows(function, ends)
+    evaluate = _on_straight_path(function, starts, ends)
+    tolerance = Tolerance(tol, floor, max_evaluations)
+    paths = [AdaptivePath(tolerance) for _ in range(len(ends[0]))]
+    refine(paths, evaluate)
+    flat = torch.from_numpy(np.stack([path.attributions for path in paths]))
+    sizes = [end[0].numel() for end in ends]
+    parts = torch.split(flat, sizes, dim=1)
+    return Attributions(
+        tuple(part.reshape(end.shape).to(end) for part, end in zip(parts, ends, strict=True)),
+        residual=np.array([path.residual for path in paths]),
+        converged=np.array([path.converged for path in paths]),
+        n_evaluations=np.array([path.n_evaluations for path in paths]),
+    )
+
+
+def _on_straight_path(
+    function: Callable[..., Tensor], starts: tuple[Tensor, ...], ends: tuple[Tensor, ...]
+) -> Ask:
+    """F and its densities (end - start) * dF/dx at points of the straight line from start to end."""
+    steps = tuple(end - start for start, end in zip(starts, ends, strict=True))
+
+    def evaluate(rows: Index, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+        values, gradients = gradients_on_path(function, starts, steps, rows, points)
+        chosen = torch.from_numpy(rows).to(ends[0].device)
+        densities = [gradient * step[chosen] for gradient, step in zip(gradients, steps, strict=True)]
+        flat = torch.cat([density.reshape(len(rows), -1) for density in densities], dim=1)
+        return values.double().cpu().numpy(), flat.double().cpu().numpy()
+
+    return evaluate
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """When a path counts as integrated."""
+
+    tol: float = 0.01  # allowed residual, as a share of |F(x) - F(x')|
+    floor: float = 0.01  # smallest |F(x) - F(x')|, and smallest attribution, that tol is applied to
+    max_evaluations: int = 2000  # points on one path after which it is given up
+
+    def residual(self, change: float) -> float:
+        """Allowed residual where the score changes by ``change``."""
+        return self.tol * max(abs(change), self.floor)
+
+    def error(self, largest: float) -> float:
+        """Allowed error of an attribution where the largest one is ``largest``."""
+        return 5 * self.tol * max(abs(largest), self.floor)
+
+    def __post_init__(self) -> None:
+        """Refuse values that no integral could meet."""
+        for name in ("tol", "floor", "max_evaluations"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise UsageError(f"{name} must be greater than 0 (got {value})")
+
+
+class Path(Protocol):
+    """What is being integrated along the path of one row."""
+
+    @property
+    def pending(self) -> FloatArray:
+        """Points or panels, rows first, where something is needed next; empty when done."""
+
+    def add(self, *answers: Any) -> None:
+        """Take the answers at what is pending."""
+
+
+Ask = Callable[[Index, FloatArray], tuple[Sequence[Any] | npt.NDArray[Any], ...]]
+"""From numbers of paths, shape (n,), and what is pending of them, n rows, to answers, n entries each."""
+
+
+def refine(paths: Sequence[Path], ask: Ask) -> None:
+    """Refine the paths of many rows together; a row leaves the batch when it has converged."""
+    while True:
+        pending = [path.pending for path in paths]
+        counts = [len(points) for points in pending]
+        if not sum(counts):
+            return
+        answers = ask(np.repeat(np.arange(len(paths)), counts), np.concatenate(pending))
+        start = 0
+        for path, count in zip(paths, counts, strict=True):
+            stop = start + count
+            if count:
+                path.add(*(np.asarray(answer[start:stop]) for answer in answers))
+            start = stop
+
+
+# Adaptive integration. On every stretch [l, r] of the path the attributions must add up to F(r) - F(l), which
+# is known from function values alone. So each panel of the composite rule carries its own completeness
+# residual, and panels are halved where it is large: at the kinks of relu and the rise of the sigmoid.
 
 _SIMPSON = np.array([1.0, 4.0, 1.0]) / 6.0
 
@@ -28,34 +187,19 @@ _CANCELLATION = 2.0
 
 @dataclass
 class AdaptivePath:
-    """Integral over a in [0, 1] of the densities of one molecule, by composite Simpson panels.
+    """Integral over a in [0, 1] of the densities of one row, by composite Simpson panels.
 
     Use: evaluate F and the densities at `pending` points, hand them to `add`, until `pending` is empty.
 
-    Parameters
-    ----------
-    tol : float
-        Allowed residual as a share of |F(1) - F(0)|.
-    floor : float
-        Smallest |F(1) - F(0)| that ``tol`` is applied to.
-    max_evaluations : int
-        Points after which refinement stops.
-    n_panels : int
-        Panels of the first grid.
-
-    Examples
-    --------
-    >>> path = AdaptivePath(tol=1e-6)
+    >>> path = AdaptivePath(Tolerance(tol=1e-6))
     >>> while len(a := path.pending):
     ...     path.add(a**3, 3 * a[:, None] ** 2)
     >>> float(path.attributions[0]), path.converged
     (1.0, True)
     """
 
-    tol: float = 0.01
-    floor: float = 0.01
-    max_evaluations: int = 2000
-    n_panels: int = 8
+    tolerance: Tolerance
+    n_panels: int = 8  # of the first grid
 
     _points: list[float] = field(default_factory=list, init=False)
     _values: list[float] = field(default_factory=list, init=False)
@@ -82,7 +226,7 @@ class AdaptivePath:
         self._densities += list(rows)
         self._slopes += rows.sum(axis=1).tolist()
         self._pending = []
-        if len(self._points) < self.max_evaluations:
+        if len(self._points) < self.tolerance.max_evaluations:
             self._refine()
 
     @property
@@ -108,7 +252,7 @@ class AdaptivePath:
     @property
     def allowed(self) -> float:
         """Largest residual that counts as converged."""
-        return self.tol * max(abs(self.change), self.floor)
+        return self.tolerance.residual(self.change)
 
     @property
     def residual(self) -> float:
@@ -166,29 +310,9 @@ class AdaptivePath:
 
 # Torch functions of several tensors: their arguments, values, and gradients on a straight path.
 
-Function = Callable[..., Tensor]
-"""Takes tensors with rows first and returns one value per row, shape (n,)."""
-
 
 def as_tensors(inputs: Tensor | Sequence[Tensor], name: str = "inputs") -> tuple[Tensor, ...]:
-    """Return inputs as a tuple of detached tensors, after checking that they can be explained.
-
-    Parameters
-    ----------
-    inputs : Tensor or sequence of Tensor, shape (n, ...)
-        Floating-point tensors with the same number of rows.
-    name : str
-        What messages call them.
-
-    Returns
-    -------
-    tuple of Tensor
-
-    Raises
-    ------
-    UsageError
-        If there is no tensor or no row, or a tensor is not of finite floating-point numbers.
-    """
+    """Inputs as a tuple of detached tensors, after checking that they can be explained."""
     tensors = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     if not tensors or any(not tensor.is_floating_point() or tensor.dim() < 1 for tensor in tensors):
         raise UsageError(f"{name} must be floating-point tensors with rows first")
@@ -205,31 +329,14 @@ def as_tensors(inputs: Tensor | Sequence[Tensor], name: str = "inputs") -> tuple
 def as_ends(
     inputs: Tensor | Sequence[Tensor], baselines: Tensor | Sequence[Tensor] | None
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Return baselines and inputs, the two ends of the path; the default baseline is zero.
-
-    Parameters
-    ----------
-    inputs : Tensor or sequence of Tensor, shape (n, ...)
-        Where the path ends.
-    baselines : like ``inputs``, optional
-        Where it starts.
-
-    Returns
-    -------
-    starts, ends : tuple of Tensor
-
-    Raises
-    ------
-    UsageError
-        If the inputs cannot be explained, or the baselines have other shapes.
-    """
+    """Baselines and inputs, the two ends of the path; the default baseline is zero."""
     ends = as_tensors(inputs)
     if baselines is None:
         return tuple(torch.zeros_like(end) for end in ends), ends
     starts = (baselines,) if isinstance(baselines, Tensor) else tuple(baselines)
-    shapes, found = [tuple(end.shape) for end in ends], [tuple(start.shape) for start in starts]
-    if shapes != found:
-        raise UsageError(f"baselines must have the shapes of the inputs: expected {shapes} (got {found})")
+    expected, given = [tuple(end.shape) for end in ends], [tuple(start.shape) for start in starts]
+    if expected != given:
+        raise UsageError(f"baselines must have the shapes of the inputs: expected {expected} (got {given})")
     checked = as_tensors(starts, "baselines")
     return tuple(start.to(end) for start, end in zip(checked, ends, strict=True)), ends
 
@@ -241,29 +348,7 @@ def gradients_on_path(
     rows: Index,
     points: FloatArray,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """F and dF/dx at points of the straight paths of some rows, in one call of the function.
-
-    Parameters
-    ----------
-    function : callable
-        F, one value per row.
-    starts, steps : tuple of Tensor, shape (n, ...)
-        The baselines x', and x - x'.
-    rows : array of int, shape (m,)
-        Which row's path.
-    points : array of float, shape (m,)
-        Where on it, from 0 to 1.
-
-    Returns
-    -------
-    values : Tensor, shape (m,)
-    gradients : tuple of Tensor, shape (m, ...)
-
-    Raises
-    ------
-    UsageError
-        If the function does not return one finite value per row, or no input reaches its values.
-    """
+    """F, shape (m,), and dF/dx, shapes (m, ...), at points of the paths of some rows, in one call."""
     chosen = torch.from_numpy(rows).to(starts[0].device)
     with torch.enable_grad():
         here = tuple(
@@ -285,24 +370,7 @@ def gradients_on_path(
 
 
 def checked_values(values: object, n_rows: int) -> Tensor:
-    """Return what a function returned, if it is one value per row.
-
-    Parameters
-    ----------
-    values : object
-        What it returned.
-    n_rows : int
-        Rows it was given.
-
-    Returns
-    -------
-    Tensor, shape (n_rows,)
-
-    Raises
-    ------
-    UsageError
-        If it is anything else.
-    """
+    """What a function returned, if it is one value per row."""
     if not isinstance(values, Tensor):
         raise UsageError(f"the function must return a tensor (got {type(values).__name__})")
     if values.shape != (n_rows,):
@@ -375,19 +443,7 @@ value must depend on this row only (with batch norm or dropout, call eval() firs
 
 
 def refuse_not_finite(what: str, found: Tensor, rows: Index, points: FloatArray) -> None:
-    """Raise a `UsageError` that names row and point of the first entry that is not finite.
-
-    Parameters
-    ----------
-    what : str
-        What it is, in the plural.
-    found : Tensor, shape (m, ...)
-        Its values.
-    rows : array of int, shape (m,)
-        The rows they belong to.
-    points : array of float, shape (m,)
-        The points a of the path they belong to.
-    """
+    """Raise a `UsageError` that names row and point of the first entry that is not finite."""
     bad = _first_not_finite(found)
     if bad is not None:
         raise UsageError(
@@ -410,174 +466,3 @@ def _first_not_finite(tensor: Tensor) -> int | None:
 
 def _as_factor(points: FloatArray, like: Tensor) -> Tensor:
     return torch.from_numpy(points).to(like).view(-1, *[1] * (like.dim() - 1))
-
-
-FloatArray = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
-Evaluate = Callable[[Index, FloatArray], tuple[FloatArray, Sequence[FloatArray]]]
-"""From rows and points a, both of shape (n,), to F, shape (n,), and n flat arrays of densities."""
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """When a path counts as integrated.
-
-    Parameters
-    ----------
-    tol : float
-        Allowed residual, as a share of ``|F(x) - F(x')|``; where errors of single attributions are
-        estimated, five times that share of the largest attribution is allowed for them.
-    floor : float
-        Smallest ``|F(x) - F(x')|``, and smallest attribution, that ``tol`` is applied to.
-    max_evaluations : int
-        Points on one path after which it is given up.
-    """
-
-    tol: float = 0.01
-    floor: float = 0.01
-    max_evaluations: int = 2000
-
-    def residual(self, change: float) -> float:
-        """Allowed residual where the score changes by ``change``."""
-        return self.tol * max(abs(change), self.floor)
-
-    def error(self, largest: float) -> float:
-        """Allowed error of an attribution where the largest one is ``largest``."""
-        return 5 * self.tol * max(abs(largest), self.floor)
-
-    def __post_init__(self) -> None:
-        """Refuse values that no integral could meet."""
-        for name in ("tol", "floor", "max_evaluations"):
-            value = getattr(self, name)
-            if not value > 0:
-                raise UsageError(f"{name} must be greater than 0 (got {value})")
-
-
-@dataclass(frozen=True)
-class Attributions:
-    """Attributions of a batch.
-
-    Parameters
-    ----------
-    attributions : tuple of Tensor
-        One per input tensor, of its shape.
-    residual : array of float, shape (n,)
-        F(x) - F(x') minus the sum of the row's attributions.
-    converged : array of bool, shape (n,)
-        Whether the residual is within the tolerance.
-    n_evaluations : array of int, shape (n,)
-        Points of the path that were evaluated.
-    """
-
-    attributions: tuple[Tensor, ...]
-    residual: FloatArray
-    converged: npt.NDArray[np.bool_]
-    n_evaluations: Index
-
-
-def integrate(n_rows: int, evaluate: Evaluate, tolerance: Tolerance) -> list[AdaptivePath]:
-    """Refine the paths of many rows together; a row leaves the batch when it has converged.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows.
-    evaluate : callable
-        Gives F and the densities at points of the rows' paths.
-    tolerance : Tolerance
-        When to stop.
-
-    Returns
-    -------
-    list of AdaptivePath
-        One per row, with its integral.
-    """
-    options = (tolerance.tol, tolerance.floor, tolerance.max_evaluations)
-    paths = [AdaptivePath(*options) for _ in range(n_rows)]
-    while True:
-        pending = [path.pending for path in paths]
-        owners = np.repeat(np.arange(n_rows), [len(points) for points in pending])
-        if not len(owners):
-            return paths
-        values, densities = evaluate(owners, np.concatenate(pending))
-        start = 0
-        for path, points in zip(paths, pending, strict=True):
-            stop = start + len(points)
-            if stop > start:
-                path.add(values[start:stop], np.stack(densities[start:stop]))
-            start = stop
-
-
-def integrated_gradients(
-    function: Callable[..., Tensor],
-    inputs: Tensor | Sequence[Tensor],
-    baselines: Tensor | Sequence[Tensor] | None = None,
-    *,
-    tol: float = 0.01,
-    floor: float = 1e-6,
-    max_evaluations: int = 2000,
-    check_rows: bool = True,
-) -> Attributions:
-    """Attribute a function's values to its inputs (Sundararajan, Taly, Yan 2016, equation 2).
-
-    Parameters
-    ----------
-    function : callable
-        Takes tensors like ``inputs`` (any number of rows) and returns one value per row, shape (n,);
-        a row's value must not depend on other rows.
-    inputs : Tensor or sequence of Tensor, shape (n, ...)
-        The points to explain; rows first.
-    baselines : like ``inputs``, optional
-        The points to compare with; default zero.
-    tol, floor, max_evaluations
-        See `Tolerance`.
-    check_rows : bool
-        Whether to try first if a row's value depends on other rows, by evaluating some rows alone.
-
-    Returns
-    -------
-    Attributions
-
-    Raises
-    ------
-    UsageError
-        If shapes do not fit, the function does not return one finite value per row, or a row's value
-        depends on other rows.
-
-    Examples
-    --------
-    >>> x = torch.tensor([[1.0, 3.0]], dtype=torch.float64)
-    >>> found = integrated_gradients(lambda x: x.min(dim=1).values, x, tol=1e-6)
-    >>> found.attributions[0].tolist()
-    [[1.0, 0.0]]
-    """
-    starts, ends = as_ends(inputs, baselines)
-    if check_rows:
-        check_independent_rows(function, ends)
-    evaluate = _on_straight_path(function, starts, ends)
-    paths = integrate(len(ends[0]), evaluate, Tolerance(tol, floor, max_evaluations))
-    flat = torch.from_numpy(np.stack([path.attributions for path in paths]))
-    sizes = [end[0].numel() for end in ends]
-    parts = torch.split(flat, sizes, dim=1)
-    return Attributions(
-        tuple(part.reshape(end.shape).to(end) for part, end in zip(parts, ends, strict=True)),
-        residual=np.array([path.residual for path in paths]),
-        converged=np.array([path.converged for path in paths]),
-        n_evaluations=np.array([path.n_evaluations for path in paths]),
-    )
-
-
-def _on_straight_path(
-    function: Callable[..., Tensor], starts: tuple[Tensor, ...], ends: tuple[Tensor, ...]
-) -> Evaluate:
-    """F and its densities (end - start) * dF/dx at points of the straight line from start to end."""
-    steps = tuple(end - start for start, end in zip(starts, ends, strict=True))
-
-    def evaluate(rows: Index, points: FloatArray) -> tuple[FloatArray, Sequence[FloatArray]]:
-        values, gradients = gradients_on_path(function, starts, steps, rows, points)
-        chosen = torch.from_numpy(rows).to(ends[0].device)
-        densities = [gradient * step[chosen] for gradient, step in zip(gradients, steps, strict=True)]
-        flat = torch.cat([density.reshape(len(rows), -1) for density in densities], dim=1)
-        return values.double().cpu().numpy(), list(flat.double().cpu().numpy())
-
-    return evaluate

@@ -12,13 +12,13 @@ import numpy.typing as npt
 from molig.attribution.baselines import Baseline, resolve_baselines
 from molig.attribution.engine import Tolerance
 from molig.attribution.explanation import Explanation
-from molig.attribution.methods import Method, answer
-from molig.attribution.panels import Found, Question
-from molig.attribution.protocol import ExplainableModel, check_explainable
+from molig.attribution.methods import Method, answers_of
+from molig.attribution.panels import Answer, Question
+from molig.attribution.protocol import ExplainableModel, PreciseModel, check_explainable
 from molig.attribution.targets import Target
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.features import MolGraph, PackedGraphs
-from molig.model import BaselineValue, ScreeningModel, load_model
+from molig.model import load_model
 from molig.molecules import Molecule, Record, Rejection, smiles_records
 from molig.molecules.records import batched
 
@@ -29,6 +29,8 @@ ByTask = list[Explanation]
 _GROUP = 64
 # Atoms of such molecules where nearly every atom has a feature row, and so a row of many tables, of its own.
 _NUMERIC_ATOMS = 192
+# Of a probability or logit.
+_FLOOR = 0.01
 # Below this tolerance single precision would be felt.
 _SINGLE_PRECISION_TOL = 1e-3
 
@@ -95,7 +97,8 @@ class Explainer:
         self.target = Target.of(target, model.objective)
         self.method = Method.of(method)
         self.baselines = resolve_baselines(baseline, model.schema)
-        self.tolerance = Tolerance(tol, _floor(model) if floor is None else floor, max_evaluations)
+        known = model.floor if isinstance(model, PreciseModel) else _FLOOR
+        self.tolerance = Tolerance(tol, known if floor is None else floor, max_evaluations)
         self.model = _with_precision(model, precision, tol)
         self._numeric = any(
             b.kind != "categorical" for level in ("atom", "pair") for b in model.schema.blocks(level)
@@ -205,15 +208,15 @@ class Explainer:
         atoms = np.cumsum(graphs.atom_counts) - graphs.atom_counts
         return np.split(everything, np.flatnonzero(np.diff(atoms // _NUMERIC_ATOMS)) + 1)
 
-    def _answers(self, graphs: PackedGraphs, tasks: Index) -> list[Found]:
+    def _answers(self, graphs: PackedGraphs, tasks: Index) -> list[Answer]:
         answers = []
         for baseline in self.baselines:
             relaxed = self.model.relax(graphs, (baseline.atom_row, baseline.pair_row))
             question = Question(self.model, graphs, relaxed, tasks, self.target, self.tolerance)
-            answers.append(answer(self.method, question))
+            answers.append(answers_of(self.method, question))
         return answers[0] if len(answers) == 1 else [_mean(each) for each in zip(*answers, strict=True)]
 
-    def _explanation(self, molecule: Molecule, graph: MolGraph, task: int, found: Found) -> Explanation:
+    def _explanation(self, molecule: Molecule, graph: MolGraph, task: int, answer: Answer) -> Explanation:
         n_atoms, n_pairs = len(graph.atom_codes), len(graph.pair_codes)
         if self.method.whole_atoms:
             n_entries, n_pair_entries = 1, 0
@@ -227,16 +230,16 @@ class Explainer:
             mol=molecule.mol,
             task=self.model.tasks[task],
             target=self.target.value,
-            score=found.end,
-            baseline_score=found.start,
-            residual=found.residual,
-            converged=found.converged,
-            n_evaluations=found.n_evaluations,
+            score=answer.end,
+            baseline_score=answer.start,
+            residual=answer.residual,
+            converged=answer.converged,
+            n_evaluations=answer.n_evaluations,
             schema=self.model.schema,
             graph=graph,
-            atom_attributions=found.attributions[:cut].reshape(n_atoms, n_entries),
-            pair_attributions=found.attributions[cut:].reshape(n_pairs, n_pair_entries),
-            error=found.error,
+            atom_attributions=answer.attributions[:cut].reshape(n_atoms, n_entries),
+            pair_attributions=answer.attributions[cut:].reshape(n_pairs, n_pair_entries),
+            error=answer.error,
             method=self.method.value,
             baseline=", ".join(b.name for b in self.baselines),
         )
@@ -254,9 +257,9 @@ def _finite(molecule: Molecule, found: ByTask) -> ByTask | Rejection:
     return found
 
 
-def _mean(found: Sequence[Found]) -> Found:
+def _mean(found: Sequence[Answer]) -> Answer:
     """Average over baselines."""
-    return Found(
+    return Answer(
         start=float(np.mean([f.start for f in found])),
         end=found[0].end,
         attributions=np.mean([f.attributions for f in found], axis=0),
@@ -267,21 +270,13 @@ def _mean(found: Sequence[Found]) -> Found:
     )
 
 
-def _floor(model: ExplainableModel) -> float:
-    """0.01 of a probability or logit; of a regression 0.01 standard deviations of the labels, if known."""
-    known = model.info.baseline.values() if isinstance(model, ScreeningModel) else ()
-    # The tolerance of a neutral baseline is a tenth of the standard deviation.
-    tenths = [b.tolerance for b in known if isinstance(b, BaselineValue) and b.tolerance > 0]
-    return min((0.1 * tenth for tenth in tenths), default=0.01)
-
-
 def _with_precision(model: ExplainableModel, precision: str, tol: float) -> ExplainableModel:
     names = ("auto", "single", "double")
     if precision not in names:
         raise UnknownNameError("precision", precision, names)
     if precision == "single" or (precision == "auto" and tol >= _SINGLE_PRECISION_TOL):
         return model
-    if isinstance(model, ScreeningModel):
+    if isinstance(model, PreciseModel):
         return model.double()
     if precision == "double":
         raise UsageError(f"{type(model).__name__} has no double precision; use precision='single'")

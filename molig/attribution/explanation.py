@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 from rdkit import Chem
 
-from molig.attribution.projection import bonds_of_pairs, share_pairs
 from molig.depiction import Panel, draw_png, draw_svg
 from molig.features import FeatureSchema, MolGraph
 from molig.molecules.standardize import input_atom_indices
 
 FloatArray = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
 
 ABSENT = "none"
 """In the place of a category: the molecule has none of the block, while the baseline has."""
@@ -212,7 +212,7 @@ class Explanation:
         return self.to_svg()
 
     @cached_property
-    def _bond_of_pair(self) -> npt.NDArray[np.int64]:
+    def _bond_of_pair(self) -> Index:
         return bonds_of_pairs(self.mol, self.graph.pair_atoms)
 
     @cached_property
@@ -245,3 +245,20 @@ class Explanation:
         symbols = [atom.GetSymbol() for atom in self.mol.GetAtoms()]
         scores = enumerate(zip(symbols, self.own_atom_scores.tolist(), strict=True))
         return [(i, "atom", symbol, 1.0, score) for i, (symbol, score) in scores]
+
+
+def share_pairs(own: FloatArray, pair_scores: FloatArray, pair_atoms: Index) -> FloatArray:
+    """Give each atom its own score and half of each of its pairs': the sum stays the same."""
+    projected = own.copy()
+    np.add.at(projected, pair_atoms.ravel(), np.repeat(pair_scores / 2, 2))
+    return projected
+
+
+def bonds_of_pairs(mol: Chem.Mol, pair_atoms: Index) -> Index:
+    """Index of the bond between the atoms of each pair, shape (n_pairs,); -1 where there is none."""
+    number = {
+        (min(ends), max(ends)): bond.GetIdx()
+        for bond in mol.GetBonds()
+        for ends in [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())]
+    }
+    return np.array([number.get((int(i), int(j)), -1) for i, j in pair_atoms], dtype=np.int64)

@@ -7,8 +7,8 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from molig.attribution.engine import integrate
-from molig.attribution.panels import Found, Question, by_secants, of_path
+from molig.attribution.engine import AdaptivePath, refine
+from molig.attribution.panels import Answer, Question, by_secants, of_path
 from molig.errors import UnknownNameError
 from molig.features import MolGraph, PackedGraphs
 from molig.features.graphs import pack
@@ -57,7 +57,7 @@ class Method(StrEnum):
         return self in (Method.OCCLUSION, Method.LEAVE_ONE_ATOM_OUT)
 
 
-def answer(method: Method, question: Question) -> list[Found]:
+def answers_of(method: Method, question: Question) -> list[Answer]:
     """Attributions of every molecule and task of a question, molecule by molecule."""
     if method is Method.INTEGRATED_GRADIENTS:
         # Many tasks are many backward passes, whose largest product may be coarse if the tolerance is.
@@ -69,14 +69,15 @@ def answer(method: Method, question: Question) -> list[Found]:
     return _occlusion(question) if method is Method.OCCLUSION else _leave_out(question)
 
 
-def _along_path(question: Question) -> list[Found]:
+def _along_path(question: Question) -> list[Answer]:
     """Adaptive quadrature of the gradient, for models without secant shares."""
     molecules, tasks = question.paths
 
     def evaluate(owners: Index, points: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
         return _densities(question, molecules[owners], points, tasks[owners])
 
-    paths = integrate(len(molecules), evaluate, question.tolerance)
+    paths = [AdaptivePath(question.tolerance) for _ in molecules]
+    refine(paths, evaluate)
     return [of_path(path, float("nan")) for path in paths]
 
 
@@ -84,23 +85,23 @@ def _densities(
     question: Question, molecules: Index, scales: FloatArray, tasks: Index
 ) -> tuple[FloatArray, list[FloatArray]]:
     """Scores, and their rates of change feature by feature."""
-    found = question.relaxed.densities(molecules, scales, tasks)
-    slopes = question.target.slope(found.values, found.values).tolist()
+    at = question.relaxed.densities(molecules, scales, tasks)
+    slopes = question.target.slope(at.values, at.values).tolist()
     flat = [
         slope * np.concatenate([atom.ravel(), pair.ravel()])
-        for slope, atom, pair in zip(slopes, found.atoms, found.pairs, strict=True)
+        for slope, atom, pair in zip(slopes, at.atoms, at.pairs, strict=True)
     ]
-    return question.target.score(found.values), flat
+    return question.target.score(at.values), flat
 
 
-def _gradient(question: Question) -> list[Found]:
+def _gradient(question: Question) -> list[Answer]:
     molecules, tasks = question.paths
     ends, flat = _densities(question, molecules, np.ones(len(molecules)), tasks)
     starts = _scores(question, molecules, tasks, 0.0)
     return [_judged(question, *found, 2) for found in zip(starts, ends, flat, strict=True)]
 
 
-def _occlusion(question: Question) -> list[Found]:
+def _occlusion(question: Question) -> list[Answer]:
     graphs, atoms, pairs = question.graphs, [], []
     for graph in graphs:
         n = len(graph.atom_codes)
@@ -115,7 +116,7 @@ def _occlusion(question: Question) -> list[Found]:
     return _falls(question, np.split(outputs, np.cumsum(graphs.atom_counts)[:-1]))
 
 
-def _leave_out(question: Question) -> list[Found]:
+def _leave_out(question: Question) -> list[Answer]:
     smaller = [[without_atom(graph, i) for i in range(len(graph.atom_codes))] for graph in question.graphs]
     outputs = []
     for index, graphs in enumerate(smaller):
@@ -127,7 +128,7 @@ def _leave_out(question: Question) -> list[Found]:
     return _falls(question, outputs)
 
 
-def _falls(question: Question, outputs: list[FloatArray]) -> list[Found]:
+def _falls(question: Question, outputs: list[FloatArray]) -> list[Answer]:
     """Falls of the score, from outputs (n_atoms, n_tasks) without each atom."""
     molecules, tasks = question.paths
     starts, ends = (_scores(question, molecules, tasks, a) for a in (0.0, 1.0))
@@ -152,22 +153,14 @@ def _zeros(graphs: PackedGraphs, molecules: npt.ArrayLike) -> tuple[FloatArray, 
     return np.zeros(int(graphs.atom_counts[chosen].sum())), np.zeros(int(graphs.pair_counts[chosen].sum()))
 
 
-def _judged(question: Question, start: float, end: float, flat: FloatArray, n_evaluations: int) -> Found:
+def _judged(question: Question, start: float, end: float, flat: FloatArray, n_evaluations: int) -> Answer:
     residual = float(end - start - flat.sum())
     converged = abs(residual) <= question.tolerance.residual(end - start)
-    return Found(float(start), float(end), flat, residual, float("nan"), bool(converged), n_evaluations)
+    return Answer(float(start), float(end), flat, residual, float("nan"), bool(converged), n_evaluations)
 
 
 def without_atom(graph: MolGraph, atom: int) -> MolGraph:
-    """Graph without an atom and its pairs; the other features stay as they are.
-
-    Parameters
-    ----------
-    graph : MolGraph
-        A molecule.
-    atom : int
-        Which atom to take out.
-    """
+    """Graph without an atom and its pairs; the other features stay as they are."""
     kept_atoms = np.arange(len(graph.atom_codes)) != atom
     kept_pairs = (graph.pair_atoms != atom).all(axis=1)
     pairs = graph.pair_atoms[kept_pairs]

@@ -12,7 +12,7 @@ from rdkit import Chem
 
 from molig.attribution.baselines import Baseline
 from molig.attribution.explainer import Explainer
-from molig.attribution.projection import share_pairs
+from molig.attribution.explanation import share_pairs
 from molig.attribution.protocol import ExplainableModel
 from molig.errors import UsageError
 from molig.features import PackedGraphs

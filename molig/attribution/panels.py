@@ -9,13 +9,12 @@ error, panel by panel and feature by feature. Panels are halved where the estima
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from molig.attribution.engine import AdaptivePath, Tolerance
+from molig.attribution.engine import AdaptivePath, Tolerance, refine
 from molig.attribution.protocol import ExplainableModel, PathShares, RelaxedInputs
 from molig.attribution.targets import Target
 from molig.features import PackedGraphs
@@ -23,6 +22,127 @@ from molig.secant import Panels, Shares
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Attributions of one molecule and task, flat: atoms first, then pairs."""
+
+    start: float
+    end: float
+    attributions: FloatArray
+    residual: float
+    error: float
+    converged: bool
+    n_evaluations: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a group of molecules."""
+
+    model: ExplainableModel
+    graphs: PackedGraphs
+    relaxed: RelaxedInputs  # the molecules, between baseline and themselves
+    tasks: Index  # (n_mols, n_tasks): outputs to attribute, for each molecule
+    target: Target
+    tolerance: Tolerance
+
+    @property
+    def paths(self) -> tuple[Index, Index]:
+        """Molecule and task of every path, molecule by molecule."""
+        n_mols, n_tasks = self.tasks.shape
+        return np.repeat(np.arange(n_mols), n_tasks), self.tasks.ravel()
+
+
+def of_path(path: PanelPath | AdaptivePath, error: float) -> Answer:
+    """The answer that a finished path holds."""
+    return Answer(
+        path.start, path.end, path.attributions, path.residual, error, path.converged, path.n_evaluations
+    )
+
+
+# Points of a path lie on multiples of 2^-21, so that (molecule, point) is one integer.
+_GRID = 1 << 21
+
+
+def by_secants(question: Question, trail: PathShares) -> list[Answer]:
+    """Integrated gradients of every molecule and task by secant shares, molecule by molecule."""
+    n_mols, n_tasks = question.tasks.shape
+    answers = _followed(question, trail, np.arange(n_mols))
+    allowed = [question.tolerance.residual(a.end - a.start) for a in answers]
+    # What bfloat16 left outside the tolerance is done again in full precision.
+    strayed = np.array([abs(a.residual) for a in answers]) > allowed
+    again = np.flatnonzero(strayed.reshape(n_mols, n_tasks).any(axis=1))
+    exact = question.relaxed.trail() if trail.fast and len(again) else None
+    if exact is not None:
+        repeated = iter(_followed(replace(question, tasks=question.tasks[again]), exact, again))
+        for i in again.tolist():
+            answers[i * n_tasks : (i + 1) * n_tasks] = itertools.islice(repeated, n_tasks)
+    return answers
+
+
+def _followed(question: Question, trail: PathShares, molecules: Index) -> list[Answer]:
+    paths = [PanelPath(question.tolerance) for _ in range(question.tasks.size)]
+    refine(paths, _Walker(question, trail, molecules).share)
+    return [of_path(path, path.error) for path in paths]
+
+
+class _Walker:
+    """Shares of all paths of a group from one trail."""
+
+    def __init__(self, question: Question, trail: PathShares, molecules: Index) -> None:
+        self._question, self._trail = question, trail
+        place, self._task = question.paths
+        self._molecule = molecules[place]
+        self._keys = np.zeros(0, dtype=np.int64)
+        self._points = np.zeros(0, dtype=np.int64)
+        self._outputs = np.zeros((0, 0))
+
+    def share(self, paths: Index, panels: FloatArray) -> tuple[FloatArray, FloatArray, list[FloatArray]]:
+        """Scores at the left and right ends of panels (n, 2) of paths (n,), and the shares of each."""
+        molecules, tasks = self._molecule[paths], self._task[paths]
+        left, right = np.split(self._visit(np.tile(molecules, 2), panels.T.ravel()), 2)
+        outputs = self._outputs[left, tasks], self._outputs[right, tasks]
+        target = self._question.target
+        factor = target.slope(*outputs)
+        # Tasks that ask for the same panel of a molecule share its slopes.
+        order = np.lexsort((tasks, right, left, molecules))
+        found = self._trail.share(Panels(left[order], right[order], tasks[order]))
+        shares = _by_request(found, self._question.graphs, molecules[order])
+        scaled: list[FloatArray] = [shares[0]] * len(order)
+        for request, share in zip(order.tolist(), shares, strict=True):
+            scaled[request] = share * factor[request]
+        return target.score(outputs[0]), target.score(outputs[1]), scaled
+
+    def _visit(self, molecules: Index, scales: FloatArray) -> Index:
+        """Numbers of the points; new ones are evaluated."""
+        keys = molecules * (2 * _GRID) + np.rint(scales * _GRID).astype(np.int64)
+        new = np.setdiff1d(keys, self._keys)
+        if len(new):
+            mols, places = np.divmod(new, 2 * _GRID)
+            found = self._trail.visit(mols, places / _GRID)
+            self._points = np.concatenate([self._points, len(self._outputs) + np.arange(len(new))])
+            self._outputs = np.concatenate([self._outputs.reshape(-1, found.shape[1]), found])
+            self._keys = np.concatenate([self._keys, new])
+            order = np.argsort(self._keys)
+            self._keys, self._points = self._keys[order], self._points[order]
+        return self._points[np.searchsorted(self._keys, keys)]
+
+
+def _by_request(found: Shares, graphs: PackedGraphs, molecules: Index) -> list[FloatArray]:
+    """Shares of each request, flat: atoms first, then pairs. Requests of a molecule come together."""
+    starts = np.flatnonzero(np.diff(molecules, prepend=-1))
+    repeats = np.diff(np.append(starts, len(molecules)))
+    parts = []
+    for rows, counts in zip(found, (graphs.atom_counts, graphs.pair_counts), strict=True):
+        parts.append(np.split(rows, np.cumsum(counts[molecules[starts]] * repeats)[:-1]))
+    return [
+        row
+        for n, atoms, pairs in zip(repeats.tolist(), *parts, strict=True)
+        for row in np.concatenate([atoms.reshape(n, -1), pairs.reshape(n, -1)], axis=1)
+    ]
+
 
 _FIRST = np.array([[0.0, 0.25], [0.25, 0.5], [0.5, 0.75], [0.75, 1.0]])
 # Halves take away 3/4 of an error that goes with the square of the width.
@@ -37,13 +157,6 @@ class PanelPath:
     Use: share out the change of the score on the `pending` panels, hand the shares to `add`, until
     `pending` is empty.
 
-    Parameters
-    ----------
-    tolerance : Tolerance
-        When to stop.
-
-    Examples
-    --------
     >>> path = PanelPath(Tolerance())
     >>> while len(panels := path.pending):
     ...     left, right = panels.T
@@ -165,186 +278,3 @@ def _worst(errors: FloatArray, allowed: float) -> npt.NDArray[np.bool_]:
     marked = np.zeros(len(errors), dtype=bool)
     marked[order[: int(np.argmax(remaining <= bound)) + 1]] = True
     return marked
-
-
-Share = Callable[[Index, FloatArray], tuple[FloatArray, FloatArray, list[FloatArray]]]
-"""From paths (n,) and panels (n, 2) to the scores at their left and right ends, and n arrays of shares."""
-
-
-def follow(n_paths: int, share: Share, tolerance: Tolerance) -> list[PanelPath]:
-    """Refine many paths together; a path leaves the batch when it has converged.
-
-    Parameters
-    ----------
-    n_paths : int
-        Number of paths.
-    share : callable
-        Shares out the change of the score on panels of paths.
-    tolerance : Tolerance
-        When to stop.
-
-    Returns
-    -------
-    list of PanelPath
-    """
-    paths = [PanelPath(tolerance) for _ in range(n_paths)]
-    while True:
-        pending = [path.pending for path in paths]
-        owners = np.repeat(np.arange(n_paths), [len(panels) for panels in pending])
-        if not len(owners):
-            return paths
-        left, right, shares = share(owners, np.concatenate(pending))
-        start = 0
-        for path, panels in zip(paths, pending, strict=True):
-            stop = start + len(panels)
-            if stop > start:
-                path.add(left[start:stop], right[start:stop], np.array(shares[start:stop]))
-            start = stop
-
-
-# What is asked of a group of molecules, and what was found.
-
-
-@dataclass(frozen=True)
-class Found:
-    """Attributions of one molecule and task, flat: atoms first, then pairs."""
-
-    start: float
-    end: float
-    attributions: FloatArray
-    residual: float
-    error: float
-    converged: bool
-    n_evaluations: int
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of a group of molecules.
-
-    Parameters
-    ----------
-    model : ExplainableModel
-        The model.
-    graphs : PackedGraphs
-        The molecules.
-    relaxed : RelaxedInputs
-        The molecules, between baseline and themselves.
-    tasks : array of int, shape (n_mols, n_tasks)
-        Outputs to attribute, for each molecule.
-    target : Target
-        Score of the outputs.
-    tolerance : Tolerance
-        When to stop.
-    """
-
-    model: ExplainableModel
-    graphs: PackedGraphs
-    relaxed: RelaxedInputs
-    tasks: Index
-    target: Target
-    tolerance: Tolerance
-
-    @property
-    def paths(self) -> tuple[Index, Index]:
-        """Molecule and task of every path, molecule by molecule."""
-        n_mols, n_tasks = self.tasks.shape
-        return np.repeat(np.arange(n_mols), n_tasks), self.tasks.ravel()
-
-
-def of_path(path: PanelPath | AdaptivePath, error: float) -> Found:
-    """What a finished path has found."""
-    return Found(
-        path.start, path.end, path.attributions, path.residual, error, path.converged, path.n_evaluations
-    )
-
-
-# Integrated gradients by secant shares along the paths of a group of molecules.
-
-
-# Points of a path lie on multiples of 2^-21, so that (molecule, point) is one integer.
-_GRID = 1 << 21
-
-
-def by_secants(question: Question, trail: PathShares) -> list[Found]:
-    """Integrated gradients of every molecule and task, molecule by molecule.
-
-    Parameters
-    ----------
-    question : Question
-        What is asked.
-    trail : PathShares
-        Points on the paths of the molecules, none visited yet.
-    """
-    n_mols, n_tasks = question.tasks.shape
-    found = _followed(question, trail, np.arange(n_mols))
-    allowed = [question.tolerance.residual(f.end - f.start) for f in found]
-    strayed = np.array([abs(f.residual) for f in found]) > allowed
-    again = np.flatnonzero(strayed.reshape(n_mols, n_tasks).any(axis=1))
-    exact = question.relaxed.trail() if trail.fast and len(again) else None
-    if exact is not None:
-        repeated = iter(_followed(replace(question, tasks=question.tasks[again]), exact, again))
-        for i in again.tolist():
-            found[i * n_tasks : (i + 1) * n_tasks] = itertools.islice(repeated, n_tasks)
-    return found
-
-
-def _followed(question: Question, trail: PathShares, molecules: Index) -> list[Found]:
-    walker = _Walker(question, trail, molecules)
-    return [of_path(p, p.error) for p in follow(question.tasks.size, walker.share, question.tolerance)]
-
-
-class _Walker:
-    """Shares of all paths of a group from one trail."""
-
-    def __init__(self, question: Question, trail: PathShares, molecules: Index) -> None:
-        self._question, self._trail = question, trail
-        place, self._task = question.paths
-        self._molecule = molecules[place]
-        self._keys = np.zeros(0, dtype=np.int64)
-        self._points = np.zeros(0, dtype=np.int64)
-        self._outputs = np.zeros((0, 0))
-
-    def share(self, paths: Index, panels: FloatArray) -> tuple[FloatArray, FloatArray, list[FloatArray]]:
-        """See `molig.attribution.panels.Share`."""
-        molecules, tasks = self._molecule[paths], self._task[paths]
-        left, right = np.split(self._visit(np.tile(molecules, 2), panels.T.ravel()), 2)
-        outputs = self._outputs[left, tasks], self._outputs[right, tasks]
-        target = self._question.target
-        factor = target.slope(*outputs)
-        # Tasks that ask for the same panel of a molecule share its slopes.
-        order = np.lexsort((tasks, right, left, molecules))
-        found = self._trail.share(Panels(left[order], right[order], tasks[order]))
-        shares = _by_request(found, self._question.graphs, molecules[order])
-        scaled: list[FloatArray] = [shares[0]] * len(order)
-        for request, share in zip(order.tolist(), shares, strict=True):
-            scaled[request] = share * factor[request]
-        return target.score(outputs[0]), target.score(outputs[1]), scaled
-
-    def _visit(self, molecules: Index, scales: FloatArray) -> Index:
-        """Numbers of the points; new ones are evaluated."""
-        keys = molecules * (2 * _GRID) + np.rint(scales * _GRID).astype(np.int64)
-        new = np.setdiff1d(keys, self._keys)
-        if len(new):
-            mols, places = np.divmod(new, 2 * _GRID)
-            found = self._trail.visit(mols, places / _GRID)
-            self._points = np.concatenate([self._points, len(self._outputs) + np.arange(len(new))])
-            self._outputs = np.concatenate([self._outputs.reshape(-1, found.shape[1]), found])
-            self._keys = np.concatenate([self._keys, new])
-            order = np.argsort(self._keys)
-            self._keys, self._points = self._keys[order], self._points[order]
-        return self._points[np.searchsorted(self._keys, keys)]
-
-
-def _by_request(found: Shares, graphs: PackedGraphs, molecules: Index) -> list[FloatArray]:
-    """Shares of each request, flat: atoms first, then pairs. Requests of a molecule come together."""
-    starts = np.flatnonzero(np.diff(molecules, prepend=-1))
-    repeats = np.diff(np.append(starts, len(molecules)))
-    parts = []
-    for rows, counts in zip(found, (graphs.atom_counts, graphs.pair_counts), strict=True):
-        parts.append(np.split(rows, np.cumsum(counts[molecules[starts]] * repeats)[:-1]))
-    return [
-        row
-        for n, atoms, pairs in zip(repeats.tolist(), *parts, strict=True)
-        for row in np.concatenate([atoms.reshape(n, -1), pairs.reshape(n, -1)], axis=1)
-    ]

@@ -22,15 +22,10 @@ Index = npt.NDArray[np.int64]
 class PathShares(Protocol):
     """Shares of the features in the change of outputs between points of a path, without remainder.
 
-    `molig.secant.Trail` is one.
-
-    Attributes
-    ----------
-    fast : bool
-        Whether shares are rounded more coarsely than the outputs.
+    `molig.secant.trail.Trail` is one.
     """
 
-    fast: bool
+    fast: bool  # whether shares are rounded more coarsely than the outputs
 
     def visit(self, molecules: Index, scales: FloatArray) -> FloatArray:
         """Evaluate the outputs, shape (n_points, n_tasks), at points of paths; points are numbered on."""
@@ -40,13 +35,7 @@ class PathShares(Protocol):
 
 
 class RelaxedInputs(Protocol):
-    """Molecules whose features x may take any value x' + a (x - x') between a baseline x' and their own.
-
-    Attributes
-    ----------
-    graphs : PackedGraphs
-        The molecules.
-    """
+    """Molecules whose features x may take any value x' + a (x - x') between a baseline x' and their own."""
 
     graphs: PackedGraphs
 
@@ -56,32 +45,15 @@ class RelaxedInputs(Protocol):
         atom_factors: npt.ArrayLike | None = None,
         pair_factors: npt.ArrayLike | None = None,
     ) -> FloatArray:
-        """Outputs, shape (n_points, n_tasks), with a of its own for every atom and pair; default 1.
-
-        Parameters
-        ----------
-        molecules : array of int, shape (n_points,)
-            Which molecule; it may come several times.
-        atom_factors, pair_factors : array-like of float, optional
-            One per atom, and per pair, of all points.
-        """
+        """Outputs, shape (n_points, n_tasks), with a of its own for every atom and pair; default 1."""
 
     def densities(self, molecules: Index, scales: FloatArray, tasks: Index) -> Densities:
-        """Outputs and (x - x') dF/dx, feature by feature, at points a of the paths of molecules.
-
-        Parameters
-        ----------
-        molecules, scales, tasks : array, shape (n_points,)
-            Which molecule, where on its path, and which output.
-        """
+        """Outputs and (x - x') dF/dx, feature by feature, at points a of the paths of molecules."""
 
     def trail(self, *, fast: bool = False) -> PathShares | None:
-        """Shares between points of the paths, or None if the model has no such thing.
+        """Shares between points of the paths; fast ones need to add up to a few tenths of a percent only.
 
-        Parameters
-        ----------
-        fast : bool
-            Whether they need to add up only to a few tenths of a percent.
+        None if the model has no such thing: then its gradient is integrated along the path.
         """
 
 
@@ -119,19 +91,20 @@ class ExplainableModel(Protocol):
         """Let features move between a baseline (default zero) and their own values."""
 
 
+@runtime_checkable
+class PreciseModel(ExplainableModel, Protocol):
+    """What a model may offer besides: without it the floor is 0.01 and the precision its own."""
+
+    @property
+    def floor(self) -> float:
+        """Smallest change of an output that a relative tolerance is applied to, in units of the output."""
+
+    def double(self) -> PreciseModel:
+        """The same model in double precision, for tight tolerances."""
+
+
 def check_explainable(model: object) -> None:
-    """Refuse a model that lacks a part of the protocol.
-
-    Parameters
-    ----------
-    model : object
-        The model.
-
-    Raises
-    ------
-    UsageError
-        Naming the missing parts.
-    """
+    """Refuse a model that lacks a part of the protocol, naming it."""
     needed = ("name", "tasks", "objective", "schema", "parser", "featurize", "relax")
     missing = [name for name in needed if not hasattr(model, name)]
     if missing:

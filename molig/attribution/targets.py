@@ -65,7 +65,7 @@ class Target(StrEnum):
         """Mean derivative of the score between two outputs."""
         if self is not Target.PROBABILITY:
             return np.ones_like(left)
-        with np.errstate(invalid="ignore"):  # of outputs that are not finite it is NaN, which is told
+        with np.errstate(invalid="ignore"):  # NaN where outputs are not finite; the path then ends there
             width = right - left
         middle = self.score((left + right) / 2)
         close = np.abs(width) < _CLOSE

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rdkit import Chem
 
 from molig.attribution import ExplainableModel, Explainer, Explanation, Method
-from molig.attribution.projection import bonds_of_pairs, share_pairs
+from molig.attribution.explanation import bonds_of_pairs, share_pairs
 from molig.benchmark.ground_truth import GroundTruth
 from molig.benchmark.metrics import merge_ties
 from molig.benchmark.recipe import AttributionOptions, Projection

@@ -19,7 +19,7 @@ from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, Featurizer, PackedGraphs
 from molig.model.device import resolve_device
 from molig.model.domain import Applicability, ApplicabilityFlag
-from molig.model.info import ModelInfo, Objective
+from molig.model.info import BaselineValue, ModelInfo, Objective
 from molig.model.relaxed import FeatureRows, RelaxedMolecules
 from molig.molecules import Molecule, Rejection, smiles_records
 from molig.molecules.records import batched
@@ -162,6 +162,13 @@ class ScreeningModel:
     def relax(self, graphs: PackedGraphs, base: FeatureRows | None = None) -> RelaxedMolecules:
         """Let the features of molecules move between a baseline (default zero) and their own values."""
         return RelaxedMolecules(self.network, self.schema, lambda: self.secants, graphs, base)
+
+    @property
+    def floor(self) -> float:
+        """Smallest change of a score to resolve: 0.01, or 0.01 standard deviations of the labels."""
+        known = (b.tolerance for b in self.info.baseline.values() if isinstance(b, BaselineValue))
+        # The tolerance of a neutral baseline is a tenth of the standard deviation.
+        return min((0.1 * tenth for tenth in known if tenth > 0), default=0.01)
 
     def double(self) -> Self:
         """Return the same model in double precision."""

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from rdkit import Chem
 
-from molig.attribution import ABSENT, Explanation
+from molig.attribution import Explanation
+from molig.attribution.explanation import ABSENT
 from molig.errors import UsageError
 from molig.features import FeatureSchema
 

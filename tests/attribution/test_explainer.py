@@ -6,8 +6,9 @@ from rdkit import Chem
 from support.random_models import TASKS, random_model
 
 import molig
-from molig.attribution import Baseline, Explainer, Explanation, Tolerance
+from molig.attribution import Baseline, Explainer, Explanation
 from molig.attribution import methods as methods_module
+from molig.attribution.engine import Tolerance
 from molig.attribution.targets import Target
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import BaselineValue, Objective, ScreeningModel

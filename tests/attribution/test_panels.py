@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molig.attribution import PanelPath, Tolerance
-from molig.attribution.panels import follow
+from molig.attribution.engine import Tolerance, refine
+from molig.attribution.panels import PanelPath
 
 
 def walk(score, shares, tolerance=None, rounds=200):
@@ -213,11 +213,13 @@ def test_paths_together_are_the_paths_alone(n, seed):
         return np.array(lefts), np.array(rights), shares
 
     tolerance = Tolerance(1e-3)
-    for found, (score, shares) in zip(follow(n, share, tolerance), paths, strict=True):
+    together = [PanelPath(tolerance) for _ in paths]
+    refine(together, share)
+    for found, (score, shares) in zip(together, paths, strict=True):
         alone = walk(score, shares, tolerance)
         np.testing.assert_allclose(found.attributions, alone.attributions, atol=1e-13)
         assert found.n_evaluations == alone.n_evaluations
 
 
 def test_no_paths():
-    assert follow(0, lambda owners, panels: pytest.fail("asked for nothing"), Tolerance()) == []
+    refine([], lambda owners, panels: pytest.fail("asked for nothing"))

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molig.attribution import AdaptivePath
+from molig.attribution.engine import AdaptivePath, Tolerance
 
 
 def integrate(value, slopes, **options):
-    path = AdaptivePath(**options)
+    path = AdaptivePath(Tolerance(**options))
     rounds = 0
     while len(points := path.pending):
         path.add(value(points), slopes(points))
@@ -62,7 +62,7 @@ def test_gives_up_and_says_so():
 
 @given(st.integers(1, 6))
 def test_the_first_grid_is_uniform_and_holds_both_ends(n_panels):
-    pending = AdaptivePath(n_panels=n_panels).pending
+    pending = AdaptivePath(Tolerance(), n_panels).pending
     np.testing.assert_allclose(pending, np.linspace(0, 1, 2 * n_panels + 1))
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from molig.attribution import Explanation
-from molig.attribution.projection import share_pairs
+from molig.attribution.explanation import share_pairs
 from molig.audit.figures import bars
 from molig.audit.findings import (
     MOST_EXAMPLES,

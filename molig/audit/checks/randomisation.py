@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from molig.attribution.projection import share_pairs
+from molig.attribution.explanation import share_pairs
 from molig.audit.figures import BLUE, YELLOW, draw
 from molig.audit.findings import (
     Evidence,
