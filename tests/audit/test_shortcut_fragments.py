@@ -47,9 +47,9 @@ def test_planted_and_clean(
     small_model: ScreeningModel, edit: tuple[str, str] | None, chlorine: bool, words: str
 ) -> None:
     model = changed(small_model, like(*edit)) if edit else small_model
-    smiles = nci_smiles(400, 400)
+    smiles = nci_smiles(1000, 400)  # a hundred with chlorine
     subject = audited(
-        model, smiles=smiles, labels=_labels(smiles, chlorine), tasks=("nitrogen",), max_explained=100
+        model, smiles=smiles, labels=_labels(smiles, chlorine), tasks=("nitrogen",), max_explained=150
     )
     found = [f for f in audit(subject, only=[NAME]).findings if f.severity is not Severity.INFO]
     assert [words in finding.summary for finding in found] == ([True] if words else [])

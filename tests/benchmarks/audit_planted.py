@@ -1,15 +1,17 @@
 """Plant defects in trained models and tables, and count how many of them the audit finds.
 
-Every case is made of a seed. Networks are trained to a criterion and kept in ``build/planted`` by arithmetic,
-so that judging again trains nothing again; so are the verdicts, one file for each check, seed and arithmetic::
+Every case is made of a seed. Networks are trained to a criterion and kept in ``build/planted`` by
+arithmetic, so that judging again trains nothing again; so are the verdicts, one file for each check, seed and
+arithmetic::
 
     python tests/benchmarks/audit_planted.py run --seeds 2-4 --arithmetics default,avx2,native
-    python tests/benchmarks/audit_planted.py run --seeds 0 --arithmetics native --only baseline,stability --again
+    python tests/benchmarks/audit_planted.py run --seeds 2-4 --arithmetics native --curves
+    python tests/benchmarks/audit_planted.py run --seeds 0 --arithmetics native --only baseline --again
     python tests/benchmarks/audit_planted.py report --seeds 2-4 docs/results/audit/planted.json
 
-``report`` merges the verdicts into one JSON file, with a table in Markdown and the curves of detection beside it.
-An arithmetic is a value of ATEN_CPU_CAPABILITY, which a process of its own is started with; ``native`` leaves
-it unset.
+``report`` merges the verdicts into one JSON file, with a table in Markdown and the curves of detection beside
+it. An arithmetic is a value of ATEN_CPU_CAPABILITY, which a process of its own is started with; ``native``
+leaves it unset.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ def main() -> None:
         step.add_argument("--only", default=",".join(available_checks()), help="checks, joined by commas")
         if name == "run":
             step.add_argument("--again", action="store_true", help="judge cases again that have a verdict")
-            step.add_argument("--curves", action="store_true", help="judge defects of growing size, too")
+            step.add_argument("--curves", action="store_true", help="judge defects of growing size instead")
             step.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
         else:
             step.add_argument("output", type=Path, help="JSON file")
@@ -83,9 +85,9 @@ def spawn(arithmetic: str, arguments: Sequence[str]) -> None:
     subprocess.run(command, env=environment, check=True)
 
 
-def verdicts_file(check: str, seed: int, arithmetic: str) -> Path:
-    """Where the verdicts of a check are kept."""
-    return store().parent / "verdicts" / arithmetic / f"{check}-{seed}.json"
+def verdicts_file(check: str, seed: int, arithmetic: str, kind: str = "verdicts") -> Path:
+    """Where the verdicts of a check are kept, or those of its defects of growing size (curves)."""
+    return store().parent / kind / arithmetic / f"{check}-{seed}.json"
 
 
 def run(
@@ -94,9 +96,10 @@ def run(
     """Judge what has no verdict yet."""
     torch.set_num_threads(1)
     (arithmetic,) = arithmetics
+    kind = "curves" if curves else "verdicts"
     for seed in seeds:
         for check in checks:
-            path = verdicts_file(check, seed, arithmetic)
+            path = verdicts_file(check, seed, arithmetic, kind)
             if path.exists() and not again:
                 continue
             found = judge_all(check, seed, curves=curves)
@@ -106,21 +109,21 @@ def run(
 
 
 def judge_all(check: str, seed: int, *, curves: bool) -> dict[str, Any]:
-    """Make one check on all its cases of a seed."""
+    """Make one check on all its cases of a seed, or on its defects of growing size."""
     module = importlib.import_module(f"audit.planted.{check.replace('-', '_')}")
     started = time.perf_counter()
-    cases = [entry(judge(check, case), case) for case in module.cases(seed)]
+    if curves:
+        cases = [
+            {"defect": one.defect, "size": one.size, **entry(judge(check, one.case), one.case)}
+            for one in module.graded(seed)
+        ]
+    else:
+        cases = [entry(judge(check, case), case) for case in module.cases(seed)]
     for one in cases:
-        if not one["right"]:
+        if not one["right"] and not curves:
             what = one["dropped"] or one["findings"] or one["status"]
-            print(
-                f"  {'dropped' if one['dropped'] else 'WRONG'}: {check}: {one['case']}: {what}",
-                file=sys.stderr,
-            )
-    curve = [
-        {"defect": one.defect, "size": one.size, **entry(judge(check, one.case), one.case)}
-        for one in (module.graded(seed) if curves else ())
-    ]
+            kind = "dropped" if one["dropped"] else "WRONG"
+            print(f"  {kind}: {check}: {one['case']}: {what}", file=sys.stderr)
     return {
         "check": check,
         "seed": seed,
@@ -129,7 +132,6 @@ def judge_all(check: str, seed: int, *, curves: bool) -> dict[str, Any]:
         "molig": __version__,
         "seconds": round(time.perf_counter() - started, 1),
         "cases": cases,
-        "curve": curve,
     }
 
 
@@ -160,41 +162,56 @@ def tally(found: Sequence[dict[str, Any]]) -> dict[str, int]:
 def row(name: str, found: Sequence[dict[str, Any]]) -> str:
     """A row of the table: cells of one arithmetic."""
     n = tally(found)
-    return f"{name}: {n['found']} of {n['planted']}, {n['false_alarms']} of {n['controls']}, dropped {n['dropped_defects']} + {n['dropped_controls']}"
+    return (
+        f"{name}: {n['found']} of {n['planted']}, {n['false_alarms']} of {n['controls']}, dropped "
+        f"{n['dropped_defects']} + {n['dropped_controls']}"
+    )
 
 
 def report(path: Path, seeds: Sequence[int], arithmetics: Sequence[str], checks: Sequence[str]) -> None:
     """Merge verdicts; write JSON, the table, and the curves of detection."""
-    runs = {
-        (arithmetic, check): [
-            json.loads(verdicts_file(check, seed, arithmetic).read_text()) for seed in seeds
-        ]
-        for arithmetic in arithmetics
-        for check in checks
+    runs = {(a, check): read_all(check, seeds, a, "verdicts") for a in arithmetics for check in checks}
+    graded = {
+        a: [one for check in checks for one in read_all(check, seeds, a, "curves")] for a in arithmetics
     }
-    totals = {a: tally([one for check in checks for one in runs[a, check]]) for a in arithmetics}
-    for n in totals.values():
+    totals: dict[str, dict[str, Any]] = {}
+    for a in arithmetics:
+        totals[a] = n = tally([one for check in checks for one in runs[a, check]])
         n["share_found"] = interval(n["found"], n["planted"])
         n["share_of_false_alarms"] = interval(n["false_alarms"], n["controls"])
-    first = next(iter(runs.values()))[0]
+    kept = ("case", "planted", "dropped", "findings")
     data = {
         "seeds": list(seeds),
         "arithmetics": {a: runs[a, checks[0]][0]["capability"] for a in arithmetics},
         "processor": torch.backends.cpu.get_cpu_capability(),
-        "versions": {"molig": first["molig"], "torch": first["torch"]},
+        "versions": {name: runs[arithmetics[0], checks[0]][0][name] for name in ("molig", "torch")},
         "totals": totals,
         "checks": {check: {a: tally(runs[a, check]) for a in arithmetics} for check in checks},
-        "curves": curves(one for found in runs.values() for one in found),
+        "arithmetics_of_the_curves": [a for a in arithmetics if graded[a]],
+        "curves": curves_of(one for found in graded.values() for one in found),
         "wrong_or_dropped": [
-            {"check": check, "arithmetic": a, "seed": one["seed"]} | {k: case[k] for k in ("case", "planted", "dropped", "findings")}
-            for (a, check), found in runs.items() for one in found for case in one["cases"] if not case["right"]
+            {"check": check, "arithmetic": a, "seed": one["seed"], **{key: case[key] for key in kept}}
+            for (a, check), found in runs.items()
+            for one in found
+            for case in one["cases"]
+            if not case["right"]
         ],
-        "cases": {check: sorted({c["case"] for a in arithmetics for one in runs[a, check] for c in one["cases"]}) for check in checks},
-    }  # fmt: skip
+        "cases": {
+            check: sorted({c["case"] for a in arithmetics for one in runs[a, check] for c in one["cases"]})
+            for check in checks
+        },
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(tables(data), encoding="utf-8")
-    draw(data["curves"], path.with_suffix(".svg"))
+    if data["curves"]:
+        draw(data["curves"], path.with_suffix(".svg"))
+
+
+def read_all(check: str, seeds: Iterable[int], arithmetic: str, kind: str) -> list[dict[str, Any]]:
+    """Verdicts of a check; of curves, those that there are."""
+    paths = [verdicts_file(check, seed, arithmetic, kind) for seed in seeds]
+    return [json.loads(path.read_text()) for path in paths if kind == "verdicts" or path.exists()]
 
 
 def interval(count: int, n: int) -> list[float]:
@@ -202,11 +219,11 @@ def interval(count: int, n: int) -> list[float]:
     return [round(value, 4) for value in (count / max(n, 1), *wilson(count, n))]
 
 
-def curves(runs: Iterable[dict[str, Any]]) -> dict[str, dict[str, list[dict[str, Any]]]]:
+def curves_of(runs: Iterable[dict[str, Any]]) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """By check and defect: of how many defects of a size how many were found."""
     counts: dict[tuple[str, str, float], list[int]] = defaultdict(lambda: [0, 0, 0])
     for one in runs:
-        for point in one["curve"]:
+        for point in one["cases"]:
             place = counts[one["check"], point["defect"], point["size"]]
             place[0] += point["right"]
             place[1] += not point["dropped"]

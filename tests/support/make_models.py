@@ -1,6 +1,6 @@
 """Train the small models of the tests, to a criterion, and put them into ``tests/support/models``.
 
-Weights depend on the processor that finds them; read from a file they are the same for every test, everywhere::
+Weights depend on the processor that finds them; read from a file they are the same everywhere::
 
     PYTHONPATH=tests python tests/support/make_models.py
 """

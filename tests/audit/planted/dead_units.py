@@ -206,7 +206,9 @@ def graded(seed: int) -> list[Graded]:
             size,
             Case(
                 f"{size:.0%}",
-                lambda edit=edit(size), model=model: _subject(changed(load_model(model), edit), lab.compounds(100, 1700)),
+                lambda edit=edit, size=size, model=model: _subject(
+                    changed(load_model(model), edit(size)), lab.compounds(100, 1700)
+                ),
                 True,
             ),
         )

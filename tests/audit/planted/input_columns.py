@@ -1,5 +1,7 @@
 """Input columns that tell nothing, are ignored, or stand for anything: planted, and clean controls."""
 
+# ruff: noqa: E501 - one case a line
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -57,7 +59,7 @@ def column_weights(level: str, name: str, factor: float) -> Callable[[ScreeningM
     def edit(model: ScreeningModel) -> ScreeningModel:
         sizes = first_weights(model)[level]
         columns = [f"{c.block}={c.name}" for c in model.schema.columns(level)]
-        block = [i for i, one in enumerate(columns) if one.split("=")[0] == name.split("=", maxsplit=1)[0]]
+        block = [i for i, one in enumerate(columns) if one.partition("=")[0] == name.partition("=")[0]]
         place = columns.index(name)
         usual = np.median([sizes[i] for i in block if i != place])
         return scale(level, name, float(factor * usual / sizes[place]))(model)
