@@ -20,6 +20,20 @@ settings.load_profile("molig")
 torch.set_num_threads(1)  # the tests share their machine; tiny tensors gain nothing from more
 
 
+_TRAINING_ROOMS, _TRAINING_MODULES = {"training"}, {"test_train.py"}
+_TRAINED = {"small_model", "small_regression"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what trains networks, and what the audit judges of trained ones."""
+    for item in items:
+        room = item.path.parent.name
+        trains = room in _TRAINING_ROOMS or item.path.name in _TRAINING_MODULES
+        judges = room == "audit" and _TRAINED & set(getattr(item, "fixturenames", ()))
+        if trains or judges:
+            item.add_marker(pytest.mark.trains)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the user's cache directory out of the tests."""
