@@ -198,7 +198,7 @@ def _telling(lab: Lab, which: int, start: int) -> AuditSubject:
     return telling_every_atom(model, lab.compounds(900, start))
 
 
-def _on(  # noqa: PLR0917
+def _on(
     lab: Lab, make: Make, task: str, group: int, start: int, signs: np.ndarray | float = 1.0, n: int = 40
 ) -> AuditSubject:
     smiles = lab.compounds(900, start)

@@ -1,7 +1,5 @@
 """Baselines that are not neutral, or depend on size: planted, and clean controls."""
 
-# ruff: noqa: E501 - one case a line
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

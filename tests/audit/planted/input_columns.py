@@ -1,7 +1,5 @@
 """Input columns that tell nothing, are ignored, or stand for anything: planted, and clean controls."""
 
-# ruff: noqa: E501 - one case a line
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Networks that cannot be integrated, or only apparently: planted, and clean controls."""
 
-# ruff: noqa: E501 - one case a line
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Layers without a part in the score, and explanations that do not depend on the weights."""
 
-# ruff: noqa: E501 - one case a line
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Scores that respond to nothing any more: planted, and clean controls."""
 
-# ruff: noqa: E501 - one case a line
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -73,7 +73,7 @@ def unless(first: str, second: str) -> Labels:
     return lambda smiles: float(has(smiles, first) and not has(smiles, second))
 
 
-def on(  # noqa: PLR0917
+def on(
     lab: Lab,
     model: Make,
     task: str,

@@ -1,7 +1,5 @@
 """Cases of the check of size and trivial shortcuts."""
 
-# ruff: noqa: E501 - one case a line
-
 from __future__ import annotations
 
 from collections import Counter
