@@ -97,9 +97,10 @@ def test_company_in_the_batch_does_not_matter(small_model):
     np.testing.assert_allclose(among.atom_scores, alone.atom_scores, atol=1e-6)
 
 
-def test_a_tighter_tolerance_costs_more_and_agrees(small_model):
-    loose = molig.explain(small_model, ASPIRIN, task="carbonyl", tol=0.01)
-    tight = molig.explain(small_model, ASPIRIN, task="carbonyl", tol=1e-4)
+def test_a_tighter_tolerance_costs_more_and_agrees():
+    model = molig.load_model("tox21-w2n2-simple")  # small, sharp networks err by more at a loose tolerance
+    loose = molig.explain(model, ASPIRIN, task="SR-ARE", tol=0.01)
+    tight = molig.explain(model, ASPIRIN, task="SR-ARE", tol=1e-4)
     assert abs(tight.residual) <= 1e-4 * abs(tight.score - tight.baseline_score)
     assert tight.n_evaluations > loose.n_evaluations
     largest = np.abs(tight.atom_scores).max()
