@@ -117,8 +117,8 @@ class Explainer:
         Explanation or Rejection
             One per record.
         """
-        for found in self._stream(records, all_tasks=False):
-            yield found if isinstance(found, Rejection) else found[0]
+        for _, result in self.explain_rows(records):
+            yield result if isinstance(result, Rejection) else result[0]
 
     def explain_all_tasks(self, records: Iterable[Record]) -> Iterator[ByTask | Rejection]:
         """Explain every task of every record; the tasks of a molecule share their forward passes.
@@ -133,7 +133,35 @@ class Explainer:
         list of Explanation, or Rejection
             One per record; the list has one explanation per task, in the model's order.
         """
-        yield from self._stream(records, all_tasks=True)
+        for _, result in self.explain_rows(records, all_tasks=True):
+            yield result
+
+    def explain_rows(
+        self, records: Iterable[Record], *, all_tasks: bool = False
+    ) -> Iterator[tuple[Record, ByTask | Rejection]]:
+        """Explain a stream of records, in order, with bounded memory, for a table or a page of them.
+
+        Parameters
+        ----------
+        records : iterable of Record
+            The molecules.
+        all_tasks : bool
+            Explain every task of the model instead of one.
+
+        Yields
+        ------
+        record : Record
+            Each of the records.
+        result : list of Explanation, or Rejection
+            One explanation, or with ``all_tasks`` one per task in the model's order.
+        """
+        for group in batched(records, _GROUP):
+            molecules, rejections = self.model.parser.parse_many(group)
+            by_row: dict[int, ByTask | Rejection] = {r.row: r for r in rejections}
+            explained = self._explain(molecules, all_tasks=all_tasks)
+            for molecule, result in zip(molecules, explained, strict=True):
+                by_row[molecule.row] = _finite(molecule, result)
+            yield from ((record, by_row[record.row]) for record in group)
 
     def explain_molecules(self, molecules: Sequence[Molecule]) -> list[Explanation]:
         """Explain parsed molecules together.
@@ -180,15 +208,6 @@ class Explainer:
             ]
             for i, (molecule, graph) in enumerate(zip(molecules, graphs, strict=True))
         ]
-
-    def _stream(self, records: Iterable[Record], *, all_tasks: bool) -> Iterator[ByTask | Rejection]:
-        for group in batched(records, _GROUP):
-            molecules, rejections = self.model.parser.parse_many(group)
-            by_row: dict[int, ByTask | Rejection] = {r.row: r for r in rejections}
-            explained = self._explain(molecules, all_tasks=all_tasks)
-            for molecule, found in zip(molecules, explained, strict=True):
-                by_row[molecule.row] = _finite(molecule, found)
-            yield from (by_row[record.row] for record in group)
 
     def _tasks(self, graphs: PackedGraphs, all_tasks: bool) -> Index:
         if all_tasks:

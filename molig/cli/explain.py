@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,10 +32,9 @@ from molig.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from molig.attribution import Explainer, Explanation
-    from molig.molecules import Record, Rejection
+    from molig.molecules import Record
     from molig.report import Counts, TableRequest
-    from molig.report.tables import Explain
+    from molig.report.tables import Explain, Rows
     from molig.tables import Parts
 
 _SHOWN = 20
@@ -111,10 +112,13 @@ def explain(
         parts = Parts(request.parts_directory, identity)
         parts.open(resume=resume)
     total = count_rows(Path(source)) if source else len(smiles or [])
-    job = _Job(explainer, output, Reporter(quiet), total, all_tasks=all_tasks)
-    counts = job.draw(records, noise) if request is None else job.tabulate(records, request, parts)
+    run = _Run(partial(explainer.explain_rows, all_tasks=all_tasks), output, Reporter(quiet), total)
+    if request is None:
+        counts = run.draw(records, f"Explanations by {loaded.name}", noise)
+    else:
+        counts = run.tabulate(records, request, parts)
     if counts.unconverged and explainer.method is Method.INTEGRATED_GRADIENTS:
-        job.reporter.warning(f"{counts.unconverged} did not converge to tol = {tol}; see their residuals")
+        run.reporter.warning(f"{counts.unconverged} did not converge to tol = {tol}; see their residuals")
 
 
 def _check_molecules(smiles: list[str] | None, source: str | None, resume: bool) -> None:
@@ -128,34 +132,26 @@ def _check_molecules(smiles: list[str] | None, source: str | None, resume: bool)
         raise UsageError("standard input cannot be read again, so its run cannot be resumed; use a file")
 
 
-class _Job:
+@dataclass
+class _Run:
     """Explaining and writing, with progress and warnings."""
 
-    def __init__(
-        self,
-        explainer: Explainer,
-        output: Path,
-        reporter: Reporter,
-        total: int | None,
-        *,
-        all_tasks: bool = False,
-    ) -> None:
-        self.reporter = reporter
-        self._name, self._output, self._total = explainer.model.name, output, total
-        self._explain: Explain = explainer.explain_all_tasks if all_tasks else explainer.explain_records
-        self._per_row = len(explainer.model.tasks) if all_tasks else 1
+    explain: Explain
+    output: Path
+    reporter: Reporter
+    total: int | None
+    # Rejected rows that a warning has named, and the others.
+    n_named: int = 0
+    n_hidden: int = 0
 
-    def draw(self, records: Iterator[Record], noise: float) -> Counts:
+    def draw(self, records: Iterator[Record], title: str, noise: float) -> Counts:
         """Make a picture or a page."""
         from molig.report import write_explanations
-        from molig.report.tables import explain_rows
 
-        with self.reporter.progress("explaining", self._total) as advance:
-            watch = _Watch(self.reporter, advance, self._per_row)
-            rows = explain_rows(records, self._explain, watch)
-            title = f"Explanations by {self._name}"
-            counts = write_explanations((found for _, found in rows), self._output, title=title, noise=noise)
-        self.reporter.info(f"{counts.explained} explained, {counts.rejected} rejected: {self._output}")
+        with self.reporter.progress("explaining", self.total) as advance:
+            rows = self._watched(self.explain(records), advance)
+            counts = write_explanations(rows, self.output, title=title, noise=noise)
+        self.reporter.info(f"{counts.explained} explained, {counts.rejected} rejected: {self.output}")
         return counts
 
     def tabulate(self, records: Iterator[Record], request: TableRequest, parts: Parts | None) -> Counts:
@@ -165,15 +161,34 @@ class _Job:
         n_done = parts.n_rows if parts else 0
         if n_done:
             self.reporter.info(f"{n_done:,} rows are done already")
-        total = None if self._total is None else max(self._total - n_done, 0)
+        total = None if self.total is None else max(self.total - n_done, 0)
         with self._keeping(parts), self.reporter.progress("explaining", total) as advance:
-            watch = _Watch(self.reporter, advance, self._per_row, most=_SHOWN)
-            counts = write_table(records, self._explain, request, parts=parts, watch=watch)
-        if watch.n_hidden:
-            self.reporter.warning(f"{watch.n_hidden:,} more rejected rows; see {request.rejects_path}")
-        self.reporter.info(f"{counts.explained} explained, {counts.rejected} rejected: {self._output}")
+
+            def explain(some: Iterable[Record]) -> Rows:
+                return self._watched(self.explain(some), advance, most=_SHOWN)
+
+            counts = write_table(records, explain, request, parts=parts)
+        if self.n_hidden:
+            self.reporter.warning(f"{self.n_hidden:,} more rejected rows; see {request.rejects_path}")
+        self.reporter.info(f"{counts.explained} explained, {counts.rejected} rejected: {self.output}")
         self.reporter.info(f"rejected rows: {request.rejects_path}")
         return counts
+
+    def _watched(self, rows: Rows, advance: Callable[[int], None], most: int | None = None) -> Rows:
+        """The same rows; moves the bar, and warns of rejected ones, or of the first of them."""
+        from molig.molecules import Rejection
+
+        for record, result in rows:
+            advance(1)
+            if isinstance(result, Rejection):
+                if most is None or self.n_named < most:
+                    self.n_named += 1
+                    self.reporter.warning(
+                        f"row {result.row} ({result.id}) {result.smiles!r}: {result.reason}"
+                    )
+                else:
+                    self.n_hidden += 1
+            yield record, result
 
     @contextlib.contextmanager
     def _keeping(self, parts: Parts | None) -> Iterator[None]:
@@ -185,33 +200,6 @@ class _Job:
                 done = f"{parts.n_rows:,} rows are done and kept in {parts.directory}"
                 self.reporter.warning(f"{done}; the same command with --resume continues there")
             raise
-
-
-class _Watch:
-    """Advances the bar and names rejected rows, the first of them at least."""
-
-    def __init__(
-        self, reporter: Reporter, advance: Callable[[int], None], per_row: int, most: int | None = None
-    ) -> None:
-        self.n_hidden = 0
-        self._per_row, self._n_explained = per_row, 0
-        self._reporter, self._advance, self._left = reporter, advance, most
-
-    def __call__(self, result: Explanation | Rejection) -> None:
-        """Take one more result."""
-        from molig.molecules import Rejection
-
-        if not isinstance(result, Rejection):
-            self._n_explained += 1
-            if self._n_explained % self._per_row == 0:
-                self._advance(1)
-            return
-        self._advance(1)
-        if self._left == 0:
-            self.n_hidden += 1
-            return
-        self._left = None if self._left is None else self._left - 1
-        self._reporter.warning(f"row {result.row} ({result.id}) {result.smiles!r}: {result.reason}")
 
 
 def _table_request(

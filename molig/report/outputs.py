@@ -13,12 +13,10 @@ from molig.attribution import Explanation
 from molig.depiction import draw_png, draw_svg
 from molig.errors import UsageError
 from molig.files import write_whole
-from molig.molecules import Rejection
+from molig.molecules import Record, Rejection
 from molig.report.page import Card, Report, render_report
 from molig.report.tables import TABLES, Counts, Result, require_some
 from molig.tables.writers import check_distinct, check_writable
-
-# Explanations in words and as cards.
 
 # Atoms with at least this share of the largest atom score belong to the part that is named.
 _PROMINENT = 0.5
@@ -120,13 +118,16 @@ def check_explanation_output(path: Path, source: str | None = None) -> None:
     check_distinct(source, path)
 
 
-def write_explanations(results: Iterable[Result], path: Path, *, title: str, noise: float = 0.0) -> Counts:
+def write_explanations(
+    rows: Iterable[tuple[Record, Result]], path: Path, *, title: str, noise: float = 0.0
+) -> Counts:
     """Draw explanations, as a picture or on a page.
 
     Parameters
     ----------
-    results : iterable of Explanation or Rejection
-        All that shall be on it; it is held in memory. For tables of whole libraries see `write_table`.
+    rows : iterable of (Record, list of Explanation or Rejection)
+        All that belongs on it, as `molig.attribution.Explainer.explain_rows` yields it; it is held in memory.
+        For tables of whole libraries see `write_table`.
     path : Path
         .svg or .png (a grid of drawings), or .html (a page of cards).
     title : str
@@ -151,12 +152,12 @@ def write_explanations(results: Iterable[Result], path: Path, *, title: str, noi
     if suffix not in DRAWN:
         raise UsageError(f"{path}: explanations are drawn as {', '.join(DRAWN)}")
     counts, listed, rejections = Counts(), list[Explanation](), list[Rejection]()
-    for result in results:
+    for _, result in rows:
         counts.add(result)
         if isinstance(result, Rejection):
             rejections.append(result)
         else:
-            listed.append(result)
+            listed += result
     require_some(counts, rejections[0] if rejections else None)
     write_whole(path, _draw(suffix, listed, rejections, title, noise))
     return counts

@@ -5,20 +5,14 @@ from __future__ import annotations
 import heapq
 import io
 import math
-import textwrap
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from molig.attribution import MoleculeCurves
@@ -30,7 +24,11 @@ from molig.molecules import Molecule, Record, Rejection, read_records
 from molig.molecules.records import batched
 from molig.report.outputs import PICTURES
 from molig.report.tables import is_repeatable
+from molig.stats.plots import COLORS, GREY, REFERENCE, picture, plot_style, titled_figure
 from molig.tables.writers import check_distinct, check_writable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _TABLES = (".csv",)
 
@@ -81,8 +79,6 @@ def _content(curves: Sequence[MoleculeCurves], path: Path, title: str, subtitle:
         return _table(curves)
     if suffix not in PICTURES:
         raise UsageError(f"{path}: saturation is written as {', '.join((*PICTURES, *_TABLES))}")
-    # Only figures need matplotlib, whose import takes half a second.
-
     return draw_saturation(curves, suffix[1:], title=title, subtitle=subtitle)
 
 
@@ -99,29 +95,10 @@ def _table(curves: Sequence[MoleculeCurves]) -> bytes:
 
 FloatArray = npt.NDArray[np.float64]
 
-# Blue and vermilion of Okabe and Ito, which readers of any colour vision tell apart.
-_ONE, _MEDIAN, _GREY = "#0072B2", "#D55E00", "#555555"
-_STYLE: Any = {  # the stubs name every key, and differ between versions
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica", "sans-serif"],
-    "font.size": 9.5,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _GREY,
-    "axes.xmargin": 0.02,
-    "xtick.color": _GREY,
-    "ytick.color": _GREY,
-    "text.parse_math": False,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "molig",
-    "savefig.dpi": 160,
-}
-# Inches.
-_WIDTH, _HEIGHT, _HEAD, _LINE, _MARGIN = 9.0, 3.5, 0.38, 0.19, 0.1
-_LINE_LENGTH = 122
+_ONE, _MEDIAN = COLORS[:2]
+_STYLE = {"axes.titlesize": 10, "axes.xmargin": 0.02}
+_SIZE = (9.0, 3.5)  # inches
 _COLORS_OF_PNG = 256
-_NO_DATE = {"svg": {"Date": None, "Creator": "molig"}, "png": {"Software": None}}
 
 
 def draw_saturation(
@@ -129,16 +106,13 @@ def draw_saturation(
 ) -> bytes:
     """Draw curves of molecules: scores on the left, attribution rates on the right, medians bold."""
     _check(curves)
-    with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        # A task may be named in a script that the typeface lacks; the reader's may have it.
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
-        figure = _figure(legible(title), textwrap.wrap(legible(subtitle), _LINE_LENGTH))
+    with plot_style(_STYLE):
+        figure = titled_figure(legible(title), legible(subtitle), _SIZE)
         left, right = figure.subplots(1, 2)
         _draw_scores(left, curves)
         _draw_rates(right, curves)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=file_format, metadata=_NO_DATE[file_format])
-    return buffer.getvalue() if file_format == "svg" else _smaller(buffer)
+        content = picture(figure, file_format, _STYLE)
+    return content if file_format == "svg" else _smaller(content)
 
 
 def _check(curves: Sequence[MoleculeCurves]) -> None:
@@ -155,20 +129,6 @@ def _check(curves: Sequence[MoleculeCurves]) -> None:
             raise UsageError("curves of one figure must have the same points a")
 
 
-def _figure(title: str, lines: Sequence[str]) -> Figure:
-    """An empty figure with a title and small print, left-aligned."""
-    head = _HEAD + _LINE * len(lines)
-    height = _HEIGHT + head
-    figure = Figure(
-        figsize=(_WIDTH, height), layout=ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - head / height))
-    )
-    x = _MARGIN / _WIDTH
-    figure.text(x, 1 - _MARGIN / height, title, va="top", fontsize=11, weight="bold")
-    for i, line in enumerate(lines):
-        figure.text(x, 1 - (_HEAD + i * _LINE) / height, line, va="top", fontsize=8.5, color=_GREY)
-    return figure
-
-
 def _draw_scores(axes: Axes, curves: Sequence[MoleculeCurves]) -> None:
     first = curves[0]
     _draw_lines(axes, first.at, np.array([one.scores for one in curves]))
@@ -178,7 +138,7 @@ def _draw_scores(axes: Axes, curves: Sequence[MoleculeCurves]) -> None:
     reached = _median([one.reached_at for one in curves])
     note = ""
     if math.isfinite(reached):
-        axes.axvline(reached, color=_GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        axes.axvline(reached, **REFERENCE)
         note = f"{first.share:.0%} of the change at a = {reached:.2f}{_of_median(curves)}"
     _name(axes, "Score F(a)", note)
     if len(curves) > 1:
@@ -187,7 +147,7 @@ def _draw_scores(axes: Axes, curves: Sequence[MoleculeCurves]) -> None:
 
 def _draw_rates(axes: Axes, curves: Sequence[MoleculeCurves]) -> None:
     _draw_lines(axes, curves[0].at, np.array([one.rates for one in curves]))
-    axes.axhline(0, color=_GREY, linewidth=0.8, zorder=1)
+    axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
     axes.set_ylabel(f"attribution rate ({curves[0].target} per a)")
     share = _median([one.gradient_share for one in curves])
     known = math.isfinite(share)
@@ -198,7 +158,7 @@ def _draw_rates(axes: Axes, curves: Sequence[MoleculeCurves]) -> None:
 def _name(axes: Axes, name: str, note: str) -> None:
     """Write a name above the left end of the axes and a note above the right end."""
     axes.set_title(name, loc="left")
-    axes.set_title(note, loc="right", fontsize=8.5, color=_GREY)
+    axes.set_title(note, loc="right", fontsize=8.5, color=GREY)
 
 
 def _draw_lines(axes: Axes, at: FloatArray, lines: FloatArray) -> None:
@@ -213,9 +173,9 @@ def _draw_lines(axes: Axes, at: FloatArray, lines: FloatArray) -> None:
     axes.set_xlim(-0.01, 1.01)
 
 
-def _smaller(png: io.BytesIO) -> bytes:
+def _smaller(png: bytes) -> bytes:
     """The same picture with a palette: a few colours, a third of the size."""
-    with Image.open(png) as image:
+    with Image.open(io.BytesIO(png)) as image:
         indexed = image.convert("RGB").quantize(_COLORS_OF_PNG, method=Image.Quantize.MEDIANCUT)
         dpi = image.info["dpi"]
     buffer = io.BytesIO()

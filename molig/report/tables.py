@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -14,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from molig.attribution import Explanation
-from molig.errors import InputError, MoligError, UnknownNameError, UsageError
+from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import ScreeningModel
 from molig.molecules import Record, Rejection
 from molig.molecules.records import batched
@@ -25,15 +23,11 @@ from molig.tables import OutputTable, PartNote, Parts
 from molig.tables.writers import check_distinct, check_output, rejects_path
 from molig.version import __version__
 
-# Explanations as a stream: each row of a library with what became of it.
-
-Result = Explanation | Rejection
-Explain = Callable[[Iterable[Record]], Iterator[Result] | Iterator[list[Explanation] | Rejection]]
-"""From records to one result each, in their order, such as `molig.attribution.Explainer.explain_records`; or
-to the explanations of all tasks each, such as `molig.attribution.Explainer.explain_all_tasks`."""
-Watch = Callable[[Result], None]
-
-NOT_FINITE = "not explainable: the score or its residual is not a finite number"
+Result = list[Explanation] | Rejection
+"""What becomes of a record: an explanation, or one per task, unless it is rejected."""
+Rows = Iterator[tuple[Record, Result]]
+Explain = Callable[[Iterable[Record]], Rows]
+"""Such as `molig.attribution.Explainer.explain_rows`."""
 
 
 @dataclass
@@ -42,8 +36,10 @@ class Counts:
 
     Parameters
     ----------
-    explained, rejected : int
-        Rows with an explanation, and rows without.
+    explained : int
+        Explanations; of all tasks, each counts.
+    rejected : int
+        Rows without an explanation.
     unconverged : int
         Explanations whose residual is above the tolerance.
     """
@@ -57,8 +53,8 @@ class Counts:
         if isinstance(result, Rejection):
             self.rejected += 1
         else:
-            self.explained += 1
-            self.unconverged += not result.converged
+            self.explained += len(result)
+            self.unconverged += sum(not one.converged for one in result)
 
     def merge(self, other: Counts) -> None:
         """Count the rows of another range."""
@@ -67,44 +63,11 @@ class Counts:
         self.unconverged += other.unconverged
 
 
-def explain_rows(
-    records: Iterable[Record], explain: Explain, watch: Watch | None = None
-) -> Iterator[tuple[Record, Result]]:
-    """Explain records one after the other; the stream says of each of them what became of it."""
-    waiting: deque[Record] = deque()
-
-    def remembered() -> Iterator[Record]:
-        for record in records:
-            waiting.append(record)
-            yield record
-
-    for found in explain(remembered()):
-        record = waiting.popleft()
-        for one in found if isinstance(found, list) else [found]:
-            result = one if _is_sound(one) else _unsound(record)
-            if watch is not None:
-                watch(result)
-            yield record, result
-    if waiting:
-        raise MoligError(f"no result for row {waiting[0].row}: every record must come to one")
-
-
 def require_some(counts: Counts, first: Rejection | None) -> None:
-    """Refuse a run of which nothing came."""
+    """Refuse a run without a single explanation; the first rejected row serves as an example."""
     if not counts.explained:
         reason = f"; row {first.row}: {first.reason}" if first else ""
         raise InputError(f"none of the molecules could be explained{reason}")
-
-
-def _is_sound(result: Result) -> bool:
-    if isinstance(result, Rejection):
-        return True
-    # A single attribution that is not finite makes the residual so.
-    return all(map(math.isfinite, (result.score, result.baseline_score, result.residual)))
-
-
-def _unsound(record: Record) -> Rejection:
-    return Rejection(record.row, record.id, record.smiles, NOT_FINITE)
 
 
 TABLES = (".parquet", ".csv")
@@ -196,7 +159,6 @@ def write_table(
     request: TableRequest,
     *,
     parts: Parts | None = None,
-    watch: Watch | None = None,
 ) -> Counts:
     """Explain a library of any size and write what comes of it as a table, in constant memory.
 
@@ -208,15 +170,13 @@ def write_table(
     records : iterable of Record
         The whole library.
     explain : callable
-        From records to one result each, such as `molig.attribution.Explainer.explain_records`.
+        From records to each of them with its result, such as `molig.attribution.Explainer.explain_rows`.
     request : TableRequest
         What to write.
     parts : Parts, optional
         Opened; where finished rows are kept until the end. The rows it holds already are not explained
         again, and a run that breaks off can be continued with what it holds then. The table is the same
         wherever it broke off, since each part is explained by itself.
-    watch : callable, optional
-        Called with each new `Explanation` or `Rejection`.
 
     Returns
     -------
@@ -238,13 +198,13 @@ def write_table(
     >>> explainer = Explainer(molig.load_model("tox21-w2n2-simple"), task="SR-ARE")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     request = TableRequest(Path(folder) / "why.parquet", "molecules")
-    ...     write_table(smiles_records(["CCO", "C1CC"]), explainer.explain_records, request)
+    ...     write_table(smiles_records(["CCO", "C1CC"]), explainer.explain_rows, request)
     Counts(explained=1, rejected=1, unconverged=0)
     """
     if parts is None:
-        chunks = (_Chunk(rows, request.layout, explain, watch) for rows in batched(records, _ROWS_AT_A_TIME))
+        chunks = (_Chunk(explain(rows), request.layout) for rows in batched(records, _ROWS_AT_A_TIME))
         return _deliver(chunks, request)
-    _work(records, explain, request, parts, watch)
+    _work(records, explain, request, parts)
     try:
         counts = _deliver(_kept(parts), request)
     except InputError:
@@ -258,43 +218,39 @@ def write_table(
 class _Chunk:
     """What becomes of a range of rows: batches as they come, then counts and rejections."""
 
-    def __init__(
-        self, records: Iterable[Record], layout: Layout | str, explain: Explain, watch: Watch | None
-    ) -> None:
+    def __init__(self, rows: Rows, layout: Layout | str) -> None:
         self.counts = Counts()
         self.rejections: list[Rejection] = []
         self._n_rows = 0
-        self._rows = explain_rows(records, explain, watch)
+        self._rows = rows
         self._by_molecule = layout is Layout.MOLECULES
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Go through the rows once."""
-        records: list[Record] = []
-        waiting: list[Explanation] = []
+        waiting: list[tuple[Record, Explanation]] = []
         n_features = 0
-        last: Record | None = None
         for record, result in self._rows:
-            self._n_rows += record is not last
-            last = record
+            self._n_rows += 1
             self.counts.add(result)
             if isinstance(result, Rejection):
                 self.rejections.append(result)
                 continue
-            records.append(record)
-            waiting.append(result)
-            n_features += result.atom_attributions.size + result.pair_attributions.size
-            if len(waiting) >= _BATCH_MOLECULES or n_features >= _BATCH_FEATURES:
-                yield self._batch(records, waiting)
-                records, waiting, n_features = [], [], 0
+            for one in result:
+                waiting.append((record, one))
+                n_features += one.atom_attributions.size + one.pair_attributions.size
+                if len(waiting) >= _BATCH_MOLECULES or n_features >= _BATCH_FEATURES:
+                    yield self._batch(waiting)
+                    waiting, n_features = [], 0
         if waiting:
-            yield self._batch(records, waiting)
+            yield self._batch(waiting)
 
     def note(self) -> PartNote:
         """What a part must remember besides its table; complete after the last batch."""
         rejected = [[r.row, r.id, r.smiles, r.reason] for r in self.rejections]
         return PartNote(self._n_rows, {"counts": asdict(self.counts), "rejected": rejected})
 
-    def _batch(self, records: list[Record], explanations: list[Explanation]) -> pa.RecordBatch:
+    def _batch(self, rows: list[tuple[Record, Explanation]]) -> pa.RecordBatch:
+        records, explanations = zip(*rows, strict=True)
         return molecule_batch(records, explanations) if self._by_molecule else feature_batch(explanations)
 
 
@@ -314,14 +270,12 @@ def _kept(parts: Parts) -> Iterator[_KeptChunk]:
     return (_KeptChunk(note, batches) for note, batches in parts.finished())
 
 
-def _work(
-    records: Iterable[Record], explain: Explain, request: TableRequest, parts: Parts, watch: Watch | None
-) -> None:
+def _work(records: Iterable[Record], explain: Explain, request: TableRequest, parts: Parts) -> None:
     """Make all parts that are not there yet."""
     rest = islice(records, parts.n_rows, None)
     try:
         for rows in batched(rest, parts.rows_per_part):
-            chunk = _Chunk(rows, request.layout, explain, watch)
+            chunk = _Chunk(explain(rows), request.layout)
             parts.add(request.schema, chunk.batches(), chunk.note)
     except BaseException as err:
         # A damaged library has to change before it can be read to its end: nothing could be continued.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -12,14 +11,15 @@ import pytest
 from support.explanations import made_up, parsed
 from support.libraries import GOOD, names_in
 
-from molig.errors import InputError, MoligError, UnknownNameError, UsageError
+from molig.errors import InputError, UnknownNameError, UsageError
 from molig.features import preset
 from molig.molecules import MoleculeParser, Record, Rejection
 from molig.report import Counts, Layout, TableRequest, write_table
-from molig.report.tables import NOT_FINITE, Result, explain_rows
+from molig.report.tables import Explain, Rows
 from molig.tables import Parts
 
 SCHEMA = preset("simple")
+NOT_FINITE = "the score is not finite"
 ROWS = [*GOOD[:3], "C1CC", "NaN", *GOOD[3:], "", *GOOD]
 REJECTED = [4, 5, 11]
 LAYOUTS = list(Layout)
@@ -29,22 +29,22 @@ def records(rows: Iterable[str] = ROWS) -> Iterator[Record]:
     return (Record(row, f"id{row}", smiles) for row, smiles in enumerate(rows, start=1))
 
 
-def explain(rows: Iterable[Record]) -> Iterator[Result]:
+def explain(rows: Iterable[Record]) -> Rows:
     """Explain by made-up numbers that depend on the row alone."""
     for record in rows:
-        smiles = "CCO" if record.smiles == "NaN" else record.smiles
-        found = MoleculeParser().parse(Record(record.row, record.id, smiles))
-        if isinstance(found, Rejection):
-            yield found
+        molecule = MoleculeParser().parse(record)
+        if record.smiles == "NaN":
+            yield record, Rejection(record.row, record.id, record.smiles, NOT_FINITE)
+        elif isinstance(molecule, Rejection):
+            yield record, molecule
         else:
-            broken = {"score": math.nan, "residual": math.nan} if record.smiles == "NaN" else {}
-            yield made_up(SCHEMA, found, record.row, **broken)
+            yield record, [made_up(SCHEMA, molecule, record.row)]
 
 
-def interrupted(after: int, error: BaseException) -> Callable[[Iterable[Record]], Iterator[Result]]:
+def interrupted(after: int, error: BaseException) -> Explain:
     """Explain until a row of the library, and break off."""
 
-    def explain_some(rows: Iterable[Record]) -> Iterator[Result]:
+    def explain_some(rows: Iterable[Record]) -> Rows:
         for record in rows:
             if record.row > after:
                 raise error
@@ -67,11 +67,9 @@ def tables(request: TableRequest):
 @pytest.mark.parametrize("in_parts", [False, True])
 def test_every_row_is_explained_or_rejected(tmp_path, layout, in_parts):
     request = TableRequest(tmp_path / "why.parquet", layout)
-    seen: list[Result] = []
     parts = some_parts(request) if in_parts else None
-    counts = write_table(records(), explain, request, parts=parts, watch=seen.append)
+    counts = write_table(records(), explain, request, parts=parts)
     assert counts == Counts(len(ROWS) - 3, 3, counts.unconverged)
-    assert len(seen) == len(ROWS)
     table, rejected = tables(request)
     assert rejected["row"].tolist() == REJECTED
     assert rejected["reason"].tolist() == ["not parsable: syntax error", NOT_FINITE, "empty SMILES"]
@@ -97,9 +95,15 @@ def test_a_run_that_broke_off_is_continued_to_the_same_table(tmp_path, layout, s
     parts = some_parts(request, resume=True)
     n_kept = parts.n_rows
     assert n_kept == after // 4 * 4
-    seen: list[Result] = []
-    counts = write_table(records(), explain, request, parts=parts, watch=seen.append)
-    assert len(seen) == len(ROWS) - n_kept
+    seen: list[int] = []
+
+    def explain_and_note(rows: Iterable[Record]) -> Rows:
+        for record, result in explain(rows):
+            seen.append(record.row)
+            yield record, result
+
+    counts = write_table(records(), explain_and_note, request, parts=parts)
+    assert seen == list(range(n_kept + 1, len(ROWS) + 1))
     assert (counts.explained, counts.rejected) == (len(ROWS) - 3, 3)
     assert request.output.read_bytes() == whole.output.read_bytes()
     assert request.rejects_path.read_bytes() == whole.rejects_path.read_bytes()
@@ -179,7 +183,3 @@ class TestRequests:
             TableRequest(tmp_path / "why.csv", rejects=tmp_path / "rejects.txt")
         with pytest.raises(UsageError, match="is the library"):
             TableRequest(tmp_path / "why.csv", source=str(tmp_path / "why.rejected.csv"))
-
-    def test_a_result_for_every_record(self):
-        with pytest.raises(MoligError, match="no result for row 2"):
-            list(explain_rows(records(["CCO", "CCN"]), lambda rows: explain(list(rows)[:1])))
