@@ -9,10 +9,17 @@ import numpy.typing as npt
 from rdkit import Chem
 
 from molig.errors import ModelFormatError
-from molig.features.blocks import ATOM_FUNCTIONS, PAIR_FUNCTIONS, BlockFunction, atom_block, pair_block
+from molig.features.blocks import (
+    ATOM_FUNCTIONS,
+    PAIR_FUNCTIONS,
+    BlockFunction,
+    Topology,
+    atom_block,
+    extract_topology,
+    pair_block,
+)
 from molig.features.graphs import MolGraph, PackedGraphs, build_packed
 from molig.features.schema import Block, BlockKind, FeatureSchema
-from molig.features.topology import Topology, extract_topology
 
 
 class Featurizer:

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from molig.network.config import Readout
-from molig.network.histogram import MEANS, gaussian_histogram
-from molig.network.table import tabulated_histogram
+from molig.network.table import MEANS, gaussian_histogram, tabulated_histogram
 
 _TINY = 1e-12
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from molig.network import Readout, WeaveNet
-from molig.network.histogram import MEANS, memberships, pull_back_memberships
 from molig.network.readout import MoleculeReadout
 from molig.network.table import (
+    MEANS,
     N_BINS,
     NEAR,
     STRIDE,
@@ -24,6 +24,8 @@ from molig.network.table import (
     histogram,
     locate,
     membership_table,
+    memberships,
+    pull_back_memberships,
 )
 from molig.secant.slopes import closeness, tanh_slope
 

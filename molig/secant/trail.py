@@ -14,8 +14,7 @@ from molig.features import PackedGraphs
 from molig.network import collate
 from molig.secant.readouts import Ends
 from molig.secant.rows import Kinds
-from molig.secant.stem import Stem, StemShares, StemStates
-from molig.secant.weave import SecantNetwork, has_bfloat16_units
+from molig.secant.weave import SecantNetwork, Stem, StemShares, StemStates, has_bfloat16_units
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]

@@ -1,4 +1,4 @@
-from molig.depiction.compact import compact
+from molig.depiction.svg import compact
 
 
 def test_lines_of_one_style_become_one_path():

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from molig.network import histogram
-from molig.network.histogram import gaussian_histogram
+from molig.network import table as histogram
+from molig.network.table import gaussian_histogram
 
 from .literal import BINS, plain_histogram
 from .nets import assert_close

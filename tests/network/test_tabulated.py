@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molig.network import Readout, collate
-from molig.network.histogram import gaussian_histogram
 from molig.network.readout import MoleculeReadout
-from molig.network.table import tabulated_histogram
+from molig.network.table import gaussian_histogram, tabulated_histogram
 
 from .literal import plain_histogram
 from .nets import MIXED, featurizer, graphs_of, make_net

@@ -6,8 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molig.network.histogram import gaussian_histogram, memberships
-from molig.network.table import N_BINS, histogram, membership_table
+from molig.network.table import N_BINS, gaussian_histogram, histogram, membership_table, memberships
 from molig.secant.readouts import histogram_secant
 
 

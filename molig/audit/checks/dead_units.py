@@ -19,7 +19,7 @@ from molig.model import ScreeningModel
 from molig.network import WeaveNet, collate
 from molig.network.batch import GraphBatch, Triples
 from molig.network.config import Readout
-from molig.network.histogram import MEANS, memberships
+from molig.network.table import MEANS, memberships
 from molig.network.weave import Rows, WeaveModule
 from molig.stats.intervals import surely_above
 
