@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
 
 import molig
 from molig.cli import audit, benchmark, data, demo, evaluate, explain, models, saturation, screen, train
+from molig.cli.console import Reporter
 from molig.cli.interrupts import heard_interrupts
 from molig.errors import MoligError
 
@@ -53,9 +55,14 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit code 0 is success, 1 a failed run, 2 a wrong request."""
-    with heard_interrupts():
+    with heard_interrupts(), warnings.catch_warnings():
+        warnings.showwarning = _show_warning
         code = _run(arguments)
     sys.exit(code)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    Reporter(quiet=False).warning(str(message))
 
 
 def _run(arguments: list[str] | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from importlib import resources
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from molig.files import digest_of, write_whole
 from molig.model.domain import APPLICABILITY_FILE, applicability_content, read_applicability
 from molig.model.info import FORMAT, FORMAT_VERSION, ModelInfo, Objective
 from molig.model.screening_model import ScreeningModel
+from molig.molecules.standardize import PARENT_VERSION
 from molig.network import WeaveNet
 
 INFO_FILE = "model.json"
@@ -98,6 +100,11 @@ def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> 
     ModelFormatError
         If the files are damaged, foreign or of a newer version.
 
+    Warns
+    -----
+    UserWarning
+        If the model was trained on molecules standardised by an older version of the policy "parent".
+
     Examples
     --------
     >>> load_model("tox21-w2n2-simple").tasks[0]
@@ -108,6 +115,12 @@ def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> 
     network = build_network(info)
     _load_weights(network, directory / WEIGHTS_FILE, info)
     model = ScreeningModel(info, network, device)
+    if info.molecules.outdated:
+        warnings.warn(
+            f"{info.name} was trained under version {info.molecules.standardization_version} of the policy "
+            f"'parent', which kept other fragments of some salts; train it again with this molig",
+            stacklevel=2,
+        )
     if info.applicability is not None:
         path = directory / APPLICABILITY_FILE
         model.applicability = read_applicability(path, info.applicability, model.schema)
@@ -215,6 +228,11 @@ def _read_info(path: Path) -> ModelInfo:
         first = err.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ModelFormatError(f"{path} is damaged: {where}: {first['msg']}") from err
+    if info.molecules.standardization_version > PARENT_VERSION:
+        raise ModelFormatError(
+            f"{path} needs version {info.molecules.standardization_version} of the policy 'parent', "
+            f"this molig has {PARENT_VERSION}: upgrade molig to use it"
+        )
     try:
         schema = FeatureSchema.from_dict(info.feature_schema)
     except ModelFormatError as err:

@@ -6,9 +6,10 @@ from enum import StrEnum
 from statistics import median
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from molig.molecules import Hydrogens, MoleculeParser, StandardizationPolicy
+from molig.molecules.standardize import PARENT_VERSION
 from molig.network import NetworkConfig
 from molig.stats import RankingQuality
 
@@ -214,11 +215,20 @@ class MoleculePolicy(Section):
     """How SMILES become molecules, the same in training and in screening."""
 
     standardization: StandardizationPolicy = StandardizationPolicy.PARENT
+    standardization_version: int = Field(default=PARENT_VERSION, ge=1)
     max_heavy_atoms: int = Field(default=200, ge=1)
     hydrogens: Hydrogens = Hydrogens.IMPLICIT
 
+    @property
+    def outdated(self) -> bool:
+        """Whether the training molecules were standardised by an older version of the policy."""
+        return (
+            self.standardization is StandardizationPolicy.PARENT
+            and self.standardization_version != PARENT_VERSION
+        )
+
     def parser(self) -> MoleculeParser:
-        """Parser that follows this policy."""
+        """Parser that follows this policy, in the version that this molig has."""
         return MoleculeParser(self.standardization, self.max_heavy_atoms, self.hydrogens)
 
 
@@ -276,6 +286,14 @@ class ModelInfo(Section):
     known_limits: tuple[str, ...] = ()
     weights_dtype: Literal["float16", "float32"] = "float32"
     weights_sha256: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_standardization(cls, data: Any) -> Any:
+        """Files that do not state the version of the policy were written under the first."""
+        if isinstance(data, dict) and isinstance(data.get("molecules"), dict):
+            return {**data, "molecules": {"standardization_version": 1, **data["molecules"]}}
+        return data
 
     @property
     def held_out(self) -> str | None:

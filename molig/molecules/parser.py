@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,31 +11,30 @@ from typing import TypeVar
 from rdkit import Chem, rdBase
 
 from molig.errors import UnknownNameError, UsageError
-from molig.molecules.reasons import CHEMISTRY_ERRORS, Reason, describe_failure, one_line
+from molig.molecules.reasons import CHEMISTRY_ERRORS, Reason, RefusedError, describe_failure, one_line
 from molig.molecules.records import Molecule, Record, Rejection
 from molig.molecules.standardize import (
     Hydrogens,
     StandardizationPolicy,
     add_hydrogens,
     input_atom_indices,
+    is_metal,
     is_standard,
-    to_parent,
+    merge_hydrogens,
+    with_removed_parts,
 )
 
 ABSURD_SIZE_FACTOR = 10
 """An input of more than this many times the size limit is refused before any expensive step."""
 
 Choice = TypeVar("Choice", bound=StrEnum)
+T = TypeVar("T")
 
 _DUMMY = Chem.MolFromSmarts("[#0]")
-# Everything that is neither metal nor hydrogen: with one such atom a molecule is not "metal only".
-_NON_METAL = Chem.MolFromSmarts(
-    "[#2,#5,#6,#7,#8,#9,#10,#14,#15,#16,#17,#18,#32,#33,#34,#35,#36,#51,#52,#53,#54,#85,#86]"
-)
-
-
-class _RefusedError(Exception):
-    """Carries the text of a rejection up to where the `Rejection` is made."""
+# Numbers in brackets that are no chemistry: [9999C], [#9999], [C+99].
+_ABSURD = re.compile(r"\[(?:\d{4}|\d*#\d{4}|[^\]\s]*[+-]\d{2})")
+# A hydrogen atom in a SMILES, labelled or not; mercury and others begin with the same letter.
+_HYDROGEN = re.compile(r"\[\d*(?:H(?![a-z])|#1\])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,43 +160,45 @@ class MoleculeParser:
     def _parse(self, record: Record) -> Molecule | Rejection:
         try:
             mol, one_fragment = self._sanitized(record)
-            mol, origin = self._standardized(mol, one_fragment)
+            mol, removed = self._standardized(mol, one_fragment)
             if self.hydrogens is Hydrogens.EXPLICIT:
                 mol = _changed(add_hydrogens, mol)
-                origin = tuple(input_atom_indices(mol))
-        except _RefusedError as refused:
+        except RefusedError as refused:
             return Rejection(record.row, record.id, record.smiles, str(refused))
-        return Molecule(record.row, record.id, record.smiles, mol, origin)
+        return Molecule(record.row, record.id, record.smiles, mol, _origin(mol), removed)
 
     def _sanitized(self, record: Record) -> tuple[Chem.Mol, bool]:
         """Return the sanitised molecule and whether it is known to be one fragment."""
         if record.problem is not None:
-            raise _RefusedError(record.problem)
+            raise RefusedError(record.problem)
         if record.mol is not None:
             return record.mol, len(Chem.GetMolFrags(record.mol)) == 1
         smiles = record.smiles.strip()
         self._check_text(smiles)
         try:
-            mol = Chem.MolFromSmiles(smiles)
+            mol = Chem.MolFromSmiles(smiles) if _HYDROGEN.search(smiles) is None else _with_hydrogens(smiles)
         except CHEMISTRY_ERRORS as error:
-            raise _RefusedError(Reason.UNPARSABLE.text(one_line(error))) from error
+            raise RefusedError(Reason.UNPARSABLE.text(one_line(error))) from error
         if mol is None:
             raw = Chem.MolFromSmiles(smiles, sanitize=False)
-            raise _RefusedError(Reason.UNPARSABLE.text(describe_failure(raw)))
+            raise RefusedError(Reason.UNPARSABLE.text(describe_failure(raw)))
         return mol, "." not in smiles
 
     def _check_text(self, smiles: str) -> None:
         """Refuse what the text alone shows to be no compound, before RDKit sees it."""
         if not smiles:
-            raise _RefusedError(Reason.EMPTY.text())
+            raise RefusedError(Reason.EMPTY.text())
         if "\0" in smiles:
-            raise _RefusedError(Reason.NULL_BYTES.text())
+            raise RefusedError(Reason.NULL_BYTES.text())
         if not smiles.isascii() and not smiles.split(None, 1)[0].isascii():
             # RDKit takes such a character for the end of the SMILES and would return what stands before it.
-            raise _RefusedError(Reason.NOT_ASCII.text("a SMILES has none; is the file encoded in UTF-8?"))
+            raise RefusedError(Reason.NOT_ASCII.text("a SMILES has none; is the file encoded in UTF-8?"))
         # "->" and "<-" are dative bonds; behind a blank stands a name or an extension with atom labels.
         if ">" in smiles and ">" in smiles.split(None, 1)[0].replace("->", ""):
-            raise _RefusedError(Reason.REACTION.text("a reaction is not a compound"))
+            raise RefusedError(Reason.REACTION.text("a reaction is not a compound"))
+        if _ABSURD.search(smiles):
+            # RDKit would keep the last bits of such numbers.
+            raise RefusedError(Reason.UNPARSABLE.text("a charge, isotope or element number that cannot be"))
         # Fewer characters than that cannot spell so many atoms.
         if len(smiles) > ABSURD_SIZE_FACTOR * self.max_heavy_atoms:
             raw = Chem.MolFromSmiles(smiles, sanitize=False)
@@ -207,26 +209,39 @@ class MoleculeParser:
         n_heavy = mol.GetNumHeavyAtoms()
         if n_heavy > factor * self.max_heavy_atoms:
             detail = f"{n_heavy} heavy atoms, more than the limit of {self.max_heavy_atoms}"
-            raise _RefusedError(Reason.TOO_LARGE.text(detail))
+            raise RefusedError(Reason.TOO_LARGE.text(detail))
 
-    def _standardized(self, mol: Chem.Mol, one_fragment: bool) -> tuple[Chem.Mol, tuple[int, ...] | None]:
-        """Standardise a sanitised molecule and judge the result; returns it with the origin of its atoms."""
-        origin = None
+    def _standardized(self, mol: Chem.Mol, one_fragment: bool) -> tuple[Chem.Mol, tuple[str, ...]]:
+        """Standardise a sanitised molecule and judge the result; returns it and what was removed."""
+        removed: tuple[str, ...] = ()
         parent = self.policy is StandardizationPolicy.PARENT
         if not (parent and one_fragment and is_standard(mol)):
             # What is_standard admits has neither dummy atoms nor metals, so only the others are asked.
             if mol.HasSubstructMatch(_DUMMY):
-                raise _RefusedError(Reason.DUMMY_ATOM.text("an attachment point is not a compound"))
+                raise RefusedError(Reason.DUMMY_ATOM.text("an attachment point is not a compound"))
             self._check_size(mol, ABSURD_SIZE_FACTOR)
             if parent:
-                mol = _changed(to_parent, mol)
-                origin = tuple(input_atom_indices(mol))
-            if mol.GetNumHeavyAtoms() and not mol.HasSubstructMatch(_NON_METAL):
-                raise _RefusedError(Reason.METAL_ONLY.text(Chem.MolToSmiles(mol)))
+                mol, removed = _changed(with_removed_parts, mol)
+            if mol.GetNumHeavyAtoms() and all(is_metal(atom) for atom in mol.GetAtoms()):
+                raise RefusedError(Reason.METAL_ONLY.text(Chem.MolToSmiles(mol)))
         if mol.GetNumHeavyAtoms() == 0:
-            raise _RefusedError(Reason.NO_ATOMS.text())
+            raise RefusedError(Reason.NO_ATOMS.text())
         self._check_size(mol)
-        return mol, origin
+        return mol, removed
+
+
+def _with_hydrogens(smiles: str) -> Chem.Mol | None:
+    """Parse a SMILES that has hydrogen atoms, so that they count in the indices of the other atoms."""
+    params = Chem.SmilesParserParams()
+    params.removeHs = False  # type: ignore[assignment]  # the stubs have methods for properties
+    mol = Chem.MolFromSmiles(smiles, params)
+    return None if mol is None else merge_hydrogens(mol)
+
+
+def _origin(mol: Chem.Mol) -> tuple[int, ...] | None:
+    """Input indices of the atoms, or None where they are the molecule's own."""
+    origin = tuple(input_atom_indices(mol))
+    return None if origin == tuple(range(len(origin))) else origin
 
 
 def _member(kind: type[Choice], name: str, value: str) -> Choice:
@@ -236,9 +251,11 @@ def _member(kind: type[Choice], name: str, value: str) -> Choice:
         raise UnknownNameError(name, str(value), [member.value for member in kind]) from None
 
 
-def _changed(change: Callable[[Chem.Mol], Chem.Mol], mol: Chem.Mol) -> Chem.Mol:
+def _changed(change: Callable[[Chem.Mol], T], mol: Chem.Mol) -> T:
     try:
         return change(mol)
+    except RefusedError:
+        raise
     except CHEMISTRY_ERRORS as error:
         detail = f"{type(error).__name__}: {one_line(error)}"
-        raise _RefusedError(Reason.STANDARDIZATION.text(detail)) from error
+        raise RefusedError(Reason.STANDARDIZATION.text(detail)) from error

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from rdkit import Chem
 
+from molig.errors import InputError
+
 MAX_LINE_CHARACTERS = 100_000
 """Longest line that a text reader keeps (characters); longer ones become one rejected row."""
 
@@ -31,6 +33,10 @@ class Reason(StrEnum):
     NO_ATOMS = "no heavy atoms"
     TOO_LARGE = "too large"
     METAL_ONLY = "metal only"
+    BOUND_METAL = "bound metal"
+    INORGANIC = "inorganic"
+    RADICAL = "radical"
+    CHARGE = "impossible charge"
     DUMMY_ATOM = "dummy atom"
     STANDARDIZATION = "standardisation failed"
     LINE_TOO_LONG = f"line longer than {MAX_LINE_CHARACTERS:,} characters"
@@ -43,6 +49,10 @@ class Reason(StrEnum):
     def text(self, detail: str = "") -> str:
         """``"<reason>"`` or ``"<reason>: <detail>"``."""
         return f"{self.value}: {detail}" if detail else self.value
+
+
+class RefusedError(InputError):
+    """A molecule that is not scored; the text begins with a `Reason`."""
 
 
 CHEMISTRY_ERRORS = (ValueError, RuntimeError)

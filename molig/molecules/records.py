@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import pandas as pd
-from rdkit import Chem
+from rdkit import Chem, rdBase
 
 from molig.errors import UsageError
 
@@ -97,9 +97,12 @@ class Molecule:
     mol : rdkit.Chem.Mol
         Sanitised, standardised molecule, its hydrogens implicit or atoms as the parser was told.
     origin : tuple of int, optional
-        For every atom of ``mol`` its index among the atoms of ``smiles`` (hydrogens merged, all fragments
-        there), -1 for an added hydrogen. None where nothing was done: the indices are the same. Kept because
-        RDKit forgets atom properties when a molecule is pickled, and molecules travel between processes.
+        For every atom of ``mol`` its index, from 0, among the atoms of ``smiles`` as written or of the SD
+        record's block, explicit hydrogens and all fragments counted; -1 for an added hydrogen. None where the
+        indices are the same. Kept because RDKit forgets atom properties when a molecule is pickled, and
+        molecules travel between processes.
+    removed : tuple of str
+        What standardisation took away: names of counter-ions, solvents and elements, SMILES of other parts.
     """
 
     row: int
@@ -107,6 +110,15 @@ class Molecule:
     smiles: str
     mol: Chem.Mol
     origin: tuple[int, ...] | None = None
+    removed: tuple[str, ...] = ()
+
+    @property
+    def scored_smiles(self) -> str:
+        """SMILES of the molecule that is scored: ``smiles`` itself where that is the same compound."""
+        scored = str(Chem.MolToSmiles(Chem.RemoveHs(self.mol)))
+        with rdBase.BlockLogs():
+            given = Chem.MolFromSmiles(self.smiles)
+        return self.smiles if given is not None and Chem.MolToSmiles(given) == scored else scored
 
 
 def smiles_records(smiles: Iterable[Any]) -> Iterator[Record]:

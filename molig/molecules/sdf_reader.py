@@ -20,10 +20,12 @@ from molig.molecules.reasons import (
 from molig.molecules.records import Record
 from molig.molecules.smi_reader import line_problem
 from molig.molecules.sources import Line
+from molig.molecules.standardize import merge_hydrogens
 
 RECORD_END = "$$$$"
 _BLOCK_END = "M  END"
 RECORDS_SEARCHED_FOR_TAGS = 100
+_HYDROGEN = Chem.MolFromSmarts("[#1]")
 _TAG = re.compile(r">.*?<([^>]*)>")
 
 
@@ -87,11 +89,11 @@ def _record(row: int, lines: list[str], id_tag: str | None, fields: Sequence[str
 
 def _molecule(block: str) -> tuple[Chem.Mol | None, str]:
     try:
-        mol = Chem.MolFromMolBlock(block)
+        mol = Chem.MolFromMolBlock(block, removeHs=False)
+        if mol is not None:
+            return merge_hydrogens(mol) if mol.HasSubstructMatch(_HYDROGEN) else mol, ""
     except CHEMISTRY_ERRORS as error:
         return None, Reason.SDF_BLOCK.text(one_line(error))
-    if mol is not None:
-        return mol, ""
     try:
         raw = Chem.MolFromMolBlock(block, sanitize=False)
     except CHEMISTRY_ERRORS:

@@ -23,6 +23,7 @@ from molig.files import digest_of, replacing
 from molig.model import Objective
 from molig.molecules import Hydrogens, MoleculeParser, Record, Rejection, read_records
 from molig.molecules.records import batched
+from molig.molecules.standardize import PARENT_VERSION
 from molig.training.recipe import ConflictPolicy
 from molig.version import __version__
 
@@ -375,7 +376,7 @@ def read_or_load(
     Kept in the cache directory under a digest of the table's content and of everything else that matters:
     targets, options, feature schema, standardisation, versions.
     """
-    policy = [str(parser.policy), parser.max_heavy_atoms, str(parser.hydrogens)]
+    policy = [str(parser.policy), PARENT_VERSION, parser.max_heavy_atoms, str(parser.hydrogens)]
     options = {
         "objective": objective,
         "split_column": split_column,
