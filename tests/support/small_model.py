@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rdkit import Chem, RDConfig, rdBase
+from rdkit import Chem, RDConfig
 from rdkit.Chem import Descriptors
 
 from molig.model import ScreeningModel
+from molig.molecules import Molecule, MoleculeParser
 from molig.training import Recipe, TrainingRequest, parse_recipe, train_model
 
 NCI_FILE = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
@@ -27,16 +29,12 @@ TASKS = tuple(RULES)
 
 
 def nci_smiles(n: int, start: int = 0) -> list[str]:
-    """SMILES of ``n`` NCI compounds that RDKit can read, from the ``start``-th on."""
-    found: list[str] = []
-    with rdBase.BlockLogs():
-        for line in NCI_FILE.read_text().splitlines():
-            smiles = line.split()[0]
-            if Chem.MolFromSmiles(smiles) is not None:
-                found.append(smiles)
-            if len(found) == start + n:
-                break
-    return found[start:]
+    """SMILES of ``n`` NCI compounds that can be scored, from the ``start``-th on."""
+    parser = MoleculeParser()
+    lines = NCI_FILE.read_text().splitlines()
+    results = (parser.parse_smiles(line.split()[0]) for line in lines)
+    accepted = (result.smiles for result in results if isinstance(result, Molecule))
+    return list(islice(accepted, start, start + n))
 
 
 def label(smiles: str) -> dict[str, int]:
