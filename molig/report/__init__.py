@@ -7,7 +7,7 @@ Examples
 True
 """
 
-from molig.report.feature_table import TABLE_SCHEMA
+from molig.attribution.explanation import TABLE_SCHEMA
 from molig.report.molecule_table import MOLECULE_SCHEMA
 from molig.report.outputs import explanation_card, write_explanations
 from molig.report.page import Card, Report, render_card, render_report

@@ -22,7 +22,6 @@ from rdkit import Chem, rdBase
 from molig.attribution import Explanation
 from molig.molecules import Record
 from molig.molecules.standardize import INPUT_INDEX_PROPERTY, input_atom_indices
-from molig.report.feature_table import bonded_pairs
 
 Index = npt.NDArray[np.int64]
 
@@ -130,7 +129,7 @@ def _bonds(explanations: Sequence[Explanation], given: Index, added: npt.NDArray
     molecule = np.repeat(np.arange(len(explanations)), n_pairs)
     starts = _starts(np.array([len(e.graph.atom_codes) for e in explanations], dtype=np.int64))
     pairs = np.concatenate([e.graph.pair_atoms for e in explanations]) + starts[molecule][:, None]
-    chosen = np.concatenate([bonded_pairs(e) for e in explanations]) & ~added[pairs].any(axis=1)
+    chosen = np.concatenate([e.bonded_pairs for e in explanations]) & ~added[pairs].any(axis=1)
     return _Bonds(
         scores=np.concatenate([e.pair_scores for e in explanations])[chosen],
         ends=given[pairs[chosen]],

@@ -12,11 +12,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from molig.attribution import Explanation
+from molig.attribution.explanation import FEATURE_SCHEMA, feature_batch
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import ScreeningModel
 from molig.molecules import Record, Rejection
 from molig.molecules.records import batched
-from molig.report.feature_table import FEATURE_SCHEMA, feature_batch
 from molig.report.molecule_table import MOLECULE_SCHEMA, molecule_batch
 from molig.screening.hits import REJECTION_SCHEMA, rejection_table
 from molig.tables import OutputTable, PartNote, Parts
