@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from molig.errors import UnknownNameError, UsageError
+from molig.molecules.notices import Notices
 
 SMILES_NAMES = (
     "smiles",
@@ -86,7 +88,7 @@ class Layout:
     names: tuple[str, ...]
 
 
-def find_layout(header: Sequence[str], request: Request, where: str) -> Layout:
+def find_layout(header: Sequence[str], request: Request, notices: Notices) -> Layout:
     """Locate the requested columns in a header."""
     names = tuple(name.strip() for name in header)
     for name in request.named:
@@ -97,9 +99,12 @@ def find_layout(header: Sequence[str], request: Request, where: str) -> Layout:
         smiles = _only_one_containing(names, "smiles")
     if smiles is None:
         raise UsageError(
-            f"{where}: no column looks like SMILES among {', '.join(map(repr, names[:20]))}; "
+            f"{notices.where}: no column looks like SMILES among {', '.join(map(repr, names[:20]))}; "
             "name the column (smiles_column), or add a header line if the file has none"
         )
+    duplicates = [name for name, count in Counter(names).items() if name and count > 1]
+    if duplicates:
+        notices.duplicate_columns(duplicates)
     identifier = _position(names, request.id_column, ID_NAMES, taken=smiles)
     return Layout(smiles, identifier, {name: names.index(name) for name in request.fields(names)}, names)
 

@@ -8,9 +8,16 @@ from collections.abc import Iterator
 
 from molig.errors import InputError
 from molig.molecules.columns import Layout, Request, find_layout
-from molig.molecules.reasons import MAX_LINE_CHARACTERS, Reason
+from molig.molecules.notices import Notices
+from molig.molecules.reasons import ASCII_BLANKS, MAX_LINE_CHARACTERS, Reason
 from molig.molecules.records import Record
-from molig.molecules.smi_reader import KEPT_OF_BAD_LINE, bad_line, line_problem, without_trailing_blanks
+from molig.molecules.smi_reader import (
+    KEPT_OF_BAD_LINE,
+    bad_line,
+    is_smiles,
+    with_null_bytes,
+    without_trailing_blanks,
+)
 from molig.molecules.sources import Line
 
 MAX_LINES_OF_A_RECORD = 100
@@ -19,16 +26,26 @@ MAX_LINES_OF_A_RECORD = 100
 
 def read_csv(lines: Iterator[Line], request: Request, where: str, delimiter: str = ",") -> Iterator[Record]:
     """Read a delimited table with a header; empty lines are rows, but for those at the end."""
-    records = split_records(without_trailing_blanks(lines), delimiter)
+    notices = Notices(where)
+    splitter = _Splitter(without_trailing_blanks(lines), delimiter)
+    records = splitter.split()
     first = next(records, None)
     if first is None:
         return
     _, header, problem = first
     if header is None:
         raise InputError(f"{where}: the header line cannot be read ({problem}); mend or rewrite it")
-    layout = find_layout(header, request, where)
+    layout = splitter.layout = find_layout(header, request, notices)
     for row, (line, cells, problem) in enumerate(records, start=1):
-        yield bad_line(row, line, problem) if cells is None else _record(row, line, cells, layout)
+        if line.recoded:
+            notices.recoded(row)
+        if line.n_joined > 1:
+            notices.joined(row, line.n_joined)
+        if cells is None:
+            yield bad_line(row, line, problem)
+        else:
+            record = _record(row, line, cells, layout)
+            yield with_null_bytes(record) if "\0" in line.text else record
 
 
 def _record(row: int, line: Line, cells: list[str], layout: Layout) -> Record:
@@ -42,45 +59,77 @@ def _record(row: int, line: Line, cells: list[str], layout: Layout) -> Record:
         return Record(
             row, str(row), smiles or line.text[:KEPT_OF_BAD_LINE], problem=Reason.COLUMNS.text(detail)
         )
-    name = "" if layout.id is None else cells[layout.id].strip()
+    name = "" if layout.id is None else cells[layout.id].strip(ASCII_BLANKS)
     return Record(row, name or str(row), smiles, {name: cells[i] for name, i in layout.fields.items()})
 
 
-def split_records(lines: Iterator[Line], delimiter: str) -> Iterator[tuple[Line, list[str] | None, str]]:
-    """Split lines into cells, joining the lines of a quoted field: line, cells or None, and why not.
+class _Splitter:
+    """Cuts lines into cells, and joins the lines of a quoted field.
 
-    The csv module reads on until a quote is closed: after a stray quote that would be the rest of the file.
-    So when joining lines fails, only the first is given up and the others are read again by themselves.
+    The csv module reads on until a quote is closed: after a stray quote that would be the rest of the file,
+    or as far as the next stray quote. So when joining lines fails, or one of the joined lines is a row of its
+    own, only the first is given up and the others are read again by themselves.
     """
-    source = _Rewindable(lines)
-    for line in source:
-        problem = line_problem(line)
+
+    def __init__(self, lines: Iterator[Line], delimiter: str) -> None:
+        self._lines = _Rewindable(lines)
+        self._delimiter = delimiter
+        self.layout: Layout | None = None
+
+    def split(self) -> Iterator[tuple[Line, list[str] | None, str]]:
+        """Line, its cells or None, and why there are none."""
+        delimiter = self._delimiter
+        for line in self._lines:
+            if line.too_long:
+                yield line, None, Reason.LINE_TOO_LONG.text()
+            elif '"' not in line.text:
+                yield line, line.text.split(delimiter), ""
+            else:
+                yield self._quoted(line)
+
+    def _quoted(self, line: Line) -> tuple[Line, list[str] | None, str]:
+        used = [line]
+
+        def feed() -> Iterator[str]:
+            yield line.text + "\n"
+            size = len(line.text)
+            for following in self._lines:
+                used.append(following)
+                size += len(following.text)
+                if len(used) > MAX_LINES_OF_A_RECORD or size > MAX_LINE_CHARACTERS or following.too_long:
+                    return
+                yield following.text + "\n"
+
+        problem = ""
+        try:
+            cells = next(csv.reader(feed(), delimiter=self._delimiter, strict=True))
+        except csv.Error as error:
+            problem = str(error)
+        if not problem and len(used) > 1 and self._swallows_a_row([line.text for line in used[1:]]):
+            problem = (
+                f"a quote opens here, and one of the {len(used) - 1} lines up to where it closes is a row"
+            )
         if problem:
-            yield line, None, problem
-        elif '"' not in line.text:
-            yield line, line.text.split(delimiter), ""
-        else:
-            yield _quoted(line, source, delimiter)
+            self._lines.push_back(used[1:])
+            return line, None, Reason.QUOTING.text(problem)
+        return _joined(used), cells, ""
+
+    def _swallows_a_row(self, texts: list[str]) -> bool:
+        *middle, last = texts
+        return any(map(self._is_row, middle)) or self._is_row(last.partition('"')[0])
+
+    def _is_row(self, text: str) -> bool:
+        cells = text.split(self._delimiter)
+        if self.layout is None or len(cells) != len(self.layout.names):
+            return False
+        return is_smiles(cells[self.layout.smiles].strip())
 
 
-def _quoted(line: Line, source: _Rewindable, delimiter: str) -> tuple[Line, list[str] | None, str]:
-    used = [line]
-
-    def feed() -> Iterator[str]:
-        yield line.text + "\n"
-        size = len(line.text)
-        for following in source:
-            used.append(following)
-            size += len(following.text)
-            if len(used) > MAX_LINES_OF_A_RECORD or size > MAX_LINE_CHARACTERS or line_problem(following):
-                return
-            yield following.text + "\n"
-
-    try:
-        return line, next(csv.reader(feed(), delimiter=delimiter, strict=True)), ""
-    except csv.Error as error:
-        source.push_back(used[1:])
-        return line, None, Reason.QUOTING.text(str(error))
+def _joined(lines: list[Line]) -> Line:
+    if len(lines) == 1:
+        return lines[0]
+    text = "\n".join(line.text for line in lines)
+    return Line(text, recoded=any(line.recoded for line in lines), n_joined=len(lines))
 
 
 class _Rewindable:

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 
 from molig.errors import InputError
 from molig.molecules.columns import Layout, Request, find_layout
-from molig.molecules.reasons import one_line
+from molig.molecules.notices import Notices
+from molig.molecules.reasons import ASCII_BLANKS, one_line
 from molig.molecules.records import Record
-from molig.molecules.sources import READ_ERRORS, STDIN, open_bytes
+from molig.molecules.sources import READ_ERRORS, STDIN, as_text, open_bytes
 
 ROWS_PER_BATCH = 8192
 
@@ -28,7 +29,7 @@ def read_parquet(source: str | Path, request: Request) -> Iterator[Record]:
     with ExitStack() as stack:
         try:
             file = pq.ParquetFile(_seekable(source, stack))
-            layout = find_layout(file.schema_arrow.names, request, str(source))
+            layout = find_layout(file.schema_arrow.names, request, Notices(str(source)))
             wanted = {layout.smiles, *layout.fields.values(), *(() if layout.id is None else (layout.id,))}
             names = [file.schema_arrow.names[i] for i in sorted(wanted)]
             for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=names):
@@ -69,9 +70,7 @@ def _to_list(column: pa.Array) -> list[Any]:
     try:
         return cast("list[Any]", column.to_pylist())
     except UnicodeDecodeError:  # text that is not UTF-8: one bad cell must not cost the rest
-        return [
-            None if v is None else v.decode("utf-8", "replace") for v in column.cast(pa.binary()).to_pylist()
-        ]
+        return [None if v is None else as_text(v) for v in column.cast(pa.binary()).to_pylist()]
 
 
 def _text(value: object) -> str:
@@ -81,5 +80,5 @@ def _text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace").strip()
-    return str(value).strip()
+        return as_text(value).strip(ASCII_BLANKS)
+    return str(value).strip(ASCII_BLANKS)

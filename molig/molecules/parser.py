@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +12,15 @@ from typing import TypeVar
 from rdkit import Chem, rdBase
 
 from molig.errors import UnknownNameError, UsageError
-from molig.molecules.reasons import CHEMISTRY_ERRORS, Reason, RefusedError, describe_failure, one_line
+from molig.molecules.reasons import (
+    ASCII_BLANKS,
+    CHEMISTRY_ERRORS,
+    MAX_LINE_CHARACTERS,
+    Reason,
+    RefusedError,
+    describe_failure,
+    one_line,
+)
 from molig.molecules.records import Molecule, Record, Rejection
 from molig.molecules.standardize import (
     Hydrogens,
@@ -33,6 +42,8 @@ T = TypeVar("T")
 _DUMMY = Chem.MolFromSmarts("[#0]")
 # Numbers in brackets that are no chemistry: [9999C], [#9999], [C+99].
 _ABSURD = re.compile(r"\[(?:\d{4}|\d*#\d{4}|[^\]\s]*[+-]\d{2})")
+_BLANKS = re.compile(f"[{ASCII_BLANKS}]+")
+_EXTENSION = re.compile(r"\|[^|]*\|")
 # A hydrogen atom in a SMILES, labelled or not; mercury and others begin with the same letter.
 _HYDROGEN = re.compile(r"\[\d*(?:H(?![a-z])|#1\])")
 
@@ -190,11 +201,17 @@ class MoleculeParser:
             raise RefusedError(Reason.EMPTY.text())
         if "\0" in smiles:
             raise RefusedError(Reason.NULL_BYTES.text())
-        if not smiles.isascii() and not smiles.split(None, 1)[0].isascii():
+        if len(smiles) > MAX_LINE_CHARACTERS:
+            raise RefusedError(Reason.CELL_TOO_LONG.text())
+        word, *behind = _BLANKS.split(smiles, 1)
+        if not word.isascii():
             # RDKit takes such a character for the end of the SMILES and would return what stands before it.
-            raise RefusedError(Reason.NOT_ASCII.text("a SMILES has none; is the file encoded in UTF-8?"))
-        # "->" and "<-" are dative bonds; behind a blank stands a name or an extension with atom labels.
-        if ">" in smiles and ">" in smiles.split(None, 1)[0].replace("->", ""):
+            raise RefusedError(Reason.NOT_ASCII.text(_first_outside_ascii(word)))
+        if behind and not _EXTENSION.fullmatch(behind[0]) and Chem.MolFromSmiles(word, sanitize=False):
+            # RDKit would take it for a name and drop it.
+            raise RefusedError(Reason.TEXT_BEHIND.text(f"{behind[0][:50]!r}; only |...| may stand there"))
+        # "->" and "<-" are dative bonds.
+        if ">" in word and ">" in word.replace("->", ""):
             raise RefusedError(Reason.REACTION.text("a reaction is not a compound"))
         if _ABSURD.search(smiles):
             # RDKit would keep the last bits of such numbers.
@@ -228,6 +245,13 @@ class MoleculeParser:
             raise RefusedError(Reason.NO_ATOMS.text())
         self._check_size(mol)
         return mol, removed
+
+
+def _first_outside_ascii(word: str) -> str:
+    """What the first such character is; some look like a blank or a hyphen."""
+    place, found = next((i, c) for i, c in enumerate(word, start=1) if not c.isascii())
+    name = unicodedata.name(found, "no character of Unicode").lower()
+    return f"character {place} is U+{ord(found):04X}, {name}; a SMILES has none"
 
 
 def _with_hydrogens(smiles: str) -> Chem.Mol | None:

@@ -13,7 +13,7 @@ from molig.molecules.parquet_reader import read_parquet
 from molig.molecules.records import Record
 from molig.molecules.sdf_reader import read_sdf
 from molig.molecules.smi_reader import read_smi
-from molig.molecules.sources import READ_ERRORS, STDIN, bounded_lines, check_source, open_text
+from molig.molecules.sources import READ_ERRORS, STDIN, check_source, open_lines
 
 FORMATS = ("smi", "csv", "tsv", "sdf", "parquet")
 """Values of ``file_format``."""
@@ -120,8 +120,7 @@ def _read_text(source: str | Path, kind: str, request: Request) -> Iterator[Reco
     row = 0
     where = _shown(source)
     try:
-        with open_text(source) as text:
-            lines = bounded_lines(text)
+        with open_lines(source) as lines:
             if kind == "smi":
                 records = read_smi(lines, request, where)
             elif kind == "sdf":

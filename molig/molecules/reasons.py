@@ -9,10 +9,14 @@ from rdkit import Chem
 from molig.errors import InputError
 
 MAX_LINE_CHARACTERS = 100_000
-"""Longest line that a text reader keeps (characters); longer ones become one rejected row."""
+"""Longest line that a text reader keeps (characters); longer ones, and longer cells of a table of any other
+format, become one rejected row."""
 
 MAX_SDF_RECORD_CHARACTERS = 2_000_000
 """Longest SDF record that the reader keeps (characters); longer ones become one rejected row."""
+
+ASCII_BLANKS = " \t\r\n\v\f"
+"""What may stand around a SMILES or identifier without being part of it; a no-break space is not among it."""
 
 
 class Reason(StrEnum):
@@ -29,6 +33,7 @@ class Reason(StrEnum):
     EMPTY = "empty SMILES"
     REACTION = "reaction SMILES"
     NOT_ASCII = "characters outside ASCII"
+    TEXT_BEHIND = "text behind the SMILES"
     UNPARSABLE = "not parsable"
     NO_ATOMS = "no heavy atoms"
     TOO_LARGE = "too large"
@@ -40,6 +45,7 @@ class Reason(StrEnum):
     DUMMY_ATOM = "dummy atom"
     STANDARDIZATION = "standardisation failed"
     LINE_TOO_LONG = f"line longer than {MAX_LINE_CHARACTERS:,} characters"
+    CELL_TOO_LONG = f"cell longer than {MAX_LINE_CHARACTERS:,} characters"
     RECORD_TOO_LONG = f"SDF record longer than {MAX_SDF_RECORD_CHARACTERS:,} characters"
     NULL_BYTES = "null bytes in the line"
     COLUMNS = "wrong number of columns"

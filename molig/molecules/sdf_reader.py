@@ -10,6 +10,7 @@ from rdkit import Chem, rdBase
 
 from molig.errors import UnknownNameError, UsageError
 from molig.molecules.columns import Request
+from molig.molecules.notices import Notices
 from molig.molecules.reasons import (
     CHEMISTRY_ERRORS,
     MAX_SDF_RECORD_CHARACTERS,
@@ -36,7 +37,7 @@ def read_sdf(lines: Iterator[Line], request: Request, where: str) -> Iterator[Re
     """
     if request.smiles_column:
         raise UsageError(f"{where}: an SD file has structures, no SMILES column ({request.smiles_column!r})")
-    records = split_sdf(lines)
+    records = split_sdf(lines, Notices(where))
     fields: tuple[str, ...] = ()
     if request.named or request.optional:
         head = list(islice(records, RECORDS_SEARCHED_FOR_TAGS))
@@ -49,13 +50,16 @@ def read_sdf(lines: Iterator[Line], request: Request, where: str) -> Iterator[Re
             yield _record(row, record, request.id_column, fields)
 
 
-def split_sdf(lines: Iterator[Line]) -> Iterator[tuple[list[str], str]]:
+def split_sdf(lines: Iterator[Line], notices: Notices) -> Iterator[tuple[list[str], str]]:
     """Cut an SD file into records of bounded size, each with why it cannot be read, or ``""``."""
     record: list[str] = []
-    size, problem, pending = 0, "", False
+    size, problem, pending, row = 0, "", False, 1
     for line in lines:
+        if line.recoded:
+            notices.recoded(row)
         if line.text.startswith(RECORD_END):
             yield record or [""], problem
+            row += 1
             record, size, problem, pending = [], 0, "", False
             continue
         pending = pending or bool(line.text.strip())
@@ -65,7 +69,7 @@ def split_sdf(lines: Iterator[Line]) -> Iterator[tuple[list[str], str]]:
         if not problem:
             record.append(line.text)
         elif len(record) != 1:
-            record = record[:1] or [line.text[:80].replace("\0", "\ufffd")]
+            record = record[:1] or [line.text[:80].replace("\0", r"\x00")]
     if pending:
         yield record or [""], problem
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TextIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from molig.errors import InputError, UsageError
 from molig.molecules.reasons import MAX_LINE_CHARACTERS
@@ -19,14 +20,20 @@ GZIP_MAGIC = b"\x1f\x8b"
 READ_ERRORS = (OSError, EOFError, zlib.error)
 """What reading a damaged or vanished file raises; `gzip.BadGzipFile` is an OSError."""
 
+_PIECE = 1 << 14
+_LONGEST_MARK = 3
 _BOM_CODECS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
 class Line(NamedTuple):
-    """One line without its end; ``too_long`` if it was cut at the limit."""
+    """One line without its end, or several that one quoted field joins."""
 
     text: str
     too_long: bool = False
+    """Whether it was cut at the limit."""
+    recoded: bool = False
+    """Whether it is no UTF-8 and was read as Windows-1252."""
+    n_joined: int = 1
 
 
 def check_source(source: str | Path) -> None:
@@ -69,37 +76,52 @@ def _unpacked(raw: io.BufferedReader, by_name: bool) -> BinaryIO:
 
 
 @contextmanager
-def open_text(source: str | Path) -> Iterator[TextIO]:
-    """Open a file or standard input as text, whatever its compression, byte-order mark and line ends.
-
-    Bytes that are no text become U+FFFD, so that one damaged row does not stop a screen.
-    """
+def open_lines(source: str | Path) -> Iterator[Iterator[Line]]:
+    """Open a file or standard input as lines, whatever its compression, byte-order mark and line ends."""
     with open_bytes(source) as stream:
-        buffered = io.BufferedReader(cast(io.RawIOBase, stream))
-        head = buffered.peek(4)
-        encoding = next((codec for mark, codec in _BOM_CODECS if head.startswith(mark)), "utf-8")
-        text = io.TextIOWrapper(buffered, encoding=encoding, errors="replace", newline=None)
-        try:
-            yield text
-        finally:
-            # Closing the wrapper would close standard input with it.
-            text.detach()
-            buffered.detach()
+        yield bounded_lines(decoded(cast(io.BufferedIOBase, stream)))
 
 
-def bounded_lines(text: TextIO, limit: int = MAX_LINE_CHARACTERS) -> Iterator[Line]:
-    """Read lines, each cut at ``limit`` characters, so that a file without line ends fits into memory."""
-    while piece := text.readline(limit + 1):
-        if piece.endswith("\n"):
-            yield Line(piece[:-1])
-        elif len(piece) <= limit:
-            yield Line(piece)
-        else:
-            _skip_rest_of_line(text, limit)
-            yield Line(piece[:limit], too_long=True)
+def decoded(stream: io.BufferedIOBase) -> Iterator[str]:
+    """Read text in pieces, lines ending in a line feed; bytes that are no UTF-8 become surrogates for now."""
+    head = stream.read1(_PIECE)
+    while len(head) < _LONGEST_MARK and (more := stream.read1(_PIECE)):
+        head += more
+    codec = next((codec for mark, codec in _BOM_CODECS if head.startswith(mark)), "utf-8")
+    errors = "backslashreplace" if codec == "utf-16" else "surrogateescape"
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(codec)(errors), translate=True)
+    while head:
+        yield decoder.decode(head)
+        head = stream.read1(_PIECE)
+    yield decoder.decode(b"", final=True)
 
 
-def _skip_rest_of_line(text: TextIO, limit: int) -> None:
-    while piece := text.readline(limit):
-        if piece.endswith("\n"):
-            return
+def bounded_lines(pieces: Iterable[str], limit: int = MAX_LINE_CHARACTERS) -> Iterator[Line]:
+    """Cut text into lines of at most ``limit`` characters: a file without line ends must fit into memory."""
+    held = ""
+    for piece in pieces:
+        lines = piece.split("\n")
+        lines[0] = held + lines[0]
+        held = lines.pop()[: limit + 1]
+        for text in lines:
+            yield Line(text) if len(text) <= limit and text.isascii() else _line(text, limit)
+    if held:
+        yield _line(held, limit)
+
+
+def _line(text: str, limit: int) -> Line:
+    too_long = len(text) > limit
+    text = text[:limit]
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return Line(as_text(text.encode(errors="surrogateescape")), too_long, recoded=True)
+    return Line(text, too_long)
+
+
+def as_text(content: bytes) -> str:
+    """Decode UTF-8, or else Windows-1252; bytes without meaning there are spelled out and so kept apart."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="backslashreplace")

@@ -65,7 +65,7 @@ class TestBadRows:
         assert len(hits) >= N
         everything = set(range(1, len(hits) + len(bad) + 1))
         assert set(hits["row"]) == everything - bad
-        warnings = [line for line in run.err.splitlines() if line.startswith("warning: ")]
+        warnings = [line for line in run.err.splitlines() if line.startswith("warning: row ")]
         assert len(warnings) == len(bad)
         assert all(f"row {row} " in text for row, text in zip(sorted(bad), warnings, strict=True))
         assert reason in run.err

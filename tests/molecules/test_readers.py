@@ -58,6 +58,8 @@ WORD = st.text(alphabet="CNO()=#[]@+-1\\/.%*abcxyz_\u00e9\ufffd", min_size=1, ma
 def test_every_row_comes_back_once_in_order(
     tmp_path: Path, kind: str, rows: list[tuple[str, str]], packed: bool
 ) -> None:
+    if kind == "smi":  # where a line that begins with # is a comment
+        rows = [(f"C{smiles}" if smiles.startswith("#") else smiles, name) for smiles, name in rows]
     content = as_bytes(rows, kind)
     path = tmp_path / (f"rows.{kind}" + (".gz" if packed else ""))
     path.write_bytes(gzip.compress(content, 1, mtime=0) if packed else content)

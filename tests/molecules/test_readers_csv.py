@@ -16,7 +16,9 @@ from molig.molecules.sources import bounded_lines
 from .conftest import WriteFile
 
 
-def read(write: WriteFile, content: str, name: str = "a.csv", **options: str | list[str]) -> list[Record]:
+def read(
+    write: WriteFile, content: str | bytes, name: str = "a.csv", **options: str | list[str]
+) -> list[Record]:
     return list(read_records(write(name, content), **options))  # type: ignore[arg-type]
 
 
@@ -125,8 +127,55 @@ def test_header_that_cannot_be_read(write: WriteFile) -> None:
         read(write, '"smiles,id\nC,a\n')
 
 
-# No blanks: a line of blanks within a quoted field comes back empty, which no column of interest minds.
-CELL = st.text(alphabet='C,"\n=()x', max_size=8)
+def test_a_quote_that_happens_to_close_does_not_swallow_rows(write: WriteFile) -> None:
+    content = 'smiles,id\nC,"a\n' + "".join(f"CC,x{i}\n" for i in range(41)) + 'CCC,b"\nCCCC,c\n'
+    records = read(write, content)
+    assert [r.id for r in records] == ["1", *(f"x{i}" for i in range(41)), 'b"', "c"]
+    assert records[0].problem == (
+        "broken quoting: a quote opens here, and one of the 42 lines up to where it closes is a row"
+    )
+    assert {r.problem for r in records[1:]} == {None}
+
+
+def test_a_quote_that_closes_on_the_next_row(write: WriteFile) -> None:
+    records = read(write, 'smiles,id\nC,"a\nCCC,b"\nCCCC,c\n')
+    assert [(r.id, r.problem is None) for r in records] == [("1", False), ('b"', True), ("c", True)]
+
+
+def test_joined_lines_are_told(write: WriteFile) -> None:
+    content = 'smiles,id,note\nC,a,\nC,b,"two\nlines, or\nthree"\nC,c,"x\ny"\n'
+    with pytest.warns(UserWarning, match=r"a\.csv: row 2 .*quotes span lines: 3 lines") as told:
+        assert [r.id for r in read(write, content)] == ["a", "b", "c"]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("row", ['"a\0b",C,1', '"a\0b","C","1\n2"', "a\0b,C,1"])
+def test_null_bytes_leave_the_identifier(write: WriteFile, row: str) -> None:
+    first, second = read(write, f'id,smiles,x\n{row}\nc,C,"\0"\n')
+    assert [(r.id, r.smiles, r.problem) for r in (first, second)] == [
+        ("a\\x00b", "C", "null bytes in the line"),
+        ("c", "C", "null bytes in the line"),
+    ]
+
+
+def test_bytes_outside_utf8_keep_identifiers_apart(write: WriteFile) -> None:
+    content = b'smiles,id\nC,a\nC,n\xe9\nC,"n\xe8"\nC,"\n\x81"\n'
+    with pytest.warns(UserWarning, match=r"a\.csv: row 2 is the first that is not encoded in UTF-8"):
+        assert [r.id for r in read(write, content)] == ["a", "n\u00e9", "n\u00e8", r"\x81"]
+
+
+def test_text_behind_a_smiles_stays_there_for_the_parser_to_refuse(write: WriteFile) -> None:
+    assert rows(read(write, "smiles,id\nCC O,a\nC |$a$|,b\n")) == [("a", "CC O"), ("b", "C |$a$|")]
+
+
+def test_columns_of_the_same_name(write: WriteFile) -> None:
+    with pytest.warns(UserWarning, match=r"a\.csv: columns named more than once: 'id'; the first"):
+        assert rows(read(write, "id,smiles,id,,\na,C,b,,\n")) == [("a", "C")]
+
+
+# No blanks: a line of blanks within a quoted field comes back empty, which no column of interest minds. No
+# lines with separators: they may look like rows, which makes the quote a stray one.
+CELL = st.text(alphabet='C,"\n=()x', max_size=8).filter(lambda text: not {",", "\n"} <= set(text))
 
 
 @given(st.lists(st.tuples(CELL, CELL), min_size=1, max_size=15))
@@ -136,7 +185,7 @@ def test_what_the_csv_module_writes_is_read_back(cells: list[tuple[str, str]]) -
     writer.writerow(["smiles", "label", "end"])
     writer.writerows([*pair, "."] for pair in cells)
     buffer.seek(0)
-    records = list(read_csv(bounded_lines(buffer), Request(columns=("label",)), "x"))
+    records = list(read_csv(bounded_lines(iter(buffer)), Request(columns=("label",)), "x"))
     assert [(r.smiles, r.fields["label"], r.problem) for r in records] == [
         (a.strip(), b, None) for a, b in cells
     ]

@@ -16,7 +16,7 @@ def block(smiles: str, name: str, **tags: str) -> str:
     return f"{Chem.MolToMolBlock(mol)}{items}$$$$\n"
 
 
-def read(write: WriteFile, content: str, **options: str | list[str]) -> list[Record]:
+def read(write: WriteFile, content: str | bytes, **options: str | list[str]) -> list[Record]:
     return list(read_records(write("a.sdf", content), **options))  # type: ignore[arg-type]
 
 
@@ -99,3 +99,10 @@ def test_unknown_tag(write: WriteFile) -> None:
 def test_smiles_column_makes_no_sense(write: WriteFile) -> None:
     with pytest.raises(UsageError, match="no SMILES column"):
         read(write, block("C", "x"), smiles_column="smiles")
+
+
+def test_bytes_outside_utf8_keep_identifiers_apart(write: WriteFile) -> None:
+    content = (block("C", "a") + block("C", "X1") + block("C", "X2")).encode()
+    content = content.replace(b"X1", b"n\xe9").replace(b"X2", b"n\xe8")
+    with pytest.warns(UserWarning, match=r"a\.sdf: row 2 is the first that is not encoded in UTF-8"):
+        assert [r.id for r in read(write, content)] == ["a", "n\u00e9", "n\u00e8"]

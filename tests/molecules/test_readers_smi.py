@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from molig.errors import UnknownNameError
+from molig.errors import InputError, UnknownNameError
 from molig.molecules import Reason, Record, read_records
 
 from .conftest import WriteFile
@@ -25,7 +25,7 @@ def rows(records: list[Record]) -> list[tuple[str, str]]:
         ("CCO    ethyl  alcohol  ", ("ethyl  alcohol", "CCO")),
         ("  CCO \t ethanol", ("ethanol", "CCO")),
         ("\tethanol", ("ethanol", "")),
-        ("CCO |f:1,$;;$| ethanol", ("ethanol", "CCO")),
+        ("CCO |$;;$| ethanol", ("ethanol", "CCO |$;;$|")),
         ("CCO |broken", ("|broken", "CCO")),
         ("C smiles", ("smiles", "C")),
     ],
@@ -94,7 +94,7 @@ def test_longest_line_that_is_read(write: WriteFile) -> None:
 def test_null_bytes_are_a_problem(write: WriteFile) -> None:
     records = read(write, b"C a\nC\0C b\nCC c\n")
     assert [r.problem for r in records] == [None, "null bytes in the line", None]
-    assert records[1].smiles == "C\ufffdC b"
+    assert rows(records) == [("a", "C"), ("b", "C\\x00C"), ("c", "CC")]
 
 
 def test_byte_order_mark_and_windows_line_ends(write: WriteFile) -> None:
@@ -103,3 +103,68 @@ def test_byte_order_mark_and_windows_line_ends(write: WriteFile) -> None:
 
 def test_other_line_separators_do_not_end_a_row(write: WriteFile) -> None:
     assert rows(read(write, "C a\x0bb\u2028c\nCC d\n")) == [("a\x0bb\u2028c", "C"), ("d", "CC")]
+
+
+def test_only_blanks_and_tabs_separate(write: WriteFile) -> None:
+    content = "CCO\u00a0ethanol\nC\u2003 \u00a0methane\nsmiles\u00a0name C\n"
+    assert rows(read(write, content)) == [
+        ("1", "CCO\u00a0ethanol"),
+        ("\u00a0methane", "C\u2003"),
+        ("C", "smiles\u00a0name"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[CH3]C |^1:0| ethyl\n", "smiles name\n[CH3]C |^1:0| ethyl\n", "smiles\tname\n[CH3]C |^1:0|\tethyl\n"],
+)
+def test_an_extension_stays_with_its_smiles(write: WriteFile, content: str) -> None:
+    assert rows(read(write, content)) == [("ethyl", "[CH3]C |^1:0|")]
+
+
+def test_an_extension_and_columns_behind_it(write: WriteFile) -> None:
+    (record,) = read(write, "id smiles pIC50 name\nX1 CC |$;$| 6.1 ethane x\n", columns=["pIC50", "name"])
+    assert (record.id, record.smiles) == ("X1", "CC |$;$|")
+    assert record.fields == {"pIC50": "6.1", "name": "ethane x"}
+
+
+def test_bytes_outside_utf8_keep_identifiers_apart(write: WriteFile) -> None:
+    content = b"C a\nC n\xe9\nC n\xe8\nC \x81\nC \x8d\nC " + "n\u00e9\n".encode()
+    with pytest.warns(UserWarning, match=r"a\.smi: row 2 is the first that is not encoded in UTF-8.*cp1252"):
+        records = read(write, content)
+    assert [r.id for r in records] == ["a", "n\u00e9", "n\u00e8", r"\x81", r"\x8d", "n\u00e9"]
+    assert [r.row for r in records] == [1, 2, 3, 4, 5, 6]
+
+
+def test_comments_are_no_rows(write: WriteFile) -> None:
+    content = "# from a vendor\n#\nC a\n# more smiles\nCC b\n\n# end\n\n"
+    with pytest.warns(UserWarning, match=r"a\.smi: line 4 begins with # and is a comment, not a row"):
+        records = read(write, content)
+    assert [(r.row, r.id, r.smiles) for r in records] == [(1, "a", "C"), (2, "b", "CC")]
+
+
+@pytest.mark.parametrize("header", ["#smiles name", "#SMILES\tID", "# of 2026\nsmiles name", "#smiles"])
+def test_a_header_may_be_a_comment(write: WriteFile, header: str) -> None:
+    (record,) = read(write, f"{header}\nC{'' if header == '#smiles' else chr(9) + 'a'}\n".replace("\t", " "))
+    assert (record.smiles, record.row) == ("C", 1)
+
+
+@pytest.mark.parametrize("comment", ["# smiles", "#smiles from ChEMBL", "# smiles name", "#id of mine"])
+def test_a_sentence_is_no_header(write: WriteFile, comment: str) -> None:
+    assert rows(read(write, f"{comment}\nC a b\n")) == [("a b", "C")]
+
+
+def test_named_columns_in_a_commented_header(write: WriteFile) -> None:
+    (record,) = read(write, "#code input toxic\nX C 1\n", smiles_column="input", id_column="code")
+    assert (record.id, record.smiles) == ("X", "C")
+
+
+def test_only_comments(write: WriteFile) -> None:
+    with pytest.raises(InputError, match="holds no molecules"):
+        read(write, "#1 C\n#2 CC\n")
+
+
+def test_null_bytes_leave_the_identifier(write: WriteFile) -> None:
+    records = read(write, b"smiles name\nC a\0b\nC\0 c\n")
+    assert rows(records) == [("a\\x00b", "C"), ("c", "C\\x00")]
+    assert {r.problem for r in records} == {"null bytes in the line"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molig.molecules.sources import Line, bounded_lines, open_text
+from molig.molecules.sources import Line, as_text, bounded_lines, decoded, open_lines
 
 from .conftest import WriteFile
 
@@ -32,8 +32,8 @@ class Endless(io.RawIOBase):
         return n
 
 
-def text_of(size: int, pattern: bytes) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BufferedReader(Endless(size, pattern)), encoding="utf-8", newline=None)
+def text_of(size: int, pattern: bytes) -> Iterator[str]:
+    return decoded(io.BufferedReader(Endless(size, pattern)))
 
 
 def peak_memory(lines: Iterator[Line]) -> tuple[int, int]:
@@ -61,19 +61,44 @@ def test_many_lines_need_constant_memory() -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_line_ends(write: WriteFile, end: str) -> None:
-    with open_text(write("a.smi", end.join(["C", "CC", "", "CCC"]))) as text:
-        assert [line.text for line in bounded_lines(text)] == ["C", "CC", "", "CCC"]
+    with open_lines(write("a.smi", end.join(["C", "CC", "", "CCC"]))) as lines:
+        assert [line.text for line in lines] == ["C", "CC", "", "CCC"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_byte_order_marks(write: WriteFile, encoding: str) -> None:
-    with open_text(write("a.smi", "CCO\u00e9\nC\n".encode(encoding))) as text:
-        assert [line.text for line in bounded_lines(text)] == ["CCO\u00e9", "C"]
+    with open_lines(write("a.smi", "CCO\u00e9\nC\n".encode(encoding))) as lines:
+        assert list(lines) == [Line("CCO\u00e9"), Line("C")]
 
 
-def test_bytes_that_are_no_text_are_replaced(write: WriteFile) -> None:
-    with open_text(write("a.smi", b"CC\xff\nC\n")) as text:
-        assert text.read() == "CC\ufffd\nC\n"
+def test_bytes_that_are_no_utf8_are_read_as_windows_1252(write: WriteFile) -> None:
+    content = b"C \xe9\nC \xc3\xa9\nC \x81\nC \x8d\n"
+    with open_lines(write("a.smi", content)) as lines:
+        assert list(lines) == [
+            Line("C \u00e9", recoded=True),
+            Line("C \u00e9"),
+            Line("C \\x81", recoded=True),
+            Line("C \\x8d", recoded=True),
+        ]
+
+
+@given(st.binary(max_size=30), st.binary(max_size=30))
+def test_no_two_undecodable_texts_become_one(first: bytes, second: bytes) -> None:
+    texts = [as_text(content) for content in (first, second)]
+    assert (texts[0] == texts[1]) == (first == second) or any(b"\\x" in one for one in (first, second))
+
+
+class OneByOne(Endless):
+    """A pipe that gives one byte at a time."""
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        return super().readinto(buffer[:1])
+
+
+def test_a_slow_pipe_with_a_byte_order_mark() -> None:
+    content = "CCO \u00e9\r\nC".encode("utf-8-sig")
+    stream = io.BufferedReader(OneByOne(len(content), content))
+    assert list(bounded_lines(decoded(stream))) == [Line("CCO \u00e9"), Line("C")]
 
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=12)))
