@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
 import os
 import platform
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -88,6 +90,46 @@ def write_whole(path: Path, content: bytes | str) -> None:
             temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
     except OSError as err:
         raise OutputError(f"cannot write {path}: {err.strerror or err}") from err
+
+
+LARGEST_READ = 1_000_000_000
+
+
+def read_regular(path: Path, at_most: int = LARGEST_READ) -> bytes:
+    """Read a file that must be a regular one of bounded size: a pipe or a device might never end.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    at_most : int
+        Largest size, in bytes.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, is larger, or is no regular file; ``strerror`` says which.
+
+    Examples
+    --------
+    >>> read_regular(Path("/dev/zero"), 1_000)
+    Traceback (most recent call last):
+    OSError: [Errno 22] it is a device or a pipe, not a regular file: '/dev/zero'
+    """
+    before = os.stat(path)
+    if stat.S_ISDIR(before.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(before.st_mode):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, not a regular file", str(path))
+    if before.st_size <= at_most:
+        with path.open("rb") as file:
+            # Python sets aside as many bytes as are asked for; a file that has grown meanwhile is cut.
+            return file.read(before.st_size)
+    raise OSError(errno.EFBIG, f"it is larger than the {at_most:,} bytes that it can need", str(path))
 
 
 def digest_of(content: Path | bytes | str) -> str:

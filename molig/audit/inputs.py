@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 
 from molig.audit.subject import AuditSettings, AuditSubject, Progress
 from molig.errors import InputError, UsageError
+from molig.files import read_regular
 from molig.model import Objective, ScreeningModel, find_model, load_info
 from molig.molecules import Record, Rejection, read_records, smiles_records
 from molig.molecules.records import batched
@@ -262,10 +264,10 @@ def held_out_file(model: str | Path, source: Path | None = None) -> tuple[Labell
             "with --input"
         )
     try:
-        split = pd.read_csv(folder / _SPLIT)
+        split = pd.read_csv(io.BytesIO(read_regular(folder / _SPLIT)))
         part = "test" if (split["part"] == "test").any() else "validation"
         rows = frozenset(int(row) for row in split.loc[split["part"] == part, "row"])
-    except (KeyError, ValueError) as err:
+    except (OSError, KeyError, ValueError, OverflowError) as err:
         raise InputError(f"{folder / _SPLIT} is damaged: {err}") from err
     if not rows:
         raise UsageError(f"{folder.name} held out no molecules in training: give some with --input")

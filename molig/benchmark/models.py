@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pandas as pd
 from molig.benchmark.ground_truth import GroundTruth
 from molig.benchmark.recipe import BenchmarkRecipe
 from molig.errors import InputError, UnknownNameError, UsageError
-from molig.files import write_whole
+from molig.files import read_regular, write_whole
 from molig.model import Objective, ScreeningModel, load_model
 from molig.training import Progress, Recipe, TrainingRequest, read_recipe, train_model
 from molig.training.dataset import file_digest
@@ -116,7 +117,7 @@ def part_rows(truth: GroundTruth, part: str, directory: Path) -> npt.NDArray[np.
         return np.flatnonzero(truth.parts == "test")
     path = directory / _SPLIT_FILE
     try:
-        split = pd.read_csv(path)
+        split = pd.read_csv(io.BytesIO(read_regular(path)))
         rows = split.loc[split["part"] == part, "row"].to_numpy(np.int64) - 1
     except (OSError, KeyError, ValueError) as err:
         raise InputError(f"{path}: does not give the parts of the split ({err}); train again") from err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import pandas as pd
 from molig.errors import InputError, UsageError
 from molig.evaluation.plan import is_training_table, public_name
 from molig.features import PackedGraphs
-from molig.files import json_text, made_by, versions, write_whole
+from molig.files import json_text, made_by, read_regular, versions, write_whole
 from molig.model import BaselineScore, Objective, ScreeningModel, find_model, load_info
 from molig.stats import FIGURES, RankingQuality
 from molig.training.dataset import TrainingData, file_digest, read_or_load
@@ -220,7 +221,7 @@ def _is_same_table(model: ScreeningModel, source: Path, name: str) -> bool:
 
 def _parts(path: Path) -> pd.Series:
     try:
-        table = pd.read_csv(path, dtype={"row": "int64", "part": "str"})
+        table = pd.read_csv(io.BytesIO(read_regular(path)), dtype={"row": "int64", "part": "str"})
         return table.set_index("row")["part"]
     except (OSError, ValueError, KeyError) as err:
         raise UsageError(f"{path} does not say which rows the model was tested on: {err}") from err

@@ -25,7 +25,7 @@ from safetensors.numpy import load, save
 from molig.errors import InputError, ModelFormatError
 from molig.features import BlockKind, FeatureSchema, Featurizer, MolGraph, PackedGraphs
 from molig.features.graphs import Level
-from molig.files import digest_of
+from molig.files import digest_of, read_regular
 from molig.model.info import ApplicabilityInfo, SizeRange
 
 FloatArray = npt.NDArray[np.float64]
@@ -47,6 +47,7 @@ APPLICABILITY_FILE = "applicability.safetensors"
 _TENSOR = "fingerprints"
 # Only in files since the audit of domains; readers of before pass it over.
 _SCAFFOLDS = "scaffolds"
+_LARGEST_HEADER = 1_000_000
 
 _SYMBOL = re.compile("[A-Z][a-z]?")
 
@@ -481,7 +482,9 @@ def applicability_content(domain: Applicability) -> tuple[bytes, ApplicabilityIn
 def read_applicability(path: Path, info: ApplicabilityInfo, schema: FeatureSchema) -> Applicability:
     """Read the file of a model."""
     try:
-        content = path.read_bytes()
+        # Fingerprints, the hash of a scaffold for each molecule, and a header.
+        largest = info.n_reference * info.n_bits // 8 + 8 * info.n_molecules + _LARGEST_HEADER
+        content = read_regular(path, largest)
     except OSError as err:
         raise ModelFormatError(
             f"{path}, the fingerprints of the applicability domain, cannot be read "
@@ -495,7 +498,7 @@ def read_applicability(path: Path, info: ApplicabilityInfo, schema: FeatureSchem
     try:
         tensors = load(content)
         fingerprints = tensors[_TENSOR]
-    except (SafetensorError, KeyError) as err:
+    except (SafetensorError, KeyError, ValueError, TypeError) as err:
         raise ModelFormatError(f"{path} holds no fingerprints ({err}); fetch the model again") from err
     expected = (info.n_reference, info.n_bits // 8)
     if fingerprints.shape != expected or fingerprints.dtype != np.uint8:
@@ -503,10 +506,16 @@ def read_applicability(path: Path, info: ApplicabilityInfo, schema: FeatureSchem
             f"{path} does not fit model.json: expected uint8 of shape {expected} "
             f"(got {fingerprints.dtype} of shape {fingerprints.shape}); fetch the model again"
         )
+    scaffolds = tensors.get(_SCAFFOLDS)
+    if scaffolds is not None and (scaffolds.ndim != 1 or scaffolds.dtype != np.uint64):
+        raise ModelFormatError(
+            f"{path} is damaged: scaffolds must be uint64 in one dimension "
+            f"(got {scaffolds.dtype} of shape {scaffolds.shape}); fetch the model again"
+        )
     blocks = {name for level in ("atom", "pair") for name, _ in category_blocks(schema, level)}
     if blocks != set(info.categories):
         raise ModelFormatError(
             f"{path.with_name('model.json')} is damaged: applicability.categories must name the blocks "
             f"{', '.join(sorted(blocks))} (got {', '.join(sorted(info.categories))}); fetch the model again"
         )
-    return Applicability(info, fingerprints, schema, tensors.get(_SCAFFOLDS))
+    return Applicability(info, fingerprints, schema, scaffolds)

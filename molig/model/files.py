@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
+from collections.abc import Iterable
 from importlib import resources
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -14,15 +18,22 @@ from safetensors.torch import load, save
 
 from molig.errors import ModelFormatError, OutputError, UnknownNameError, UsageError
 from molig.features import FeatureSchema
-from molig.files import digest_of, write_whole
+from molig.files import digest_of, read_regular, write_whole
 from molig.model.domain import APPLICABILITY_FILE, applicability_content, read_applicability
 from molig.model.info import FORMAT, FORMAT_VERSION, ModelInfo, Objective
 from molig.model.screening_model import ScreeningModel
-from molig.molecules.standardize import PARENT_VERSION
 from molig.network import WeaveNet
 
 INFO_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
+
+# Bounds of what is read, in bytes and characters: the largest bundled description has 40 kB.
+_LARGEST_INFO = 16_000_000
+_LARGEST_HEADER = 1_000_000
+_LARGEST_INTEGER = 2**63 - 1
+_DEEPEST = 32
+_LONGEST_SHOWN = 200
+_SAFETENSORS_ERRORS = (SafetensorError, KeyError, ValueError, TypeError, RuntimeError)
 
 _DTYPES = {"float16": torch.float16, "float32": torch.float32}
 
@@ -53,10 +64,16 @@ def save_model(model: ScreeningModel, directory: str | Path) -> ScreeningModel:
     Raises
     ------
     OutputError
-        If the directory cannot be written.
+        If the directory cannot be written, or a weight is not finite in the type it is stored in.
     """
     directory = Path(directory)
-    weights = save(_stored_state(model))
+    state = _stored_state(model)
+    if problem := _unusable(state):
+        raise OutputError(
+            f"the weights of {model.name!r} cannot be stored in {model.info.weights_dtype}: {problem}; "
+            "if training diverged, lower the learning rate"
+        )
+    weights = save(state)
     fingerprints, section = (
         applicability_content(model.applicability) if model.applicability else (None, None)
     )
@@ -112,9 +129,7 @@ def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> 
     """
     directory = find_model(path_or_name)
     info = _read_info(directory / INFO_FILE)
-    network = build_network(info)
-    _load_weights(network, directory / WEIGHTS_FILE, info)
-    model = ScreeningModel(info, network, device)
+    model = ScreeningModel(info, _read_network(directory / WEIGHTS_FILE, info), device)
     if info.molecules.outdated:
         warnings.warn(
             f"{info.name} was trained under version {info.molecules.standardization_version} of the policy "
@@ -207,32 +222,33 @@ def _stored_state(model: ScreeningModel) -> dict[str, torch.Tensor]:
     }
 
 
+# Reading what may come from anyone: nothing is built before its size is known to fit.
+
+
 def _read_info(path: Path) -> ModelInfo:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as err:
-        raise ModelFormatError(f"{path.parent} is not a model: it has no {INFO_FILE}") from err
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as err:
-        raise ModelFormatError(f"{path} is damaged and cannot be read: {err}") from err
+    data = _read_json(path)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ModelFormatError(f"{path} does not describe a molig model (its format is not {FORMAT!r})")
-    version = data.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
+    version = data.get("format_version", 1)
+    if type(version) is not int or version < 1:
+        raise ModelFormatError(
+            f"{path} is damaged: format_version must be a whole number from 1 to {FORMAT_VERSION} "
+            f"(got {str(version)[:_LONGEST_SHOWN]!r})"
+        )
+    if version > FORMAT_VERSION:
         raise ModelFormatError(
             f"{path} has format version {version}, written by molig {data.get('molig_version', '?')}; "
             f"this molig reads up to version {FORMAT_VERSION}: upgrade molig to use it"
         )
+    if isinstance(data.get("molecules"), dict):
+        # Files that do not state the version of the policy were written under the first.
+        data["molecules"].setdefault("standardization_version", 1)
     try:
-        info = ModelInfo.model_validate(data)
+        info = ModelInfo.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as err:
-        first = err.errors()[0]
+        first = err.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise ModelFormatError(f"{path} is damaged: {where}: {first['msg']}") from err
-    if info.molecules.standardization_version > PARENT_VERSION:
-        raise ModelFormatError(
-            f"{path} needs version {info.molecules.standardization_version} of the policy 'parent', "
-            f"this molig has {PARENT_VERSION}: upgrade molig to use it"
-        )
     try:
         schema = FeatureSchema.from_dict(info.feature_schema)
     except ModelFormatError as err:
@@ -242,11 +258,62 @@ def _read_info(path: Path) -> ModelInfo:
     return info
 
 
-def _load_weights(network: WeaveNet, path: Path, info: ModelInfo) -> None:
+def _read_json(path: Path) -> Any:
+    """Plain data of bounded depth and numbers that are numbers."""
     try:
-        content = path.read_bytes()
+        text = read_regular(path, _LARGEST_INFO).decode()
+        data = json.loads(text, parse_constant=_refuse_constant)
+        _check_plain(data)
+    except FileNotFoundError as err:
+        raise ModelFormatError(f"{path.parent} is not a model: it has no {INFO_FILE}") from err
     except OSError as err:
-        raise ModelFormatError(f"the weights of model {info.name!r} cannot be read: {err}") from err
+        raise ModelFormatError(f"{path} cannot be read: {err.strerror or err}") from err
+    except RecursionError as err:
+        raise ModelFormatError(f"{path} is damaged and cannot be read: it is nested too deeply") from err
+    except ValueError as err:  # also of text, of JSON, and of numbers with thousands of digits
+        raise ModelFormatError(f"{path} is damaged and cannot be read: {err}") from err
+    return data
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}, which is no number")
+
+
+def _check_plain(data: Any) -> None:
+    """Refuse what no model.json holds, and what ends in an error far from here."""
+    level = [data]
+    for _ in range(_DEEPEST):
+        for value in level:
+            if isinstance(value, str):
+                value.encode()  # half of a surrogate pair can never be written
+            elif isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+                raise ValueError("it holds a whole number of more than 64 bits")
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise ValueError("it holds a number too large for this computer")
+        level = [one for value in level for one in _content(value)]
+        if not level:
+            return
+    raise ValueError("it is nested too deeply")
+
+
+def _content(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return chain(value, value.values())
+    return value if isinstance(value, list) else ()
+
+
+def _read_network(path: Path, info: ModelInfo) -> WeaveNet:
+    """The network with its weights."""
+    with torch.device("meta"):
+        expected = build_network(info).state_dict()
+    largest = sum(t.numel() * t.element_size() for t in expected.values()) + _LARGEST_HEADER
+    try:
+        content = read_regular(path, largest)
+    except OSError as err:
+        reason = err.strerror or err
+        raise ModelFormatError(
+            f"the weights of model {info.name!r} cannot be read: {path}: {reason}"
+        ) from err
     if digest_of(content) != info.weights_sha256:
         raise ModelFormatError(
             f"{path} is damaged or belongs to another model: its SHA-256 is not the one in {INFO_FILE}; "
@@ -254,10 +321,38 @@ def _load_weights(network: WeaveNet, path: Path, info: ModelInfo) -> None:
         )
     try:
         state = load(content)
-        network.load_state_dict(
-            {k: v.to(torch.float32) if v.is_floating_point() else v for k, v in state.items()}
-        )
-    except (SafetensorError, RuntimeError) as err:
-        raise ModelFormatError(
-            f"{path} does not fit the network in {INFO_FILE}: {str(err).splitlines()[0]}"
-        ) from err
+    except _SAFETENSORS_ERRORS as err:
+        raise ModelFormatError(f"{path} is damaged: {_first_line(err)}; fetch the model again") from err
+    if problem := _misfit(state, expected) or _unusable(state):
+        raise ModelFormatError(f"{path} does not fit the network in {INFO_FILE}: {problem}")
+    network = build_network(info)
+    network.load_state_dict({k: v.to(expected[k].dtype) for k, v in state.items()})
+    return network
+
+
+def _misfit(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> str:
+    """What is missing, too much, or of another shape or type."""
+    for name in sorted(expected.keys() ^ state.keys()):
+        return f"it has {'no' if name in expected else 'a surplus'} tensor {name[:_LONGEST_SHOWN]!r}"
+    for name, tensor in state.items():
+        wanted = expected[name]
+        if tensor.shape != wanted.shape:
+            return f"{name} must be of shape {tuple(wanted.shape)} (got {tuple(tensor.shape)})"
+        kinds = tuple(_DTYPES.values()) if wanted.is_floating_point() else (wanted.dtype,)
+        if tensor.dtype not in kinds:
+            return f"{name} must be {' or '.join(map(str, kinds))} (got {tensor.dtype})"
+    return ""
+
+
+def _unusable(state: dict[str, torch.Tensor]) -> str:
+    """Weights that no score could come of."""
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            return f"{name} holds NaN or infinite numbers"
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            return f"{name} holds negative variances"
+    return ""
+
+
+def _first_line(err: Exception) -> str:
+    return next(iter(str(err).splitlines()), type(err).__name__)[:_LONGEST_SHOWN]

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from statistics import median
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from molig.molecules import Hydrogens, MoleculeParser, StandardizationPolicy
 from molig.molecules.standardize import PARENT_VERSION
 from molig.network import NetworkConfig
 from molig.stats import RankingQuality
+
+RESERVED_TASK_NAMES = frozenset(
+    {"row", "id", "smiles", "scored_smiles", "rank", "best_task", "applicability", "similarity"}
+)
+"""Columns of hit tables, which name theirs after the tasks; in capitals, too: some readers fold them."""
+
+MAX_TASK_NAME = 200
+
+MAX_REFERENCE_MOLECULES = 1_000_000
+MAX_FINGERPRINT_BITS = 65_536
+MAX_RADIUS = 10
+"""Bounds of an applicability domain: far above what is fitted, and a bound on time and memory."""
+
+MAX_HEAVY_ATOMS_ALLOWED = 10_000
 
 FORMAT: Literal["molig-model"] = "molig-model"
 FORMAT_VERSION = 3
@@ -21,7 +36,7 @@ FORMAT_VERSION = 3
 class Section(BaseModel):
     """Base of the sections of model.json: immutable, and nothing unknown is taken."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 # Quality and baseline.
@@ -133,13 +148,17 @@ class ApplicabilityInfo(Section):
     """Similarity, sizes, elements and features of the different molecules of the training part."""
 
     n_molecules: int = Field(ge=1)
-    n_reference: int = Field(ge=1)  # drawn at random, with their fingerprints kept
+    n_reference: int = Field(
+        ge=1, le=MAX_REFERENCE_MOLECULES
+    )  # drawn at random, with their fingerprints kept
     seed: int  # of the draw
-    radius: int = Field(ge=0)
-    n_bits: int = Field(ge=8, multiple_of=8)
+    radius: int = Field(ge=0, le=MAX_RADIUS)
+    n_bits: int = Field(ge=8, le=MAX_FINGERPRINT_BITS, multiple_of=8)
     # Percentage to that quantile of the Tanimoto similarity of a reference molecule to the nearest other.
-    similarity: dict[int, float]
-    threshold: float  # molecules less similar to their nearest reference are far from training
+    similarity: dict[int, Annotated[float, Field(ge=0, le=1)]]
+    threshold: float = Field(
+        ge=0, le=1
+    )  # molecules less similar to their nearest reference are far from training
     elements: dict[str, int]  # symbol, without hydrogen, to the number of molecules with it
     heavy_atoms: SizeRange
     categories: dict[str, tuple[str, ...]]  # block such as "atom.type" to columns ever seen, or "none"
@@ -216,7 +235,7 @@ class MoleculePolicy(Section):
 
     standardization: StandardizationPolicy = StandardizationPolicy.PARENT
     standardization_version: int = Field(default=PARENT_VERSION, ge=1)
-    max_heavy_atoms: int = Field(default=200, ge=1)
+    max_heavy_atoms: int = Field(default=200, ge=1, le=MAX_HEAVY_ATOMS_ALLOWED)
     hydrogens: Hydrogens = Hydrogens.IMPLICIT
 
     @property
@@ -268,10 +287,10 @@ class ModelInfo(Section):
     """
 
     format: Literal["molig-model"] = FORMAT
-    format_version: int = FORMAT_VERSION
+    format_version: int = Field(default=FORMAT_VERSION, ge=1, le=FORMAT_VERSION)
     molig_version: str
     name: str
-    tasks: tuple[str, ...] = Field(min_length=1)
+    tasks: tuple[Annotated[str, Field(min_length=1, max_length=MAX_TASK_NAME)], ...] = Field(min_length=1)
     objective: Objective = Objective.CLASSIFICATION
     feature_schema: dict[str, Any]
     schema_hash: str
@@ -287,13 +306,17 @@ class ModelInfo(Section):
     weights_dtype: Literal["float16", "float32"] = "float32"
     weights_sha256: str = ""
 
-    @model_validator(mode="before")
+    @field_validator("tasks")
     @classmethod
-    def _first_standardization(cls, data: Any) -> Any:
-        """Files that do not state the version of the policy were written under the first."""
-        if isinstance(data, dict) and isinstance(data.get("molecules"), dict):
-            return {**data, "molecules": {"standardization_version": 1, **data["molecules"]}}
-        return data
+    def _distinct_tasks(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        """Tasks name the columns of tables."""
+        twice = next((name for name, count in Counter(tasks).items() if count > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} is named twice")
+        reserved = sorted(RESERVED_TASK_NAMES & {name.casefold() for name in tasks})
+        if reserved:
+            raise ValueError(f"no task can be called {', '.join(reserved)}: hit tables use these names")
+        return tasks
 
     @property
     def held_out(self) -> str | None:

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from molig.model.domain import Applicability, ApplicabilityFlag
 from molig.model.info import BaselineValue, ModelInfo, Objective
 from molig.model.relaxed import FeatureRows, RelaxedMolecules
 from molig.molecules import Molecule, Rejection, smiles_records
+from molig.molecules.reasons import Reason
 from molig.molecules.records import batched
 from molig.network import WeaveNet, collate
 from molig.secant import SecantNetwork
@@ -293,12 +294,17 @@ class ScreeningModel:
             block = np.full((len(records), len(self.tasks)), np.nan)
             flag_of: dict[int, ApplicabilityFlag] = {}
             if applicability:
-                block[places], known = self.score_and_flag(molecules)
+                scores, known = self.score_and_flag(molecules)
                 flag_of = dict(zip(places, known, strict=True))
             else:
-                block[places] = self.score_molecules(molecules)
+                scores = self.score_molecules(molecules)
+            unusable = not_finite(molecules, scores, self.tasks)
+            for row in (refused.row for refused in unusable):
+                scores[[m.row == row for m in molecules]] = np.nan
+                flag_of.pop(row - records[0].row, None)
+            block[places] = scores
             blocks.append(block)
-            rejections.extend(rejected)
+            rejections.extend(sorted([*rejected, *unusable], key=lambda refused: refused.row))
             flags.extend(flag_of.get(i) for i in range(len(records)))
         return Predictions(
             np.concatenate(blocks), self.tasks, rejections, self.objective, flags if applicability else None
@@ -336,3 +342,16 @@ class ScreeningModel:
     def _scores(self, graphs: PackedGraphs) -> FloatArray:
         outputs = self.logits(graphs)
         return outputs if self.objective is Objective.REGRESSION else np.asarray(expit(outputs))
+
+
+def not_finite(
+    molecules: Sequence[Molecule], scores: npt.NDArray[np.floating[Any]], tasks: Sequence[str]
+) -> list[Rejection]:
+    """Reject molecules with a score, among those of these tasks, that is NaN or infinite: it has no rank."""
+    rejections = []
+    bad = ~np.isfinite(scores)
+    for row in np.flatnonzero(bad.any(axis=1)).tolist():
+        task, molecule = int(bad[row].argmax()), molecules[row]
+        reason = Reason.NOT_FINITE.text(f"{scores[row, task]} for {tasks[task]}")
+        rejections.append(Rejection(molecule.row, molecule.id, molecule.smiles, reason))
+    return rejections

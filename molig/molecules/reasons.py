@@ -51,6 +51,7 @@ class Reason(StrEnum):
     COLUMNS = "wrong number of columns"
     QUOTING = "broken quoting"
     SDF_BLOCK = "damaged SDF record"
+    NOT_FINITE = "score is not a number"
 
     def text(self, detail: str = "") -> str:
         """``"<reason>"`` or ``"<reason>: <detail>"``."""

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_WIDTH, MAX_LAYERS = 65_536, 64
+"""Widest layer, and most modules or fully connected layers: far above what is of use."""
+
+_Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 
 
 class Readout(StrEnum):
@@ -51,14 +57,14 @@ class NetworkConfig(BaseModel):
         Dropout after each fully connected layer.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    n_modules: int = Field(default=2, ge=1)
-    depth: int = Field(default=50, ge=1)
-    atom_depth: int = Field(default=128, ge=1)
+    n_modules: int = Field(default=2, ge=1, le=MAX_LAYERS)
+    depth: _Width = 50
+    atom_depth: _Width = 128
     readout: Readout = Readout.GAUSSIAN
     size_exponent: float = Field(default=0.0, ge=0, le=1)
-    hidden: tuple[PositiveInt, ...] = (2000, 100)
+    hidden: tuple[_Width, ...] = Field(default=(2000, 100), max_length=MAX_LAYERS)
     activation: Activation = Activation.RELU
     batch_norm: bool = True
     atom_batch_norm: bool = False

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from molig.errors import InputError, OutputError, UsageError
 from molig.model import ApplicabilityFlag, Objective, ScreeningModel, load_model
+from molig.model.screening_model import not_finite
 from molig.molecules import Molecule, Record, Rejection, read_records, smiles_records
 from molig.molecules.records import batched
 from molig.screening.hits import REJECTION_SCHEMA, HitColumns, RankRuns, TopK, rejection_table, with_ranks
@@ -238,25 +239,34 @@ class _Run:
         """Score batch by batch; the rejections go their own way."""
         for batch in batched(records, self.options.batch_size):
             molecules, rejections = self.model.parser.parse_many(batch)
+            table, unusable = self._table(molecules)
+            rejections = sorted([*rejections, *unusable], key=lambda refused: refused.row)
             self._n_rows += len(batch)
-            self._n_scored += len(molecules)
+            self._n_scored += len(table)
             if rejections:
                 self._reject(rejections, rejects)
-            if molecules:
-                yield self._table(molecules)
+            if len(table):
+                yield table
             if self.options.progress:
                 self.options.progress(len(batch))
         if not self._n_scored:
             reasons = "; ".join(f"{count} x {reason}" for reason, count in self._reasons.most_common(3))
             raise InputError(f"none of the {self._n_rows} rows of the library could be scored: {reasons}")
 
-    def _table(self, molecules: list[Molecule]) -> pa.Table:
+    def _table(self, molecules: list[Molecule]) -> tuple[pa.Table, list[Rejection]]:
+        """Hits, and those of the molecules whose score is no number, which is never ranked."""
         flags: list[ApplicabilityFlag] = []
         if self.columns.applicability:
             scores, flags = self.model.score_and_flag(molecules)
         else:
             scores = self.model.score_molecules(molecules)
-        return self.columns.table(molecules, scores[:, self._task_columns].astype(np.float32), flags)
+        with np.errstate(over="ignore"):
+            wanted = scores[:, self._task_columns].astype(np.float32)
+        table = self.columns.table(molecules, wanted, flags)
+        unusable = not_finite(molecules, wanted, self.columns.tasks)
+        if unusable:
+            table = table.filter(pa.array(np.isfinite(wanted).all(axis=1)))
+        return table, unusable
 
     def _reject(self, rejections: list[Rejection], rejects: OutputTable | None) -> None:
         self._reasons.update(r.reason.split(":")[0] for r in rejections)

@@ -224,7 +224,7 @@ class RankingQuality(BaseModel):
     2
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     roc_auc: float | None
     pr_auc: float | None

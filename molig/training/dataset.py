@@ -21,6 +21,7 @@ from molig.errors import InputError, UsageError
 from molig.features import Featurizer, PackedGraphs
 from molig.files import digest_of, replacing
 from molig.model import Objective
+from molig.model.info import RESERVED_TASK_NAMES
 from molig.molecules import Hydrogens, MoleculeParser, Record, Rejection, read_records
 from molig.molecules.records import batched
 from molig.molecules.standardize import PARENT_VERSION
@@ -359,6 +360,15 @@ _LEAST_ROWS = 5_000
 """Smaller tables are read in seconds; they are not worth a file."""
 
 
+def check_targets(targets: Sequence[str]) -> None:
+    """Refuse columns that cannot name tasks, before they are trained."""
+    reserved = sorted(RESERVED_TASK_NAMES & {target.casefold() for target in targets})
+    if reserved:
+        raise UsageError(f"target columns cannot be called {', '.join(reserved)}: hit tables use these names")
+    if len(set(targets)) < len(targets):
+        raise UsageError("a target column is named twice")
+
+
 def read_or_load(
     source: str | Path,
     targets: Sequence[str],
@@ -376,6 +386,7 @@ def read_or_load(
     Kept in the cache directory under a digest of the table's content and of everything else that matters:
     targets, options, feature schema, standardisation, versions.
     """
+    check_targets(targets)
     policy = [str(parser.policy), PARENT_VERSION, parser.max_heavy_atoms, str(parser.hydrogens)]
     options = {
         "objective": objective,

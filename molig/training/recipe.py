@@ -16,14 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, Val
 from molig.datasets import datasets, find_dataset
 from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, preset
+from molig.files import read_regular
 from molig.model import MoleculePolicy, Objective
 from molig.network import NetworkConfig
+
+_LARGEST_RECIPE = 1_000_000
 
 
 class Section(BaseModel):
     """A section of a recipe: unknown keys are refused, and nothing changes later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ConflictPolicy(StrEnum):
@@ -289,10 +292,12 @@ def read_recipe(path: str | Path) -> Recipe:
 def read_toml(path: Path) -> dict[str, Any]:
     """The plain data of a recipe file."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as err:
+        return tomllib.loads(read_regular(path, _LARGEST_RECIPE).decode())
+    except OSError as err:
+        raise UsageError(f"cannot read the recipe {path}: {err.strerror or err}") from err
+    except UnicodeDecodeError as err:
         raise UsageError(f"cannot read the recipe {path}: {err}") from err
-    except tomllib.TOMLDecodeError as err:
+    except (ValueError, RecursionError) as err:  # not only of TOML, also of numbers with thousands of digits
         raise UsageError(f"the recipe {path} is not valid TOML: {err}") from err
 
 

@@ -37,7 +37,14 @@ from molig.model.device import resolve_device
 from molig.model.files import build_network
 from molig.stats import RankingQuality
 from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
-from molig.training.dataset import PARTS, TrainingData, data_concerns, file_digest, read_or_load
+from molig.training.dataset import (
+    PARTS,
+    TrainingData,
+    check_targets,
+    data_concerns,
+    file_digest,
+    read_or_load,
+)
 from molig.training.loop import CHECKPOINT_FILE, Part, Trainer
 from molig.training.metrics import all_regression_metrics, screening_metrics
 from molig.training.recipe import Recipe, SplitKind, public_data, write_recipe
@@ -51,9 +58,6 @@ NEUTRAL_PROBABILITY = 0.02
 
 NEUTRAL_SHARE_OF_SD = 0.1
 """A baseline value within this share of the labels' standard deviation of its target counts as neutral."""
-
-# Columns of hit tables, which name theirs after the tasks.
-_RESERVED = {"row", "id", "smiles", "rank", "best_task", "applicability", "similarity"}
 
 
 @dataclass(frozen=True)
@@ -179,11 +183,7 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
 
 
 def _check_request(request: TrainingRequest) -> None:
-    reserved = sorted(_RESERVED & {t.casefold() for t in request.targets})
-    if reserved:
-        raise UsageError(f"target columns cannot be called {', '.join(reserved)}: hit tables use these names")
-    if len(set(request.targets)) < len(request.targets):
-        raise UsageError("a target column is named twice")
+    check_targets(request.targets)
     has_checkpoint = (request.output / CHECKPOINT_FILE).exists()
     if request.resume and not has_checkpoint and (request.output / "model.json").exists():
         raise UsageError(f"nothing to resume: the run in {request.output} is finished")
