@@ -54,6 +54,7 @@ FLOORS: list[tuple[str, dict[str, str]]] = [
         "stand on",
         {
             "errors": "what was wrong, and what to do",
+            "text": "legible, whatever it holds",
             "files": "atomic writes, digests, JSON",
             "tables": "CSV and Parquet, resumable",
             "stats": "ranking figures, intervals, plots",

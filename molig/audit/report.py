@@ -16,7 +16,6 @@ from markupsafe import Markup
 from molig.audit.findings import Evidence, Finding, Outcome, Severity, plain
 from molig.audit.registry import Check, available_checks
 from molig.audit.subject import AuditSubject
-from molig.depiction.text import legible
 from molig.errors import UsageError
 from molig.files import markdown_table, write_whole
 from molig.model import (
@@ -28,6 +27,7 @@ from molig.model import (
     model_card,
     save_model,
 )
+from molig.text import legible, legible_markdown
 from molig.version import __version__
 
 
@@ -232,7 +232,7 @@ def audit_markdown(audit: Audit) -> str:
             lines += ["", f"### {result.check.title}", ""]
             lines += [result.outcome.remark, ""] if result.outcome.remark else []
             lines += measured_lines(result.outcome.measured)
-    return "\n".join(lines).rstrip() + "\n"
+    return legible_markdown("\n".join(lines).rstrip() + "\n")
 
 
 def measured_lines(measured: Mapping[str, Any]) -> list[str]:

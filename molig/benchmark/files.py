@@ -13,6 +13,7 @@ import pandas as pd
 from molig.benchmark.compare import to_markdown
 from molig.benchmark.estimates import molecule_terms
 from molig.benchmark.run import BenchmarkPlan, BenchmarkResult
+from molig.text import legible_markdown
 from molig.version import __version__
 
 
@@ -45,7 +46,7 @@ def benchmark_markdown(results: Sequence[BenchmarkResult], plan: BenchmarkPlan) 
         for result in results
         for failure in result.explained.failures
     ]
-    return "\n".join([table, *lines, "", "\n\n".join(notes), ""])
+    return legible_markdown("\n".join([table, *lines, "", "\n\n".join(notes), ""]))
 
 
 def benchmark_molecules(result: BenchmarkResult) -> bytes:

@@ -153,6 +153,7 @@ def _write_drops(frame: pd.DataFrame, output: Path, title: str, score: str) -> N
     from molig.benchmark import draw_drop_curves
     from molig.files import write_whole
     from molig.stats.plots import picture
+    from molig.text import legible_markdown
 
     if output.suffix.lower() == ".svg":
         write_whole(output, picture(draw_drop_curves(frame, title, score), "svg"))
@@ -163,7 +164,7 @@ def _write_drops(frame: pd.DataFrame, output: Path, title: str, score: str) -> N
         header, *rows = _cells(frame)
         rule = "|---:|" + "---:|" * (len(header) - 1)
         lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
-        text = "\n".join([f"{title}", "", lines[0], rule, *lines[1:], ""])
+        text = legible_markdown("\n".join([f"{title}", "", lines[0], rule, *lines[1:], ""]))
     write_whole(output, text.encode())
 
 

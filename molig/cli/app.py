@@ -15,6 +15,7 @@ from molig.cli import audit, benchmark, data, demo, evaluate, explain, models, s
 from molig.cli.console import Reporter
 from molig.cli.interrupts import heard_interrupts
 from molig.errors import MoligError
+from molig.text import legible
 
 _AFTER_CTRL_C = 130
 
@@ -103,7 +104,7 @@ def _interrupted() -> int:
 
 def _fail(message: str, code: int) -> int:
     with contextlib.suppress(OSError):
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {legible(message)}", file=sys.stderr)
     return code
 
 

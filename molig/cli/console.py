@@ -21,6 +21,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from molig.text import legible, legible_lines
+
 _COUNTABLE_BYTES = 2_000_000_000
 _ROOM = 50
 
@@ -41,11 +43,11 @@ class Reporter:
     def info(self, message: str) -> None:
         """Say something unless quiet."""
         if not self.quiet:
-            self.console.print(Text(message), soft_wrap=True)
+            self.console.print(Text(legible_lines(message)), soft_wrap=True)
 
     def warning(self, message: str) -> None:
         """Say something even if quiet."""
-        self.console.print(Text(f"warning: {message}", style="yellow"), soft_wrap=True)
+        self.console.print(Text(f"warning: {legible(message)}", style="yellow"), soft_wrap=True)
 
     @contextlib.contextmanager
     def progress(
@@ -89,12 +91,14 @@ def print_table(
     if not console.is_terminal:
         # A pipe has no width; do not fold what a program may read.
         console = Console(highlight=False, width=max(console.width, 200))
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    table = Table(title=Text(legible(title)) if title else None, title_justify="left", header_style="bold")
     for name in header:
         # What may not be folded is cut where there is no room at all.
-        table.add_column(name, overflow="fold", no_wrap=name in whole and console.width >= _ROOM)
+        table.add_column(
+            Text(legible(name)), overflow="fold", no_wrap=name in whole and console.width >= _ROOM
+        )
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(legible(cell)) for cell in row))
     console.print(table)
 
 

@@ -15,6 +15,7 @@ from molig.cli.console import Reporter, count_rows, use_threads
 from molig.cli.options import (
     MOLECULES,
     BaselineOption,
+    CsvSafeOption,
     DeviceOption,
     FormatOption,
     IdColumnOption,
@@ -73,6 +74,7 @@ def explain(
     file_format: FormatOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
+    csv_safe: CsvSafeOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Say why molecules get their scores, atom by atom."""
@@ -85,7 +87,7 @@ def explain(
 
     _check_molecules(smiles, source, resume)
     check_explanation_output(output, source)
-    request = _table_request(output, source, layout, rejects, resume)
+    request = _table_request(output, source, layout, rejects, resume, csv_safe)
     use_threads(threads)
     loaded = load_model(model, device)
     all_tasks = task == _ALL and _ALL not in loaded.tasks
@@ -203,7 +205,7 @@ class _Run:
 
 
 def _table_request(
-    output: Path, source: str | None, layout: str | None, rejects: Path | None, resume: bool
+    output: Path, source: str | None, layout: str | None, rejects: Path | None, resume: bool, csv_safe: bool
 ) -> TableRequest | None:
     """What table is asked for, or None if it is a drawing."""
     from molig.errors import UsageError
@@ -211,8 +213,9 @@ def _table_request(
     from molig.report.tables import TABLES
 
     if output.suffix.lower() in TABLES:
-        return TableRequest(output, layout or "features", rejects, source)
+        return TableRequest(output, layout or "features", rejects, source, csv_safe)
     asked = {"--layout": layout is not None, "--rejects": rejects is not None, "--resume": resume}
+    asked["--csv-safe"] = csv_safe
     wrong = [name for name, given in asked.items() if given]
     if wrong:
         raise UsageError(f"{wrong[0]} is for tables ({', '.join(TABLES)}), and {output} is none")

@@ -64,4 +64,10 @@ DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda."
 ThreadsOption = Annotated[
     int, typer.Option("--threads", min=1, help="CPU threads of torch; more than one rarely helps.")
 ]
+CsvSafeOption = Annotated[
+    bool,
+    typer.Option(
+        "--csv-safe", help="In CSV, an apostrophe before text that a spreadsheet would take for a formula."
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")]

@@ -12,6 +12,7 @@ import typer
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
     MOLECULES,
+    CsvSafeOption,
     DeviceOption,
     FormatOption,
     IdColumnOption,
@@ -58,6 +59,7 @@ def saturation(
     file_format: FormatOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
+    csv_safe: CsvSafeOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Show how the scores of actives saturate on the way from the baseline to the molecules."""
@@ -90,7 +92,7 @@ def saturation(
     reporter.info(f"showing {chosen.rule}")
     curves = _follow(explainer, chosen.molecules, points, reporter)
     title = f"{task} ({loaded.name}): {_count(len(curves), label)} on the way from the zero baseline"
-    write_saturation(curves, outputs, title=title, subtitle=f"Showing {chosen.rule}")
+    write_saturation(curves, outputs, title=title, subtitle=f"Showing {chosen.rule}", csv_safe=csv_safe)
     _print_summary(loaded.name, curves)
     reporter.info("\n".join(f"written: {output}" for output in outputs))
 

@@ -9,6 +9,7 @@ import typer
 
 from molig.cli.console import Reporter, count_rows, use_threads
 from molig.cli.options import (
+    CsvSafeOption,
     DeviceOption,
     FormatOption,
     IdColumnOption,
@@ -52,6 +53,7 @@ def screen(
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Molecules at a time.")] = 512,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
+    csv_safe: CsvSafeOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Score every molecule of LIBRARY and rank them."""
@@ -74,6 +76,7 @@ def screen(
             batch_size=batch_size,
             progress=advance,
             applicability=applicability,
+            csv_safe=csv_safe,
         )
         result = run(library, loaded, output=output, rejects=rejects, options=options)
     reporter.info(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
-from molig.cli.options import DeviceOption, QuietOption, SmilesColumnOption, ThreadsOption, input_option
+from molig.cli.options import (
+    CsvSafeOption,
+    DeviceOption,
+    QuietOption,
+    SmilesColumnOption,
+    ThreadsOption,
+    input_option,
+)
 
 if TYPE_CHECKING:
     from molig.model import ScreeningModel
@@ -34,6 +41,7 @@ def train(
     ] = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
+    csv_safe: CsvSafeOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Train a model on a table of molecules and labels."""
@@ -74,6 +82,7 @@ def train(
             smiles_column=table.smiles_column,
             device=device,
             resume=resume,
+            csv_safe=csv_safe,
         )
         model = train_model(request, Progress(advance_rows, report, reporter.warning))
     _print_figures(model)

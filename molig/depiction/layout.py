@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from molig.depiction.panel import Panel, PanelError, as_panels, symmetric_scale
-from molig.depiction.text import legible, number, shorten, wrap
+from molig.depiction.text import number, shorten, wrap
+from molig.text import legible
 
 MARGIN = 10
 TITLE_SIZE, LEGEND_SIZE, BAR_SIZE = 15, 13, 12

@@ -1,18 +1,13 @@
-"""Words around a drawing: made legible, measured, wrapped and shortened."""
+"""Words around a drawing: measured, wrapped and shortened."""
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
 from PIL import ImageFont
 from rdkit import RDConfig
-
-# XML 1.0 has no way to write most control characters, and no encoding has one for half a surrogate pair. The
-# direction overrides are legal, but could turn around the text that follows them.
-_ILLEGIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 # RDKit brings this typeface along, so measures and PNGs are the same on every machine.
 _TYPEFACE = Path(RDConfig.RDDataDir, "Fonts", "Telex-Regular.ttf")
@@ -30,11 +25,6 @@ _SYSTEM_TYPEFACES = (
 _READERS_FONT = 1.14
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-def legible(text: object) -> str:
-    r"""Text on one line, with the characters replaced that XML cannot hold or that would turn text around."""
-    return re.sub(r"[\t\r\n]+", " ", _ILLEGIBLE.sub("\ufffd", str(text)))
 
 
 def number(value: float) -> str:

@@ -20,6 +20,7 @@ from molig.features import PackedGraphs
 from molig.files import json_text, made_by, read_regular, versions, write_whole
 from molig.model import BaselineScore, Objective, ScreeningModel, find_model, load_info
 from molig.stats import FIGURES, RankingQuality
+from molig.text import legible_markdown
 from molig.training.dataset import TrainingData, file_digest, read_or_load
 from molig.training.recipe import locate_table, read_recipe
 from molig.training.run import baseline_scores, quality
@@ -363,7 +364,7 @@ def _as_markdown(result: HeldOut, model: str, table: str, command: str) -> str:
         "",
         made_by(command),
     ]
-    return "\n".join(lines) + "\n"
+    return legible_markdown("\n".join(lines) + "\n")
 
 
 def _verdict(result: HeldOut) -> str:

@@ -27,6 +27,7 @@ from molig.stats import (
 )
 from molig.stats.curves import EnrichmentCurve, Reliability, RocCurve
 from molig.stats.ranking import FloatArray
+from molig.text import legible_markdown
 from molig.version import __version__
 
 RESULTS_FILE = "evaluation.json"
@@ -184,7 +185,7 @@ def evaluation_markdown(evaluation: Evaluation, title: str, command: str = "") -
         *_notes(evaluation),
         made_by(command, plan.recipe.evaluation.seed),
     ]
-    return "\n".join(lines).rstrip() + "\n"
+    return legible_markdown("\n".join(lines).rstrip() + "\n")
 
 
 def _averages(evaluation: Evaluation) -> str:

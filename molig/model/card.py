@@ -22,6 +22,7 @@ from molig.model.info import (
 from molig.molecules import Hydrogens
 from molig.stats import FIGURES, RankingQuality
 from molig.stats.ranking import OF_MERIT
+from molig.text import legible_markdown
 
 Metrics = Mapping[str, RankingQuality | RegressionMetrics]
 
@@ -90,7 +91,7 @@ def model_card(info: ModelInfo) -> str:
         **_domain(info.applicability),
         **_audit(info.audit),
     }
-    return _environment().get_template("card.md.j2").render(facts)
+    return legible_markdown(_environment().get_template("card.md.j2").render(facts))
 
 
 @cache

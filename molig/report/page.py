@@ -11,8 +11,8 @@ from functools import lru_cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from molig.depiction.text import legible
 from molig.errors import UsageError
+from molig.text import legible
 
 
 @dataclass(frozen=True)

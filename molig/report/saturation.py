@@ -16,7 +16,6 @@ import pandas as pd
 from PIL import Image
 
 from molig.attribution import MoleculeCurves
-from molig.depiction.text import legible
 from molig.errors import InputError, UsageError
 from molig.files import write_whole
 from molig.model import Objective, ScreeningModel
@@ -25,10 +24,11 @@ from molig.molecules.records import batched
 from molig.report.outputs import PICTURES
 from molig.report.tables import is_repeatable
 from molig.stats.plots import COLORS, GREY, REFERENCE, picture, plot_style, titled_figure
-from molig.tables.writers import check_distinct, check_writable
+from molig.tables.writers import check_distinct, check_writable, spreadsheet_safe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+from molig.text import legible
 
 _TABLES = (".csv",)
 
@@ -48,7 +48,12 @@ def check_saturation_outputs(paths: Sequence[Path], source: str | None = None) -
 
 
 def write_saturation(
-    curves: Sequence[MoleculeCurves], paths: Sequence[Path], *, title: str, subtitle: str = ""
+    curves: Sequence[MoleculeCurves],
+    paths: Sequence[Path],
+    *,
+    title: str,
+    subtitle: str = "",
+    csv_safe: bool = False,
 ) -> None:
     """Write the figure and the table of saturation curves; nothing is written before all is made.
 
@@ -60,6 +65,8 @@ def write_saturation(
         .svg and .png get the figure, .csv the table: a row per molecule and point.
     title, subtitle : str
         Words above the figure.
+    csv_safe : bool
+        In the table, write text that a spreadsheet would take for a formula behind an apostrophe.
 
     Raises
     ------
@@ -68,23 +75,27 @@ def write_saturation(
     OutputError
         If a file cannot be written; none stays half-written under its name.
     """
-    contents = [_content(curves, path, title, subtitle) for path in paths]
+    titles = (title, subtitle)
+    contents = [
+        _table(curves, csv_safe) if path.suffix.lower() in _TABLES else _figure(curves, path, *titles)
+        for path in paths
+    ]
     for path, content in zip(paths, contents, strict=True):
         write_whole(path, content)
 
 
-def _content(curves: Sequence[MoleculeCurves], path: Path, title: str, subtitle: str) -> bytes:
+def _figure(curves: Sequence[MoleculeCurves], path: Path, title: str, subtitle: str) -> bytes:
     suffix = path.suffix.lower()
-    if suffix in _TABLES:
-        return _table(curves)
     if suffix not in PICTURES:
         raise UsageError(f"{path}: saturation is written as {', '.join((*PICTURES, *_TABLES))}")
     return draw_saturation(curves, suffix[1:], title=title, subtitle=subtitle)
 
 
-def _table(curves: Sequence[MoleculeCurves]) -> bytes:
+def _table(curves: Sequence[MoleculeCurves], csv_safe: bool) -> bytes:
     table = pd.concat([one.to_frame() for one in curves])
     text = table.select_dtypes(exclude="number").columns
+    if csv_safe:
+        table[text] = table[text].map(spreadsheet_safe)
     # A carriage return ends a line for other readers.
     table[text] = table[text].replace("\r", " ", regex=True)
     written: str = table.to_csv(index=False, float_format="%.8g", lineterminator="\n")

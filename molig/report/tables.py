@@ -110,6 +110,8 @@ class TableRequest:
         ``NAME.rejected.csv``.
     source : str, optional
         The file that is read, which must not be overwritten.
+    csv_safe : bool
+        In CSV files, write text that a spreadsheet would take for a formula behind an apostrophe.
 
     Raises
     ------
@@ -128,6 +130,7 @@ class TableRequest:
     layout: Layout | str = Layout.FEATURES
     rejects: Path | None = None
     source: str | None = None
+    csv_safe: bool = False
 
     def __post_init__(self) -> None:
         if self.layout not in list(Layout):
@@ -288,8 +291,8 @@ def _deliver(chunks: Iterable[_Chunk] | Iterable[_KeptChunk], request: TableRequ
     counts, first = Counts(), None
     row_group = _ROW_GROUP[request.layout]
     with (
-        OutputTable(request.rejects_path, REJECTION_SCHEMA) as rejects,
-        OutputTable(request.output, request.schema, row_group=row_group) as out,
+        OutputTable(request.rejects_path, REJECTION_SCHEMA, csv_safe=request.csv_safe) as rejects,
+        OutputTable(request.output, request.schema, row_group=row_group, csv_safe=request.csv_safe) as out,
     ):
         for chunk in chunks:
             for batch in chunk.batches():

@@ -51,6 +51,8 @@ class ScreeningOptions:
     applicability : bool
         Add the columns ``applicability`` ("in domain", "far from training" or "unseen feature") and
         ``similarity`` (Tanimoto, to the nearest reference molecule of the training part).
+    csv_safe : bool
+        In CSV files, write text that a spreadsheet would take for a formula behind an apostrophe.
     """
 
     task: str | None = None
@@ -61,6 +63,7 @@ class ScreeningOptions:
     batch_size: int = 512
     progress: Progress | None = None
     applicability: bool = False
+    csv_safe: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,9 @@ class _Run:
         with _scratch(beside) as scratch, contextlib.ExitStack() as stack:
             rejects = None
             if self.rejects is not None:
-                rejects = stack.enter_context(OutputTable(self.rejects, REJECTION_SCHEMA))
+                rejects = stack.enter_context(
+                    OutputTable(self.rejects, REJECTION_SCHEMA, csv_safe=self.options.csv_safe)
+                )
             tables = self._score(records, rejects)
             if self.options.top_k is None:
                 ranked = self._rank_all(tables, scratch)
@@ -300,7 +305,7 @@ class _Run:
             return pa.concat_tables([self.columns.schema.empty_table(), *ranked])
         # The first table comes when all rows are scored: only then is standard output touched.
         first = next(ranked)
-        with OutputTable(self.output, self.columns.schema) as out:
+        with OutputTable(self.output, self.columns.schema, csv_safe=self.options.csv_safe) as out:
             out.write(first)
             for table in ranked:
                 out.write(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 
 from molig.errors import OutputError, UsageError
 from molig.files import replacing
+from molig.text import legible
 
 STDOUT = "-"
 FORMATS = (".parquet", ".csv")
@@ -37,6 +39,13 @@ class OutputTable:
         Columns. Dictionary columns reach the file as what they stand for, such as plain strings.
     row_group : int
         Most rows of a group of a Parquet file; so many are held in memory.
+    csv_safe : bool
+        Write text of a CSV file that a spreadsheet would take for a formula behind an apostrophe.
+
+    Notes
+    -----
+    Text is written as it is, so that identifiers can be looked up again. Only on standard output that is a
+    terminal it is made legible (`molig.text.legible`).
 
     Raises
     ------
@@ -44,10 +53,17 @@ class OutputTable:
         If the table cannot be written, for instance because the disk is full.
     """
 
-    def __init__(self, target: str | Path, schema: pa.Schema, *, row_group: int = ROW_GROUP) -> None:
+    def __init__(
+        self,
+        target: str | Path,
+        schema: pa.Schema,
+        *,
+        row_group: int = ROW_GROUP,
+        csv_safe: bool = False,
+    ) -> None:
         self._to_stdout = str(target) == STDOUT
         self._path = Path(target)
-        self._schema, self._row_group = schema, row_group
+        self._schema, self._row_group, self._csv_safe = schema, row_group, csv_safe
         self._writer: _CsvWriter | _ParquetWriter | None = None
         self._file = ExitStack()
 
@@ -82,16 +98,20 @@ class OutputTable:
 
     def _open(self, file: ExitStack) -> _CsvWriter | _ParquetWriter:
         if self._to_stdout:
-            stdout = _CsvWriter(sys.stdout, self._schema)
+            shown = [legible] if sys.stdout.isatty() else []
+            stdout = _CsvWriter(sys.stdout, self._schema, [*self._changes(), *shown])
             file.callback(sys.stdout.flush)
             return stdout
         temporary = file.enter_context(replacing(self._path))
         if self._path.suffix.lower() == ".csv":
             opened = file.enter_context(temporary.open("w", encoding="utf-8", newline=""))
-            return _CsvWriter(opened, self._schema)
+            return _CsvWriter(opened, self._schema, self._changes())
         parquet = _ParquetWriter(temporary, self._schema, self._row_group)
         file.callback(parquet.close)
         return parquet
+
+    def _changes(self) -> list[Callable[[str], str]]:
+        return [spreadsheet_safe] if self._csv_safe else []
 
     def _error(self, err: OSError) -> Exception:
         if isinstance(err, BrokenPipeError):
@@ -180,25 +200,48 @@ class _ParquetWriter:
         self._writer.write_table(table.unify_dictionaries().combine_chunks(), row_group_size=self._row_group)
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def spreadsheet_safe(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: where it would, behind an apostrophe.
+
+    Examples
+    --------
+    >>> spreadsheet_safe("=HYPERLINK(...)"), spreadsheet_safe("CPD-1")
+    ("'=HYPERLINK(...)", 'CPD-1')
+    """
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _without_returns(text: str) -> str:
+    # Before Python 3.13 the csv module does not quote a carriage return, which ends a line elsewhere.
+    return text.replace("\r", " ")
+
+
 class _CsvWriter:
-    def __init__(self, file: TextIO, schema: pa.Schema) -> None:
+    def __init__(self, file: TextIO, schema: pa.Schema, changes: Sequence[Callable[[str], str]]) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
-        self._writer.writerow(schema.names)
+        self._changes = [*changes, _without_returns]
+        self._writer.writerow([self._changed(name) for name in schema.names])
 
     def write(self, table: pa.Table) -> None:
-        self._writer.writerows(zip(*(_texts(column) for column in table.columns), strict=True))
+        self._writer.writerows(zip(*(self._texts(column) for column in table.columns), strict=True))
 
+    def _texts(self, column: pa.ChunkedArray) -> list[Any]:
+        values: list[Any] = column.to_pylist()
+        if pa.types.is_floating(column.type):
+            return [_digits(value) for value in values]
+        if pa.types.is_list(column.type):
+            return [_json(value) for value in values]
+        if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+            return [value and self._changed(value) for value in values]
+        return values
 
-def _texts(column: pa.ChunkedArray) -> list[Any]:
-    values: list[Any] = column.to_pylist()
-    if pa.types.is_floating(column.type):
-        return [_digits(value) for value in values]
-    if pa.types.is_list(column.type):
-        return [_json(value) for value in values]
-    if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
-        # Before Python 3.13 the csv module does not quote a carriage return, which ends a line elsewhere.
-        return [value and value.replace("\r", " ") for value in values]
-    return values
+    def _changed(self, text: str) -> str:
+        for change in self._changes:
+            text = change(text)
+        return text
 
 
 def _digits(value: float | None) -> str:

@@ -36,6 +36,7 @@ from molig.model import (
 from molig.model.device import resolve_device
 from molig.model.files import build_network
 from molig.stats import RankingQuality
+from molig.tables.writers import spreadsheet_safe
 from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
 from molig.training.dataset import (
     PARTS,
@@ -80,6 +81,8 @@ class TrainingRequest:
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     resume : bool
         Go on from the checkpoint in ``output``, if there is one.
+    csv_safe : bool
+        In ``rejected.csv``, write text that a spreadsheet would take for a formula behind an apostrophe.
     """
 
     source: Path
@@ -89,6 +92,7 @@ class TrainingRequest:
     smiles_column: str | None = None
     device: str = "auto"
     resume: bool = False
+    csv_safe: bool = False
 
 
 @dataclass(frozen=True)
@@ -209,7 +213,8 @@ def _write_inputs(request: TrainingRequest, data: TrainingData, parts: npt.NDArr
     output = request.output
     write_recipe(request.recipe, output / "recipe.toml")
     pd.DataFrame({"row": data.rows, "part": parts}).to_csv(output / "split.csv", index=False)
-    rejected = [(r.row, r.id, r.smiles, r.reason) for r in data.rejections]
+    keep = spreadsheet_safe if request.csv_safe else str
+    rejected = [(r.row, keep(r.id), keep(r.smiles), keep(r.reason)) for r in data.rejections]
     columns = ["row", "id", "smiles", "reason"]
     pd.DataFrame(rejected, columns=columns).to_csv(output / "rejected.csv", index=False)
 

@@ -1,14 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molig.depiction.text import font_for, legible, number, shorten, width, wrap
-
-
-@given(st.text())
-def test_legible_text_can_be_encoded_and_stays_on_one_line(text):
-    clean = legible(text)
-    clean.encode()
-    assert not set(clean) & {"\n", "\r", "\t", "\0", "\x1b", "\u202e"}
+from molig.depiction.text import font_for, number, shorten, width, wrap
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), max_size=60))

@@ -1,0 +1,68 @@
+"""Text of unknown origin, such as identifiers and names of tasks: made legible wherever it is shown."""
+
+from __future__ import annotations
+
+import re
+
+# Control characters (C0, DEL, C1) drive terminals, and XML has no way to write most of them. Marks, overrides
+# and isolates of direction turn around the text that follows. The rest is invisible, or cannot be encoded.
+_ILLEGIBLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
+)
+_LINE_ENDS = re.compile("[\t\r\n\x85\u2028\u2029]+")
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+
+
+def legible(text: object) -> str:
+    r"""Text on one line, with the characters replaced that are no signs to read.
+
+    Parameters
+    ----------
+    text : object
+        Anything; it is turned into text.
+
+    Returns
+    -------
+    str
+        Control characters, those that turn around the direction of text, invisible ones and halves of
+        surrogate pairs have become U+FFFD; tabs and ends of lines a blank.
+
+    Examples
+    --------
+    >>> legible("CPD-1\x1b[2J\n\u202egpj") == "CPD-1\ufffd[2J \ufffdgpj"
+    True
+    """
+    return _LINE_ENDS.sub(" ", _ILLEGIBLE.sub("\ufffd", str(text)))
+
+
+def legible_lines(text: str) -> str:
+    r"""The same for text of several lines.
+
+    Examples
+    --------
+    >>> legible_lines("a\tb\nc")
+    'a b\nc'
+    """
+    return "\n".join(map(legible, text.split("\n")))
+
+
+def legible_markdown(document: str) -> str:
+    """Make a document legible whose cells and sentences hold names of unknown origin: no HTML, no links.
+
+    Parameters
+    ----------
+    document : str
+        Markdown that has neither HTML nor links of its own.
+
+    Returns
+    -------
+    str
+        The same for a reader; what would begin a tag or the target of a link is written as an entity.
+
+    Examples
+    --------
+    >>> legible_markdown("| <img src=x onerror=alert(1)> | 0.1 < 0.2 |")
+    '| &lt;img src=x onerror=alert(1)> | 0.1 < 0.2 |'
+    """
+    return _TAG.sub("&lt;", legible_lines(document)).replace("](", "]&#40;")
