@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 
 class MoligError(Exception):
@@ -28,6 +30,36 @@ class OutputError(MoligError):
 
 class ModelFormatError(MoligError):
     """A model directory is damaged, foreign, or written by a newer molig."""
+
+
+_on_command_line = ContextVar("on_command_line", default=False)
+_OTHER_OPTIONS = {"file_format": "format"}
+
+
+@contextmanager
+def speaking_of_options() -> Iterator[None]:
+    """Let errors speak of options instead of parameters, within the block."""
+    token = _on_command_line.set(True)
+    try:
+        yield
+    finally:
+        _on_command_line.reset(token)
+
+
+def called(parameter: str) -> str:
+    """What the caller knows a parameter as: an option of the command line, or the parameter itself.
+
+    Examples
+    --------
+    >>> called("smiles_column")
+    'smiles_column'
+    >>> with speaking_of_options():
+    ...     called("smiles_column")
+    '--smiles-column'
+    """
+    if not _on_command_line.get():
+        return parameter
+    return "--" + _OTHER_OPTIONS.get(parameter, parameter).replace("_", "-")
 
 
 class UnknownNameError(UsageError):

@@ -14,7 +14,7 @@ import molig
 from molig.cli import audit, benchmark, data, demo, evaluate, explain, models, saturation, screen, train
 from molig.cli.console import Reporter
 from molig.cli.interrupts import heard_interrupts
-from molig.errors import MoligError
+from molig.errors import MoligError, speaking_of_options
 from molig.text import legible
 
 _AFTER_CTRL_C = 130
@@ -56,7 +56,7 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit code 0 is success, 1 a failed run, 2 a wrong request."""
-    with heard_interrupts(), warnings.catch_warnings():
+    with heard_interrupts(), warnings.catch_warnings(), speaking_of_options():
         warnings.showwarning = _show_warning
         code = _run(arguments)
     sys.exit(code)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from molig.errors import UnknownNameError, UsageError
+from molig.errors import UnknownNameError, UsageError, called
 from molig.molecules.notices import Notices
 
 SMILES_NAMES = (
@@ -66,6 +66,7 @@ class Request:
     id_column: str | None = None
     columns: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    delimiter: str | None = None
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -91,33 +92,51 @@ class Layout:
 def find_layout(header: Sequence[str], request: Request, notices: Notices) -> Layout:
     """Locate the requested columns in a header."""
     names = tuple(name.strip() for name in header)
-    for name in request.named:
-        if name not in names:
-            raise UnknownNameError("column", name, names)
-    smiles = _position(names, request.smiles_column, SMILES_NAMES)
-    if smiles is None:
-        smiles = _only_one_containing(names, "smiles")
-    if smiles is None:
+    places = {name: position_of(name, names) for name in request.named}
+    found = known_position(names, request)
+    if found is None:
         raise UsageError(
             f"{notices.where}: no column looks like SMILES among {', '.join(map(repr, names[:20]))}; "
-            "name the column (smiles_column), or add a header line if the file has none"
+            f"name the column or give its number ({called('smiles_column')}), say what separates the columns "
+            f"({called('delimiter')}), or add a header line if the file has none"
         )
+    smiles = found[1]
     duplicates = [name for name, count in Counter(names).items() if name and count > 1]
     if duplicates:
         notices.duplicate_columns(duplicates)
-    identifier = _position(names, request.id_column, ID_NAMES, taken=smiles)
-    return Layout(smiles, identifier, {name: names.index(name) for name in request.fields(names)}, names)
+    if request.id_column is not None:
+        identifier: int | None = places[request.id_column]
+    else:
+        identifier = _usual_position(names, ID_NAMES, taken=smiles)
+    fields = {name: places.get(name, -1) for name in request.fields(names)}
+    fields = {name: names.index(name) if place < 0 else place for name, place in fields.items()}
+    return Layout(smiles, identifier, fields, names)
 
 
-def _position(
-    names: tuple[str, ...], wanted: str | None, known: Sequence[str], taken: int | None = None
-) -> int | None:
-    if wanted is not None:
-        return names.index(wanted)
+def position_of(name: str, names: Sequence[str]) -> int:
+    """Where a column is that was asked for by its name, or by its number from 1."""
+    if name in names:
+        return names.index(name)
+    if name.isdecimal() and 0 < int(name) <= len(names):
+        return int(name) - 1
+    raise UnknownNameError("column", name, names)
+
+
+def known_position(names: Sequence[str], request: Request) -> tuple[bool, int] | None:
+    """Where the SMILES are: whether their column has a usual name or was asked for, and its position."""
+    try:
+        places = {name: position_of(name, names) for name in request.named}
+    except UnknownNameError:
+        return None
+    if request.smiles_column is not None:
+        return True, places[request.smiles_column]
+    usual = _usual_position(names, SMILES_NAMES)
+    if usual is not None:
+        return True, usual
+    containing = [i for i, name in enumerate(names) if "smiles" in folded(name)]
+    return (False, containing[0]) if len(containing) == 1 else None
+
+
+def _usual_position(names: Sequence[str], known: Sequence[str], taken: int | None = None) -> int | None:
     places = {folded(name): i for i, name in reversed(list(enumerate(names))) if i != taken}
     return next((places[name] for name in known if name in places), None)
-
-
-def _only_one_containing(names: tuple[str, ...], word: str) -> int | None:
-    places = [i for i, name in enumerate(names) if word in folded(name)]
-    return places[0] if len(places) == 1 else None

@@ -5,37 +5,36 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain, islice
 
 from molig.errors import InputError
 from molig.molecules.columns import Layout, Request, find_layout
+from molig.molecules.delimiters import N_GUESSED_FROM, guess_table, is_smiles
+from molig.molecules.lines import KEPT_OF_BAD_LINE, bad_line, with_null_bytes, without_trailing_blanks
 from molig.molecules.notices import Notices
 from molig.molecules.reasons import ASCII_BLANKS, MAX_LINE_CHARACTERS, Reason
 from molig.molecules.records import Record
-from molig.molecules.smi_reader import (
-    KEPT_OF_BAD_LINE,
-    bad_line,
-    is_smiles,
-    with_null_bytes,
-    without_trailing_blanks,
-)
 from molig.molecules.sources import Line
+
+_Split = tuple[Line, list[str] | None, str]
+"""A line, its cells or None, and why there are none."""
 
 MAX_LINES_OF_A_RECORD = 100
 """A quoted field that is still open after this many lines was never meant to span them."""
 
 
-def read_csv(lines: Iterator[Line], request: Request, where: str, delimiter: str = ",") -> Iterator[Record]:
-    """Read a delimited table with a header; empty lines are rows, but for those at the end."""
+def read_csv(lines: Iterator[Line], request: Request, where: str, default: str = ",") -> Iterator[Record]:
+    """Read a delimited table; empty lines are rows, but for those at the end.
+
+    Another delimiter than the usual one, and a missing header, are guessed from the first rows.
+    """
     notices = Notices(where)
-    splitter = _Splitter(without_trailing_blanks(lines), delimiter)
+    lines = without_trailing_blanks(lines)
+    head = list(islice(lines, N_GUESSED_FROM))
+    table = guess_table([line.text for line in head if not line.too_long], request, default, notices)
+    splitter = _Splitter(chain(head, lines), table.delimiter)
     records = splitter.split()
-    first = next(records, None)
-    if first is None:
-        return
-    _, header, problem = first
-    if header is None:
-        raise InputError(f"{where}: the header line cannot be read ({problem}); mend or rewrite it")
-    layout = splitter.layout = find_layout(header, request, notices)
+    layout = splitter.layout = table.layout or _named_layout(records, request, notices)
     for row, (line, cells, problem) in enumerate(records, start=1):
         if line.recoded:
             notices.recoded(row)
@@ -44,11 +43,22 @@ def read_csv(lines: Iterator[Line], request: Request, where: str, delimiter: str
         if cells is None:
             yield bad_line(row, line, problem)
         else:
-            record = _record(row, line, cells, layout)
+            record = cells_record(row, line.text, cells, layout)
             yield with_null_bytes(record) if "\0" in line.text else record
 
 
-def _record(row: int, line: Line, cells: list[str], layout: Layout) -> Record:
+def _named_layout(records: Iterator[_Split], request: Request, notices: Notices) -> Layout:
+    first = next(records, None)
+    if first is None:
+        raise InputError(f"{notices.where}: holds no molecules, not even a header line")
+    _, header, problem = first
+    if header is None:
+        raise InputError(f"{notices.where}: the header line cannot be read ({problem}); mend or rewrite it")
+    return find_layout(header, request, notices)
+
+
+def cells_record(row: int, text: str, cells: list[str], layout: Layout) -> Record:
+    """The record of the cells of one row; ``text`` is shown if they are too few or too many."""
     if not any(cells):  # an empty line, or only separators
         return Record(row, str(row), "")
     n_cells, expected = len(cells), len(layout.names)
@@ -56,9 +66,7 @@ def _record(row: int, line: Line, cells: list[str], layout: Layout) -> Record:
     if n_cells < expected or any(cells[expected:]):
         hint = " (a field that contains the separator needs quotes)" if n_cells > expected else ""
         detail = f"{n_cells} where the header has {expected}{hint}"
-        return Record(
-            row, str(row), smiles or line.text[:KEPT_OF_BAD_LINE], problem=Reason.COLUMNS.text(detail)
-        )
+        return Record(row, str(row), smiles or text[:KEPT_OF_BAD_LINE], problem=Reason.COLUMNS.text(detail))
     name = "" if layout.id is None else cells[layout.id].strip(ASCII_BLANKS)
     return Record(row, name or str(row), smiles, {name: cells[i] for name, i in layout.fields.items()})
 
@@ -76,7 +84,7 @@ class _Splitter:
         self._delimiter = delimiter
         self.layout: Layout | None = None
 
-    def split(self) -> Iterator[tuple[Line, list[str] | None, str]]:
+    def split(self) -> Iterator[_Split]:
         """Line, its cells or None, and why there are none."""
         delimiter = self._delimiter
         for line in self._lines:
@@ -87,7 +95,7 @@ class _Splitter:
             else:
                 yield self._quoted(line)
 
-    def _quoted(self, line: Line) -> tuple[Line, list[str] | None, str]:
+    def _quoted(self, line: Line) -> _Split:
         used = [line]
 
         def feed() -> Iterator[str]:

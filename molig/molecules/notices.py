@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from molig.errors import called
 
 
 @dataclass(slots=True)
@@ -38,6 +41,26 @@ class Notices:
         """Tell of column names that occur more than once."""
         shown = ", ".join(map(repr, names[:10]))
         self._once("columns", f"columns named more than once: {shown}; the first of each is used")
+
+    def no_header(self, smiles: int, identifier: int | None) -> None:
+        """Tell that the first line is taken for a row, and where the SMILES and identifiers are."""
+        ids = (
+            "row numbers are the identifiers" if identifier is None else f"identifiers in column {identifier}"
+        )
+        options = f"{called('smiles_column')} and {called('id_column')} take numbers, too"
+        self._once("header", f"no line names the columns: SMILES in column {smiles}, {ids} ({options})")
+
+    def only_first_sheet(self, title: str, n_sheets: int) -> None:
+        """Tell that a workbook has more sheets than the one that is read."""
+        self._once("sheets", f"only the first of {n_sheets} sheets is read, {title!r}")
+
+    def smiles_elsewhere(self, here: str, there: str, name: str) -> None:
+        """Tell that another column than the one that is read looks like the SMILES."""
+        self._once(
+            "elsewhere",
+            f"{here} of the first rows holds no SMILES, and {there} does; if that is meant, say "
+            f"{called('smiles_column')} {shlex.quote(name)}",
+        )
 
     def _once(self, kind: str, message: str) -> None:
         if kind not in self._told:

@@ -2,75 +2,157 @@
 
 from __future__ import annotations
 
-import gzip
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from molig.errors import InputError
 from molig.molecules.columns import Layout, Request, find_layout
+from molig.molecules.lines import KEPT_OF_BAD_LINE
 from molig.molecules.notices import Notices
-from molig.molecules.reasons import ASCII_BLANKS, one_line
+from molig.molecules.reasons import ASCII_BLANKS, MAX_LINE_CHARACTERS, Reason, one_line
 from molig.molecules.records import Record
-from molig.molecules.sources import READ_ERRORS, STDIN, as_text, open_bytes
+from molig.molecules.sources import READ_ERRORS, STDIN, as_text, open_seekable
 
-ROWS_PER_BATCH = 8192
+MAX_BATCH_ROWS = 4096
+MAX_BATCH_BYTES = 16 << 20
+"""About so many bytes of cells are unpacked at a time."""
+
+MAX_CHUNK_BYTES = 1 << 30
+"""Largest unpacked column of one row group that is read; the dictionary in it is unpacked as a whole."""
 
 
 def read_parquet(source: str | Path, request: Request) -> Iterator[Record]:
     """Read a Parquet file in batches."""
     row = 0
+    where = "standard input" if str(source) == STDIN else str(source)
+    notices = Notices(where)
     with ExitStack() as stack:
         try:
-            file = pq.ParquetFile(_seekable(source, stack))
-            layout = find_layout(file.schema_arrow.names, request, Notices(str(source)))
-            wanted = {layout.smiles, *layout.fields.values(), *(() if layout.id is None else (layout.id,))}
-            names = [file.schema_arrow.names[i] for i in sorted(wanted)]
-            for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=names):
-                for record in _records(batch, file.schema_arrow.names, layout, row):
+            stream = open_seekable(source, stack)
+            plain = pq.ParquetFile(stream)
+            schema = plain.schema_arrow
+            layout = find_layout(schema.names, request, notices)
+            read = {layout.smiles, *layout.fields.values(), *(() if layout.id is None else (layout.id,))}
+            names = [schema.names[i] for i in sorted(read)]
+            n_rows = _batch_rows(plain, names, where)
+            # Read as a dictionary, a text that a thousand rows share is held once.
+            texts = [schema.names[i] for i in read if pa.types.is_string(schema.types[i])]
+            file = pq.ParquetFile(stream, metadata=plain.metadata, read_dictionary=texts)
+            columns = {name: _Column() for name in names}
+            for batch in file.iter_batches(batch_size=n_rows, columns=names):
+                for name, column in columns.items():
+                    column.load(batch.column(batch.schema.names.index(name)))
+                for record in _records(columns, schema.names, layout, row, notices):
                     row = record.row
                     yield record
         except (pa.ArrowException, *READ_ERRORS) as error:
             detail = one_line(error)
             reached = f"damaged after row {row}" if row else "not a readable Parquet file"
-            raise InputError(f"{source}: {reached} ({detail}); write the file again") from error
+            raise InputError(f"{where}: {reached} ({detail}); write the file again") from error
 
 
-def _seekable(source: str | Path, stack: ExitStack) -> BinaryIO:
-    """Open the file. Parquet is read from its end, so packed and piped ones go through a temporary file."""
-    stream = stack.enter_context(open_bytes(source))
-    if str(source) != STDIN and not isinstance(stream, gzip.GzipFile):
-        return stream
-    copy = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile()))  # noqa: SIM115 - the stack closes it
-    shutil.copyfileobj(stream, copy)
-    copy.seek(0)
-    return copy
+def _batch_rows(file: pq.ParquetFile, names: list[str], where: str) -> int:
+    """Rows that are about `MAX_BATCH_BYTES` in the group whose rows are largest."""
+    largest = 1.0
+    for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
+        sizes = 0
+        for column in map(group.column, range(group.num_columns)):
+            if column.path_in_schema.split(".")[0] not in names:
+                continue
+            size = column.total_uncompressed_size
+            sizes += size
+            if size > MAX_CHUNK_BYTES:
+                raise InputError(
+                    f"{where}: column {column.path_in_schema!r} takes {size:,} bytes in one row group, more "
+                    f"than {MAX_CHUNK_BYTES:,} (MAX_CHUNK_BYTES); write it with smaller row groups"
+                )
+        largest = max(largest, sizes / max(group.num_rows, 1))
+    return max(1, min(MAX_BATCH_ROWS, int(MAX_BATCH_BYTES / largest)))
 
 
-def _records(batch: pa.RecordBatch, names: list[str], layout: Layout, row: int) -> Iterator[Record]:
-    def values(i: int) -> list[Any]:
-        return _to_list(batch.column(batch.schema.names.index(names[i])))
-
-    smiles = values(layout.smiles)
-    ids = [None] * len(smiles) if layout.id is None else values(layout.id)
-    fields = {name: values(i) for name, i in layout.fields.items()}
+def _records(
+    columns: dict[str, _Column], names: list[str], layout: Layout, row: int, notices: Notices
+) -> Iterator[Record]:
+    smiles = columns[names[layout.smiles]].values
+    ids = [None] * len(smiles) if layout.id is None else columns[names[layout.id]].values
+    fields = {name: columns[names[i]].values for name, i in layout.fields.items()}
+    too_long = set().union(*(column.too_long for column in columns.values()))
+    recoded = set().union(*(column.recoded for column in columns.values()))
+    if recoded:
+        notices.recoded(row + min(recoded) + 1)
     for k, text in enumerate(smiles):
         number = row + k + 1
-        extra = {name: column[k] for name, column in fields.items()}
-        yield Record(number, _text(ids[k]) or str(number), _text(text), extra)
+        problem = Reason.CELL_TOO_LONG.text() if k in too_long else None
+        extra = {name: column[k] for name, column in fields.items()} if problem is None else {}
+        yield Record(number, _text(ids[k]) or str(number), _text(text), extra, problem=problem)
 
 
-def _to_list(column: pa.Array) -> list[Any]:
+class _Column:
+    """The cells of a column in the present batch, long ones cut."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.too_long: set[int] = set()
+        self.recoded: set[int] = set()
+        self._dictionary: pa.Array | None = None
+        self._distinct: tuple[list[Any], set[int], set[int]] = [], set(), set()
+
+    def load(self, column: pa.Array) -> None:
+        """Take the cells of a batch."""
+        if not pa.types.is_dictionary(column.type):
+            self.values, self.too_long, self.recoded = _cells(column)
+            return
+        # Batches of a row group share their dictionary.
+        if self._dictionary is None or not _same(self._dictionary, column.dictionary):
+            self._dictionary, self._distinct = column.dictionary, _cells(column.dictionary)
+        distinct, too_long, recoded = self._distinct
+        places = column.indices.to_pylist()
+        self.values = [None if place is None else distinct[place] for place in places]
+        self.too_long = {k for k, place in enumerate(places) if place in too_long} if too_long else set()
+        self.recoded = {k for k, place in enumerate(places) if place in recoded} if recoded else set()
+
+
+def _same(one: pa.Array, other: pa.Array) -> bool:
+    """Whether two arrays are the same memory, which `one` keeps from being used again."""
+    places = [[buffer.address if buffer else 0 for buffer in array.buffers()] for array in (one, other)]
+    return len(one) == len(other) and one.offset == other.offset and places[0] == places[1]
+
+
+def _cells(column: pa.Array) -> tuple[list[Any], set[int], set[int]]:
+    """Values of a column, the places of those that are cut, and of those that are no UTF-8."""
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    if not is_text and not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+        return column.to_pylist(), set(), set()
+    lengths = pc.binary_length(column)
+    too_long: set[int] = set()
+    if (pc.max(lengths).as_py() or 0) > MAX_LINE_CHARACTERS:
+        too_long = {k for k, length in enumerate(lengths.to_pylist()) if (length or 0) > MAX_LINE_CHARACTERS}
+        kept = pc.binary_slice(column.cast(pa.large_binary()), 0, KEPT_OF_BAD_LINE)
+        column = pc.if_else(pc.greater(lengths, MAX_LINE_CHARACTERS), kept, column.cast(pa.large_binary()))
+        values = column.to_pylist()
+    elif is_text:
+        try:
+            return column.to_pylist(), too_long, set()
+        except UnicodeDecodeError:  # text that is not UTF-8: one bad cell must not cost the rest
+            values = column.cast(pa.binary()).to_pylist()
+    else:
+        values = column.to_pylist()
+    recoded = {k for k, value in enumerate(values) if value is not None and not _is_utf8(value)}
+    return [None if value is None else as_text(value) for value in values], too_long, recoded
+
+
+def _is_utf8(content: bytes) -> bool:
     try:
-        return cast("list[Any]", column.to_pylist())
-    except UnicodeDecodeError:  # text that is not UTF-8: one bad cell must not cost the rest
-        return [None if v is None else as_text(v) for v in column.cast(pa.binary()).to_pylist()]
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _text(value: object) -> str:
@@ -79,6 +161,4 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    if isinstance(value, bytes):
-        return as_text(value).strip(ASCII_BLANKS)
     return str(value).strip(ASCII_BLANKS)

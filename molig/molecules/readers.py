@@ -6,17 +6,22 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from molig.errors import InputError, UnknownNameError, UsageError
+from molig.errors import InputError, UnknownNameError, UsageError, called
 from molig.molecules.columns import Request
 from molig.molecules.csv_reader import read_csv
+from molig.molecules.delimiters import as_delimiter
+from molig.molecules.excel_reader import read_excel
 from molig.molecules.parquet_reader import read_parquet
 from molig.molecules.records import Record
 from molig.molecules.sdf_reader import read_sdf
 from molig.molecules.smi_reader import read_smi
-from molig.molecules.sources import READ_ERRORS, STDIN, check_source, open_lines
+from molig.molecules.sources import PACKED, READ_ERRORS, STDIN, check_source, open_lines, zipped_name
 
-FORMATS = ("smi", "csv", "tsv", "sdf", "parquet")
+FORMATS = ("smi", "csv", "tsv", "sdf", "parquet", "xlsx")
 """Values of ``file_format``."""
+
+DELIMITED = ("smi", "csv", "tsv")
+"""Formats that have a delimiter."""
 
 SUFFIXES = {
     ".smi": "smi",
@@ -26,8 +31,9 @@ SUFFIXES = {
     ".tsv": "tsv",
     ".sdf": "sdf",
     ".parquet": "parquet",
+    ".xlsx": "xlsx",
 }
-"""Format per file name suffix; every one may have ``.gz`` behind it."""
+"""Format per file name suffix; every one may have one of `PACKED` behind it."""
 
 
 def read_records(
@@ -38,21 +44,26 @@ def read_records(
     columns: Sequence[str] = (),
     optional: Sequence[str] = (),
     file_format: str | None = None,
+    delimiter: str | None = None,
 ) -> Iterator[Record]:
     r"""Read a molecule file as a stream: constant memory, one record per row, in order, none left out.
 
     Parameters
     ----------
     source : str or Path
-        A file with one of `SUFFIXES`, perhaps with ``.gz`` behind it; ``"-"`` reads standard input.
+        A file with one of `SUFFIXES`, perhaps packed (.gz, .bz2, or .zip with one file in it); ``"-"`` reads
+        standard input.
     smiles_column, id_column : str, optional
-        Names of the columns; found by their usual names otherwise. In an SD file ``id_column`` is a tag.
+        Names of the columns, or their numbers from 1; found by their usual names otherwise. In an SD file
+        ``id_column`` is a tag.
     columns : sequence of str, optional
         Further columns (SD tags) to return in `Record.fields`: text from text formats, typed from Parquet.
     optional : sequence of str, optional
         Columns to return likewise where the file has them.
-    file_format : {"smi", "csv", "tsv", "sdf", "parquet"}, optional
+    file_format : {"smi", "csv", "tsv", "sdf", "parquet", "xlsx"}, optional
         Overrules the suffix; "smi" by default for standard input.
+    delimiter : {"comma", "tab", "semicolon", "pipe", "space"} or str, optional
+        What separates columns: a name or the character itself; by default guessed from the first rows.
 
     Returns
     -------
@@ -79,8 +90,18 @@ def read_records(
     """
     kind = resolve_format(source, file_format)
     check_source(source)
-    request = Request(smiles_column, id_column, tuple(columns), tuple(optional))
-    records = read_parquet(source, request) if kind == "parquet" else _read_text(source, kind, request)
+    if delimiter is not None and kind not in DELIMITED:
+        raise UsageError(
+            f"{_shown(source)}: {called('delimiter')} is for {', '.join(DELIMITED)}, not for {kind}"
+        )
+    separator = None if delimiter is None else as_delimiter(delimiter)
+    request = Request(smiles_column, id_column, tuple(columns), tuple(optional), separator)
+    if kind == "parquet":
+        records = read_parquet(source, request)
+    elif kind == "xlsx":
+        records = read_excel(source, request)
+    else:
+        records = _read_text(source, kind, request)
     return _started(records, f"{_shown(source)}: holds no molecules; expected one per row (format {kind})")
 
 
@@ -92,16 +113,23 @@ def resolve_format(source: str | Path, file_format: str | None = None) -> str:
         return file_format.lower()
     if str(source) == STDIN:
         return "smi"
-    suffixes = [suffix.lower() for suffix in Path(source).suffixes]
-    if suffixes and suffixes[-1] == ".gz":
-        suffixes.pop()
-    kind = SUFFIXES.get(suffixes[-1]) if suffixes else None
+    path = Path(source)
+    kind = _by_suffix(path)
+    if kind is None and path.suffix.lower() == ".zip":
+        kind = _by_suffix(Path(zipped_name(path)))
     if kind is None:
         raise UsageError(
-            f"{source}: unknown file type; supported are {', '.join(SUFFIXES)}, each also with .gz "
-            "(or say which it is with file_format)"
+            f"{source}: unknown file type; supported are {', '.join(SUFFIXES)}, each also with "
+            f"{', '.join(PACKED)} (or say which it is with {called('file_format')})"
         )
     return kind
+
+
+def _by_suffix(path: Path) -> str | None:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in PACKED:
+        suffixes.pop()
+    return SUFFIXES.get(suffixes[-1]) if suffixes else None
 
 
 def _shown(source: str | Path) -> str:
@@ -126,7 +154,7 @@ def _read_text(source: str | Path, kind: str, request: Request) -> Iterator[Reco
             elif kind == "sdf":
                 records = read_sdf(lines, request, where)
             else:
-                records = read_csv(lines, request, where, delimiter="\t" if kind == "tsv" else ",")
+                records = read_csv(lines, request, where, default="\t" if kind == "tsv" else ",")
             for record in records:
                 row = record.row
                 yield record

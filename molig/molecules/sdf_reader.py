@@ -10,6 +10,7 @@ from rdkit import Chem, rdBase
 
 from molig.errors import UnknownNameError, UsageError
 from molig.molecules.columns import Request
+from molig.molecules.lines import line_problem
 from molig.molecules.notices import Notices
 from molig.molecules.reasons import (
     CHEMISTRY_ERRORS,
@@ -19,7 +20,6 @@ from molig.molecules.reasons import (
     one_line,
 )
 from molig.molecules.records import Record
-from molig.molecules.smi_reader import line_problem
 from molig.molecules.sources import Line
 from molig.molecules.standardize import merge_hydrogens
 

@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
-
-from rdkit import Chem, rdBase
+from dataclasses import replace
+from itertools import chain, islice
 
 from molig.errors import UnknownNameError
 from molig.molecules.columns import ID_NAMES, SMILES_NAMES, Layout, Request, find_layout, folded
+from molig.molecules.csv_reader import read_csv
+from molig.molecules.delimiters import N_GUESSED_FROM, guess_delimited, is_smiles, warn_if_swapped
+from molig.molecules.lines import bad_line, with_null_bytes, without_trailing_blanks
 from molig.molecules.notices import Notices
 from molig.molecules.reasons import ASCII_BLANKS, Reason
-from molig.molecules.records import MAX_SHOWN_SMILES, Record
+from molig.molecules.records import Record
 from molig.molecules.sources import Line
 
-_LONGEST_GUESSED = 2000
+_BLANK_OR_GUESSED = (None, " ", "\t")
 _USUAL_NAMES = {*SMILES_NAMES, *ID_NAMES}
-KEPT_OF_BAD_LINE = MAX_SHOWN_SMILES + 1  # one more than is shown, so that the cut is visible
 
 
 def read_smi(lines: Iterator[Line], request: Request, where: str) -> Iterator[Record]:
     """Read a SMILES file; empty lines are rows, but for those at the end; comments (# ...) are none."""
     notices = Notices(where)
     lines = without_trailing_blanks(_without_comments(lines, request, notices))
-    first = next(lines, None)
-    if first is None:
+    head = list(islice(lines, N_GUESSED_FROM))
+    if not head:
         return
-    rows: _Plain | _Table = _Plain()
-    if is_header(first.text, request):
-        rows = _Table(first.text, request, notices)
+    texts = [line.text for line in head if not line.too_long and line.text.strip()]
+    lines = chain(head, lines)
+    if request.delimiter not in _BLANK_OR_GUESSED or (
+        not request.delimiter and guess_delimited(texts, request)
+    ):
+        yield from read_csv(lines, request, where)
+        return
+    rows: _Plain | _Table = _Plain(request.delimiter)
+    if is_header(head[0].text, request):
+        rows = _Table(next(lines).text, request, notices)
+    elif request.named:
+        rows = _Table.without_header(head[0].text, request, notices)
     else:
-        lines = chain([first], lines)
+        warn_if_swapped(texts, notices)
     for row, line in enumerate(lines, start=1):
         if line.recoded:
             notices.recoded(row)
@@ -57,7 +67,7 @@ def _without_comments(lines: Iterator[Line], request: Request, notices: Notices)
 
 def _is_commented_header(text: str, request: Request) -> bool:
     """Whether the text behind # names columns, without a word that only a sentence would have."""
-    words = _cells(text, _separator(text))
+    words = _cells(text, _separator(text, request))
     if request.named:
         return set(request.named) <= set(words)
     known = {folded(word) for word in words} - {""}
@@ -70,66 +80,29 @@ def is_header(line: str, request: Request) -> bool:
     It does if it holds a column that was asked for, or if its first word is no SMILES and one of its words is
     a usual name of a SMILES column. So a file without a header never loses its first molecule.
     """
-    words = [word.strip() for word in _cells(line, _separator(line))]
-    if request.named:
-        for name in request.named:
-            if name not in words:
-                raise UnknownNameError("column", name, words)
+    words = [word.strip() for word in _cells(line, _separator(line, request))]
+    missing = [name for name in request.named if name not in words]
+    if missing and not all(name.isdecimal() for name in missing):
+        raise UnknownNameError("column", missing[0], words)
+    if request.named and not missing:
         return True
     if any(name in words for name in request.optional):
         return True
     if not any(folded(word) in SMILES_NAMES for word in words):
         return False
-    return not is_smiles(words[0])
-
-
-def is_smiles(text: str) -> bool:
-    """Whether a text can be read as a SMILES, were it chemically sensible or not."""
-    if not text or not text.isascii() or len(text) > _LONGEST_GUESSED:
-        return False
-    with rdBase.BlockLogs():
-        return Chem.MolFromSmiles(text, sanitize=False) is not None
-
-
-def without_trailing_blanks(lines: Iterator[Line]) -> Iterator[Line]:
-    """Drop the empty lines at the end of a file, and only those; others come as ``""``."""
-    held = 0
-    for line in lines:
-        if line.too_long or line.text.strip():
-            # Only their number is kept: a file may end in any number of empty lines.
-            yield from (Line("") for _ in range(held))
-            held = 0
-            yield line
-        else:
-            held += 1
-
-
-def line_problem(line: Line) -> str:
-    """Why a line cannot be read at all; ``""`` if it can."""
-    if line.too_long:
-        return Reason.LINE_TOO_LONG.text()
-    return Reason.NULL_BYTES.text() if "\0" in line.text else ""
-
-
-def bad_line(row: int, line: Line, problem: str) -> Record:
-    """The record of a line that cannot be read; it shows the beginning of the line."""
-    return Record(row, str(row), _shown(line.text[:KEPT_OF_BAD_LINE]), problem=problem)
-
-
-def with_null_bytes(record: Record) -> Record:
-    """The record of a row that has null bytes somewhere, with its identifier."""
-    problem = Reason.NULL_BYTES.text()
-    return Record(record.row, _shown(record.id), _shown(record.smiles), problem=problem)
-
-
-def _shown(text: str) -> str:
-    return text.replace("\0", r"\x00")
+    return not is_smiles(words[0].split(" ", 1)[0])
 
 
 class _Plain:
     """Lines without a header: SMILES first, the rest is the name."""
 
+    def __init__(self, delimiter: str | None) -> None:
+        self._only_tabs = delimiter == "\t"
+
     def record(self, row: int, line: str) -> Record:
+        if self._only_tabs:
+            smiles, _, rest = line.partition("\t")
+            return Record(row, rest.strip(ASCII_BLANKS) or str(row), smiles.strip(ASCII_BLANKS))
         smiles, rest = split_first(line)
         if rest.startswith("|"):
             smiles, rest = split_extension(smiles, rest)
@@ -140,8 +113,22 @@ class _Table:
     """Lines under a header, separated as the header is."""
 
     def __init__(self, header: str, request: Request, notices: Notices) -> None:
-        self._separator = _separator(header)
+        self._separator = _separator(header, request)
         self._layout: Layout = find_layout(_cells(header, self._separator), request, notices)
+
+    @classmethod
+    def without_header(cls, line: str, request: Request, notices: Notices) -> _Table:
+        """Columns that are named by their numbers."""
+        separator = _separator(line, request)
+        numbers = [str(i) for i, _ in enumerate(_cells(line, separator), start=1)]
+        smiles = request.smiles_column or "1"
+        others = [number for number in numbers if number != smiles]
+        identifier = request.id_column or (others[0] if others else None)
+        return cls(
+            (separator or " ").join(numbers),
+            replace(request, smiles_column=smiles, id_column=identifier),
+            notices,
+        )
 
     def record(self, row: int, line: str) -> Record:
         layout = self._layout
@@ -183,7 +170,9 @@ def split_extension(smiles: str, rest: str) -> tuple[str, str]:
     return f"{smiles} {rest[: end + 1]}", rest[end + 1 :].strip(ASCII_BLANKS)
 
 
-def _separator(header: str) -> str | None:
+def _separator(header: str, request: Request) -> str | None:
+    if request.delimiter is not None:
+        return None if request.delimiter == " " else request.delimiter
     return "\t" if "\t" in header.strip(ASCII_BLANKS) else None
 
 

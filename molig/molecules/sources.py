@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import gzip
 import io
 import sys
+import tempfile
+import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from molig.errors import InputError, UsageError
 from molig.molecules.reasons import MAX_LINE_CHARACTERS
 
 STDIN = "-"
 GZIP_MAGIC = b"\x1f\x8b"
+BZIP2_MAGIC = b"BZh"
+ZIP_MAGIC = b"PK\x03\x04"
+PACKED = (".gz", ".bz2", ".zip")
+"""Suffixes of packed files; what is packed is recognised by its first bytes, too."""
+
+MAX_UNPACKING = 100
+"""A packed file that unpacks to more than this many times its size is refused; SMILES reach 3 to 10."""
+
+MAX_UNPACKED_FREELY = 64 << 20
+"""Bytes up to which a file may unpack to any multiple of its size."""
+
+MAX_SPOOLED = 32 << 30
+"""Bytes that a packed or piped Parquet file may take as a temporary file."""
+
 READ_ERRORS = (OSError, EOFError, zlib.error)
 """What reading a damaged or vanished file raises; `gzip.BadGzipFile` is an OSError."""
 
@@ -52,10 +69,17 @@ def check_source(source: str | Path) -> None:
 
 
 @contextmanager
-def open_bytes(source: str | Path) -> Iterator[BinaryIO]:
-    """Open a file or standard input as bytes, unpacked if its first bytes or its name say gzip."""
+def open_bytes(source: str | Path, *, archives: bool = True) -> Iterator[BinaryIO]:
+    """Open a file or standard input as bytes, unpacked if its first bytes or its name say that it is packed.
+
+    An Excel file is a zip archive, which ``archives = False`` leaves as it is.
+    """
     if str(source) == STDIN:
-        yield _unpacked(_peekable(sys.stdin.buffer), by_name=False)
+        piped = _peekable(sys.stdin.buffer)
+        if archives and piped.peek(4)[:4] == ZIP_MAGIC:
+            raise InputError("standard input: a zip archive cannot be piped; unpack it before (unzip -p)")
+        with _unpacked(piped, "standard input", by_name=False) as stream:
+            yield stream
         return
     path = Path(source)
     try:
@@ -63,16 +87,125 @@ def open_bytes(source: str | Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise InputError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
     with raw:
-        yield _unpacked(raw, by_name=path.suffix.lower() == ".gz")
+        if archives and raw.peek(4)[:4] == ZIP_MAGIC:
+            with _only_member(raw, path) as stream:
+                yield stream
+            return
+        with _unpacked(raw, str(path), by_name=path.suffix.lower() == ".gz") as stream:
+            yield stream
 
 
 def _peekable(stream: BinaryIO) -> io.BufferedReader:
     return stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stream))
 
 
-def _unpacked(raw: io.BufferedReader, by_name: bool) -> BinaryIO:
-    packed = by_name or raw.peek(2)[:2] == GZIP_MAGIC
-    return cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw
+@contextmanager
+def _unpacked(raw: io.BufferedReader, where: str, by_name: bool) -> Iterator[BinaryIO]:
+    head = raw.peek(3)[:3]
+    if not by_name and not head.startswith((GZIP_MAGIC, BZIP2_MAGIC)):
+        yield raw
+        return
+    counted = _Counted(raw)
+    packed = io.BufferedReader(counted)
+    is_bzip2 = head.startswith(BZIP2_MAGIC)
+    stream = bz2.BZ2File(packed) if is_bzip2 else gzip.GzipFile(fileobj=packed)
+    capped = io.BufferedReader(_Capped(stream, where, lambda: counted.n_bytes))
+    try:
+        yield cast(BinaryIO, capped)
+    finally:
+        # Closing it would close standard input with it.
+        packed.detach()
+
+
+@contextmanager
+def _only_member(raw: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+    try:
+        with zipfile.ZipFile(raw) as archive:
+            member = only_member(archive, path)
+            with archive.open(member) as stream:
+                yield cast(
+                    BinaryIO, io.BufferedReader(_Capped(stream, str(path), lambda: member.compress_size))
+                )
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        # A password is a RuntimeError, an unknown way of packing a NotImplementedError.
+        raise InputError(f"{path}: the zip archive cannot be read ({error}); unpack it before") from error
+
+
+def only_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
+    """The one file of a zip archive, apart from what macOS adds."""
+    members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+    if len(members) != 1:
+        names = ", ".join(member.filename for member in members[:10]) or "nothing"
+        raise InputError(f"{path}: a zip archive must hold one file (this one: {names}); unpack it before")
+    return members[0]
+
+
+def zipped_name(path: Path) -> str:
+    """Name of the one file of a zip archive; ``""`` if that cannot be told."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return only_member(archive, path).filename
+    except (zipfile.BadZipFile, OSError):
+        return ""
+
+
+class _Counted(io.RawIOBase):
+    """Counts the bytes that are read."""
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self._stream = stream
+        self.n_bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        n = self._stream.readinto1(buffer)
+        self.n_bytes += n
+        return n
+
+
+class _Capped(io.RawIOBase):
+    """What is unpacked, as long as it is not absurdly larger than what it is unpacked from."""
+
+    def __init__(self, stream: Any, where: str, packed: Callable[[], int]) -> None:
+        self._stream, self._where, self._packed = stream, where, packed
+        self._n_bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._stream.read1(len(buffer))
+        buffer[: len(content)] = content
+        self._n_bytes += len(content)
+        if self._n_bytes > MAX_UNPACKED_FREELY and self._n_bytes > MAX_UNPACKING * self._packed():
+            raise InputError(
+                f"{self._where}: unpacks to more than {MAX_UNPACKED_FREELY >> 20} MiB and {MAX_UNPACKING} "
+                "times its size (MAX_UNPACKED_FREELY, MAX_UNPACKING), which no file of molecules does; "
+                "unpack it yourself if you trust it"
+            )
+        return len(content)
+
+
+def open_seekable(source: str | Path, stack: ExitStack, *, archives: bool = True) -> BinaryIO:
+    """Open a file that is read from its end; packed and piped ones go through a temporary file."""
+    stream = stack.enter_context(open_bytes(source, archives=archives))
+    if str(source) != STDIN and stream.seekable():
+        return stream
+    copy = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile()))  # noqa: SIM115 - the stack closes it
+    size = 0
+    while piece := stream.read(1 << 20):
+        size += len(piece)
+        if size > MAX_SPOOLED:
+            where = "standard input" if str(source) == STDIN else str(source)
+            raise InputError(
+                f"{where}: a temporary copy would take more than {MAX_SPOOLED >> 30} GiB (MAX_SPOOLED); "
+                "unpack it yourself and name the file"
+            )
+        copy.write(piece)
+    copy.seek(0)
+    return copy
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import random
 import sys
+import zipfile
 from collections import deque
 from pathlib import Path
 
@@ -47,6 +49,61 @@ def test_every_format_packed_or_not(write: WriteFile, kind: str, packed: str) ->
     path = write(f"library.{kind.upper()}{packed}", as_bytes([("C", "a"), ("C", "b")], kind))
     records = list(read_records(path))
     assert [(r.row, r.id, r.smiles, r.problem) for r in records] == [(1, "a", "C", None), (2, "b", "C", None)]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_packed_otherwise(write: WriteFile, kind: str) -> None:
+    content = as_bytes([("C", "a"), ("C", "b")], kind)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("folder/", "")
+        made.writestr(f"folder/inside.{kind}", content)
+        made.writestr("__MACOSX/._inside", "x")
+    for path in (
+        write(f"a.{kind}.bz2", bz2.compress(content)),
+        write(f"a.{kind}.zip", archive.getvalue()),
+        write("a.zip", archive.getvalue()),
+        write(f"b.{kind}", bz2.compress(content)),
+    ):
+        assert [(r.row, r.id) for r in read_records(path)] == [(1, "a"), (2, "b")], path
+
+
+def test_a_zip_archive_with_several_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.smi.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.smi", "C")
+        archive.writestr("b.smi", "C")
+    with pytest.raises(InputError, match=r"a zip archive must hold one file \(this one: a\.smi, b\.smi\)"):
+        read_records(path)
+
+
+def test_a_damaged_zip_archive(tmp_path: Path) -> None:
+    path = tmp_path / "a.smi.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.smi", "C\n" * 1000)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(InputError, match=r"a\.smi\.zip: the zip archive cannot be read"):
+        read_records(path)
+
+
+def test_a_zip_archive_from_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("a.smi", "C")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(archive.getvalue())))
+    with pytest.raises(InputError, match="standard input: a zip archive cannot be piped"):
+        read_records("-")
+
+
+@pytest.mark.parametrize("kind", ["smi", "csv"])
+def test_bzip2_cut_in_the_middle(tmp_path: Path, kind: str) -> None:
+    rng = random.Random(0)
+    rows = [("C" * rng.randint(1, 30), str(rng.random())) for _ in range(80_000)]
+    whole = bz2.compress(as_bytes(rows, kind))
+    path = tmp_path / f"cut.{kind}.bz2"
+    path.write_bytes(whole[: len(whole) * 3 // 4])
+    with pytest.raises(InputError, match=r"cut\..*damaged after row \d+"):
+        deque(read_records(path), maxlen=0)
 
 
 WORD = st.text(alphabet="CNO()=#[]@+-1\\/.%*abcxyz_\u00e9\ufffd", min_size=1, max_size=12)
@@ -148,7 +205,7 @@ def test_file_without_permission(write: WriteFile, monkeypatch: pytest.MonkeyPat
         read_records(path)
 
 
-@pytest.mark.parametrize("name", ["a.xlsx", "a", "a.gz", "a.smi.zip"])
+@pytest.mark.parametrize("name", ["a.xls", "a", "a.gz", "a.zip", "a.smi.xz"])
 def test_unknown_suffix(name: str) -> None:
     with pytest.raises(UsageError, match=r"supported are \.smi, .*\.parquet"):
         resolve_format(name)
