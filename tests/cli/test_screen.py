@@ -124,7 +124,7 @@ class TestBadFiles:
             ("header.csv", "smiles,id\n", 1, "header.csv: holds no molecules"),
             ("header.smi", "SMILES name\n", 1, "header.smi: holds no molecules"),
             ("wrong.csv", "text,number\nCCO,1\n", 2, "no column looks like SMILES among 'text', 'number'"),
-            ("unknown.xlsx", "CCO\n", 2, "unknown file type; supported are .smi"),
+            ("unknown.xls", "CCO\n", 2, "unknown file type; supported are .smi"),
             ("damaged.parquet", "CCO\n", 1, "damaged.parquet"),
             ("damaged.smi.gz", gzip.compress(SMI.encode(), mtime=0)[:-20], 1, "damaged.smi.gz"),
             ("not-packed.smi.gz", "CCO\n", 1, "not-packed.smi.gz"),
