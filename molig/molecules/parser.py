@@ -12,6 +12,7 @@ from typing import TypeVar
 from rdkit import Chem, rdBase
 
 from molig.errors import UnknownNameError, UsageError
+from molig.molecules.guard import Answer, Question, ask_guard, check_rings, is_suspect
 from molig.molecules.reasons import (
     ASCII_BLANKS,
     CHEMISTRY_ERRORS,
@@ -170,21 +171,29 @@ class MoleculeParser:
 
     def _parse(self, record: Record) -> Molecule | Rejection:
         try:
-            mol, one_fragment = self._sanitized(record)
-            mol, removed = self._standardized(mol, one_fragment)
-            if self.hydrogens is Hydrogens.EXPLICIT:
-                mol = _changed(add_hydrogens, mol)
+            if record.problem is not None:
+                raise RefusedError(record.problem)
+            if record.mol is None and is_suspect(record.smiles):
+                settings = [str(self.policy), self.max_heavy_atoms, str(self.hydrogens)]
+                mol, names = ask_guard({"smiles": record.smiles, "parser": settings})
+                removed = tuple(names)
+            else:
+                mol, removed = self.scored(record.smiles if record.mol is None else record.mol)
         except RefusedError as refused:
             return Rejection(record.row, record.id, record.smiles, str(refused))
         return Molecule(record.row, record.id, record.smiles, mol, _origin(mol), removed)
 
-    def _sanitized(self, record: Record) -> tuple[Chem.Mol, bool]:
+    def scored(self, source: str | Chem.Mol) -> tuple[Chem.Mol, tuple[str, ...]]:
+        """The molecule that is scored for a SMILES or a sanitised molecule, and what was removed."""
+        if isinstance(source, Chem.Mol):
+            mol, one_fragment = source, len(Chem.GetMolFrags(source)) == 1
+        else:
+            mol, one_fragment = self._sanitized(source.strip())
+        mol, removed = self._standardized(mol, one_fragment)
+        return (_changed(add_hydrogens, mol) if self.hydrogens is Hydrogens.EXPLICIT else mol), removed
+
+    def _sanitized(self, smiles: str) -> tuple[Chem.Mol, bool]:
         """Return the sanitised molecule and whether it is known to be one fragment."""
-        if record.problem is not None:
-            raise RefusedError(record.problem)
-        if record.mol is not None:
-            return record.mol, len(Chem.GetMolFrags(record.mol)) == 1
-        smiles = record.smiles.strip()
         self._check_text(smiles)
         try:
             mol = Chem.MolFromSmiles(smiles) if _HYDROGEN.search(smiles) is None else _with_hydrogens(smiles)
@@ -216,11 +225,6 @@ class MoleculeParser:
         if _ABSURD.search(smiles):
             # RDKit would keep the last bits of such numbers.
             raise RefusedError(Reason.UNPARSABLE.text("a charge, isotope or element number that cannot be"))
-        # Fewer characters than that cannot spell so many atoms.
-        if len(smiles) > ABSURD_SIZE_FACTOR * self.max_heavy_atoms:
-            raw = Chem.MolFromSmiles(smiles, sanitize=False)
-            if raw is not None:
-                self._check_size(raw, ABSURD_SIZE_FACTOR)
 
     def _check_size(self, mol: Chem.Mol, factor: int = 1) -> None:
         n_heavy = mol.GetNumHeavyAtoms()
@@ -252,6 +256,16 @@ def _first_outside_ascii(word: str) -> str:
     place, found = next((i, c) for i, c in enumerate(word, start=1) if not c.isascii())
     name = unicodedata.name(found, "no character of Unicode").lower()
     return f"character {place} is U+{ord(found):04X}, {name}; a SMILES has none"
+
+
+def read_guarded(request: Question) -> Answer:
+    """Read a long SMILES, in the process that may die of it: bounds first, before RDKit sanitises."""
+    parser = MoleculeParser(*request["parser"])
+    raw = Chem.MolFromSmiles(request["smiles"], sanitize=False)
+    if raw is not None:
+        parser._check_size(raw, ABSURD_SIZE_FACTOR)
+        check_rings(raw)
+    return parser.scored(request["smiles"])
 
 
 def _with_hydrogens(smiles: str) -> Chem.Mol | None:

@@ -37,6 +37,8 @@ class Reason(StrEnum):
     UNPARSABLE = "not parsable"
     NO_ATOMS = "no heavy atoms"
     TOO_LARGE = "too large"
+    TOO_COMPLEX = "too complex"
+    GAVE_UP = "given up"
     METAL_ONLY = "metal only"
     BOUND_METAL = "bound metal"
     INORGANIC = "inorganic"

@@ -10,12 +10,14 @@ from rdkit import Chem, rdBase
 
 from molig.errors import UnknownNameError, UsageError
 from molig.molecules.columns import Request
+from molig.molecules.guard import MAX_ATOMS, SUSPECT_LINES, Answer, Question, ask_guard, check_rings
 from molig.molecules.lines import line_problem
 from molig.molecules.notices import Notices
 from molig.molecules.reasons import (
     CHEMISTRY_ERRORS,
     MAX_SDF_RECORD_CHARACTERS,
     Reason,
+    RefusedError,
     describe_failure,
     one_line,
 )
@@ -85,25 +87,45 @@ def _record(row: int, lines: list[str], id_tag: str | None, fields: Sequence[str
         return Record(row, title or str(row), "", problem=Reason.SDF_BLOCK.text(damage))
     name = (tags.get(id_tag, "") if id_tag else title).strip() or str(row)
     block = "\n".join(lines[:end]) + "\n"
-    with rdBase.BlockLogs():
-        mol, problem = _molecule(block)
-        smiles = Chem.MolToSmiles(mol) if mol is not None else ""
-    return Record(row, name, smiles, {tag: tags.get(tag, "") for tag in fields}, mol, problem or None)
+    values = {tag: tags.get(tag, "") for tag in fields}
+    try:
+        with rdBase.BlockLogs():
+            mol, smiles = ask_guard({"block": block}) if end > SUSPECT_LINES else read_block(block)
+    except RefusedError as refused:
+        return Record(row, name, "", values, problem=str(refused))
+    return Record(row, name, smiles, values, mol)
 
 
-def _molecule(block: str) -> tuple[Chem.Mol | None, str]:
+def read_block(block: str) -> tuple[Chem.Mol, str]:
+    """Molecule of a mol block, with the indices of its atoms, and its SMILES."""
     try:
         mol = Chem.MolFromMolBlock(block, removeHs=False)
         if mol is not None:
-            return merge_hydrogens(mol) if mol.HasSubstructMatch(_HYDROGEN) else mol, ""
+            mol = merge_hydrogens(mol) if mol.HasSubstructMatch(_HYDROGEN) else mol
+            return mol, str(Chem.MolToSmiles(mol))
     except CHEMISTRY_ERRORS as error:
-        return None, Reason.SDF_BLOCK.text(one_line(error))
-    try:
-        raw = Chem.MolFromMolBlock(block, sanitize=False)
-    except CHEMISTRY_ERRORS:
-        raw = None
+        raise RefusedError(Reason.SDF_BLOCK.text(one_line(error))) from error
+    raw = _raw_block(block)
     detail = "the mol block is not valid" if raw is None else describe_failure(raw)
-    return None, Reason.SDF_BLOCK.text(detail)
+    raise RefusedError(Reason.SDF_BLOCK.text(detail))
+
+
+def read_guarded(request: Question) -> Answer:
+    """Read a long mol block, in the process that may die of it: bounds first, before RDKit sanitises."""
+    raw = _raw_block(request["block"])
+    if raw is not None:
+        if raw.GetNumHeavyAtoms() > MAX_ATOMS:
+            raise RefusedError(Reason.TOO_LARGE.text(f"{raw.GetNumHeavyAtoms()} heavy atoms"))
+        check_rings(raw)
+    return read_block(request["block"])
+
+
+def _raw_block(block: str) -> Chem.Mol | None:
+    """Structure of a mol block as it stands; None if there is none."""
+    try:
+        return Chem.MolFromMolBlock(block, sanitize=False, removeHs=False)
+    except CHEMISTRY_ERRORS:
+        return None
 
 
 def _block_end(lines: list[str]) -> int:
