@@ -17,6 +17,7 @@ from molig.errors import InputError, UsageError
 from molig.files import read_regular
 from molig.model import Objective, ScreeningModel, find_model, load_info
 from molig.molecules import Record, Rejection, read_records, smiles_records
+from molig.molecules.causes import likely_cause
 from molig.molecules.records import batched
 from molig.training.recipe import locate_table, read_recipe
 
@@ -88,7 +89,7 @@ class LabelledFile:
         Any file that `molig.molecules.read_records` reads.
     labels : mapping of str to str
         Task to label column, where the column is not called like the task.
-    smiles_column, id_column, file_format : str, optional
+    smiles_column, id_column, file_format, delimiter : str, optional
         As for `molig.molecules.read_records`.
     rows : collection of int, optional
         Only these rows, counted from 1.
@@ -99,6 +100,7 @@ class LabelledFile:
     smiles_column: str | None = None
     id_column: str | None = None
     file_format: str | None = None
+    delimiter: str | None = None
     rows: frozenset[int] | None = None
 
     def columns(self, model: ScreeningModel) -> dict[str, str]:
@@ -117,6 +119,7 @@ class LabelledFile:
             columns=list(named),
             optional=[column for column in dict.fromkeys(optional) if column not in named],
             file_format=self.file_format,
+            delimiter=self.delimiter,
         )
         return (record for record in records if self.rows is None or record.row in self.rows)
 
@@ -229,7 +232,8 @@ def _none_usable(rejections: Sequence[Rejection]) -> str:
     if not rejections:
         return "there is no molecule"
     first = rejections[0]
-    return f"none of the {len(rejections)} molecules can be used; row {first.row}: {first.reason}"
+    reason = f"row {first.row}: {first.reason}{likely_cause(rejections)}"
+    return f"none of the {len(rejections)} molecules can be used; {reason}"
 
 
 def held_out_file(model: str | Path, source: Path | None = None) -> tuple[LabelledFile, str]:
@@ -273,7 +277,9 @@ def held_out_file(model: str | Path, source: Path | None = None) -> tuple[Labell
         raise UsageError(f"{folder.name} held out no molecules in training: give some with --input")
     recipe = read_recipe(folder / _RECIPE)
     table = source or _table(folder)
-    return LabelledFile(table, smiles_column=recipe.data.smiles_column, rows=rows), part
+    data = recipe.data
+    file = LabelledFile(table, smiles_column=data.smiles_column, delimiter=data.delimiter, rows=rows)
+    return file, part
 
 
 def _table(folder: Path) -> Path:

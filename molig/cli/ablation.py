@@ -12,6 +12,7 @@ import typer
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
     MOLECULES,
+    DelimiterOption,
     DeviceOption,
     FormatOption,
     IdColumnOption,
@@ -58,6 +59,7 @@ def ablation(
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
+    delimiter: DelimiterOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     quiet: QuietOption = False,
@@ -84,7 +86,13 @@ def ablation(
     _check_chart(output, source)
     use_threads(threads)
     loaded = load_model(model, device)
-    records = read_records(source, smiles_column=smiles_column, id_column=id_column, file_format=file_format)
+    records = read_records(
+        source,
+        smiles_column=smiles_column,
+        id_column=id_column,
+        file_format=file_format,
+        delimiter=delimiter,
+    )
     job.run(loaded, records, (task, target, baseline), count_rows(Path(source)), output)
 
 

@@ -10,6 +10,7 @@ import typer
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
     MOLECULES,
+    DelimiterOption,
     DeviceOption,
     FormatOption,
     IdColumnOption,
@@ -77,6 +78,7 @@ def audit(
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
+    delimiter: DelimiterOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     quiet: QuietOption = False,
@@ -106,7 +108,7 @@ def audit(
         tasks=tuple(task or ()),
         partners=tuple(load_model(name, device) for name in compare or ()),
     )
-    columns = (smiles_column, id_column, file_format)
+    columns = (smiles_column, id_column, file_format, delimiter)
     file, where = _file(model, source, label, columns)
     subject = _read(loaded, file, settings, pairs, reporter)
     result = _run(subject, names, where, n_checks, reporter)
@@ -137,7 +139,7 @@ def _file(
     model: str,
     source: str | None,
     label: list[str] | None,
-    columns: tuple[str | None, str | None, str | None],
+    columns: tuple[str | None, str | None, str | None, str | None],
 ) -> tuple[LabelledFile, str]:
     """The molecules to audit with, and what to call them."""
     from molig.audit import LabelledFile, held_out_file
@@ -160,13 +162,13 @@ def _file(
 def _options(
     source: str | None,
     label: list[str] | None,
-    columns: tuple[str | None, str | None, str | None],
+    columns: tuple[str | None, str | None, str | None, str | None],
     pairs: Path | None,
 ) -> list[str]:
     """The options that say which molecules were taken, for the card: files by name only."""
     named = [("-i", source if source in (None, "-") else Path(source).name)]
     named += [("--label", text) for text in label or ()]
-    named += zip(("--smiles-column", "--id-column", "--format"), columns, strict=True)
+    named += zip(("--smiles-column", "--id-column", "--format", "--delimiter"), columns, strict=True)
     named += [("--pairs", pairs.name if pairs else None)]
     return [word for option, value in named if value for word in (option, value)]
 

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from molig.text import legible, legible_lines
 
-_COUNTABLE_BYTES = 2_000_000_000
+_COUNTABLE_BYTES = 1_000_000_000
 _ROOM = 50
 
 
@@ -122,12 +122,17 @@ def count_rows(path: Path) -> int | None:
 
             return int(pq.read_metadata(path).num_rows)
         # Counting would use up a pipe.
-        if not path.is_file() or path.stat().st_size > _COUNTABLE_BYTES:
+        if not path.is_file() or name.endswith((".xlsx", ".zip", ".bz2", ".parquet.gz", ".xlsx.gz")):
             return None
         separator = b"$$$$" if ".sdf" in name else b"\n"
         opener = gzip.open if name.endswith(".gz") else open
+        n_rows = n_bytes = 0
         with opener(path, "rb") as file:
-            return sum(block.count(separator) for block in iter(lambda: file.read(1 << 20), b""))
+            for block in iter(lambda: file.read(1 << 20), b""):
+                n_rows, n_bytes = n_rows + block.count(separator), n_bytes + len(block)
+                if n_bytes > _COUNTABLE_BYTES:
+                    return None
+        return n_rows
     except (OSError, EOFError, ValueError, zlib.error):
         # The reader will say what is wrong with the file.
         return None

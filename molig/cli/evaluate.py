@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
-from molig.cli.options import DeviceOption, QuietOption, SmilesColumnOption, ThreadsOption, input_option
+from molig.cli.options import (
+    DelimiterOption,
+    DeviceOption,
+    QuietOption,
+    SmilesColumnOption,
+    ThreadsOption,
+    input_option,
+)
 from molig.errors import MoligError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
     from molig.evaluation.run import OnDone, OnFoldEpoch
     from molig.training import Recipe
 
-_OF_MODELS = {"model", "output", "source", "smiles_column", "device", "threads", "quiet"}
+_OF_MODELS = {"model", "output", "source", "smiles_column", "delimiter", "device", "threads", "quiet"}
 _NOT_RECORDED = {"resume", "quiet"}  # they make no difference to results
 
 
@@ -58,6 +65,7 @@ def evaluate(
         Path | None, typer.Option("--card", help="Model directory whose card is to state the results.")
     ] = None,
     smiles_column: SmilesColumnOption = None,
+    delimiter: DelimiterOption = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that work at the same time.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in the output.")] = False,
     device: DeviceOption = "auto",
@@ -76,12 +84,12 @@ def evaluate(
     command = _command(context)
     if model is not None:
         _refuse_options_of_recipes(context)
-        _judge_model(model, source, smiles_column, device, Reporter(quiet), output, command)
+        _judge_model(model, source, (smiles_column, delimiter), device, Reporter(quiet), output, command)
         return
     from molig.training.recipe import read_recipe_and_table
 
     chosen, table = read_recipe_and_table(
-        str(recipe), source=source, targets=target or (), smiles_column=smiles_column
+        str(recipe), source=source, targets=target or (), smiles_column=smiles_column, delimiter=delimiter
     )
     changed = _with_options(chosen, split, folds, baselines, seed)
     name = Path(str(recipe)).stem
@@ -227,7 +235,7 @@ def _number(value: float | None) -> str:
 def _judge_model(
     name: str,
     source: Path | None,
-    smiles_column: str | None,
+    columns: tuple[str | None, str | None],
     device: str,
     reporter: Reporter,
     output: Path | None,
@@ -239,7 +247,9 @@ def _judge_model(
     model = load_model(name, device)
     table = source or table_of_model(name)
     with reporter.progress("reading", count_rows(table)) as advance:
-        found = judge_held_out(model, name, table, smiles_column=smiles_column, progress=advance)
+        found = judge_held_out(
+            model, name, table, smiles_column=columns[0], delimiter=columns[1], progress=advance
+        )
     _print_held_out(found, model.name)
     if not found.same_table:
         reporter.warning(f"{table} is not the file that the model was trained with; figures may differ")

@@ -16,6 +16,7 @@ from molig.cli.options import (
     MOLECULES,
     BaselineOption,
     CsvSafeOption,
+    DelimiterOption,
     DeviceOption,
     FormatOption,
     IdColumnOption,
@@ -72,6 +73,7 @@ def explain(
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
+    delimiter: DelimiterOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     csv_safe: CsvSafeOption = False,
@@ -101,7 +103,11 @@ def explain(
     )
     if source:
         records = read_records(
-            source, smiles_column=smiles_column, id_column=id_column, file_format=file_format
+            source,
+            smiles_column=smiles_column,
+            id_column=id_column,
+            file_format=file_format,
+            delimiter=delimiter,
         )
     else:
         records = _records(smiles or [])
@@ -110,6 +116,7 @@ def explain(
         options = {"--task": task, "--target": explainer.target, "--tol": tol, "--layout": request.layout}
         options |= {"--method": explainer.method, "--baseline": baseline}
         columns = {"--smiles-column": smiles_column, "--id-column": id_column, "--format": file_format}
+        columns["--delimiter"] = delimiter
         identity = run_identity(loaded, source, {**options, **columns})
         parts = Parts(request.parts_directory, identity)
         parts.open(resume=resume)

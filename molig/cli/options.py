@@ -54,11 +54,20 @@ MethodsOption = Annotated[
     str | None, typer.Option("--methods", help="Methods of attribution, joined by commas.")
 ]
 SmilesColumnOption = Annotated[
-    str | None, typer.Option("--smiles-column", help="Column with the SMILES, if not under a usual name.")
+    str | None,
+    typer.Option("--smiles-column", help="Column with the SMILES, or its number, if not under a usual name."),
 ]
 IdColumnOption = Annotated[str | None, typer.Option("--id-column", help="Column with the identifiers.")]
 FormatOption = Annotated[
-    str | None, typer.Option("--format", help="Format of standard input: smi, csv, tsv or sdf.")
+    str | None,
+    typer.Option("--format", help="Format, where the name does not tell: smi, csv, tsv, sdf, parquet, xlsx."),
+]
+DelimiterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--delimiter",
+        help="What separates columns: comma, tab, semicolon, pipe, space or a character; default: guessed.",
+    ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 ThreadsOption = Annotated[

@@ -13,6 +13,7 @@ from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
     MOLECULES,
     CsvSafeOption,
+    DelimiterOption,
     DeviceOption,
     FormatOption,
     IdColumnOption,
@@ -57,6 +58,7 @@ def saturation(
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
+    delimiter: DelimiterOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     csv_safe: CsvSafeOption = False,
@@ -79,6 +81,7 @@ def saturation(
         "smiles_column": smiles_column,
         "id_column": id_column,
         "file_format": file_format,
+        "delimiter": delimiter,
     }
     classes = loaded.objective is Objective.CLASSIFICATION
     if label is None and classes and has_labels(source, task, **options):

@@ -10,6 +10,7 @@ import typer
 from molig.cli.console import Reporter, count_rows, use_threads
 from molig.cli.options import (
     CsvSafeOption,
+    DelimiterOption,
     DeviceOption,
     FormatOption,
     IdColumnOption,
@@ -29,7 +30,7 @@ def screen(
         str,
         typer.Argument(
             callback=resolved_input,
-            help=".smi, .csv, .tsv, .sdf or .parquet, also gzipped; a data set by name; - for stdin.",
+            help=".smi, .csv, .tsv, .sdf, .parquet or .xlsx, also packed; a data set by name; - for stdin.",
         ),
     ],
     model: ModelOption,
@@ -50,6 +51,7 @@ def screen(
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
+    delimiter: DelimiterOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Molecules at a time.")] = 512,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
@@ -73,6 +75,7 @@ def screen(
             smiles_column=smiles_column,
             id_column=id_column,
             file_format=file_format,
+            delimiter=delimiter,
             batch_size=batch_size,
             progress=advance,
             applicability=applicability,

@@ -10,6 +10,7 @@ import typer
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
     CsvSafeOption,
+    DelimiterOption,
     DeviceOption,
     QuietOption,
     SmilesColumnOption,
@@ -36,6 +37,7 @@ def train(
         str | None, typer.Option("--recipe", help="TOML file with all choices, or the name of a bundled one.")
     ] = None,
     smiles_column: SmilesColumnOption = None,
+    delimiter: DelimiterOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint in the output.")
     ] = False,
@@ -54,11 +56,13 @@ def train(
     targets = (*(target or []), *(more_targets or []))
     if recipe:
         chosen, table = read_recipe_and_table(
-            recipe, source=source, targets=targets, smiles_column=smiles_column
+            recipe, source=source, targets=targets, smiles_column=smiles_column, delimiter=delimiter
         )
     else:
         chosen = Recipe()
-        table = locate_table(chosen, source=source, targets=targets, smiles_column=smiles_column)
+        table = locate_table(
+            chosen, source=source, targets=targets, smiles_column=smiles_column, delimiter=delimiter
+        )
     epochs = chosen.optimization.epochs
     quality = "R2" if chosen.objective is Objective.REGRESSION else "AUC"
 
@@ -80,6 +84,7 @@ def train(
             targets=table.targets,
             recipe=chosen,
             smiles_column=table.smiles_column,
+            delimiter=table.delimiter,
             device=device,
             resume=resume,
             csv_safe=csv_safe,

@@ -29,7 +29,14 @@ from molig.training import Recipe, read_recipe
 
 _SAME_AUC = 1e-6
 # Tables are compared by their digest, and an evaluation may deal its molecules otherwise than the training.
-_OTHERWISE_COMPARED = ("evaluation", "data.name", "data.file", "data.targets", "data.smiles_column")
+_OTHERWISE_COMPARED = (
+    "evaluation",
+    "data.name",
+    "data.file",
+    "data.targets",
+    "data.smiles_column",
+    "data.delimiter",
+)
 _OF_THIS_TIME = ("split.kind", "split.column", "split.seed")
 
 

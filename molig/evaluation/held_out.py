@@ -131,6 +131,7 @@ def judge_held_out(
     source: Path,
     *,
     smiles_column: str | None = None,
+    delimiter: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> HeldOut:
     """Score the rows of a table that a model's ``split.csv`` calls its test part.
@@ -145,6 +146,8 @@ def judge_held_out(
         The table that it was trained with.
     smiles_column : str, optional
         Where to find the SMILES, if not where the model's recipe says.
+    delimiter : str, optional
+        What separates columns, if that cannot be guessed and the recipe does not say.
     progress : callable, optional
         Called with the number of rows done since the last call.
 
@@ -170,6 +173,7 @@ def judge_held_out(
         model.parser,
         model.featurizer,
         smiles_column=smiles_column or chosen.smiles_column,
+        delimiter=delimiter or chosen.delimiter,
         conflicts=chosen.conflicts,
         progress=progress,
     )

@@ -138,9 +138,10 @@ def plan_evaluation(
     """
     _check_request(recipe)
     given = recipe.split.kind is SplitKind.GIVEN
-    if table.smiles_column != recipe.data.smiles_column:
+    read_from = {"smiles_column": table.smiles_column, "delimiter": table.delimiter}
+    if read_from != recipe.data.model_dump(include=set(read_from)):
         # Written down, since other molecules are other results.
-        named = recipe.data.model_copy(update={"smiles_column": table.smiles_column})
+        named = recipe.data.model_copy(update=read_from)
         recipe = recipe.model_copy(update={"data": named})
     schema = recipe.features.schema_()
     data = read_or_load(
@@ -150,6 +151,7 @@ def plan_evaluation(
         Featurizer(schema),
         split_column=recipe.split.column if given else None,
         smiles_column=table.smiles_column,
+        delimiter=table.delimiter,
         conflicts=recipe.data.conflicts,
         progress=progress,
     )

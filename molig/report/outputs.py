@@ -158,7 +158,7 @@ def write_explanations(
             rejections.append(result)
         else:
             listed += result
-    require_some(counts, rejections[0] if rejections else None)
+    require_some(counts, rejections)
     write_whole(path, _draw(suffix, listed, rejections, title, noise))
     return counts
 

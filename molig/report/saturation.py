@@ -20,6 +20,7 @@ from molig.errors import InputError, UsageError
 from molig.files import write_whole
 from molig.model import Objective, ScreeningModel
 from molig.molecules import Molecule, Record, Rejection, read_records
+from molig.molecules.causes import likely_cause
 from molig.molecules.records import batched
 from molig.report.outputs import PICTURES
 from molig.report.tables import is_repeatable
@@ -325,7 +326,8 @@ class _Pool:
         """Say why there is nothing to choose from."""
         if self.rejections:
             first, what = self.rejections[0], "molecules" if self.label is None else "actives"
-            return f"none of the {len(self.rejections)} {what} can be scored; row {first.row}: {first.reason}"
+            reason = f"row {first.row}: {first.reason}{likely_cause(self.rejections)}"
+            return f"none of the {len(self.rejections)} {what} can be scored; {reason}"
         seen = ", ".join(value or "(empty)" for value in self.values)
         return (
             f"column {self.label!r} marks no actives: none of {self.n_rows} rows has a 1 (but {seen}); "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from itertools import islice
@@ -16,6 +16,7 @@ from molig.attribution.explanation import FEATURE_SCHEMA, feature_batch
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import ScreeningModel
 from molig.molecules import Record, Rejection
+from molig.molecules.causes import NothingUsableError, likely_cause
 from molig.molecules.records import batched
 from molig.report.molecule_table import MOLECULE_SCHEMA, molecule_batch
 from molig.screening.hits import REJECTION_SCHEMA, rejection_table
@@ -63,11 +64,11 @@ class Counts:
         self.unconverged += other.unconverged
 
 
-def require_some(counts: Counts, first: Rejection | None) -> None:
-    """Refuse a run without a single explanation; the first rejected row serves as an example."""
+def require_some(counts: Counts, first: Sequence[Rejection]) -> None:
+    """Refuse a run without a single explanation; the first rejected rows say what may be wrong."""
     if not counts.explained:
-        reason = f"; row {first.row}: {first.reason}" if first else ""
-        raise InputError(f"none of the molecules could be explained{reason}")
+        reason = f"; row {first[0].row}: {first[0].reason}" if first else ""
+        raise NothingUsableError(f"none of the molecules could be explained{reason}{likely_cause(first)}")
 
 
 TABLES = (".parquet", ".csv")
@@ -189,7 +190,8 @@ def write_table(
     Raises
     ------
     InputError
-        If the library is damaged, or no molecule could be explained; nothing is left behind then.
+        If the library is damaged, which leaves nothing behind, or no molecule could be explained, which
+        leaves the table of rejected rows.
     OutputError
         If a table cannot be written.
 
@@ -288,20 +290,24 @@ def _work(records: Iterable[Record], explain: Explain, request: TableRequest, pa
 
 
 def _deliver(chunks: Iterable[_Chunk] | Iterable[_KeptChunk], request: TableRequest) -> Counts:
-    counts, first = Counts(), None
-    row_group = _ROW_GROUP[request.layout]
-    with (
-        OutputTable(request.rejects_path, REJECTION_SCHEMA, csv_safe=request.csv_safe) as rejects,
-        OutputTable(request.output, request.schema, row_group=row_group, csv_safe=request.csv_safe) as out,
-    ):
-        for chunk in chunks:
-            for batch in chunk.batches():
-                out.write(pa.Table.from_batches([batch]))
-            if chunk.rejections:
-                first = first or chunk.rejections[0]
-                rejects.write(rejection_table(chunk.rejections))
-            counts.merge(chunk.counts)
-        require_some(counts, first)
+    counts, first = Counts(), list[Rejection]()
+    row_group, safe = _ROW_GROUP[request.layout], request.csv_safe
+    nothing = None
+    with OutputTable(request.rejects_path, REJECTION_SCHEMA, csv_safe=safe) as rejects:
+        try:
+            with OutputTable(request.output, request.schema, row_group=row_group, csv_safe=safe) as out:
+                for chunk in chunks:
+                    for batch in chunk.batches():
+                        out.write(pa.Table.from_batches([batch]))
+                    if chunk.rejections:
+                        first = first or chunk.rejections
+                        rejects.write(rejection_table(chunk.rejections))
+                    counts.merge(chunk.counts)
+                require_some(counts, first)
+        except NothingUsableError as error:
+            nothing = error  # the rejected rows are written all the same
+    if nothing is not None:
+        raise nothing
     return counts
 
 

@@ -16,10 +16,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from molig.errors import InputError, OutputError, UsageError
+from molig.errors import OutputError, UsageError
 from molig.model import ApplicabilityFlag, Objective, ScreeningModel, load_model
 from molig.model.screening_model import not_finite
 from molig.molecules import Molecule, Record, Rejection, read_records, smiles_records
+from molig.molecules.causes import NothingUsableError, likely_cause
 from molig.molecules.records import batched
 from molig.screening.hits import REJECTION_SCHEMA, HitColumns, RankRuns, TopK, rejection_table, with_ranks
 from molig.tables.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
@@ -44,6 +45,8 @@ class ScreeningOptions:
         Columns of the library, if not under usual names.
     file_format : str, optional
         Format of standard input ("smi", "csv", ...).
+    delimiter : str, optional
+        What separates columns, if that cannot be guessed; see `molig.molecules.read_records`.
     batch_size : int
         Molecules worked on at a time.
     progress : callable, optional
@@ -60,6 +63,7 @@ class ScreeningOptions:
     smiles_column: str | None = None
     id_column: str | None = None
     file_format: str | None = None
+    delimiter: str | None = None
     batch_size: int = 512
     progress: Progress | None = None
     applicability: bool = False
@@ -212,6 +216,7 @@ class _Run:
         self._reasons: Counter[str] = Counter()
         self._n_rows = self._n_scored = 0
         self._rejected: list[pa.Table] = []
+        self._first: list[Rejection] = []
 
     def execute(self, records: Iterable[Record]) -> ScreeningResult:
         started = time.perf_counter()
@@ -227,7 +232,15 @@ class _Run:
                 ranked = self._rank_all(tables, scratch)
             else:
                 ranked = self._rank_best(tables, self.options.top_k)
-            hits = self._deliver(ranked)
+            hits, nothing = None, None
+            try:
+                hits = self._deliver(ranked)
+            except NothingUsableError as error:
+                if not self._n_rows:
+                    raise
+                nothing = error  # the table of rejections is written all the same
+        if nothing is not None:
+            raise nothing
         return ScreeningResult(
             n_rows=self._n_rows,
             n_scored=self._n_scored,
@@ -256,7 +269,11 @@ class _Run:
                 self.options.progress(len(batch))
         if not self._n_scored:
             reasons = "; ".join(f"{count} x {reason}" for reason, count in self._reasons.most_common(3))
-            raise InputError(f"none of the {self._n_rows} rows of the library could be scored: {reasons}")
+            where = f"; see {self.rejects}" if self.rejects and self._n_rows else ""
+            raise NothingUsableError(
+                f"none of the {self._n_rows} rows of the library could be scored: {reasons}"
+                f"{likely_cause(self._first)}{where}"
+            )
 
     def _table(self, molecules: list[Molecule]) -> tuple[pa.Table, list[Rejection]]:
         """Hits, and those of the molecules whose score is no number, which is never ranked."""
@@ -274,6 +291,7 @@ class _Run:
         return table, unusable
 
     def _reject(self, rejections: list[Rejection], rejects: OutputTable | None) -> None:
+        self._first = self._first or rejections
         self._reasons.update(r.reason.split(":")[0] for r in rejections)
         table = rejection_table(rejections)
         if rejects is not None:
@@ -337,5 +355,6 @@ def _records(library: str | Path | Iterable[str], options: ScreeningOptions) -> 
             smiles_column=options.smiles_column,
             id_column=options.id_column,
             file_format=options.file_format,
+            delimiter=options.delimiter,
         )
     return smiles_records(library)

@@ -23,6 +23,7 @@ from molig.files import digest_of, replacing
 from molig.model import Objective
 from molig.model.info import RESERVED_TASK_NAMES
 from molig.molecules import Hydrogens, MoleculeParser, Record, Rejection, read_records
+from molig.molecules.causes import likely_cause
 from molig.molecules.records import batched
 from molig.molecules.standardize import PARENT_VERSION
 from molig.training.recipe import ConflictPolicy
@@ -75,6 +76,7 @@ def read_training_data(
     objective: Objective = Objective.CLASSIFICATION,
     split_column: str | None = None,
     smiles_column: str | None = None,
+    delimiter: str | None = None,
     conflicts: ConflictPolicy = ConflictPolicy.KEEP,
     progress: OnRows | None = None,
 ) -> TrainingData:
@@ -89,7 +91,7 @@ def read_training_data(
         raise UsageError(f"column {split_column!r} cannot be a target and name the parts of the split")
     reader = LabelReader(targets, objective, split_column)
     columns = [*targets, *([split_column] if split_column else [])]
-    records = read_records(source, smiles_column=smiles_column, columns=columns)
+    records = read_records(source, smiles_column=smiles_column, columns=columns, delimiter=delimiter)
     graphs: list[PackedGraphs] = []
     rows: list[_Row] = []
     rejections: list[Rejection] = []
@@ -115,7 +117,8 @@ def read_training_data(
     if not rows:
         first = rejections[0] if rejections else None
         reason = f"row {first.row}: {first.reason}" if first else "the file has no rows"
-        raise InputError(f"{source}: no row can be used for training; first reason: {reason}")
+        cause = likely_cause(rejections)
+        raise InputError(f"{source}: no row can be used for training; first reason: {reason}{cause}")
     data = TrainingData(
         graphs=PackedGraphs.concatenate(graphs),
         labels=np.array([row.labels for row in rows]),
@@ -378,6 +381,7 @@ def read_or_load(
     objective: Objective = Objective.CLASSIFICATION,
     split_column: str | None = None,
     smiles_column: str | None = None,
+    delimiter: str | None = None,
     conflicts: ConflictPolicy = ConflictPolicy.KEEP,
     progress: OnRows | None = None,
 ) -> TrainingData:
@@ -392,6 +396,7 @@ def read_or_load(
         "objective": objective,
         "split_column": split_column,
         "smiles_column": smiles_column,
+        "delimiter": delimiter,
         "conflicts": conflicts,
     }
     versions = [_LAYOUT, __version__, rdkit.__version__]
@@ -409,6 +414,7 @@ def read_or_load(
         objective=objective,
         split_column=split_column,
         smiles_column=smiles_column,
+        delimiter=delimiter,
         conflicts=conflicts,
         progress=progress,
     )

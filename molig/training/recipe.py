@@ -53,6 +53,8 @@ class DataRecipe(Section):
     """Label columns; default those of the data set."""
     smiles_column: str | None = None
     """Where to find the SMILES, if not under a usual name."""
+    delimiter: str | None = None
+    """What separates the columns of a text table, if that cannot be guessed."""
     conflicts: ConflictPolicy = ConflictPolicy.KEEP
     """What to do where copies of a molecule, by SMILES after standardisation, have different labels."""
 
@@ -380,11 +382,14 @@ class LabelledTable:
         Label columns.
     smiles_column : str, optional
         Where to find the SMILES, if not under a usual name.
+    delimiter : str, optional
+        What separates columns, if that cannot be guessed.
     """
 
     source: Path
     targets: tuple[str, ...]
     smiles_column: str | None = None
+    delimiter: str | None = None
 
 
 def locate_table(
@@ -394,6 +399,7 @@ def locate_table(
     source: Path | None = None,
     targets: Sequence[str] = (),
     smiles_column: str | None = None,
+    delimiter: str | None = None,
 ) -> LabelledTable:
     """Find the table of a recipe; what a command line gives beside the recipe comes first.
 
@@ -417,7 +423,7 @@ def locate_table(
         raise UsageError(
             "no label column: name some with --target, or as targets in the [data] section of the recipe"
         )
-    return LabelledTable(source, columns, smiles_column or data.smiles_column)
+    return LabelledTable(source, columns, smiles_column or data.smiles_column, delimiter or data.delimiter)
 
 
 def read_recipe_and_table(
@@ -426,11 +432,15 @@ def read_recipe_and_table(
     source: Path | None = None,
     targets: Sequence[str] = (),
     smiles_column: str | None = None,
+    delimiter: str | None = None,
 ) -> tuple[Recipe, LabelledTable]:
     """Read a recipe, by file or name, and find its table; see `read_recipe` and `locate_table`."""
     path = find_recipe(recipe)
     read = read_recipe(path)
-    return read, locate_table(read, path, source=source, targets=targets, smiles_column=smiles_column)
+    table = locate_table(
+        read, path, source=source, targets=targets, smiles_column=smiles_column, delimiter=delimiter
+    )
+    return read, table
 
 
 def public_data(recipe: Recipe, source: Path) -> tuple[str, str]:

@@ -77,6 +77,8 @@ class TrainingRequest:
         All other choices.
     smiles_column : str, optional
         Where to find the SMILES, if not under a usual name.
+    delimiter : str, optional
+        What separates columns, if that cannot be guessed.
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     resume : bool
@@ -90,6 +92,7 @@ class TrainingRequest:
     targets: tuple[str, ...]
     recipe: Recipe = field(default_factory=Recipe)
     smiles_column: str | None = None
+    delimiter: str | None = None
     device: str = "auto"
     resume: bool = False
     csv_safe: bool = False
@@ -157,6 +160,7 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
         objective=recipe.objective,
         split_column=recipe.split.column if recipe.split.kind is SplitKind.GIVEN else None,
         smiles_column=request.smiles_column,
+        delimiter=request.delimiter,
         conflicts=recipe.data.conflicts,
         progress=progress.rows,
     )

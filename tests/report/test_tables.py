@@ -126,14 +126,17 @@ def test_a_run_killed_while_it_joined_its_parts(tmp_path, monkeypatch):
     assert counts.explained == len(ROWS) - 3
 
 
-class TestNothingIsLeft:
+class TestNothingElseIsLeft:
     @pytest.mark.parametrize("in_parts", [False, True])
     def test_when_nothing_could_be_explained(self, tmp_path, in_parts):
         request = TableRequest(tmp_path / "why.parquet")
         parts = some_parts(request) if in_parts else None
         with pytest.raises(InputError, match="none of the molecules could be explained; row 1: not parsable"):
             write_table(records(["C1CC"] * 9), explain, request, parts=parts)
-        assert names_in(tmp_path) == set()
+        assert names_in(tmp_path) == {"why.rejected.csv"}
+        rejected = pd.read_csv(request.rejects_path)
+        assert rejected["row"].tolist() == list(range(1, 10))
+        assert rejected["reason"].str.startswith("not parsable").all()
 
     @pytest.mark.parametrize("after", [0, 3, 9])
     def test_when_the_library_is_damaged(self, tmp_path, after):

@@ -147,8 +147,10 @@ class TestFailures:
         (tmp_path / "hits.csv").write_text(OLD)
         with pytest.raises(Exception, match="none of the 2 rows"):
             screen(["bad(", ""], small_model, output=tmp_path / "hits.csv")
-        assert names_in(tmp_path) == {"hits.csv"}
+        assert names_in(tmp_path) == {"hits.csv", "hits.rejected.csv"}
         assert (tmp_path / "hits.csv").read_text() == OLD
+        rejected = pd.read_csv(tmp_path / "hits.rejected.csv", keep_default_na=False)
+        assert rejected["reason"].tolist() == ["not parsable: syntax error", "empty SMILES"]
 
     def test_progress_that_raises_is_a_broken_run_too(self, small_model, tmp_path):
         def stop(_: int) -> None:
