@@ -201,13 +201,12 @@ class Explainer:
         tasks = self._tasks(graphs, all_tasks)
         found = [f for part in self._parts(graphs) for f in self._answers(graphs.select(part), tasks[part])]
         n_tasks = tasks.shape[1]
-        return [
-            [
-                self._explanation(molecule, graph, int(tasks[i, t]), found[i * n_tasks + t])
-                for t in range(n_tasks)
-            ]
-            for i, (molecule, graph) in enumerate(zip(molecules, graphs, strict=True))
-        ]
+        results = []
+        for i, (molecule, graph) in enumerate(zip(molecules, graphs, strict=True)):
+            scored = molecule.scored_smiles  # costs as much as parsing: once for all tasks
+            answers = zip(tasks[i].tolist(), found[i * n_tasks : (i + 1) * n_tasks], strict=True)
+            results.append([self._explanation(molecule, scored, graph, *answer) for answer in answers])
+        return results
 
     def _tasks(self, graphs: PackedGraphs, all_tasks: bool) -> Index:
         if all_tasks:
@@ -235,7 +234,9 @@ class Explainer:
             answers.append(answers_of(self.method, question))
         return answers[0] if len(answers) == 1 else [_mean(each) for each in zip(*answers, strict=True)]
 
-    def _explanation(self, molecule: Molecule, graph: MolGraph, task: int, answer: Answer) -> Explanation:
+    def _explanation(
+        self, molecule: Molecule, scored: str, graph: MolGraph, task: int, answer: Answer
+    ) -> Explanation:
         n_atoms, n_pairs = len(graph.atom_codes), len(graph.pair_codes)
         if self.method.whole_atoms:
             n_entries, n_pair_entries = 1, 0
@@ -261,6 +262,11 @@ class Explainer:
             error=answer.error,
             method=self.method.value,
             baseline=", ".join(b.name for b in self.baselines),
+            row=molecule.row,
+            scored_smiles=scored,
+            removed=molecule.removed,
+            origin=molecule.origin,
+            n_input_atoms=molecule.n_input_atoms,
         )
 
 

@@ -16,7 +16,8 @@ from rdkit import Chem
 from molig.depiction import Panel, draw_png, draw_svg
 from molig.errors import UsageError
 from molig.features import FeatureSchema, MolGraph
-from molig.molecules.standardize import input_atom_indices
+from molig.molecules import Molecule
+from molig.molecules.records import scored_note
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -35,7 +36,7 @@ class Explanation:
     id, smiles : str
         Identifier and SMILES as given.
     mol : Mol
-        The molecule that was scored, after standardisation; all atom numbers refer to it.
+        The molecule that was scored, after standardisation; the arrays refer to its atoms.
     task, target : str
         Output that was attributed, and whether its probability, its logit, or the value of a regression.
     score, baseline_score : float
@@ -62,6 +63,18 @@ class Explanation:
         atom, shape (n_atoms, 1), and none per pair, shape (n_pairs, 0).
     baseline : str
         What the molecule was compared with; names joined by commas if attributions were averaged.
+    row : int
+        1-based number of the record in its file or list.
+    scored_smiles : str
+        SMILES of ``mol``: ``smiles`` itself where nothing was changed.
+    removed : tuple of str
+        Counter-ions, solvents and other parts that were taken away before, by name or SMILES.
+    origin : tuple of int, optional
+        Index of each atom of ``mol`` among the atoms of the input, -1 for an added hydrogen; None where the
+        indices are the same. Inputs are counted from 0, as the SMILES or the mol block is written: explicit
+        hydrogens and all fragments have a number.
+    n_input_atoms : int, optional
+        Atoms of the input; None where ``mol`` has as many.
 
     Examples
     --------
@@ -69,6 +82,9 @@ class Explanation:
     >>> why = molig.explain("tox21-w2n2-simple", "CC(=O)Oc1ccccc1C(=O)O", task="SR-ARE")
     >>> bool(abs(why.atom_scores.sum() + why.residual - (why.score - why.baseline_score)) < 1e-9)
     True
+    >>> salt = molig.explain("tox21-w2n2-simple", "[Na+].CC(=O)[O-]", task="SR-ARE")
+    >>> salt.scored_smiles, salt.removed, salt.input_atoms.tolist()
+    ('CC(=O)O', ('sodium',), [1, 2, 3, 4])
     """
 
     id: str
@@ -88,6 +104,15 @@ class Explanation:
     error: float = float("nan")
     method: str = "integrated_gradients"
     baseline: str = "zero"
+    row: int = 1
+    scored_smiles: str = ""
+    removed: tuple[str, ...] = ()
+    origin: tuple[int, ...] | None = None
+    n_input_atoms: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.scored_smiles:
+            object.__setattr__(self, "scored_smiles", self.smiles)
 
     def __repr__(self) -> str:
         """One line: molecule, score, baseline, residual."""
@@ -109,11 +134,45 @@ class Explanation:
 
     @cached_property
     def atom_scores(self) -> FloatArray:
-        """Score of each atom, shape (n_atoms,): its own features and half of each of its pairs.
+        """Score of each atom of ``mol``, shape (n_atoms,): its own features and half of each of its pairs.
 
         They add up to F(x) - F(x') - residual.
         """
         return share_pairs(self.own_atom_scores, self.pair_scores, self.graph.pair_atoms)
+
+    @cached_property
+    def input_atom_scores(self) -> FloatArray:
+        """Score of each atom of the input, shape (n_input_atoms,); NaN where it is no atom of ``mol``.
+
+        That is so for atoms of removed parts, and for explicit hydrogens, which count with their heavy atoms.
+        The others add up to F(x) - F(x') - residual.
+        """
+        n_input = self.mol.GetNumAtoms() if self.n_input_atoms is None else self.n_input_atoms
+        scores = np.full(n_input, np.nan)
+        scores[self.bearing_atoms] = 0.0
+        np.add.at(scores, self.bearing_atoms, self.atom_scores)
+        return scores
+
+    @cached_property
+    def input_atoms(self) -> Index:
+        """Index of each atom of ``mol`` in the input, shape (n_atoms,); added hydrogens come behind."""
+        return self._molecule.input_atoms
+
+    @cached_property
+    def bearing_atoms(self) -> Index:
+        """The same, but for an added hydrogen the atom that bears it."""
+        atoms = self.input_atoms.copy()
+        for hydrogen in np.flatnonzero(self.is_added).tolist():
+            (bearer,) = self.mol.GetAtomWithIdx(hydrogen).GetNeighbors()
+            atoms[hydrogen] = atoms[bearer.GetIdx()]
+        return atoms
+
+    @cached_property
+    def is_added(self) -> Flags:
+        """Which atoms of ``mol`` are hydrogens that the model wanted as atoms, shape (n_atoms,)."""
+        if self.origin is None:
+            return np.zeros(len(self.graph.atom_codes), dtype=bool)
+        return np.array(self.origin) < 0
 
     @cached_property
     def bond_scores(self) -> FloatArray:
@@ -124,6 +183,16 @@ class Explanation:
         scores = np.zeros(self.mol.GetNumBonds())
         scores[self._bond_of_pair[self.bonded_pairs]] = self.pair_scores[self.bonded_pairs]
         return scores
+
+    @property
+    def removed_text(self) -> str:
+        """What was removed, on one line; "" if nothing was."""
+        return "; ".join(self.removed)
+
+    @property
+    def scored_note(self) -> str:
+        """What was scored instead of the input, on one line; "" where nothing was changed."""
+        return scored_note(self.smiles, self.scored_smiles, self.removed)
 
     @cached_property
     def ledger(self) -> dict[str, float]:
@@ -144,20 +213,30 @@ class Explanation:
 
     @cached_property
     def features(self) -> pd.DataFrame:
-        """One row per atom and feature: ``atom, input_atom, symbol, block, category, value, score``."""
+        """One row per atom and feature: ``atom, input_atom, symbol, block, category, value, score``.
+
+        ``atom`` is an index of ``mol``, ``input_atom`` the one in the input.
+        """
         names = ["symbol", "block", "category", "value", "score"]
-        rows = self._slice("atom", ["atom_i", *names]).rename(columns={"atom_i": "atom"})
-        rows.insert(1, "input_atom", np.array(input_atom_indices(self.mol), dtype=np.int64)[rows["atom"]])
+        rows = self._slice("atom", ["atom_i", *names]).rename(columns={"atom_i": "input_atom"})
+        rows.insert(0, "atom", self._place_of_input(rows["input_atom"].to_numpy()))
         return rows
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """One row per pair and feature: ``atom_i, atom_j, bonded, block, category, value, score``."""
+        """One row per pair and feature: ``atom_i, atom_j, bonded, block, category, value, score``.
+
+        Atoms are counted as in the input.
+        """
         names = ["atom_i", "atom_j", "bonded", "block", "category", "value", "score"]
         return self._slice("pair", names).astype({"atom_j": np.int64, "bonded": np.bool_})
 
     def to_frame(self) -> pd.DataFrame:
-        """All attributions, of atoms and pairs, as one table with the molecule's id and task."""
+        """All attributions, of atoms and pairs, as one table with the molecule's id and task.
+
+        ``atom_i`` and ``atom_j`` are indices in the input; hydrogens that the model wanted as atoms are
+        numbered behind its atoms.
+        """
         return self._table.copy()
 
     @cached_property
@@ -165,6 +244,15 @@ class Explanation:
         table = pa.Table.from_batches([feature_batch([self])]).cast(TABLE_SCHEMA)
         frame: pd.DataFrame = table.to_pandas()
         return frame.astype({"atom_j": "Int64", "bonded": "boolean"})
+
+    @property
+    def _molecule(self) -> Molecule:
+        given = (self.row, self.id, self.smiles, self.mol, self.origin, self.removed)
+        return Molecule(*given, n_input_atoms=self.n_input_atoms)
+
+    def _place_of_input(self, atoms: Index) -> Index:
+        order = np.argsort(self.input_atoms)
+        return np.asarray(order[np.searchsorted(self.input_atoms[order], atoms)])
 
     def _slice(self, level: str, columns: list[str]) -> pd.DataFrame:
         return self._table.loc[self._table["level"] == level, columns].reset_index(drop=True)
@@ -183,7 +271,8 @@ class Explanation:
             f"baseline {self.baseline_score:.3f} · residual {self.residual:+.1e}"
             + ("" if self.converged else " · NOT CONVERGED"),
         )
-        return Panel(self.mol, own, self.bond_scores, legend=lines, title=self.id)
+        numbers = tuple(self.input_atoms.tolist())
+        return Panel(self.mol, own, self.bond_scores, legend=lines, title=self.id, atom_numbers=numbers)
 
     def to_svg(self, **options: Any) -> str:
         """Picture as SVG; the options are those of `molig.depiction.draw_svg`."""
@@ -224,8 +313,11 @@ _LEVELS = ("atom", "pair")
 
 TABLE_SCHEMA = pa.schema(
     [
+        ("row", pa.int64()),
         ("id", pa.string()),
         ("smiles", pa.string()),
+        ("scored_smiles", pa.string()),
+        ("removed", pa.string()),
         ("task", pa.string()),
         ("target", pa.string()),
         ("level", pa.string()),
@@ -265,18 +357,20 @@ def feature_batch(explanations: Sequence[Explanation]) -> pa.RecordBatch:
         names += [(block.name, ABSENT) for level in _LEVELS for block in schema.blocks(level)]
     place = _Interleaving(atoms.counts, pairs.counts)
     name = place.merge(atoms.name, pairs.name)
-    atom_starts = _starts([len(e.graph.atom_codes) for e in explanations])
+    given = np.concatenate([e.input_atoms for e in explanations])
     bonded, ends = _pair_ends(explanations)
     only_pairs = place.merge(np.zeros(len(atoms.row), dtype=bool), np.ones(len(pairs.row), dtype=bool))
-    local_atom = atoms.row - np.repeat(atom_starts, atoms.counts)
     whole = _Molecules(explanations, atoms.counts + pairs.counts)
     arrays = {
+        "row": whole.numbers("row", np.int64),
         "id": whole.texts("id"),
         "smiles": whole.texts("smiles"),
+        "scored_smiles": whole.texts("scored_smiles"),
+        "removed": whole.texts("removed_text"),
         "task": whole.texts("task"),
         "target": whole.texts("target"),
         "level": _encoded(_LEVELS, only_pairs.astype(np.int64)),
-        "atom_i": pa.array(place.merge(local_atom, ends[pairs.row, 0])),
+        "atom_i": pa.array(place.merge(given[atoms.row], ends[pairs.row, 0])),
         "atom_j": pa.array(place.merge(np.zeros_like(atoms.row), ends[pairs.row, 1]), mask=~only_pairs),
         "bonded": pa.array(place.merge(np.zeros(len(atoms.row), bool), bonded[pairs.row]), mask=~only_pairs),
         "symbol": _encoded(symbols, place.merge(atoms.row, np.zeros_like(pairs.row)), mask=only_pairs),
@@ -287,7 +381,7 @@ def feature_batch(explanations: Sequence[Explanation]) -> pa.RecordBatch:
         "molecule_score": whole.numbers("score"),
         "baseline_score": whole.numbers("baseline_score"),
         "residual": whole.numbers("residual"),
-        "converged": whole.flags("converged"),
+        "converged": whole.numbers("converged", np.bool_),
     }
     return pa.record_batch([arrays[name] for name in FEATURE_SCHEMA.names], schema=FEATURE_SCHEMA)
 
@@ -398,12 +492,8 @@ class _Molecules:
     def texts(self, name: str) -> pa.DictionaryArray:
         return _encoded([getattr(e, name) for e in self._explanations], self._molecule)
 
-    def numbers(self, name: str) -> pa.Array:
-        values = np.array([getattr(e, name) for e in self._explanations], dtype=np.float64)
-        return pa.array(np.repeat(values, self._counts))
-
-    def flags(self, name: str) -> pa.Array:
-        values = np.array([getattr(e, name) for e in self._explanations], dtype=bool)
+    def numbers(self, name: str, kind: npt.DTypeLike = np.float64) -> pa.Array:
+        values = np.array([getattr(e, name) for e in self._explanations], dtype=kind)
         return pa.array(np.repeat(values, self._counts))
 
 
@@ -415,7 +505,8 @@ def _symbols(mol: Chem.Mol) -> list[str]:
 
 def _pair_ends(explanations: Sequence[Explanation]) -> tuple[Flags, Index]:
     bonded = np.concatenate([e.bonded_pairs for e in explanations])
-    return bonded, np.concatenate([e.graph.pair_atoms for e in explanations])
+    ends = np.concatenate([e.input_atoms[e.graph.pair_atoms] for e in explanations])
+    return bonded, np.sort(ends, axis=1)
 
 
 def _encoded(texts: Iterable[str], rows: Index, mask: Flags | None = None) -> pa.DictionaryArray:

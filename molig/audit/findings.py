@@ -15,6 +15,7 @@ from molig.attribution import Explanation
 from molig.depiction import Panel, draw_svg
 from molig.errors import UsageError
 from molig.molecules import Molecule
+from molig.molecules.records import scored_note
 
 
 class Severity(StrEnum):
@@ -53,16 +54,28 @@ class Example:
         What to see in it.
     svg : str
         Drawing, trusted markup; may be empty.
+    scored_smiles : str
+        What was scored; "" stands for ``smiles``.
+    removed : sequence of str
+        Parts that were taken away before.
     """
 
     id: str
     smiles: str
     note: str = ""
     svg: str = ""
+    scored_smiles: str = ""
+    removed: Sequence[str] = ()
+
+    @property
+    def scored(self) -> str:
+        """A line on what was scored, if that is not the molecule of the file."""
+        return scored_note(self.smiles, self.scored_smiles or self.smiles, self.removed)
 
     def to_dict(self) -> dict[str, str]:
         """Plain data, without the drawing."""
-        return {"id": self.id, "smiles": self.smiles, "note": self.note}
+        scored = {"scored_smiles": self.scored_smiles or self.smiles, "removed": "; ".join(self.removed)}
+        return {"id": self.id, "smiles": self.smiles, **scored, "note": self.note}
 
 
 @dataclass(frozen=True)
@@ -201,15 +214,20 @@ MOST_EXAMPLES = 6
 
 def explained_example(explanation: Explanation, note: str) -> Example:
     """Show a molecule with its attributions."""
-    return Example(explanation.id, explanation.smiles, note, explanation.to_svg(size=_SIZE))
+    return _example(explanation, note, explanation.to_svg(size=_SIZE))
 
 
 def scored_example(
     molecule: Molecule | Explanation, atom_scores: Iterable[float], note: str, legend: tuple[str, ...] = ()
 ) -> Example:
     """Show a molecule with a number for each atom."""
-    panel = Panel(molecule.mol, np.fromiter(atom_scores, float), legend=legend, title=molecule.id)
-    return Example(molecule.id, molecule.smiles, note, draw_svg(panel, size=_SIZE))
+    scores, numbers = np.fromiter(atom_scores, float), tuple(molecule.input_atoms.tolist())
+    panel = Panel(molecule.mol, scores, legend=legend, title=molecule.id, atom_numbers=numbers)
+    return _example(molecule, note, draw_svg(panel, size=_SIZE))
+
+
+def _example(molecule: Molecule | Explanation, note: str, svg: str) -> Example:
+    return Example(molecule.id, molecule.smiles, note, svg, molecule.scored_smiles, molecule.removed)
 
 
 def marked_example(molecule: Molecule | Explanation, atoms: Iterable[int], note: str) -> Example:

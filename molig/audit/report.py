@@ -309,7 +309,10 @@ def _evidence(evidence: Evidence) -> list[str]:
     if evidence.features:
         lines += ["", "Features: " + _listed(f"`{name}`" for name in evidence.features)]
     if evidence.molecules:
-        rows = [[m.id, f"`{m.smiles}`", m.note] for m in evidence.molecules]
+        rows = [
+            [m.id, f"`{m.smiles}`", f"{m.note} ({m.scored})" if m.scored else m.note]
+            for m in evidence.molecules
+        ]
         lines += ["", *markdown_table(["molecule", "SMILES", "what to see"], rows)]
     return lines
 

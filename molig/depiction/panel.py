@@ -38,6 +38,8 @@ class Panel:
         Lines of text under the picture.
     title : str, optional
         One line above the picture; shortened with an ellipsis if it is too long.
+    atom_numbers : sequence of int, optional
+        Number of each atom, where numbers are shown; by default its index in ``mol``.
 
     Raises
     ------
@@ -61,6 +63,7 @@ class Panel:
     bond_scores: npt.NDArray[np.float64] | None = None
     legend: tuple[str, ...] = ()
     title: str = ""
+    atom_numbers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.mol, Chem.Mol):
@@ -69,6 +72,11 @@ class Panel:
             raise PanelError("mol: a molecule without atoms cannot be drawn")
         legend = (self.legend,) if isinstance(self.legend, str) else tuple(map(str, self.legend))
         object.__setattr__(self, "legend", legend)
+        n_atoms = self.mol.GetNumAtoms()
+        numbers = tuple(map(int, self.atom_numbers)) or tuple(range(n_atoms))
+        if len(numbers) != n_atoms:
+            raise PanelError(f"atom_numbers: expected {n_atoms} numbers, one per atom (got {len(numbers)})")
+        object.__setattr__(self, "atom_numbers", numbers)
         atoms = _checked_scores("atom", self.atom_scores, self.mol.GetNumAtoms())
         object.__setattr__(self, "atom_scores", atoms)
         if self.bond_scores is not None:

@@ -184,8 +184,10 @@ def _hover(panel: Panel, places: list[tuple[float, float]]) -> str:
     radius = short(min(_HOVER_RADIUS, 0.4 * median(lengths)) if lengths else _HOVER_RADIUS)
     discs = "".join(
         f'<circle cx="{short(x)}" cy="{short(y)}" r="{radius}">'
-        f"<title>{atom.GetSymbol()}, atom {atom.GetIdx()}: {number(score)}</title></circle>"
-        for atom, score, (x, y) in zip(panel.mol.GetAtoms(), panel.atom_scores, places, strict=True)
+        f"<title>{atom.GetSymbol()}, atom {name}: {number(score)}</title></circle>"
+        for atom, name, score, (x, y) in zip(
+            panel.mol.GetAtoms(), panel.atom_numbers, panel.atom_scores, places, strict=True
+        )
     )
     return f'<g fill="none" pointer-events="all">{discs}</g>'
 

@@ -15,7 +15,7 @@ from molig.network import NetworkConfig
 from molig.stats import RankingQuality
 
 RESERVED_TASK_NAMES = frozenset(
-    {"row", "id", "smiles", "scored_smiles", "rank", "best_task", "applicability", "similarity"}
+    {"row", "id", "smiles", "scored_smiles", "removed", "rank", "best_task", "applicability", "similarity"}
 )
 """Columns of hit tables, which name theirs after the tasks; in capitals, too: some readers fold them."""
 

@@ -30,7 +30,9 @@ from molig.molecules.standardize import (
     input_atom_indices,
     is_metal,
     is_standard,
+    mark_input_size,
     merge_hydrogens,
+    n_input_atoms,
     with_removed_parts,
 )
 
@@ -181,16 +183,30 @@ class MoleculeParser:
                 mol, removed = self.scored(record.smiles if record.mol is None else record.mol)
         except RefusedError as refused:
             return Rejection(record.row, record.id, record.smiles, str(refused))
-        return Molecule(record.row, record.id, record.smiles, mol, _origin(mol), removed)
+        n_input = n_input_atoms(mol)
+        return Molecule(
+            record.row,
+            record.id,
+            record.smiles,
+            mol,
+            origin=_origin(mol),
+            removed=removed,
+            n_input_atoms=n_input,
+            as_given=n_input is None,
+        )
 
     def scored(self, source: str | Chem.Mol) -> tuple[Chem.Mol, tuple[str, ...]]:
         """The molecule that is scored for a SMILES or a sanitised molecule, and what was removed."""
         if isinstance(source, Chem.Mol):
-            mol, one_fragment = source, len(Chem.GetMolFrags(source)) == 1
+            given, one_fragment = source, len(Chem.GetMolFrags(source)) == 1
         else:
-            mol, one_fragment = self._sanitized(source.strip())
-        mol, removed = self._standardized(mol, one_fragment)
-        return (_changed(add_hydrogens, mol) if self.hydrogens is Hydrogens.EXPLICIT else mol), removed
+            given, one_fragment = self._sanitized(source.strip())
+        mol, removed = self._standardized(given, one_fragment)
+        if self.hydrogens is Hydrogens.EXPLICIT:
+            mol = _changed(add_hydrogens, mol)
+        if mol is not given:
+            mark_input_size(mol, n_input_atoms(given) or given.GetNumAtoms())
+        return mol, removed
 
     def _sanitized(self, smiles: str) -> tuple[Chem.Mol, bool]:
         """Return the sanitised molecule and whether it is known to be one fragment."""

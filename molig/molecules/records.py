@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from rdkit import Chem, rdBase
 
@@ -103,6 +105,10 @@ class Molecule:
         molecules travel between processes.
     removed : tuple of str
         What standardisation took away: names of counter-ions, solvents and elements, SMILES of other parts.
+    n_input_atoms : int, optional
+        Atoms of the input, which ``origin`` refers to; None where ``mol`` has as many.
+    as_given : bool
+        Whether ``smiles`` is known to stand for the molecule that is scored.
     """
 
     row: int
@@ -111,14 +117,34 @@ class Molecule:
     mol: Chem.Mol
     origin: tuple[int, ...] | None = None
     removed: tuple[str, ...] = ()
+    n_input_atoms: int | None = None
+    as_given: bool = False
 
     @property
     def scored_smiles(self) -> str:
         """SMILES of the molecule that is scored: ``smiles`` itself where that is the same compound."""
+        if self.as_given:
+            return self.smiles
         scored = str(Chem.MolToSmiles(Chem.RemoveHs(self.mol)))
         with rdBase.BlockLogs():
             given = Chem.MolFromSmiles(self.smiles)
         return self.smiles if given is not None and Chem.MolToSmiles(given) == scored else scored
+
+    @property
+    def input_atoms(self) -> npt.NDArray[np.int64]:
+        """`origin` as an array, in which added hydrogens are numbered behind the atoms of the input."""
+        n_atoms = self.mol.GetNumAtoms()
+        atoms = np.array(range(n_atoms) if self.origin is None else self.origin, dtype=np.int64)
+        added = np.flatnonzero(atoms < 0)
+        atoms[added] = (n_atoms if self.n_input_atoms is None else self.n_input_atoms) + np.arange(len(added))
+        return atoms
+
+
+def scored_note(smiles: str, scored_smiles: str, removed: Sequence[str]) -> str:
+    """Say in a line what was scored instead of a SMILES; "" where nothing was changed."""
+    if scored_smiles == smiles and not removed:
+        return ""
+    return f"Scored: {scored_smiles}" + (f"; removed: {'; '.join(removed)}" if removed else "")
 
 
 def smiles_records(smiles: Iterable[Any]) -> Iterator[Record]:

@@ -26,6 +26,7 @@ from rdkit.Chem.MolStandardize import rdMolStandardize
 from molig.molecules.reasons import Reason, RefusedError
 
 INPUT_INDEX_PROPERTY = "_molig_input_index"
+_N_INPUT_PROPERTY = "_molig_n_input_atoms"
 
 PARENT_VERSION = 2
 """Version of the policy "parent", which models record. 1 took the fragment with most atoms, hydrogens
@@ -335,7 +336,19 @@ _MERGED.removeIsotopes = True  # type: ignore[assignment]  # the stubs have meth
 def merge_hydrogens(mol: Chem.Mol) -> Chem.Mol:
     """Merge hydrogen atoms, labelled ones too, with their heavy atoms, which keep their input indices."""
     mark_input_atoms(mol)
-    return Chem.RemoveHs(mol, _MERGED)
+    merged = Chem.RemoveHs(mol, _MERGED)
+    mark_input_size(merged, mol.GetNumAtoms())
+    return merged
+
+
+def mark_input_size(mol: Chem.Mol, n_atoms: int) -> None:
+    """Note on a changed molecule how many atoms the input has."""
+    mol.SetIntProp(_N_INPUT_PROPERTY, n_atoms)
+
+
+def n_input_atoms(mol: Chem.Mol) -> int | None:
+    """Atoms of the input of a changed molecule; None where nothing was changed."""
+    return mol.GetIntProp(_N_INPUT_PROPERTY) if mol.HasProp(_N_INPUT_PROPERTY) else None
 
 
 def input_atom_indices(mol: Chem.Mol) -> list[int]:

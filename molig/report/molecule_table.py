@@ -1,9 +1,10 @@
 """Explanations as a compact table, a row per molecule: for whole libraries.
 
-Atoms are counted as a reader of the table counts them: the k-th of ``atom_scores`` belongs to atom k of
-``Chem.MolFromSmiles(smiles)``, whatever standardisation did to the molecule. An atom's score holds its own
-features and half of each of its pairs. An atom that was not scored, as in a counter-ion, has null there.
-Where a model takes hydrogens for atoms, the score of an added hydrogen counts with the atom that bears it.
+Atoms are counted as in the input, from 0: the k-th of ``atom_scores`` belongs to the k-th atom of the SMILES
+or mol block as written, whatever standardisation did to the molecule. An atom's score holds its own features
+and half of each of its pairs. An atom that was not scored, as in a counter-ion, has null there, and so has an
+explicit hydrogen of the input. Where a model takes hydrogens for atoms, their scores count with the atom that
+bears them.
 
 ``atom_scores`` (without nulls) and ``residual`` add up to ``score - baseline_score``, but for the rounding of
 32-bit numbers. Half of each of the ``bond_scores`` is part of its two atoms' scores already.
@@ -17,15 +18,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from rdkit import Chem, rdBase
 
 from molig.attribution import Explanation
-from molig.molecules import Record
-from molig.molecules.standardize import INPUT_INDEX_PROPERTY, input_atom_indices
 
 Index = npt.NDArray[np.int64]
 
-_ATOM_ORDER = "one per atom of Chem.MolFromSmiles(smiles), in its order; null: not scored (counter-ion)"
+_ATOM_ORDER = "one per atom of the input as written; null: not scored (counter-ion, explicit hydrogen)"
+_SCORED = "the molecule that was scored: smiles itself where nothing was changed"
+_REMOVED = "parts taken away before, by name or SMILES, joined by '; '"
 _ERROR = "estimate of the largest error of a single attribution"
 _BOND_ATOMS = "the two atoms of each bond, 0-based, counted as in atom_scores"
 _BOND_SCORES = "one per bond, in the order of bond_atoms; half of each is also part of its atoms' scores"
@@ -35,6 +35,8 @@ MOLECULE_SCHEMA = pa.schema(
         ("row", pa.int64()),
         ("id", pa.string()),
         ("smiles", pa.string()),
+        pa.field("scored_smiles", pa.string(), metadata={"description": _SCORED}),
+        pa.field("removed", pa.string(), metadata={"description": _REMOVED}),
         ("task", pa.string()),
         ("target", pa.string()),
         ("score", pa.float64()),
@@ -53,33 +55,22 @@ MOLECULE_SCHEMA = pa.schema(
 """Columns of the table."""
 
 
-def molecule_batch(records: Sequence[Record], explanations: Sequence[Explanation]) -> pa.RecordBatch:
+def molecule_batch(explanations: Sequence[Explanation]) -> pa.RecordBatch:
     """Put each explanation into one row."""
-    atoms = [_numbering(r, e) for r, e in zip(records, explanations, strict=True)]
-    given = np.concatenate([a.given for a in atoms])
-    bonds = _bonds(explanations, given, np.concatenate([a.added for a in atoms]))
-    n_given = np.array([a.n_given for a in atoms], dtype=np.int64)
-    row = given + np.repeat(_starts(n_given), [len(a.given) for a in atoms])
-    scores, known = np.zeros(n_given.sum()), np.zeros(n_given.sum(), dtype=bool)
-    np.add.at(scores, row, np.concatenate([e.atom_scores for e in explanations]))
-    known[row] = True
+    by_atom = [e.input_atom_scores for e in explanations]
+    scores = np.concatenate(by_atom)
+    bonds = _bonds(explanations)
     ends = pa.array(bonds.ends.ravel(), pa.int32())
     arrays = {
-        "row": pa.array([r.row for r in records], pa.int64()),
-        **{name: _column(explanations, name) for name in MOLECULE_SCHEMA.names[1:-3]},
-        "atom_scores": _lists(n_given, pa.array(scores.astype(np.float32), mask=~known)),
+        **{name: _column(explanations, name) for name in MOLECULE_SCHEMA.names[:-3]},
+        "atom_scores": _lists(
+            np.array([len(one) for one in by_atom]),
+            pa.array(scores.astype(np.float32), mask=np.isnan(scores)),
+        ),
         "bond_atoms": _lists(bonds.counts, _lists(np.full(len(bonds.ends), 2), ends)),
         "bond_scores": _lists(bonds.counts, pa.array(bonds.scores.astype(np.float32))),
     }
     return pa.record_batch([arrays[name] for name in MOLECULE_SCHEMA.names], schema=MOLECULE_SCHEMA)
-
-
-class _Numbering(NamedTuple):
-    """Which atom of the SMILES each scored atom counts with."""
-
-    given: Index
-    added: npt.NDArray[np.bool_]
-    n_given: int
 
 
 class _Bonds(NamedTuple):
@@ -90,59 +81,20 @@ class _Bonds(NamedTuple):
     counts: Index
 
 
-def _numbering(record: Record, explanation: Explanation) -> _Numbering:
-    mol = explanation.mol
-    n_atoms = mol.GetNumAtoms()
-    # Standardisation marks every atom; hydrogens that become atoms are marked, and come last.
-    standardised, extended = (mol.GetAtomWithIdx(i).HasProp(INPUT_INDEX_PROPERTY) for i in (0, n_atoms - 1))
-    if standardised or extended:
-        origin = np.array(input_atom_indices(mol), dtype=np.int64)
-    else:
-        origin = np.arange(n_atoms)
-    added = origin < 0
-    if extended:
-        for index in np.flatnonzero(added).tolist():
-            (bearer,) = mol.GetAtomWithIdx(index).GetNeighbors()
-            origin[index] = origin[bearer.GetIdx()]
-    if record.mol is not None:
-        places = _places_in_smiles(record.mol)
-        return _Numbering(places[origin], added, len(places))
-    n_given = _n_atoms(record.smiles) if standardised else n_atoms - int(added.sum())
-    return _Numbering(origin, added, n_given)
-
-
-def _places_in_smiles(mol: Chem.Mol) -> Index:
-    """Number that each atom of a molecule has in the SMILES that RDKit writes of it, shape (n_atoms,)."""
-    Chem.MolToSmiles(mol)
-    order = mol.GetPropsAsDict(includePrivate=True, includeComputed=True)["_smilesAtomOutputOrder"]
-    return np.argsort(np.array(list(order), dtype=np.int64))
-
-
-def _n_atoms(smiles: str) -> int:
-    with rdBase.BlockLogs():
-        return int(Chem.MolFromSmiles(smiles.strip()).GetNumAtoms())
-
-
-def _bonds(explanations: Sequence[Explanation], given: Index, added: npt.NDArray[np.bool_]) -> _Bonds:
+def _bonds(explanations: Sequence[Explanation]) -> _Bonds:
     """Bonds of the scored molecules, but for those of added hydrogens."""
-    n_pairs = np.array([len(e.graph.pair_atoms) for e in explanations], dtype=np.int64)
-    molecule = np.repeat(np.arange(len(explanations)), n_pairs)
-    starts = _starts(np.array([len(e.graph.atom_codes) for e in explanations], dtype=np.int64))
-    pairs = np.concatenate([e.graph.pair_atoms for e in explanations]) + starts[molecule][:, None]
-    chosen = np.concatenate([e.bonded_pairs for e in explanations]) & ~added[pairs].any(axis=1)
+    chosen = [e.bonded_pairs & ~e.is_added[e.graph.pair_atoms].any(axis=1) for e in explanations]
+    each = list(zip(explanations, chosen, strict=True))
     return _Bonds(
-        scores=np.concatenate([e.pair_scores for e in explanations])[chosen],
-        ends=given[pairs[chosen]],
-        counts=np.bincount(molecule[chosen], minlength=len(explanations)).astype(np.int64),
+        scores=np.concatenate([e.pair_scores[bonds] for e, bonds in each]),
+        ends=np.concatenate([e.input_atoms[e.graph.pair_atoms[bonds]] for e, bonds in each]),
+        counts=np.array([bonds.sum() for bonds in chosen]),
     )
 
 
-def _starts(counts: Index) -> Index:
-    return np.asarray(np.cumsum(counts) - counts)
-
-
 def _column(explanations: Sequence[Explanation], name: str) -> pa.Array:
-    return pa.array([getattr(e, name) for e in explanations], MOLECULE_SCHEMA.field(name).type)
+    values = [e.removed_text if name == "removed" else getattr(e, name) for e in explanations]
+    return pa.array(values, MOLECULE_SCHEMA.field(name).type)
 
 
 def _lists(counts: Index, values: pa.Array) -> pa.ListArray:

@@ -69,6 +69,7 @@ def explanation_card(explanation: Explanation, *, noise: float = 0.0) -> Card:
         warning=""
         if explanation.converged
         else "The integral did not converge: do not rely on single atoms.",
+        scored=explanation.scored_note,
     )
 
 

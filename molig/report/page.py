@@ -39,6 +39,8 @@ class Card:
         One sentence: why.
     warning : str, optional
         Shown prominently, such as "did not converge".
+    scored : str, optional
+        What was scored instead of the SMILES as given, such as "Scored: CC(=O)O; removed: sodium".
 
     Raises
     ------
@@ -58,6 +60,7 @@ class Card:
     ledger: Sequence[tuple[str, float]] = ()
     note: str = ""
     warning: str = ""
+    scored: str = ""
 
     def __post_init__(self) -> None:
         if self.svg and not self.svg.startswith("<svg"):

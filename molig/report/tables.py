@@ -232,16 +232,16 @@ class _Chunk:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Go through the rows once."""
-        waiting: list[tuple[Record, Explanation]] = []
+        waiting: list[Explanation] = []
         n_features = 0
-        for record, result in self._rows:
+        for _, result in self._rows:
             self._n_rows += 1
             self.counts.add(result)
             if isinstance(result, Rejection):
                 self.rejections.append(result)
                 continue
             for one in result:
-                waiting.append((record, one))
+                waiting.append(one)
                 n_features += one.atom_attributions.size + one.pair_attributions.size
                 if len(waiting) >= _BATCH_MOLECULES or n_features >= _BATCH_FEATURES:
                     yield self._batch(waiting)
@@ -254,9 +254,8 @@ class _Chunk:
         rejected = [[r.row, r.id, r.smiles, r.reason] for r in self.rejections]
         return PartNote(self._n_rows, {"counts": asdict(self.counts), "rejected": rejected})
 
-    def _batch(self, rows: list[tuple[Record, Explanation]]) -> pa.RecordBatch:
-        records, explanations = zip(*rows, strict=True)
-        return molecule_batch(records, explanations) if self._by_molecule else feature_batch(explanations)
+    def _batch(self, explanations: list[Explanation]) -> pa.RecordBatch:
+        return molecule_batch(explanations) if self._by_molecule else feature_batch(explanations)
 
 
 class _KeptChunk:

@@ -21,6 +21,13 @@ REJECTION_SCHEMA = pa.schema(
     [("row", pa.int64()), ("id", pa.string()), ("smiles", pa.string()), ("reason", pa.string())]
 )
 
+_HEAD = [
+    ("row", pa.int64()),
+    ("id", pa.string()),
+    ("smiles", pa.string()),
+    ("scored_smiles", pa.string()),
+    ("removed", pa.string()),
+]
 _APPLICABILITY = [("applicability", pa.string()), ("similarity", pa.float32())]
 
 
@@ -39,10 +46,10 @@ class HitColumns:
 
     @property
     def schema(self) -> pa.Schema:
-        """Columns: row, id, smiles, one per task, best_task if there are several, rank, and applicability."""
+        """Columns: those of the molecule, one per task, best_task of several, rank, and applicability."""
         several = [("best_task", pa.string())] if len(self.tasks) > 1 else []
         return pa.schema(
-            [("row", pa.int64()), ("id", pa.string()), ("smiles", pa.string())]
+            _HEAD
             + [(task, pa.float32()) for task in self.tasks]
             + [*several, ("rank", pa.int64())]
             + (_APPLICABILITY if self.applicability else [])
@@ -56,6 +63,8 @@ class HitColumns:
             pa.array([m.row for m in molecules], pa.int64()),
             pa.array([m.id for m in molecules], pa.string()),
             pa.array([m.smiles for m in molecules], pa.string()),
+            pa.array([m.scored_smiles for m in molecules], pa.string()),
+            pa.array(["; ".join(m.removed) for m in molecules], pa.string()),
             *(pa.array(scores[:, i], pa.float32()) for i in range(len(self.tasks))),
         ]
         if len(self.tasks) > 1:

@@ -27,7 +27,9 @@ from molig.tables.writers import STDOUT, OutputTable, check_distinct, check_outp
 
 Progress = Callable[[int], None]
 
-_TEXT_COLUMNS = dict.fromkeys(("id", "smiles", "best_task", "reason", "applicability"), str)
+_TEXT_COLUMNS = dict.fromkeys(
+    ("id", "smiles", "scored_smiles", "removed", "best_task", "reason", "applicability"), str
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class ScreeningResult:
 
     @cached_property
     def hits(self) -> pd.DataFrame:
-        """Hit table: row, id, smiles, score per task, rank, and applicability if it was asked for."""
+        """Hit table: row, id, smiles, what was scored, score per task, rank, applicability if asked for."""
         return _frame(self._hits, self.output)
 
     @cached_property
@@ -171,7 +173,7 @@ def screen(
     >>> import molig
     >>> result = molig.screen(["CCO", "Oc1ccccc1", "nonsense"], "tox21-w2n2-simple", task="SR-ARE")
     >>> result.n_scored, result.n_rejected, list(result.hits.columns)
-    (2, 1, ['row', 'id', 'smiles', 'SR-ARE', 'rank'])
+    (2, 1, ['row', 'id', 'smiles', 'scored_smiles', 'removed', 'SR-ARE', 'rank'])
     """
     if not isinstance(model, ScreeningModel):
         model = load_model(model)

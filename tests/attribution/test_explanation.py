@@ -6,12 +6,13 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 from rdkit import Chem
-from support.random_models import random_model
+from support.random_models import as_model, random_model
 
 import molig
 from molig.attribution import Explainer, Explanation
 from molig.errors import InputError, UnknownNameError, UsageError
-from molig.molecules import Record, Rejection
+from molig.model.info import MoleculePolicy
+from molig.molecules import Hydrogens, Record, Rejection
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 MOLECULES = [
@@ -191,3 +192,63 @@ def test_pictures(small_model):
 def test_atoms_of_a_salt_point_back_to_the_input(small_model):
     why = molig.explain(small_model, "[Na+].CC(=O)[O-]", task="carbonyl")
     assert sorted(why.features["input_atom"]) == [1, 2, 3, 4]
+
+
+def test_sodium_acetate_says_what_was_scored(small_model):
+    why = molig.explain(small_model, "[Na+].CC(=O)[O-]", task="carbonyl")
+    assert (why.scored_smiles, why.removed) == ("CC(=O)O", ("sodium",))
+    assert why.scored_note == "Scored: CC(=O)O; removed: sodium"
+    assert np.isnan(why.input_atom_scores[0])
+    assert why.input_atom_scores[1:].tolist() == why.atom_scores.tolist()
+    table = why.to_frame()
+    assert table["scored_smiles"].eq("CC(=O)O").all()
+    assert table["removed"].eq("sodium").all()
+    assert set(table["atom_i"]) == {1, 2, 3, 4}
+    assert set(table["atom_j"].dropna()) == {2, 3, 4}
+    assert "O, atom 3: " in why.to_svg()
+    assert "atom 0: " not in why.to_svg()
+
+
+def test_indices_count_explicit_hydrogens_as_written(small_model):
+    smiles = "[H]OC([2H])([H])C(=O)N.[Cl-].[H+]"
+    why = molig.explain(small_model, smiles, task="carbonyl")
+    assert why.scored_smiles == "NC(=O)CO"
+    table = why.to_frame()
+    atoms = table[table["level"] == "atom"].groupby("atom_i")["symbol"].first()
+    assert atoms.to_dict() == {1: "O", 2: "C", 5: "C", 6: "O", 7: "N"}
+    plain = molig.explain(small_model, "OCC(=O)N", task="carbonyl")
+    oxygen, carbon, *rest = plain.atom_scores
+    none = np.nan
+    expected = [none, oxygen, carbon, none, none, *rest, none, none]
+    np.testing.assert_allclose(why.input_atom_scores, expected, atol=1e-6)
+
+
+def test_indices_follow_a_shuffled_smiles(small_model):
+    """Any order of the atoms of a salt with explicit hydrogens gives every atom its own score."""
+    mol = Chem.MolFromSmiles("CC(=O)Oc1ccccc1C(=O)[O-].[Na+]")
+    plain = molig.explain(small_model, "CC(=O)Oc1ccccc1C(=O)[O-].[Na+]", task="carbonyl").input_atom_scores
+    whole = Chem.AddHs(mol)
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(whole.GetNumAtoms()).tolist()
+        shuffled = Chem.RenumberAtoms(whole, order)
+        smiles = Chem.MolToSmiles(shuffled, canonical=False)
+        written = [order[i] for i in shuffled.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"]]
+        why = molig.explain(small_model, smiles, task="carbonyl")
+        expected = [plain[index] if index < len(plain) else np.nan for index in written]
+        np.testing.assert_allclose(why.input_atom_scores, expected, atol=1e-5)
+
+
+def test_added_hydrogens_are_numbered_behind_and_count_with_their_bearer():
+    network = random_model("simple").network
+    model = as_model(network, molecules=MoleculePolicy(hydrogens=Hydrogens.EXPLICIT))
+    why = molig.explain(model, "[Na+].[O-]C", target="logit")
+    assert why.input_atoms.tolist() == [1, 2, 3, 4, 5, 6]
+    assert why.features["symbol"].tolist().count("H") == 4
+    assert np.isnan(why.input_atom_scores[0])
+    assert why.input_atom_scores[1:].sum() == pytest.approx(why.atom_scores.sum())
+
+
+def test_a_plain_molecule_is_its_own_scored_molecule(small_model):
+    why = molig.explain(small_model, "OCC", task="carbonyl")
+    assert (why.scored_smiles, why.removed, why.scored_note) == ("OCC", (), "")
+    assert why.input_atom_scores.tolist() == why.atom_scores.tolist()

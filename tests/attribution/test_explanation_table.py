@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.explanations import mixed
+from support.explanations import as_written, mixed
 from support.small_model import nci_smiles
 
 from molig.attribution import Explainer
@@ -52,22 +53,36 @@ def row_by_row(explanation, level):
     return sorted(entries, key=lambda entry: entry[0])
 
 
+def numbers_in_the_input(explanation) -> list[int]:
+    """Of each atom; those of added hydrogens follow those of the SMILES."""
+    behind = count(as_written(explanation.smiles).GetNumAtoms())
+    origin = explanation.origin or range(explanation.mol.GetNumAtoms())
+    return [index if index >= 0 else next(behind) for index in origin]
+
+
 def frame_row_by_row(explanation) -> pd.DataFrame:
     mol = explanation.mol
     bonds = {frozenset((b.GetBeginAtomIdx(), b.GetEndAtomIdx())) for b in mol.GetBonds()}
     ends = explanation.graph.pair_atoms.tolist()
+    number = numbers_in_the_input(explanation)
     rows = [
-        ("atom", atom, None, None, mol.GetAtomWithIdx(atom).GetSymbol(), *feature)
+        ("atom", number[atom], None, None, mol.GetAtomWithIdx(atom).GetSymbol(), *feature)
         for atom, *feature in row_by_row(explanation, "atom")
     ]
     rows += [
-        ("pair", *ends[pair], frozenset(ends[pair]) in bonds, None, *feature)
+        ("pair", *sorted(number[end] for end in ends[pair]), frozenset(ends[pair]) in bonds, None, *feature)
         for pair, *feature in row_by_row(explanation, "pair")
     ]
     names = ["level", "atom_i", "atom_j", "bonded", "symbol", "block", "category", "value", "score"]
     frame = pd.DataFrame(rows, columns=names)
-    for place, name in enumerate(("id", "smiles", "task", "target")):
-        frame.insert(place, name, getattr(explanation, name))
+    head = {name: getattr(explanation, name) for name in ("row", "id", "smiles", "scored_smiles")}
+    head |= {
+        "removed": "; ".join(explanation.removed),
+        "task": explanation.task,
+        "target": explanation.target,
+    }
+    for place, (name, value) in enumerate(head.items()):
+        frame.insert(place, name, value)
     for name in ("score", "baseline_score", "residual", "converged"):
         frame["molecule_score" if name == "score" else name] = getattr(explanation, name)
     return frame.astype({"atom_j": "Int64", "bonded": "boolean"})
@@ -103,7 +118,9 @@ def test_frames_are_the_table_and_slices_of_it(name):
         atoms, pairs = (table[table["level"] == level] for level in ("atom", "pair"))
         shared = ["block", "category", "value", "score"]
         assert list(explanation.features) == ["atom", "input_atom", "symbol", *shared]
-        assert explanation.features["atom"].tolist() == atoms["atom_i"].tolist()
+        assert explanation.features["input_atom"].tolist() == atoms["atom_i"].tolist()
+        number = numbers_in_the_input(explanation)
+        assert [number[atom] for atom in explanation.features["atom"]] == atoms["atom_i"].tolist()
         assert list(explanation.pairs) == ["atom_i", "atom_j", "bonded", *shared]
         for mine, part in ((explanation.features, atoms), (explanation.pairs, pairs)):
             pd.testing.assert_frame_equal(mine[shared], part[shared].reset_index(drop=True))

@@ -39,7 +39,7 @@ def test_a_finding_as_plain_data_leaves_drawings_out():
         "evidence": {
             "numbers": {"share": 0.5},
             "features": ["atom.type = N"],
-            "molecules": [{"id": "a", "smiles": "CCO", "note": "see"}],
+            "molecules": [{"id": "a", "smiles": "CCO", "scored_smiles": "CCO", "removed": "", "note": "see"}],
         },
         "advice": "a",
     }

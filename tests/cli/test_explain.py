@@ -9,8 +9,10 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from rdkit import Chem
 from support.libraries import names_in
 
 SMILES = ["CC(=O)Oc1ccccc1C(=O)O", "CCN", "[Na+].CC(=O)[O-]"]
@@ -211,6 +213,46 @@ class TestRequests:
         assert run.code == 0
         converged = pd.read_csv(tmp_path / "why.csv")["converged"].all()
         assert ("did not converge to tol = 1e-12" in run.err) != converged
+
+
+def test_rows_of_one_id_are_told_apart(explained, write, tmp_path):
+    """Atoms are those of the SMILES as written, whatever was stripped."""
+    table = write("l.csv", "smiles,id\n[Na+].CC(=O)[O-],same\nCCO,same\n")
+    run = explained("-i", table, "-o", tmp_path / "why.csv", "--task", "carbonyl")
+    assert run.code == 0
+    found = pd.read_csv(tmp_path / "why.csv", keep_default_na=False, na_values={"atom_j": [""]})
+    assert list(found.columns[:5]) == ["row", "id", "smiles", "scored_smiles", "removed"]
+    atoms = found[found["level"] == "atom"]
+    by_row = {row: some.groupby("atom_i")["symbol"].first().to_dict() for row, some in atoms.groupby("row")}
+    assert by_row == {1: {1: "C", 2: "C", 3: "O", 4: "O"}, 2: {0: "C", 1: "C", 2: "O"}}
+    said = found.groupby("row")[["id", "scored_smiles", "removed"]].first()
+    assert said.to_numpy().tolist() == [["same", "CC(=O)O", "sodium"], ["same", "CCO", ""]]
+
+
+def test_atoms_of_an_sd_record_are_those_of_its_mol_block(explained, write, tmp_path):
+    """Explicit hydrogens have numbers there."""
+    mol = Chem.AddHs(Chem.MolFromSmiles("OCC(=O)N"))
+    order = list(reversed(range(mol.GetNumAtoms())))
+    block = Chem.MolToMolBlock(Chem.RenumberAtoms(mol, order))
+    source = write("l.sdf", f"{block}$$$$\n")
+    for layout in ("features", "molecules"):
+        run = explained("-i", source, "-o", tmp_path / f"{layout}.parquet", "--layout", layout)
+        assert run.code == 0
+    table = pd.read_parquet(tmp_path / "features.parquet")
+    atoms = table[table["level"] == "atom"].groupby("atom_i")["symbol"].first()
+    # Ten atoms: five hydrogens first, then the heavy atoms from the last to the first.
+    assert atoms.to_dict() == {5: "N", 6: "O", 7: "C", 8: "C", 9: "O"}
+    (row,) = pq.read_table(tmp_path / "molecules.parquet").to_pylist()
+    assert [score is not None for score in row["atom_scores"]] == [False] * 5 + [True] * 5
+    assert sorted(map(sorted, row["bond_atoms"])) == [[5, 7], [6, 7], [7, 8], [8, 9]]
+
+
+def test_a_page_says_what_was_scored_where_that_is_not_what_was_given(explained, tmp_path):
+    page = tmp_path / "why.html"
+    assert explained("--smiles", "CC(=O)[O-].[Na+]", "--smiles", "OCC", "-o", page).code == 0
+    text = page.read_text()
+    assert "Scored: CC(=O)O; removed: sodium</p>" in text
+    assert text.count("Scored: ") == 2  # the title of the line, and the line
 
 
 def test_the_input_is_never_overwritten(explained, write):

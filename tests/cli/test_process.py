@@ -74,7 +74,7 @@ def test_a_run_as_in_the_shell(small_model_dir):
     out, err = process.communicate(rows, timeout=DEADLINE)
     assert process.returncode == 0
     lines = out.splitlines()
-    assert lines[0] == "row,id,smiles,carbonyl,rank"
+    assert lines[0] == "row,id,smiles,scored_smiles,removed,carbonyl,rank"
     assert len(lines) == 1 + len(GOOD)
     assert "9 rows: 8 scored, 1 rejected" in err
     assert "warning: row 9" in err

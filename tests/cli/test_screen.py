@@ -238,7 +238,9 @@ class TestOptions:
         options = [] if task is None else ["--task", task]
         run = screened(library, "-o", tmp_path / name, "--top-k", 5, *options)
         expected = screen(library, small_model, task=task, top_k=5).hits
-        found = (pd.read_csv if name.endswith("csv") else pd.read_parquet)(tmp_path / name)
+        is_csv = name.endswith("csv")
+        path = tmp_path / name
+        found = pd.read_csv(path, keep_default_na=False) if is_csv else pd.read_parquet(path)
         assert run.code == 0
         pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-5)
 

@@ -12,7 +12,7 @@ from rdkit import Chem
 
 from molig.errors import UsageError
 from molig.model import ApplicabilityFlag, DomainStatus
-from molig.molecules import Molecule
+from molig.molecules import Molecule, MoleculeParser, smiles_records
 from molig.screening.hits import HitColumns, TopK
 
 ONE, TWO = HitColumns(("a",)), HitColumns(("a", "b"))
@@ -26,8 +26,18 @@ def table(columns: HitColumns, scores: list[list[float]], first_row: int = 1) ->
 
 
 def test_one_task_has_no_best_task():
-    assert ONE.schema.names == ["row", "id", "smiles", "a", "rank"]
-    assert TWO.schema.names == ["row", "id", "smiles", "a", "b", "best_task", "rank"]
+    assert ONE.schema.names == ["row", "id", "smiles", "scored_smiles", "removed", "a", "rank"]
+    assert TWO.schema.names == [
+        "row",
+        "id",
+        "smiles",
+        "scored_smiles",
+        "removed",
+        "a",
+        "b",
+        "best_task",
+        "rank",
+    ]
 
 
 def test_scores_are_single_precision():
@@ -66,7 +76,8 @@ def test_nothing_added_is_an_empty_table():
 
 def test_applicability_follows_the_rank_and_stays_with_its_row():
     columns = HitColumns(("a",), applicability=True)
-    assert columns.schema.names == ["row", "id", "smiles", "a", "rank", "applicability", "similarity"]
+    head = ["row", "id", "smiles", "scored_smiles", "removed"]
+    assert columns.schema.names == [*head, "a", "rank", "applicability", "similarity"]
     molecules = [Molecule(row, "m", "C", Chem.MolFromSmiles("C")) for row in (1, 2, 3)]
     flags = [ApplicabilityFlag(status, i / 4, "") for i, status in enumerate(DomainStatus)]
     best = TopK(columns, 2)
@@ -78,6 +89,17 @@ def test_applicability_follows_the_rank_and_stays_with_its_row():
 
 @pytest.mark.parametrize("name", ["applicability", "similarity"])
 def test_a_task_cannot_bear_the_name_of_another_column(name):
-    assert HitColumns((name,)).schema.names[3] == name
+    assert HitColumns((name,)).schema.names[5] == name
     with pytest.raises(UsageError, match=f"a task '{name}'"):
         HitColumns((name,), applicability=True)
+
+
+def test_hits_say_what_was_scored():
+    parser = MoleculeParser()
+    smiles = ["[Na+].CC(=O)[O-]", "OCC", "[H]OC", "[2H]OC", "C[N+](=O)[O-]", "CN(=O)=O", "CN.Cl.Cl"]
+    molecules, _ = parser.parse_many(smiles_records(smiles))
+    hits = ONE.table(molecules, np.zeros((len(smiles), 1), dtype=np.float32))
+    assert hits["smiles"].to_pylist() == smiles
+    scored = ["CC(=O)O", "OCC", "[H]OC", "CO", "C[N+](=O)[O-]", "CN(=O)=O", "CN"]
+    assert hits["scored_smiles"].to_pylist() == scored
+    assert hits["removed"].to_pylist() == ["sodium", "", "", "", "", "", "chloride (2 x)"]

@@ -93,7 +93,7 @@ class TestRanks:
 
     def test_one_task_has_its_column_only(self, small_model, library, full):
         hits = screen(library, small_model, task="carbonyl").hits
-        assert list(hits.columns) == ["row", "id", "smiles", "carbonyl", "rank"]
+        assert list(hits.columns) == ["row", "id", "smiles", "scored_smiles", "removed", "carbonyl", "rank"]
         np.testing.assert_allclose(hits["carbonyl"], full["carbonyl"], atol=1e-6)
 
     @pytest.mark.parametrize("k", [1, 7, 70, 75, 1000])

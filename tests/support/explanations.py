@@ -52,6 +52,11 @@ def made_up(schema: FeatureSchema, molecule: Molecule, seed: int = 0, **changed)
         "graph": graph,
         "atom_attributions": atoms,
         "pair_attributions": pairs,
+        "row": molecule.row,
+        "scored_smiles": molecule.scored_smiles,
+        "removed": molecule.removed,
+        "origin": molecule.origin,
+        "n_input_atoms": molecule.n_input_atoms,
     }
     return Explanation(**(fields | changed))
 
@@ -64,6 +69,6 @@ def mixed(
     return records, [made_up(schema, parsed(r, hydrogens), r.row) for r in records]
 
 
-def atoms_as_given(smiles: str) -> int:
-    """Atoms that a reader of the table sees."""
-    return Chem.MolFromSmiles(smiles).GetNumAtoms()
+def as_written(smiles: str) -> Chem.Mol:
+    """The SMILES with all of its atoms, in the order of the text."""
+    return Chem.MolFromSmiles(smiles, sanitize=False)

@@ -70,7 +70,16 @@ class TestFormats:
     def test_parquet_types(self, small_model, tmp_path):
         screen(ROWS, small_model, output=tmp_path / "hits.parquet")
         schema = pq.read_schema(tmp_path / "hits.parquet")
-        assert schema.names == ["row", "id", "smiles", *TASKS, "best_task", "rank"]
+        assert schema.names == [
+            "row",
+            "id",
+            "smiles",
+            "scored_smiles",
+            "removed",
+            *TASKS,
+            "best_task",
+            "rank",
+        ]
         assert [schema.field(name).type for name in ("row", "rank")] == [pa.int64()] * 2
         assert [schema.field(task).type for task in TASKS] == [pa.float32()] * 2
 

@@ -170,10 +170,10 @@ def _example(explanation: Explanation, pair: Index) -> Example:
     mol = Chem.Mol(explanation.mol)
     names = []
     for place in pair.tolist():
-        atom = mol.GetAtomWithIdx(place)
-        atom.SetProp("atomNote", str(place))
+        atom, number = mol.GetAtomWithIdx(place), explanation.input_atoms[place]
+        atom.SetProp("atomNote", str(number))
         around = sorted(other.GetSymbol() for other in atom.GetNeighbors())
-        names.append((f"{atom.GetSymbol()}{place}", ",".join(around)))
+        names.append((f"{atom.GetSymbol()}{number}", ",".join(around)))
     own = explanation.own_atom_scores
     (first, left), (second, right) = names
     note = (
