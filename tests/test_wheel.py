@@ -16,6 +16,12 @@ from molig.benchmark.recipe import default_benchmark_recipe
 from molig.model import model_card
 assert "## Intended use" in model_card(molig.load_model("tox21-w2n2-simple").info)
 assert default_benchmark_recipe("crippen").attribution
+from pathlib import Path
+from molig.training import read_recipe
+from molig.training.splits import read_listed_parts
+parts = read_listed_parts(read_recipe("tox21-w2n2-simple").split, Path())
+assert len(parts.rows) == 2001
+print(parts.file)
 print(molig.__file__)
 from molig.datasets import example_files
 print(example_files()["library.smi"])

@@ -104,6 +104,8 @@ def evaluate(
     from molig.model.device import resolve_device
 
     reporter = Reporter(quiet)
+    if table.note and split is None and changed.evaluation.folds == 1:
+        reporter.warning(table.note)
     resolve_baselines(changed.evaluation.baselines)
     where = resolve_device(device)
     with reporter.progress("reading", count_rows(table.source)) as advance:
@@ -180,7 +182,7 @@ def _with_options(
         raise UnknownNameError("value of --split", split, kinds)
     plain = recipe.model_dump(mode="json", exclude_none=True)
     if split is not None:
-        plain["split"]["kind"] = split
+        plain["split"] |= {"kind": split, "parts": ""}  # listed parts are no split of that kind
         if split == "given" and folds is None:
             folds = 1
     evaluation = plain["evaluation"]

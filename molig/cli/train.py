@@ -63,6 +63,8 @@ def train(
         table = locate_table(
             chosen, source=source, targets=targets, smiles_column=smiles_column, delimiter=delimiter
         )
+    if table.note:
+        reporter.warning(table.note)
     epochs = chosen.optimization.epochs
     quality = "R2" if chosen.objective is Objective.REGRESSION else "AUC"
 
@@ -88,6 +90,7 @@ def train(
             device=device,
             resume=resume,
             csv_safe=csv_safe,
+            folder=table.folder,
         )
         model = train_model(request, Progress(advance_rows, report, reporter.warning))
     _print_figures(model)

@@ -37,7 +37,7 @@ _OTHERWISE_COMPARED = (
     "data.smiles_column",
     "data.delimiter",
 )
-_OF_THIS_TIME = ("split.kind", "split.column", "split.seed")
+_OF_THIS_TIME = ("split.kind", "split.column", "split.seed", "split.parts")
 
 
 def attach_to_model(evaluation: Evaluation, directory: str | Path, *, source: str = "") -> ScreeningModel:
@@ -86,7 +86,7 @@ def summary_for_card(evaluation: Evaluation, source: str = "") -> CrossValidatio
     recipe = evaluation.plan.recipe
     return CrossValidation(
         folds=len(evaluation.plan.parts),
-        scheme=recipe.split.kind.value,
+        scheme=evaluation.plan.scheme,
         seed=recipe.evaluation.seed,
         tasks={
             task: {name: _rounded(getattr(figures.mean, name)) for name in OF_MERIT}

@@ -22,11 +22,13 @@ from molig.training.auxiliary import auxiliary_digests
 from molig.training.dataset import TrainingData, file_digest, missing_classes, read_or_load
 from molig.training.recipe import SplitKind
 from molig.training.splits import (
+    ListedParts,
     Parts,
     count_copies_in_train,
     count_copies_outside_test,
     deal_folds,
     fold_parts,
+    read_listed_parts,
     split,
 )
 
@@ -53,6 +55,8 @@ class EvaluationPlan:
         Name of the table's file.
     public : str
         Name of the public data set that the table holds, or empty.
+    listed : ListedParts, optional
+        The file that the parts are from; None where they were dealt.
     """
 
     recipe: Recipe
@@ -62,13 +66,23 @@ class EvaluationPlan:
     digest: str
     source: str
     public: str = ""
+    listed: ListedParts | None = None
+
+    @property
+    def scheme(self) -> str:
+        """How the molecules were dealt, such as ``"scaffold"``; ``"listed"`` if a file lists the parts."""
+        return "listed" if self.listed else self.recipe.split.kind.value
 
     @property
     def fingerprint(self) -> str:
         """Digest of all that determines the results but the baselines asked for and the code."""
         recipe = self.recipe.model_dump(mode="json")
         recipe["evaluation"].pop("baselines")
-        digests = [self.digest, *auxiliary_digests(self.recipe)]
+        digests = [
+            self.digest,
+            *auxiliary_digests(self.recipe),
+            *([self.listed.digest] if self.listed else []),
+        ]
         text = json.dumps([digests, list(self.data.tasks), recipe])
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -119,7 +133,8 @@ def plan_evaluation(
     Parameters
     ----------
     recipe : Recipe
-        ``evaluation.folds`` folds are dealt in the way of ``split.kind``; 1 fold is the split itself.
+        ``evaluation.folds`` folds are dealt in the way of ``split.kind``; 1 fold is the split itself, as
+        ``split.parts`` lists it if that is set.
     table : LabelledTable
         Where the molecules and labels are.
     progress : callable, optional
@@ -144,6 +159,7 @@ def plan_evaluation(
         named = recipe.data.model_copy(update=read_from)
         recipe = recipe.model_copy(update={"data": named})
     schema = recipe.features.schema_()
+    listed = read_listed_parts(recipe.split, table.folder) if recipe.evaluation.folds == 1 else None
     data = read_or_load(
         table.source,
         table.targets,
@@ -155,14 +171,16 @@ def plan_evaluation(
         conflicts=recipe.data.conflicts,
         progress=progress,
     )
-    if recipe.evaluation.folds == 1:
-        parts: tuple[Parts, ...] = (split(data.smiles, data.labels, recipe.split, given=data.given_parts),)
+    if listed:
+        parts: tuple[Parts, ...] = (listed.deal(data),)
+    elif recipe.evaluation.folds == 1:
+        parts = (split(data.smiles, data.labels, recipe.split, given=data.given_parts),)
         if not (parts[0] == "test").any():
             raise UsageError("one fold is the split itself, and it has no test part: set split.test")
     else:
         parts = _folds(recipe, data)
     digest, public = file_digest(table.source), public_name(table.source, recipe.data.name)
-    return EvaluationPlan(recipe, schema, data, parts, digest, table.source.name, public)
+    return EvaluationPlan(recipe, schema, data, parts, digest, table.source.name, public, listed)
 
 
 def check_output(output: Path, plan: EvaluationPlan, resume: bool) -> None:

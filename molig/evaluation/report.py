@@ -166,7 +166,7 @@ def method_title(name: str) -> str:
 def evaluation_markdown(evaluation: Evaluation, title: str, command: str = "") -> str:
     """Tables for people: methods, sign tests, tasks, and what to know about the data."""
     plan = evaluation.plan
-    n_folds, kind = len(plan.parts), plan.recipe.split.kind.value
+    n_folds, kind = len(plan.parts), plan.scheme
     how = f"{n_folds}-fold {kind} cross-validation" if n_folds > 1 else f"{kind} split"
     lines = [
         f"# {title}",

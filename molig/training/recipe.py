@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -141,6 +141,21 @@ class SplitRecipe(Section):
     """Share of the molecules; without meaning for ``given``."""
     seed: int = 0
     """Seed of the random choice."""
+    parts: str = ""
+    """CSV with the columns ``row`` (of the table, from 1) and ``part``: the split itself, instead of one that
+    is dealt; rows that it leaves out are trained on. Seen from the recipe's directory, or else one that comes
+    with molig. ``kind``, ``validation``, ``test`` and ``seed`` then count for the folds of
+    ``molig evaluate`` only.
+    """
+
+    @model_validator(mode="after")
+    def _names_one_source_of_parts(self) -> Self:
+        if self.parts and self.kind is SplitKind.GIVEN:
+            raise ValueError(
+                'split.parts and split.kind = "given" exclude each other: the parts are those of a file, or '
+                "of a column of the table"
+            )
+        return self
 
     @model_validator(mode="after")
     def _leaves_molecules_to_train_on(self) -> Self:
@@ -254,8 +269,11 @@ def bundled_recipes() -> dict[str, Path]:
     >>> "tox21-w2n2-simple" in bundled_recipes()
     True
     """
-    folder = Path(str(resources.files("molig.training"))) / "recipes"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(_bundled_folder().glob("*.toml"))}
+
+
+def _bundled_folder() -> Path:
+    return Path(str(resources.files("molig.training"))) / "recipes"
 
 
 def find_recipe(path_or_name: str | Path) -> Path:
@@ -384,12 +402,18 @@ class LabelledTable:
         Where to find the SMILES, if not under a usual name.
     delimiter : str, optional
         What separates columns, if that cannot be guessed.
+    folder : Path
+        Directory of the recipe, where ``split.parts`` lies.
+    note : str
+        A sentence on what of the recipe does not hold for this table; mostly empty.
     """
 
     source: Path
     targets: tuple[str, ...]
     smiles_column: str | None = None
     delimiter: str | None = None
+    folder: Path = Path()
+    note: str = ""
 
 
 def locate_table(
@@ -406,6 +430,7 @@ def locate_table(
     A relative ``data.file`` is seen from the directory of `recipe_file`.
     """
     data = recipe.data
+    folder = recipe_file.parent if recipe_file else Path()
     known = datasets()
     if data.name and data.name not in known:
         raise UnknownNameError("data set", data.name, known)
@@ -413,7 +438,7 @@ def locate_table(
         if data.name:
             source = find_dataset(data.name)
         elif data.file:
-            source = (recipe_file.parent if recipe_file else Path()) / data.file
+            source = folder / data.file
         else:
             raise UsageError(
                 "no table: give one with --input, or name it in the [data] section of the recipe"
@@ -423,7 +448,9 @@ def locate_table(
         raise UsageError(
             "no label column: name some with --target, or as targets in the [data] section of the recipe"
         )
-    return LabelledTable(source, columns, smiles_column or data.smiles_column, delimiter or data.delimiter)
+    return LabelledTable(
+        source, columns, smiles_column or data.smiles_column, delimiter or data.delimiter, folder
+    )
 
 
 def read_recipe_and_table(
@@ -434,13 +461,42 @@ def read_recipe_and_table(
     smiles_column: str | None = None,
     delimiter: str | None = None,
 ) -> tuple[Recipe, LabelledTable]:
-    """Read a recipe, by file or name, and find its table; see `read_recipe` and `locate_table`."""
+    """Read a recipe, by file or name, and find its table; see `read_recipe` and `locate_table`.
+
+    Listed parts are rows of the table that the recipe names: for another one, the recipe comes without them.
+    """
     path = find_recipe(recipe)
     read = read_recipe(path)
     table = locate_table(
         read, path, source=source, targets=targets, smiles_column=smiles_column, delimiter=delimiter
     )
-    return read, table
+    parts, own = read.split.parts, _file_of(read.data)
+    if not parts or not own or table.source.name == own:
+        return read, table
+    note = (
+        f"split.parts: {parts} lists rows of {own}, not of {table.source.name}, which is dealt to parts anew "
+        f"({read.split.kind.value})"
+    )
+    split = read.split.model_copy(update={"parts": ""})
+    return read.model_copy(update={"split": split}), replace(table, note=note)
+
+
+def _file_of(data: DataRecipe) -> str:
+    """Name of the file of the table that a recipe names; empty if it names none."""
+    return datasets()[data.name].file if data.name else Path(data.file).name
+
+
+def find_parts(split: SplitRecipe, folder: Path) -> Path:
+    """The file that ``split.parts`` names: seen from the recipe's directory, or else a bundled one."""
+    beside, bundled = folder / split.parts, _bundled_folder() / Path(split.parts).name
+    if beside.exists():
+        return beside
+    if bundled.is_file() and bundled.name == split.parts:
+        return bundled
+    raise UsageError(
+        f"split.parts: there is no {beside}, nor a file of that name that comes with molig: put it beside "
+        "the recipe, or take split.parts out of the recipe to have the parts dealt"
+    )
 
 
 def public_data(recipe: Recipe, source: Path) -> tuple[str, str]:

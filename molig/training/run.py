@@ -48,8 +48,8 @@ from molig.training.dataset import (
 )
 from molig.training.loop import CHECKPOINT_FILE, Part, Trainer
 from molig.training.metrics import all_regression_metrics, screening_metrics
-from molig.training.recipe import Recipe, SplitKind, public_data, write_recipe
-from molig.training.splits import count_copies_in_train, split
+from molig.training.recipe import Recipe, SplitKind, SplitRecipe, public_data, write_recipe
+from molig.training.splits import ListedParts, count_copies_in_train, read_listed_parts, split
 from molig.version import __version__
 
 FloatArray = npt.NDArray[np.float64]
@@ -85,6 +85,8 @@ class TrainingRequest:
         Go on from the checkpoint in ``output``, if there is one.
     csv_safe : bool
         In ``rejected.csv``, write text that a spreadsheet would take for a formula behind an apostrophe.
+    folder : Path
+        Directory of the recipe, where ``split.parts`` lies.
     """
 
     source: Path
@@ -96,6 +98,7 @@ class TrainingRequest:
     device: str = "auto"
     resume: bool = False
     csv_safe: bool = False
+    folder: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
     recipe, device = request.recipe, resolve_device(request.device)
     _check_request(request)
     schema = recipe.features.schema_()
+    listed = read_listed_parts(recipe.split, request.folder)
     data = read_or_load(
         request.source,
         request.targets,
@@ -165,7 +169,12 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
         progress=progress.rows,
     )
     digest = file_digest(request.source)
-    parts = split(data.smiles, data.labels, recipe.split, objective=recipe.objective, given=data.given_parts)
+    if listed:
+        parts = listed.deal(data)
+    else:
+        parts = split(
+            data.smiles, data.labels, recipe.split, objective=recipe.objective, given=data.given_parts
+        )
     auxiliaries = read_auxiliaries(recipe, data, parts)
     trainer = Trainer(
         recipe,
@@ -174,7 +183,7 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
         train=_part(data, parts, "train"),
         validation=_part(data, parts, "validation"),
         device=device,
-        fingerprint=_fingerprint(request, digest),
+        fingerprint=_fingerprint(request, digest, listed),
         auxiliaries=auxiliaries,
     )
     _write_inputs(request, data, parts)
@@ -185,7 +194,8 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
     if request.resume and checkpoint.exists():
         trainer.resume(checkpoint)
     trainer.fit(checkpoint, progress.epoch)
-    model = _finish(request, data, parts, trainer, provenance_of(request, data, parts, trainer, digest))
+    provenance = provenance_of(request, data, parts, trainer, digest, listed=listed)
+    model = _finish(request, data, parts, trainer, provenance)
     checkpoint.unlink(missing_ok=True)
     return model
 
@@ -206,9 +216,9 @@ def _part(data: TrainingData, parts: npt.NDArray[np.str_], name: str) -> Part:
     return Part(data.graphs.select(chosen), data.labels[chosen])
 
 
-def _fingerprint(request: TrainingRequest, digest: str) -> str:
+def _fingerprint(request: TrainingRequest, digest: str, listed: ListedParts | None) -> str:
     recipe = request.recipe
-    digests = [digest, *auxiliary_digests(recipe)]
+    digests = [digest, *auxiliary_digests(recipe), *([listed.digest] if listed else [])]
     text = json.dumps([digests, list(request.targets), recipe.model_dump(mode="json")])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -349,10 +359,11 @@ def provenance_of(
     parts: npt.NDArray[np.str_],
     trainer: Trainer,
     digest: str,
+    *,
+    listed: ListedParts | None = None,
 ) -> Provenance:
     """Data, split, choices, command and versions of a run."""
     source, licence = public_data(request.recipe, request.source)
-    unused = {"test"} if request.recipe.split.kind is SplitKind.GIVEN else {"column"}
     return Provenance(
         positive_weight=request.recipe.optimization.positive_weight,
         data_source=source,
@@ -367,7 +378,7 @@ def provenance_of(
         n_test=int((parts == "test").sum()),
         n_test_in_train=count_copies_in_train(data.smiles, parts),
         auxiliary=tuple(each.provenance() for each in trainer.auxiliaries),
-        split=request.recipe.split.model_dump(mode="json", exclude=unused),
+        split=_provenance_of_split(request.recipe.split, listed),
         seed=request.recipe.optimization.seed,
         epochs_run=trainer.state.epoch,
         best_epoch=trainer.state.best_epoch,
@@ -384,8 +395,16 @@ def provenance_of(
     )
 
 
+def _provenance_of_split(recipe: SplitRecipe, listed: ListedParts | None) -> dict[str, str | int | float]:
+    """How the parts came about, without the choices that had no effect."""
+    if listed:
+        return {"parts": listed.file.name, "parts_sha256": listed.digest}
+    unused = {"parts", "test" if recipe.kind is SplitKind.GIVEN else "column"}
+    return recipe.model_dump(mode="json", exclude=unused)
+
+
 def _command(request: TrainingRequest) -> str:
-    """The command that repeats the run, in a directory with the recipe and, unless public, the table."""
+    """What repeats the run, in a directory with recipe, listed parts and, unless public, table."""
     words = ["molig", "train", "-o", request.output.resolve().name, "--recipe", "recipe.toml"]
     public = request.recipe.data.name
     if public and request.targets == (request.recipe.data.targets or datasets()[public].targets):

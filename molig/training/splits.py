@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +16,10 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 from molig.errors import InputError, UsageError
+from molig.files import digest_of, read_regular
 from molig.model import Objective
-from molig.training.recipe import SplitKind, SplitRecipe
+from molig.training.dataset import PARTS, TrainingData
+from molig.training.recipe import SplitKind, SplitRecipe, find_parts
 
 Parts = npt.NDArray[np.str_]
 FloatArray = npt.NDArray[np.float64]
@@ -251,3 +257,102 @@ def _folds_by_scaffold(smiles: Sequence[str], n_folds: int) -> Index:
         dealt[members] = fold
         sizes[fold] += len(members)
     return dealt
+
+
+# Parts that a file lists, so that a row which becomes unusable moves no other one.
+
+_LISTED_COLUMNS = ("row", "part")
+_LARGEST_LIST = 100_000_000
+
+
+class ListedRow(NamedTuple):
+    """Part of a row, and the line of the file that says so."""
+
+    part: str
+    line: int
+
+
+@dataclass(frozen=True)
+class ListedParts:
+    """Parts of rows of a table, from 1, as a file lists them; rows that it leaves out are for training."""
+
+    file: Path
+    digest: str  # SHA-256
+    rows: dict[int, ListedRow]
+
+    def deal(self, data: TrainingData) -> Parts:
+        """Part of every molecule; listed in several, copies all go to the first of train, validation, test.
+
+        So nothing of the test part is trained on. Raises InputError for rows that the table has not, or if a
+        part is left without molecules.
+        """
+        n_rows = len(data) + len(data.rejections)
+        for row, listed in self.rows.items():
+            if row > n_rows:
+                raise InputError(
+                    f"{self.file}, line {listed.line}: there is no row {row}, the table has {n_rows} rows; "
+                    "list rows of this table, or take split.parts out of the recipe to have its parts dealt"
+                )
+        train = ListedRow(PARTS[0], 0)
+        own = np.array([PARTS.index(self.rows.get(int(row), train).part) for row in data.rows])
+        unique, copy_of = np.unique(np.array(data.smiles, dtype=object), return_inverse=True)
+        first = np.full(len(unique), len(PARTS))
+        np.minimum.at(first, copy_of, own)
+        parts: Parts = np.array(PARTS, dtype="<U10")[first[copy_of]]
+        for name in PARTS:
+            if not (parts == name).any():
+                why = "its rows cannot be used, or are copies of molecules that come earlier among "
+                raise InputError(
+                    f"{self.file}: no molecule is left for the {name} part: {why}{', '.join(PARTS)}; list "
+                    f"{'fewer' if name == PARTS[0] else 'other'} rows"
+                )
+        return parts
+
+
+def read_listed_parts(recipe: SplitRecipe, folder: Path) -> ListedParts | None:
+    """Read what ``split.parts`` names, seen from the recipe's directory; None if it names nothing.
+
+    Raises UsageError if there is no such file, InputError with the line for what it must not say.
+    """
+    if not recipe.parts:
+        return None
+    path = find_parts(recipe, folder)
+    try:
+        content = read_regular(path, _LARGEST_LIST)
+        text = content.decode("utf-8-sig")
+    except OSError as err:
+        raise UsageError(f"split.parts: cannot read {path}: {err.strerror or err}") from err
+    except UnicodeDecodeError as err:
+        raise InputError(f"{path} is no UTF-8 text: {err}; save it as CSV in UTF-8") from err
+    return ListedParts(path, digest_of(content), _listed_rows(path, text))
+
+
+def _listed_rows(path: Path, text: str) -> dict[int, ListedRow]:
+    reader = csv.DictReader(text.splitlines())
+    rows: dict[int, ListedRow] = {}
+    try:
+        missing = [name for name in _LISTED_COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise InputError(f"{path}, line 1: no column {missing[0]!r}; it needs the columns row and part")
+        for record in reader:
+            where = f"{path}, line {reader.line_num}"
+            number, part = ((record[name] or "").strip() for name in _LISTED_COLUMNS)
+            if not (number.isascii() and number.isdigit() and len(number) < 19 and int(number)):
+                raise InputError(f"{where}: row {number!r} is no row number; rows count from 1")
+            if part not in PARTS:
+                raise InputError(
+                    f"{where}: unknown part {part!r}; write test or validation (rows that are not listed are "
+                    "for training)"
+                )
+            if (row := int(number)) in rows:
+                raise InputError(f"{where}: row {row} is listed before, in line {rows[row].line}; drop one")
+            rows[row] = ListedRow(part, reader.line_num)
+    except csv.Error as err:
+        raise InputError(f"{path}, line {reader.line_num}: not readable as CSV: {err}") from err
+    for name in ("test", "validation"):
+        if not any(listed.part == name for listed in rows.values()):
+            raise InputError(
+                f"{path}: lists no row for the {name} part; add lines such as 17,{name}, or take split.parts "
+                "out of the recipe to have the parts dealt"
+            )
+    return rows

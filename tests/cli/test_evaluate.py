@@ -55,6 +55,28 @@ def with_parts(rows):
     return [row | {"split": parts[i % 4]} for i, row in enumerate(rows)]
 
 
+class TestListedParts:
+    LISTED = "row,part\n" + "".join(f"{row},test\n{row + 1},validation\n" for row in range(1, 61, 4))
+
+    def test_one_fold_and_another_split(self, evaluated, recipe, results, tmp_path):
+        path = recipe(split={"parts": "parts.csv"}, evaluation={"folds": 1})
+        (tmp_path / "parts.csv").write_text(self.LISTED)
+        assert evaluated(path).code == 0
+        assert "listed split of `table.csv`" in (tmp_path / "out" / "evaluation.md").read_text()
+        shutil.rmtree(tmp_path / "out")
+        assert evaluated(path, "--split", "random").code == 0
+        assert "random split of `table.csv`" in (tmp_path / "out" / "evaluation.md").read_text()
+
+    def test_another_table_is_dealt_anew(self, evaluated, recipe, tmp_path):
+        path = recipe(split={"parts": "parts.csv"}, evaluation={"folds": 1})
+        (tmp_path / "parts.csv").write_text(self.LISTED)
+        (tmp_path / "table.csv").rename(tmp_path / "mine.csv")
+        run = evaluated(path, "-i", tmp_path / "mine.csv", "-q")
+        assert run.code == 0
+        assert "parts.csv lists rows of table.csv, not of mine.csv, which is dealt to parts anew" in run.err
+        assert "stratified split of `mine.csv`" in (tmp_path / "out" / "evaluation.md").read_text()
+
+
 class TestRecipes:
     def test_a_recipe_from_table_to_figures(self, evaluated, recipe, results, tmp_path):
         path = recipe(evaluation={"baselines": ["nearest-active"]})

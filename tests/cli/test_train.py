@@ -223,6 +223,95 @@ class TestRecipes:
         assert f"error: cannot read the recipe {recipe}" in run.err
 
 
+class TestListedParts:
+    @pytest.fixture
+    def listing(self, recipe, tmp_path):
+        """Let the recipe list parts of rows."""
+
+        def write(text, name="parts.csv", **sections):
+            data = small_recipe(epochs=1).model_dump(mode="json", exclude_none=True)
+            write_recipe(parse_recipe(data | {"split": {"parts": name}} | sections), recipe)
+            if text is not None:
+                (tmp_path / name).write_text(text)
+
+        return write
+
+    @pytest.fixture
+    def parts(self, tmp_path):
+        """Part of every row in the output."""
+
+        def read() -> dict[int, str]:
+            return pd.read_csv(tmp_path / "model" / "split.csv").set_index("row")["part"].to_dict()
+
+        return read
+
+    LISTED = dict.fromkeys(range(1, 61, 4), "test") | dict.fromkeys(range(2, 61, 6), "validation")
+    TEXT = "row,part\n" + "".join(f"{row},{part}\n" for row, part in LISTED.items())
+
+    def test_the_parts_are_those_of_the_file(self, trained, labelled, listing, parts, tmp_path):
+        listing(self.TEXT)
+        assert trained(labelled, *BOTH).code == 0
+        before = parts()
+        assert before == {row: self.LISTED.get(row, "train") for row in range(1, 61)}
+        training = load_model(tmp_path / "model").info.training
+        assert training.split == {"parts": "parts.csv", "parts_sha256": sha256(tmp_path / "parts.csv")}
+        assert (training.n_test, training.n_validation) == (15, 10)
+        card = " ".join((tmp_path / "model" / "CARD.md").read_text().split())
+        assert "parts parts.csv, parts_sha256" in card
+        frame = labelled.copy()
+        frame.loc[[0, 7, 30, 59], "smiles"] = "C1CC"
+        assert trained(frame, *BOTH).code == 0
+        assert parts() == {row: part for row, part in before.items() if row not in {1, 8, 31, 60}}
+
+    def test_copies_in_several_parts_are_for_training(self, trained, labelled, listing, parts):
+        listing(self.TEXT + "61,test\n62,validation\n63,test\n")
+        frame = pd.concat([labelled, labelled.iloc[[2, 4, 7]]])
+        run = trained(frame, *BOTH)
+        assert run.code == 0
+        assert "have a copy in training" not in run.err
+        assert [parts()[row] for row in (3, 61, 5, 62, 8, 63)] == ["train"] * 2 + ["validation"] * 4
+
+    @pytest.mark.parametrize(
+        ("text", "code", "message"),
+        [
+            (TEXT + "61,test\n", 1, "parts.csv, line 27: there is no row 61, the table has 60 rows; list"),
+            ("row,part\n1,tests\n", 1, "parts.csv, line 2: unknown part 'tests'; write test or validation"),
+            ("row,part\n1,validation\n", 1, "parts.csv: lists no row for the test part; add lines such as"),
+            (None, 2, "parts.csv, nor a file of that name that comes with molig: put it beside the recipe"),
+        ],
+    )
+    def test_what_cannot_be_followed(self, trained, labelled, listing, tmp_path, *, text, code, message):
+        listing(text)
+        run = trained(labelled, *BOTH)
+        assert run.code == code
+        assert message in run.err
+        assert not (tmp_path / "model" / "model.json").exists()
+
+    def test_another_table_than_the_one_of_the_recipe(self, trained, labelled, listing, parts, tmp_path):
+        listing(self.TEXT, data={"file": "other.csv"})
+        run = trained(labelled, *BOTH, "--quiet")
+        assert run.code == 0
+        assert run.err.startswith(
+            "warning: split.parts: parts.csv lists rows of other.csv, not of table.csv, which is dealt to "
+            "parts anew (stratified)"
+        )
+        assert parts() != {row: self.LISTED.get(row, "train") for row in range(1, 61)}
+        assert read_recipe(tmp_path / "model" / "recipe.toml").split.parts == ""
+        assert "parts" not in load_model(tmp_path / "model").info.training.split
+
+    def test_other_parts_are_another_run(self, trained, labelled, listing, tmp_path):
+        from molig.training import TrainingRequest
+        from molig.training.run import _fingerprint
+        from molig.training.splits import read_listed_parts
+
+        listing(self.TEXT)
+        recipe = read_recipe(tmp_path / "one-epoch.toml")
+        request = TrainingRequest(tmp_path / "t.csv", tmp_path / "model", TASKS, recipe)
+        first = _fingerprint(request, "0", read_listed_parts(recipe.split, tmp_path))
+        listing(self.TEXT + "60,test\n")
+        assert _fingerprint(request, "0", read_listed_parts(recipe.split, tmp_path)) != first
+
+
 class TestResult:
     def test_what_a_run_leaves(self, trained, labelled, recipe, tmp_path):
         run = trained(labelled, *BOTH)

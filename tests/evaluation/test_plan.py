@@ -66,6 +66,41 @@ def test_one_fold_is_the_split_itself(plan_of):
         plan_of(evaluation={"folds": 1}, split={"test": 0.0})
 
 
+class TestListed:
+    @pytest.fixture
+    def listed(self, plan_of, tmp_path, monkeypatch):
+        """Plan with parts that a file lists beside the recipe; here the working directory."""
+        monkeypatch.chdir(tmp_path)
+
+        def run(text="row,part\n1,test\n5,test\n2,validation\n", **sections):
+            (tmp_path / "parts.csv").write_text(text)
+            return plan_of(split={"parts": "parts.csv"} | sections.pop("split", {}), **sections)
+
+        return run
+
+    def test_one_fold_is_what_the_file_lists(self, listed):
+        plan = listed(evaluation={"folds": 1})
+        (parts,) = plan.parts
+        assert parts.tolist() == ["test", "validation", "train", "train", "test", *["train"] * 55]
+        assert plan.scheme == "listed"
+        other = listed("row,part\n1,test\n2,validation\n", evaluation={"folds": 1})
+        assert other.fingerprint != plan.fingerprint
+
+    def test_several_folds_are_dealt_as_without_the_file(self, listed, plan_of, tmp_path):
+        plan, dealt = listed("nothing"), plan_of()
+        assert all((a == b).all() for a, b in zip(plan.parts, dealt.parts, strict=True))
+        assert plan.scheme == "stratified"
+
+    def test_a_recipe_is_evaluated_with_the_file_beside_it(self, tmp_path, nci_file):
+        (tmp_path / "recipes").mkdir()
+        (tmp_path / "recipes" / "parts.csv").write_text("row,part\n1,test\n2,validation\n")
+        table = LabelledTable(
+            write_table(tmp_path / "table.csv", labelled_rows()), TASKS, folder=tmp_path / "recipes"
+        )
+        plan = plan_evaluation(quick_recipe(split={"parts": "parts.csv"}, evaluation={"folds": 1}), table)
+        assert plan.parts[0].tolist()[:3] == ["test", "validation", "train"]
+
+
 class TestGiven:
     def test_parts_are_those_of_the_table(self, plan_of):
         rows = with_parts(labelled_rows(), "train", "train", "validation", "test")

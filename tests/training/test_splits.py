@@ -1,5 +1,8 @@
 """Splits and folds: shares, strata, scaffolds, and no molecule or copy on two sides."""
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,14 +11,21 @@ from rdkit import Chem, rdBase
 from support.small_model import nci_smiles
 
 from molig.errors import InputError, UsageError
+from molig.features import Featurizer, preset
 from molig.model import Objective
+from molig.molecules import Rejection
+from molig.training import bundled_recipes, read_recipe
+from molig.training.dataset import TrainingData
 from molig.training.recipe import SplitRecipe, parse_recipe
 from molig.training.splits import (
+    ListedParts,
+    ListedRow,
     count_copies_in_train,
     count_copies_outside_test,
     deal_folds,
     fold_parts,
     murcko_scaffold,
+    read_listed_parts,
     scaffold_groups,
     split,
 )
@@ -307,3 +317,189 @@ def test_such_molecules_can_be_dealt():
         "validation",
         "test",
     }
+
+
+def table_of(smiles, lost=()) -> TrainingData:
+    """A table in which some rows, from 1, cannot be used."""
+    kept = [row for row in range(1, len(smiles) + 1) if row not in set(lost)]
+    mols = [Chem.MolFromSmiles(smiles[row - 1]) for row in kept]
+    return TrainingData(
+        graphs=Featurizer(preset("simple")).featurize(mols),
+        labels=np.zeros((len(kept), 1)),
+        tasks=("a",),
+        rows=np.array(kept),
+        smiles=tuple(smiles[row - 1] for row in kept),
+        rejections=tuple(Rejection(row, str(row), smiles[row - 1], "bad") for row in sorted(set(lost))),
+    )
+
+
+class TestListed:
+    """Parts that a file lists by row."""
+
+    @pytest.fixture
+    def listed(self, tmp_path):
+        def read(*lines, header="row,part") -> ListedParts:
+            (tmp_path / "parts.csv").write_text("\n".join([header, *lines]) + "\n")
+            return read_listed_parts(SplitRecipe(parts="parts.csv"), tmp_path)
+
+        return read
+
+    def test_rows_that_are_not_listed_are_for_training(self, listed):
+        parts = listed("2,test", "4,validation").deal(table_of(["C", "N", "O", "F", "P"]))
+        assert parts.tolist() == ["train", "test", "train", "validation", "train"]
+
+    def test_what_a_model_writes_can_be_read(self, listed):
+        """Its split.csv lists the rows for training, too."""
+        parts = listed("1,train", "2,test", "3,validation").deal(table_of(["C", "N", "O"]))
+        assert parts.tolist() == ["train", "test", "validation"]
+
+    def test_spaces_other_columns_and_other_orders_do_not_matter(self, listed):
+        parts = listed("test ,x, 3", " validation,,1", "", header="part,why,row")
+        assert parts.deal(table_of(["C", "N", "O"])).tolist() == ["validation", "train", "test"]
+
+    def test_a_byte_order_mark_and_other_line_ends(self, tmp_path):
+        content = b"\xef\xbb\xbfrow,part\r\n1,test\r\n2,validation\r\n"
+        (tmp_path / "parts.csv").write_bytes(content)
+        found = read_listed_parts(SplitRecipe(parts="parts.csv"), tmp_path)
+        assert found.deal(table_of(["C", "N", "O"])).tolist() == ["test", "validation", "train"]
+        assert found.digest == hashlib.sha256(content).hexdigest()
+
+    @pytest.mark.parametrize(
+        ("copies", "part"),
+        [
+            (("train", "test"), "train"),
+            (("test", "train"), "train"),
+            (("validation", "test"), "validation"),
+            (("test", "validation"), "validation"),
+            (("validation", "train"), "train"),
+            (("test", "validation", "train"), "train"),
+            (("test", "test"), "test"),
+        ],
+    )
+    def test_copies_go_to_the_first_part_that_any_is_listed_in(self, listed, copies, part):
+        lines = [f"{row},{name}" for row, name in enumerate(copies, start=4)]
+        parts = listed("1,test", "2,validation", *lines).deal(
+            table_of(["C", "N", "O", *["CC"] * len(copies)])
+        )
+        assert parts.tolist() == ["test", "validation", "train", *[part] * len(copies)]
+
+    @given(st.data())
+    def test_rows_that_cannot_be_used_move_no_other_row(self, data):
+        """Where copies are listed together, as a split that was dealt has them."""
+        smiles = data.draw(
+            st.lists(st.sampled_from(["C", "N", "O", "F", "CC", "CO"]), min_size=6, max_size=30)
+        )
+        part_of = {text: data.draw(st.sampled_from(["train", "validation", "test"])) for text in set(smiles)}
+        smiles += ["P", "S", "Cl"]
+        part_of |= {"P": "train", "S": "validation", "Cl": "test"}
+        parts = listed_as([part_of[text] for text in smiles])
+        lost = data.draw(st.sets(st.integers(1, len(smiles) - 3)))
+        before, table = parts.deal(table_of(smiles)), table_of(smiles, lost)
+        after = parts.deal(table)
+        assert after.tolist() == [before[row - 1] for row in table.rows]
+
+    @given(st.data())
+    def test_no_copy_is_in_two_parts_and_a_lost_row_moves_none_but_its_own_copies(self, data):
+        smiles = data.draw(st.lists(st.sampled_from(["C", "N", "O", "F"]), min_size=6, max_size=30))
+        names = [data.draw(st.sampled_from(["train", "validation", "test"])) for _ in smiles]
+        smiles += ["P", "S", "Cl"]
+        parts = listed_as([*names, "train", "validation", "test"])
+        lost = data.draw(st.sets(st.integers(1, len(smiles) - 3)))
+        before, table = parts.deal(table_of(smiles)), table_of(smiles, lost)
+        after = parts.deal(table)
+        assert count_copies_outside_test(table.smiles, after) == 0
+        gone = {smiles[row - 1] for row in lost}
+        for row, text, part in zip(table.rows, table.smiles, after, strict=True):
+            assert text in gone or part == before[row - 1]
+
+    @pytest.mark.parametrize(
+        ("lines", "message"),
+        [
+            (["1,test", "x,test"], r"parts\.csv, line 3: row 'x' is no row number; rows count from 1"),
+            (["0,test"], "line 2: row '0' is no row number"),
+            (["-1,test"], "line 2: row '-1' is no row number"),
+            (["1.0,test"], r"line 2: row '1\.0' is no row number"),
+            ([f"{10**30},test"], "is no row number"),
+            (["1,test", "2"], "line 3: unknown part ''; write test or validation"),
+            (["1,tset"], "line 2: unknown part 'tset'; write test or validation"),
+            (
+                ["1,test", "2,validation", "1,validation"],
+                "line 4: row 1 is listed before, in line 2; drop one",
+            ),
+            (["1,validation"], "lists no row for the test part; add lines such as 17,test"),
+            (["1,test"], "lists no row for the validation part"),
+            ([], "lists no row for the test part"),
+        ],
+    )
+    def test_what_a_file_must_not_say(self, listed, lines, message):
+        with pytest.raises(InputError, match=message):
+            listed(*lines)
+
+    @pytest.mark.parametrize("header", ["row", "part", "index,part", ""])
+    def test_a_column_is_missing(self, listed, header):
+        with pytest.raises(InputError, match=r"parts\.csv, line 1: no column '(row|part)'"):
+            listed("1,test", header=header)
+
+    def test_what_is_no_text(self, tmp_path):
+        (tmp_path / "parts.csv").write_bytes(b"row,part\n1,t\xff\n")
+        with pytest.raises(InputError, match=r"parts\.csv is no UTF-8 text.*save it as CSV in UTF-8"):
+            read_listed_parts(SplitRecipe(parts="parts.csv"), tmp_path)
+
+    def test_a_row_beyond_the_table(self, listed):
+        parts = listed("1,test", "2,validation", "5,test")
+        assert len(parts.deal(table_of(["C", "N", "O", "F", "P"], lost=[5]))) == 4
+        with pytest.raises(
+            InputError, match=r"parts\.csv, line 4: there is no row 5, the table has 4 rows; list"
+        ):
+            parts.deal(table_of(["C", "N", "O", "F"], lost=[3]))
+
+    @pytest.mark.parametrize(
+        ("smiles", "lost", "part"),
+        [
+            (["C", "N", "O"], [1], "test"),
+            (["O", "N", "O"], [], "test"),
+            (["C", "N", "O"], [2], "validation"),
+            (["C", "N", "O"], [3], "train"),
+        ],
+    )
+    def test_a_part_without_molecules(self, listed, smiles, lost, part):
+        with pytest.raises(InputError, match=rf"parts\.csv: no molecule is left for the {part} part"):
+            listed("1,test", "2,validation").deal(table_of(smiles, lost))
+
+    def test_a_file_that_is_not_there(self, tmp_path):
+        with pytest.raises(UsageError, match=r"there is no .*mine\.csv.* put it beside the recipe"):
+            read_listed_parts(SplitRecipe(parts="mine.csv"), tmp_path)
+
+    def test_a_directory_is_no_file(self, tmp_path):
+        (tmp_path / "parts.csv").mkdir()
+        with pytest.raises(UsageError, match=r"split\.parts: cannot read .*parts\.csv: Is a directory"):
+            read_listed_parts(SplitRecipe(parts="parts.csv"), tmp_path)
+
+    def test_beside_the_recipe_comes_before_bundled(self, tmp_path):
+        recipe = SplitRecipe(parts="tox21-parts.csv")
+        assert read_listed_parts(recipe, tmp_path).file.parent.name == "recipes"
+        (tmp_path / "tox21-parts.csv").write_text("row,part\n1,test\n2,validation\n")
+        assert read_listed_parts(recipe, tmp_path).file.parent == tmp_path
+        with pytest.raises(UsageError, match="there is no"):
+            read_listed_parts(SplitRecipe(parts="../recipes/tox21-parts.csv"), tmp_path)
+
+    def test_none_are_named(self, tmp_path):
+        assert read_listed_parts(SplitRecipe(), tmp_path) is None
+
+    def test_a_column_and_a_file_exclude_each_other(self):
+        with pytest.raises(UsageError, match=r"split\.parts and split\.kind = \"given\" exclude each other"):
+            parse_recipe({"split": {"kind": "given", "parts": "parts.csv"}})
+
+    @pytest.mark.parametrize("name", [name for name in bundled_recipes() if name.startswith("tox21-")])
+    def test_all_bundled_recipes_of_tox21_share_their_parts(self, name):
+        parts = read_listed_parts(read_recipe(name).split, Path())
+        counts = {
+            part: sum(row.part == part for row in parts.rows.values()) for part in ("test", "validation")
+        }
+        assert counts == {"test": 1601, "validation": 400}
+
+
+def listed_as(parts) -> ListedParts:
+    """Parts of the rows of a table, from 1."""
+    rows = {row: ListedRow(part, row + 1) for row, part in enumerate(parts, start=1) if part != "train"}
+    return ListedParts(Path("parts.csv"), "", rows)
