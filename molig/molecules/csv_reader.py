@@ -38,8 +38,8 @@ def read_csv(lines: Iterator[Line], request: Request, where: str, default: str =
     for row, (line, cells, problem) in enumerate(records, start=1):
         if line.recoded:
             notices.recoded(row)
-        if line.n_joined > 1:
-            notices.joined(row, line.n_joined)
+        if line.n_lines > 1:
+            notices.joined(row, line.n_lines)
         if cells is None:
             yield bad_line(row, line, problem)
         else:
@@ -137,7 +137,7 @@ def _joined(lines: list[Line]) -> Line:
     if len(lines) == 1:
         return lines[0]
     text = "\n".join(line.text for line in lines)
-    return Line(text, recoded=any(line.recoded for line in lines), n_joined=len(lines))
+    return Line(text, recoded=any(line.recoded for line in lines), n_lines=len(lines))
 
 
 class _Rewindable:

@@ -69,6 +69,8 @@ def guess_table(texts: Sequence[str], request: Request, default: str, notices: N
 
 def guess_delimited(texts: Sequence[str], request: Request) -> bool:
     """Whether lines of a SMILES file, which blanks should separate, are those of a delimited table."""
+    if not texts:
+        return False
     marks = [d for d in DELIMITERS.values() if d not in ASCII_BLANKS]
     if _of_header(texts, request, marks, least=2) is not None:
         return True

@@ -21,7 +21,7 @@ def without_trailing_blanks(lines: Iterator[Line]) -> Iterator[Line]:
             held = 0
             yield line
         else:
-            held += 1
+            held += line.n_lines
 
 
 def line_problem(line: Line) -> str:

@@ -40,12 +40,10 @@ def read_parquet(source: str | Path, request: Request) -> Iterator[Record]:
             layout = find_layout(schema.names, request, notices)
             read = {layout.smiles, *layout.fields.values(), *(() if layout.id is None else (layout.id,))}
             names = [schema.names[i] for i in sorted(read)]
-            n_rows = _batch_rows(plain, names, where)
-            # Read as a dictionary, a text that a thousand rows share is held once.
-            texts = [schema.names[i] for i in read if pa.types.is_string(schema.types[i])]
-            file = pq.ParquetFile(stream, metadata=plain.metadata, read_dictionary=texts)
+            _check_sizes(plain.metadata, names, where)
+            shared = pq.ParquetFile(stream, metadata=plain.metadata, read_dictionary=names)
             columns = {name: _Column() for name in names}
-            for batch in file.iter_batches(batch_size=n_rows, columns=names):
+            for batch in _batches(plain, shared, names):
                 for name, column in columns.items():
                     column.load(batch.column(batch.schema.names.index(name)))
                 for record in _records(columns, schema.names, layout, row, notices):
@@ -57,23 +55,47 @@ def read_parquet(source: str | Path, request: Request) -> Iterator[Record]:
             raise InputError(f"{where}: {reached} ({detail}); write the file again") from error
 
 
-def _batch_rows(file: pq.ParquetFile, names: list[str], where: str) -> int:
-    """Rows that are about `MAX_BATCH_BYTES` in the group whose rows are largest."""
-    largest = 1.0
-    for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
-        sizes = 0
-        for column in map(group.column, range(group.num_columns)):
-            if column.path_in_schema.split(".")[0] not in names:
-                continue
+def _check_sizes(metadata: pq.FileMetaData, names: list[str], where: str) -> None:
+    for group in range(metadata.num_row_groups):
+        for column in _chunks(metadata, group, names):
             size = column.total_uncompressed_size
-            sizes += size
             if size > MAX_CHUNK_BYTES:
                 raise InputError(
                     f"{where}: column {column.path_in_schema!r} takes {size:,} bytes in one row group, more "
                     f"than {MAX_CHUNK_BYTES:,} (MAX_CHUNK_BYTES); write it with smaller row groups"
                 )
-        largest = max(largest, sizes / max(group.num_rows, 1))
-    return max(1, min(MAX_BATCH_ROWS, int(MAX_BATCH_BYTES / largest)))
+
+
+def _batches(plain: pq.ParquetFile, shared: pq.ParquetFile, names: list[str]) -> Iterator[pa.RecordBatch]:
+    """Batches of about `MAX_BATCH_BYTES`; texts that a dictionary holds once stay there if they are long."""
+    for group in range(plain.num_row_groups):
+        n_rows = plain.metadata.row_group(group).num_rows
+        chunks = _chunks(plain.metadata, group, names)
+        size = sum(chunk.total_uncompressed_size for chunk in chunks)
+        largest, file = max(size / max(n_rows, 1), 1), plain
+        if size * n_rows > MAX_BATCH_BYTES and any(chunk.has_dictionary_page for chunk in chunks):
+            longest = _longest_shared(shared, group, names)
+            if longest > MAX_LINE_CHARACTERS:
+                file = shared
+            else:
+                largest = max(largest, longest)
+        at_a_time = max(1, min(MAX_BATCH_ROWS, int(MAX_BATCH_BYTES / largest)))
+        yield from file.iter_batches(batch_size=at_a_time, row_groups=[group], columns=names)
+
+
+def _chunks(metadata: pq.FileMetaData, group: int, names: list[str]) -> list[Any]:
+    row_group = metadata.row_group(group)
+    chunks = map(row_group.column, range(row_group.num_columns))
+    return [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in names]
+
+
+def _longest_shared(file: pq.ParquetFile, group: int, names: list[str]) -> int:
+    """Length of the longest text in the dictionaries of a row group, which come whole with its first row."""
+    batch = next(file.iter_batches(batch_size=1, row_groups=[group], columns=names))
+    texts = [c.dictionary for c in batch.columns if pa.types.is_dictionary(c.type)]
+    of_bytes = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
+    binary = [text for text in texts if text.type in of_bytes]
+    return max((pc.max(pc.binary_length(text)).as_py() or 0 for text in binary), default=0)
 
 
 def _records(

@@ -65,11 +65,11 @@ def split_sdf(lines: Iterator[Line], notices: Notices) -> Iterator[tuple[list[st
             record, size, problem, pending = [], 0, "", False
             continue
         pending = pending or bool(line.text.strip())
-        size += len(line.text) + 1
+        size += len(line.text) + line.n_lines
         too_large = Reason.RECORD_TOO_LONG.text() if size > MAX_SDF_RECORD_CHARACTERS else ""
         problem = problem or line_problem(line) or too_large
         if not problem:
-            record.append(line.text)
+            record += [line.text] * line.n_lines
         elif len(record) != 1:
             record = record[:1] or [line.text[:80].replace("\0", r"\x00")]
     if pending:

@@ -53,8 +53,9 @@ def read_smi(lines: Iterator[Line], request: Request, where: str) -> Iterator[Re
 
 def _without_comments(lines: Iterator[Line], request: Request, notices: Notices) -> Iterator[Line]:
     """Drop lines that begin with #, which no SMILES does; a header may be written as ``#smiles id``."""
-    any_rows = False
-    for number, line in enumerate(lines, start=1):
+    any_rows, number = False, 0
+    for line in lines:
+        number += line.n_lines
         if not line.text.startswith("#"):
             any_rows = any_rows or bool(line.text.strip())
             yield line
