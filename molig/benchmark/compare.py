@@ -15,6 +15,7 @@ from molig.benchmark.ground_truth import GroundTruth
 from molig.benchmark.metrics import evaluation_metrics
 from molig.benchmark.published import published_figures
 from molig.errors import UsageError
+from molig.files import markdown_table
 from molig.model import Objective
 from molig.training.metrics import regression_metrics, task_metrics
 
@@ -134,10 +135,11 @@ def to_markdown(frame: pd.DataFrame, digits: int = 3) -> str:
         raise UsageError(f"two values for {again['method']!r} by {again['metric']} on {again['task']}")
     methods = list(dict.fromkeys(frame["method"]))
     header = ["task", "metric", "molecules", *methods, "model", "published IG", "published best"]
-    lines = [_line(header), "|---|---|" + "---:|" * (len(header) - 2)]
-    for (task, metric), rows in frame.groupby(["task", "metric"], sort=False):
-        lines.append(_line(_cells(str(task), str(metric), rows, methods, digits)))
-    return "\n".join(lines) + "\n"
+    rows = [
+        _cells(str(task), str(metric), group, methods, digits)
+        for (task, metric), group in frame.groupby(["task", "metric"], sort=False)
+    ]
+    return "\n".join(markdown_table(header, rows, "llr")) + "\n"
 
 
 def _cells(task: str, metric: str, rows: pd.DataFrame, methods: list[str], digits: int) -> list[str]:
@@ -172,8 +174,3 @@ def number(value: float, digits: int) -> str:
     if value < 1 and float(text) == 1:
         text = f"{1 - 10**-digits:.{digits}f}"
     return "0." + "0" * digits if digits and float(text) == 0 else text
-
-
-def _line(cells: Sequence[str]) -> str:
-    escaped = [cell.replace("|", "\\|").replace("\n", " ") for cell in cells]
-    return "| " + " | ".join(escaped) + " |"

@@ -13,6 +13,7 @@ import pandas as pd
 from molig.benchmark.compare import to_markdown
 from molig.benchmark.estimates import molecule_terms
 from molig.benchmark.run import BenchmarkPlan, BenchmarkResult
+from molig.files import markdown_table
 from molig.text import legible_markdown
 from molig.version import __version__
 
@@ -34,7 +35,7 @@ def benchmark_markdown(results: Sequence[BenchmarkResult], plan: BenchmarkPlan) 
     """Write results as Markdown: the table, and what the models were."""
     frame = pd.concat([result.comparison for result in results], ignore_index=True)
     table = to_markdown(frame.assign(method=frame["method"].str.replace("_", " ")))
-    lines = [_VARIANT_HEADER, "|---|---|---|---|---|---|---:|---:|", *map(_variant, results)]
+    lines = markdown_table(_VARIANT_HEADER, map(_variant, results), "llllllr")
     notes = [
         f"Judged on the {plan.part} part"
         + (f", {plan.sample} molecules of each set drawn by seed {plan.seed}" if plan.sample else "")
@@ -66,13 +67,14 @@ def benchmark_molecules(result: BenchmarkResult) -> bytes:
 
 
 _VARIANT_HEADER = (
-    "| task | target | projection | baseline | averaged baselines | models | explained | failed |"
+    *("task", "target", "projection", "baseline"),
+    *("averaged baselines", "models", "explained", "failed"),
 )
 
 
-def _variant(result: BenchmarkResult) -> str:
+def _variant(result: BenchmarkResult) -> list[str]:
     options, explained = result.recipe.attribution, result.explained
-    cells = [
+    return [
         result.name,
         options.target or "default",
         options.projection.value,
@@ -82,7 +84,6 @@ def _variant(result: BenchmarkResult) -> str:
         str(len(explained.truth)),
         str(len(explained.failures)),
     ]
-    return "| " + " | ".join(cells) + " |"
 
 
 def _plain(result: BenchmarkResult) -> dict[str, Any]:

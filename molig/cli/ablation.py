@@ -153,13 +153,13 @@ def _check_chart(output: Path | None, source: str) -> None:
 
 
 def _print_drops(frame: pd.DataFrame, title: str) -> None:
-    rows = [[str(cell) for cell in row] for row in _cells(frame)]
-    print_table(rows[0], rows[1:], title=title)
+    header, *rows = _cells(frame)
+    print_table(header, rows, title=title)
 
 
 def _write_drops(frame: pd.DataFrame, output: Path, title: str, score: str) -> None:
     from molig.benchmark import draw_drop_curves
-    from molig.files import write_whole
+    from molig.files import markdown_table, write_whole
     from molig.stats.plots import picture
     from molig.text import legible_markdown
 
@@ -170,9 +170,7 @@ def _write_drops(frame: pd.DataFrame, output: Path, title: str, score: str) -> N
         text = frame.to_csv(index=False, lineterminator="\n")
     else:
         header, *rows = _cells(frame)
-        rule = "|---:|" + "---:|" * (len(header) - 1)
-        lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
-        text = legible_markdown("\n".join([f"{title}", "", lines[0], rule, *lines[1:], ""]))
+        text = legible_markdown("\n".join([title, "", *markdown_table(header, rows, "r"), ""]))
     write_whole(output, text.encode())
 
 

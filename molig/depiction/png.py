@@ -9,10 +9,8 @@ from itertools import pairwise
 
 from PIL import Image, ImageDraw
 
-from molig.depiction.layout import Box, Words, plan
-from molig.depiction.panel import RGB, Panel, PanelError, bar_stops, hex_color
-from molig.depiction.structure import structure_png
-from molig.depiction.text import font_for
+from molig.depiction.layout import Box, Words, font_for, plan
+from molig.depiction.panel import RGB, Panel, PanelError, bar_stops, hex_color, structure_png
 
 _ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 
@@ -59,8 +57,9 @@ def draw_png(
     image = Image.new("RGB", (round(sheet.width * resolution), round(sheet.height * resolution)), "white")
     canvas = ImageDraw.Draw(image)
     for cell in sheet.cells:
-        structure = structure_png(cell.panel, cell.structure, cell.scale, noise, resolution)
-        corner = (math.ceil(cell.structure.x * resolution), math.ceil(cell.structure.y * resolution))
+        box = cell.structure
+        structure = structure_png(cell.panel, box.size, cell.scale, noise, resolution)
+        corner = (math.ceil(box.x * resolution), math.ceil(box.y * resolution))
         image.paste(Image.open(io.BytesIO(structure)), corner)
         if cell.bar:
             _paint_bar(canvas, cell.bar, noise, resolution)

@@ -1,4 +1,4 @@
-"""Drawings as SVG: valid XML, self-contained, small, and told in words for screen readers."""
+"""Drawings as SVG: valid XML, self-contained, small, and described in words for screen readers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from typing import TypeAlias
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
-from molig.depiction.layout import Box, Cell, Sheet, Words, plan
-from molig.depiction.panel import Panel, bar_stops, hex_color
-from molig.depiction.structure import structure_svg
-from molig.depiction.text import number
+from molig.depiction.layout import Box, Cell, Sheet, Words, number, plan
+from molig.depiction.panel import Panel, bar_stops, hex_color, structure_svg
 
-# RDKit's SVG in fewer words: the same shapes, with every style told once.
+# RDKit's SVG in fewer words: the same shapes, with every style written once.
 
 _Shape: TypeAlias = tuple[str, dict[str, str], str]
 """Tag, geometry and style (as written) of one shape."""
@@ -165,7 +163,7 @@ def _head(sheet: Sheet) -> str:
 
 
 def _cell(cell: Cell, noise: float) -> str:
-    document, places = structure_svg(cell.panel, cell.structure, cell.scale, noise)
+    document, places = structure_svg(cell.panel, cell.structure.size, cell.scale, noise)
     bar = ""
     if cell.bar:
         bar = f'<rect {_corners(cell.bar)} fill="url(#{_ID}-bar)" stroke="#999" stroke-width=".5"/>'
@@ -178,7 +176,7 @@ def _cell(cell: Cell, noise: float) -> str:
 
 
 def _hover(panel: Panel, places: list[tuple[float, float]]) -> str:
-    """Invisible discs over the atoms that tell their scores when pointed at."""
+    """Invisible discs over the atoms that show their scores when pointed at."""
     bonds = ((places[b.GetBeginAtomIdx()], places[b.GetEndAtomIdx()]) for b in panel.mol.GetBonds())
     lengths = [length for start, end in bonds if (length := math.dist(start, end)) > 0]
     radius = short(min(_HOVER_RADIUS, 0.4 * median(lengths)) if lengths else _HOVER_RADIUS)

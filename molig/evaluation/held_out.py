@@ -17,7 +17,7 @@ import pandas as pd
 from molig.errors import InputError, UsageError
 from molig.evaluation.plan import is_training_table, public_name
 from molig.features import PackedGraphs
-from molig.files import json_text, made_by, read_regular, versions, write_whole
+from molig.files import json_text, made_by, markdown_table, read_regular, versions, write_whole
 from molig.model import BaselineScore, Objective, ScreeningModel, find_model, load_info
 from molig.stats import FIGURES, RankingQuality
 from molig.text import legible_markdown
@@ -351,6 +351,7 @@ def _as_json(result: HeldOut, model: str, table: str, command: str) -> str:
 
 
 def _as_markdown(result: HeldOut, model: str, table: str, command: str) -> str:
+    header = ["task", "figure", "on the card", "now", "difference", ""]
     lines = [
         f"# {model}: its card measured again",
         "",
@@ -362,9 +363,7 @@ def _as_markdown(result: HeldOut, model: str, table: str, command: str) -> str:
         "(enrichment factors, counts). Bootstrap intervals, the validation part, cross-validation and audit "
         "of the card are not measured again.",
         "",
-        "| task | figure | on the card | now | difference | |",
-        "|---|---|---:|---:|---:|---|",
-        *(_row(pair) for pair in result.differences),
+        *markdown_table(header, map(_row, result.differences), "llrrrl"),
         "",
         made_by(command),
     ]
@@ -380,13 +379,12 @@ def _verdict(result: HeldOut) -> str:
     )
 
 
-def _row(pair: FigureDifference) -> str:
+def _row(pair: FigureDifference) -> list[str]:
     now, difference = (
         ("n/a", "n/a") if pair.now != pair.now else (_shown(pair.now), f"{pair.difference:+.5f}")
     )
     mark = "" if pair.is_reproduced else "differs"
-    cells = [pair.task, pair.title, _shown(pair.stated), now, difference, mark]
-    return f"| {' | '.join(cells)} |"
+    return [pair.task, pair.title, _shown(pair.stated), now, difference, mark]
 
 
 def _shown(value: float) -> str:

@@ -1,4 +1,4 @@
-"""What a report tells: plain values, no markup but the drawings."""
+"""A page of explained compounds: its contents as plain values, and the HTML made of them."""
 
 from __future__ import annotations
 
@@ -67,8 +67,6 @@ class Card:
             raise UsageError(f"card {self.title!r}: svg must be an <svg> element (got {self.svg[:20]!r})")
 
     def _repr_html_(self) -> str:
-        # Imported late: the renderer is built on this module.
-
         return render_card(self)
 
 

@@ -103,7 +103,7 @@ def _table(curves: Sequence[MoleculeCurves], csv_safe: bool) -> bytes:
     return written.encode()
 
 
-# The figure of saturation: scores and attribution rates on the way from the baseline to the molecules.
+# The figure: scores and attribution rates on the way from the baseline to the molecules.
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -204,7 +204,7 @@ def _median(values: Sequence[float]) -> float:
     return float(np.median(known)) if known else math.nan
 
 
-# Which molecules of a file to show as actives of a task.
+# The choice: which molecules of a file are shown as actives of a task.
 
 _BATCH = 256
 _ABOVE = 0.5
@@ -222,7 +222,7 @@ class Actives:
 
 
 def has_labels(source: str | Path, column: str, **columns: Any) -> bool:
-    """Tell whether a file has a column with at least one value in it."""
+    """Whether a file has a column with at least one value in it."""
     if not is_repeatable(source):
         return False
     records = read_records(source, optional=[column], **columns)

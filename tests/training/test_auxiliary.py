@@ -106,7 +106,7 @@ def test_a_model_has_its_own_tasks_only_and_says_what_it_learned_along(request_w
     assert told.n_tasks == 1
     digest = hashlib.sha256((tmp_path / "data" / "bace.parquet").read_bytes()).hexdigest()
     assert told.sha256 == digest
-    assert "Learned along" in (tmp_path / "out" / "CARD.md").read_text()
+    assert "Co-trained" in (tmp_path / "out" / "CARD.md").read_text()
 
 
 def test_what_is_learned_along_changes_the_network(request_with, tmp_path):

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molig.depiction.text import font_for, number, shorten, width, wrap
+from molig.depiction.layout import font_for, number, shorten, width, wrap
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), max_size=60))
