@@ -20,7 +20,7 @@ def worst(model, smiles):
 
 
 @pytest.mark.parametrize(
-    "name", ["perfluorinated chains", "organotin compounds", "alkanes of 60 to 150 atoms"]
+    "name", ["perfluorinated chains", "organogermanium compounds", "alkanes of 60 to 150 atoms"]
 )
 def test_another_chemistry_is_found(small_model, name):
     assert worst(small_model, SETS[name]) is Severity.ERROR

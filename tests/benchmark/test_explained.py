@@ -14,13 +14,21 @@ from molig.molecules import Hydrogens, MoleculeParser, Record
 SCHEMA = preset("simple", max_pair_distance=2)
 
 
-@pytest.mark.parametrize("smiles", ["CC(=O)Oc1ccccc1", "[2H]OC", "C[N+](C)(C)CC(=O)[O-]", "C"])
+@pytest.mark.parametrize("smiles", ["CC(=O)Oc1ccccc1", "C[N+](C)(C)CC(=O)[O-]", "C"])
 @pytest.mark.parametrize("hydrogens", list(Hydrogens))
 def test_unchanged_molecules_have_the_order_of_the_truth(smiles, hydrogens):
     mol = MoleculeParser("none", hydrogens=hydrogens).parse_smiles(smiles)
     truth = Chem.MolFromSmiles(smiles)
     truth = Chem.AddHs(truth) if hydrogens is Hydrogens.EXPLICIT else truth
     assert truth_atoms(mol.mol, truth).tolist() == list(range(truth.GetNumAtoms()))
+
+
+@pytest.mark.parametrize(("hydrogens", "places"), [("implicit", [1, 2]), ("explicit", [1, 2, 1, 3, 4, 5])])
+def test_a_labelled_hydrogen_of_the_truth_is_part_of_its_neighbour(hydrogens, places):
+    mol = MoleculeParser("none", hydrogens=hydrogens).parse_smiles("[2H]OC")
+    truth = Chem.MolFromSmiles("[2H]OC")
+    truth = Chem.AddHs(truth) if hydrogens == "explicit" else truth
+    assert truth_atoms(mol.mol, truth).tolist() == places
 
 
 def test_atoms_that_standardisation_took_away_score_zero():

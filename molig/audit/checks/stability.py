@@ -461,9 +461,11 @@ def rewritten(model: ScreeningModel, molecule: Molecule, rng: np.random.Generato
 
 
 def readable(molecule: Molecule) -> Chem.Mol:
-    """The molecule as given, before standardisation; if its text cannot be read, as it was scored."""
+    """The molecule as given, with the atoms as written; if its text cannot be read, as it was scored."""
+    params = Chem.SmilesParserParams()
+    params.removeHs = False  # type: ignore[assignment]  # the stubs have methods for properties
     with rdBase.BlockLogs():
-        mol = Chem.MolFromSmiles(molecule.smiles)
+        mol = Chem.MolFromSmiles(molecule.smiles, params)
     return molecule.mol if mol is None else mol
 
 

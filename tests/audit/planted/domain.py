@@ -35,7 +35,7 @@ SETS: dict[str, list[str]] = {
     "perfluorinated chains": [f"{head}" + "C(F)(F)" * n + "F" for n in range(4, 14) for head in ("OC(=O)", "F", "OS(=O)(=O)")],
     "siloxanes": ["C[Si](C)(C)" + "O[Si](C)(C)" * n + "C" for n in range(1, 25)],
     "boranes and boronic acids": [f"OB(O)c1cc({r})cc({s})c1" for r in ("C", "F", "Cl", "OC", "N") for s in ("C", "F", "CC", "C#N", "O")],
-    "organotin compounds": [f"{r}[Sn]({r})({r}){s}" for r in ("C", "CC", "CCC", "CCCC", "c1ccccc1") for s in ("C", "OC(C)=O", "CC", "C=C")],
+    "organogermanium compounds": [f"{r}[Ge]({r})({r}){s}" for r in ("C", "CC", "CCC", "CCCC", "c1ccccc1") for s in ("C", "OC(C)=O", "CC", "C=C")],
     "organoselenium compounds": [f"c1ccc({r})cc1[Se]{s}" for r in ("C", "F", "OC", "Cl", "N") for s in ("C", "CC", "c1ccccc1", "CCO")],
     "polysulfides": ["C" * n + "S" * m + "C" * k for n in range(1, 4) for m in range(4, 9) for k in range(1, 3)],
     "sugars": ["OCC1OC(" + "OC2C(CO)OC(" * n + "O" + ")C(O)C2O" * n + ")C(O)C(O)C1O" for n in range(1, 9)] * 3,
