@@ -144,6 +144,6 @@ class RankRuns:
     def _close_run(self) -> None:
         path = self._directory / f"run{len(self._runs)}.f32"
         # Not by np.save, whose error on a full disk says only how many numbers were written.
-        path.write_bytes(np.sort(np.frombuffer(self._open, dtype=np.float32)).tobytes())
+        path.write_bytes(np.sort(np.frombuffer(self._open, dtype=np.float32)).data)
         self._runs.append(path)
         self._open = array("f")
