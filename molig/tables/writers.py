@@ -191,6 +191,8 @@ class _ParquetWriter:
             with suppress(OSError, pa.ArrowException):
                 self._writer.close()
             raise
+        finally:
+            self._waiting, self._n_waiting = self._waiting[:1], 0
         self._writer.close()
 
     def _write_groups(self) -> None:
