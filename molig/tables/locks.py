@@ -59,7 +59,7 @@ def exclusive(*outputs: Path | None) -> Iterator[None]:
     ['.hits.csv.lock']
     """
     with ExitStack() as held:
-        for output in {path.resolve() for path in outputs if path is not None}:
+        for output in dict.fromkeys(path.resolve() for path in outputs if path is not None):
             held.enter_context(_locked(output, output.with_name(f".{output.name}.lock")))
             _clear_leftovers(output.parent, re.escape(output.name))
         yield
