@@ -56,10 +56,22 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit code 0 is success, 1 a failed run, 2 a wrong request."""
+    _hold_standard_streams()
     with heard_interrupts(), warnings.catch_warnings(), speaking_of_options():
         warnings.showwarning = _show_warning
         code = _run(arguments)
     sys.exit(code)
+
+
+def _hold_standard_streams() -> None:
+    """Keep our files from taking the numbers of standard streams that are closed, and let writing fail."""
+    for number, mode in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 (as long as the process)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
@@ -74,7 +86,12 @@ def _run(arguments: list[str] | None) -> int:
         code = done.code if isinstance(done.code, int) else 0
         return _interrupted() if code == _AFTER_CTRL_C else _flush(code)
     except MoligError as err:
-        return _fail(str(err), err.exit_code)
+        code = _fail(str(err), err.exit_code)
+        try:
+            sys.stdout.flush()
+        except OSError:  # which was told already
+            _discard_stdout()
+        return code
     except KeyboardInterrupt:
         return _interrupted()
     except OSError as err:

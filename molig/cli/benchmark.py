@@ -53,26 +53,28 @@ def attribution(
     from molig.benchmark import BenchmarkPlan
     from molig.benchmark.files import benchmark_json, benchmark_markdown
     from molig.files import write_whole
+    from molig.tables.locks import exclusive_directory
 
     reporter = Reporter(quiet)
     plan = BenchmarkPlan(part, methods.split(",") if methods else None, sample, seed)
     requests = _requests(names, data, recipe)
     use_threads(threads)
     results: list[BenchmarkResult] = []
-    for truth, chosen in requests:
-        results.append(
-            _one_set(
-                truth,
-                chosen,
-                output / truth.description.name,
-                plan,
-                device=device,
-                reporter=reporter,
+    with exclusive_directory(output):
+        for truth, chosen in requests:
+            results.append(
+                _one_set(
+                    truth,
+                    chosen,
+                    output / truth.description.name,
+                    plan,
+                    device=device,
+                    reporter=reporter,
+                )
             )
-        )
-        # After each set: a long run that breaks off leaves what it has come to.
-        write_whole(output / "attribution.json", benchmark_json(results, plan).encode())
-        write_whole(output / "attribution.md", benchmark_markdown(results, plan).encode())
+            # After each set: a long run that breaks off leaves what it has come to.
+            write_whole(output / "attribution.json", benchmark_json(results, plan).encode())
+            write_whole(output / "attribution.md", benchmark_markdown(results, plan).encode())
     typer.echo(benchmark_markdown(results, plan), nl=False)
     reporter.info(f"results: {output / 'attribution.json'}, {output / 'attribution.md'}")
 

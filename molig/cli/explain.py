@@ -86,6 +86,7 @@ def explain(
     from molig.report.outputs import check_explanation_output
     from molig.report.tables import is_repeatable, run_identity
     from molig.tables import Parts
+    from molig.tables.locks import exclusive
 
     _check_molecules(smiles, source, resume)
     check_explanation_output(output, source)
@@ -101,33 +102,34 @@ def explain(
         baseline=baseline,
         tol=tol,
     )
-    if source:
-        records = read_records(
-            source,
-            smiles_column=smiles_column,
-            id_column=id_column,
-            file_format=file_format,
-            delimiter=delimiter,
-        )
-    else:
-        records = _records(smiles or [])
-    parts = None
-    if request is not None and source and (resume or is_repeatable(source)):
-        options = {"--task": task, "--target": explainer.target, "--tol": tol, "--layout": request.layout}
-        options |= {"--method": explainer.method, "--baseline": baseline}
-        columns = {"--smiles-column": smiles_column, "--id-column": id_column, "--format": file_format}
-        columns["--delimiter"] = delimiter
-        identity = run_identity(loaded, source, {**options, **columns})
-        parts = Parts(request.parts_directory, identity)
-        parts.open(resume=resume)
-    total = count_rows(Path(source)) if source else len(smiles or [])
-    run = _Run(partial(explainer.explain_rows, all_tasks=all_tasks), output, Reporter(quiet), total)
-    if request is None:
-        counts = run.draw(records, f"Explanations by {loaded.name}", noise)
-    else:
-        counts = run.tabulate(records, request, parts)
-    if counts.unconverged and explainer.method is Method.INTEGRATED_GRADIENTS:
-        run.reporter.warning(f"{counts.unconverged} did not converge to tol = {tol}; see their residuals")
+    with exclusive(output, request.rejects_path if request else None):
+        if source:
+            records = read_records(
+                source,
+                smiles_column=smiles_column,
+                id_column=id_column,
+                file_format=file_format,
+                delimiter=delimiter,
+            )
+        else:
+            records = _records(smiles or [])
+        parts = None
+        if request is not None and source and (resume or is_repeatable(source)):
+            options = {"--task": task, "--target": explainer.target, "--tol": tol, "--layout": request.layout}
+            options |= {"--method": explainer.method, "--baseline": baseline}
+            columns = {"--smiles-column": smiles_column, "--id-column": id_column, "--format": file_format}
+            columns["--delimiter"] = delimiter
+            identity = run_identity(loaded, source, {**options, **columns})
+            parts = Parts(request.parts_directory, identity)
+            parts.open(resume=resume)
+        total = count_rows(Path(source)) if source else len(smiles or [])
+        run = _Run(partial(explainer.explain_rows, all_tasks=all_tasks), output, Reporter(quiet), total)
+        if request is None:
+            counts = run.draw(records, f"Explanations by {loaded.name}", noise)
+        else:
+            counts = run.tabulate(records, request, parts)
+        if counts.unconverged and explainer.method is Method.INTEGRATED_GRADIENTS:
+            run.reporter.warning(f"{counts.unconverged} did not converge to tol = {tol}; see their residuals")
 
 
 def _check_molecules(smiles: list[str] | None, source: str | None, resume: bool) -> None:

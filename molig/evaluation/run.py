@@ -21,6 +21,7 @@ from molig.evaluation.baselines import Baseline, resolve_baselines
 from molig.evaluation.figures import Comparison, MethodFigures, compare, method_figures
 from molig.evaluation.methods import NETWORK, FoldScores, fingerprints, run_baseline, run_network
 from molig.evaluation.plan import EvaluationPlan, check_output
+from molig.tables.locks import exclusive_directory
 
 OnDone = Callable[[str, int, FoldScores], None]
 OnFoldEpoch = Callable[[int, dict[str, float]], None]
@@ -108,6 +109,13 @@ def evaluate(plan: EvaluationPlan, run: EvaluationRun, *, network: bool = True) 
         If a process of several ended unexpectedly.
     """
     baselines = resolve_baselines(plan.recipe.evaluation.baselines)
+    with exclusive_directory(run.output):
+        return _cross_validate(plan, run, baselines, network)
+
+
+def _cross_validate(
+    plan: EvaluationPlan, run: EvaluationRun, baselines: Sequence[Baseline], network: bool
+) -> Evaluation:
     check_output(run.output, plan, run.resume)
     tasks = [_Task(NETWORK, fold) for fold in range(len(plan.parts)) if network]
     tasks += [_Task(b.name, fold) for b in baselines for fold in range(len(plan.parts))]

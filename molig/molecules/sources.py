@@ -75,6 +75,8 @@ def open_bytes(source: str | Path, *, archives: bool = True) -> Iterator[BinaryI
     An Excel file is a zip archive, which ``archives = False`` leaves as it is.
     """
     if str(source) == STDIN:
+        if sys.stdin is None:
+            raise InputError("standard input is closed; give a file, or send the molecules by a pipe")
         piped = _peekable(sys.stdin.buffer)
         if archives and piped.peek(4)[:4] == ZIP_MAGIC:
             raise InputError("standard input: a zip archive cannot be piped; unpack it before (unzip -p)")

@@ -137,12 +137,13 @@ class RankRuns:
             self._close_run()
         greater = np.zeros(wanted.shape, dtype=np.int64)
         for path in self._runs:
-            run = np.load(path, mmap_mode="r", allow_pickle=False)
+            run = np.memmap(path, dtype=np.float32, mode="r")
             greater += len(run) - np.searchsorted(run, wanted, side="right")
         return greater + 1
 
     def _close_run(self) -> None:
-        path = self._directory / f"run{len(self._runs)}.npy"
-        np.save(path, np.sort(np.frombuffer(self._open, dtype=np.float32)), allow_pickle=False)
+        path = self._directory / f"run{len(self._runs)}.f32"
+        # Not by np.save, whose error on a full disk says only how many numbers were written.
+        path.write_bytes(np.sort(np.frombuffer(self._open, dtype=np.float32)).data)
         self._runs.append(path)
         self._open = array("f")

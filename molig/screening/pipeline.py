@@ -23,6 +23,7 @@ from molig.molecules import Molecule, Record, Rejection, read_records, smiles_re
 from molig.molecules.causes import NothingUsableError, likely_cause
 from molig.molecules.records import batched
 from molig.screening.hits import REJECTION_SCHEMA, HitColumns, RankRuns, TopK, rejection_table, with_ranks
+from molig.tables.locks import exclusive, scratch_name
 from molig.tables.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
 
 Progress = Callable[[int], None]
@@ -198,7 +199,9 @@ def screen(
     if rejects is not None:
         check_output(rejects)
     check_distinct(library, output, rejects)
-    return _Run(model, columns, chosen, output, rejects).execute(_records(library, chosen))
+    file = None if output is None or str(output) == STDOUT else Path(output)
+    with exclusive(file, rejects):
+        return _Run(model, columns, chosen, output, rejects).execute(_records(library, chosen))
 
 
 class _Run:
@@ -222,7 +225,7 @@ class _Run:
 
     def execute(self, records: Iterable[Record]) -> ScreeningResult:
         started = time.perf_counter()
-        beside = None if self.output in (None, STDOUT) else Path(str(self.output)).resolve().parent
+        beside = None if self.output in (None, STDOUT) else Path(str(self.output)).resolve()
         with _scratch(beside) as scratch, contextlib.ExitStack() as stack:
             rejects = None
             if self.rejects is not None:
@@ -341,9 +344,10 @@ def _scratch_errors(scratch: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _scratch(beside: Path | None) -> Iterator[Path]:
+def _scratch(output: Path | None) -> Iterator[Path]:
+    prefix, beside = (".molig-", None) if output is None else (scratch_name(output), output.parent)
     try:
-        directory = tempfile.TemporaryDirectory(prefix=".molig-", dir=beside, ignore_cleanup_errors=True)
+        directory = tempfile.TemporaryDirectory(prefix=prefix, dir=beside, ignore_cleanup_errors=True)
     except OSError as err:
         raise OutputError(f"cannot make a scratch directory: {err.strerror or err}") from err
     with directory as name:

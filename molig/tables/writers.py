@@ -6,7 +6,7 @@ import csv
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -107,7 +107,7 @@ class OutputTable:
             opened = file.enter_context(temporary.open("w", encoding="utf-8", newline=""))
             return _CsvWriter(opened, self._schema, self._changes())
         parquet = _ParquetWriter(temporary, self._schema, self._row_group)
-        file.callback(parquet.close)
+        file.push(parquet.end)
         return parquet
 
     def _changes(self) -> list[Callable[[str], str]]:
@@ -178,13 +178,22 @@ class _ParquetWriter:
         if self._n_waiting >= self._row_group:
             self._write_groups()
 
-    def close(self) -> None:
+    def end(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            # What broke off shall be told, not that the rest cannot be written either.
+            with suppress(OSError, pa.ArrowException):
+                self._writer.close()
+            return
         try:
             if self._n_waiting:
                 self._write_group(pa.concat_tables(self._waiting))
+        except BaseException:
+            with suppress(OSError, pa.ArrowException):
+                self._writer.close()
+            raise
         finally:
             self._waiting, self._n_waiting = self._waiting[:1], 0
-            self._writer.close()
+        self._writer.close()
 
     def _write_groups(self) -> None:
         """Write whole groups; the rest waits for more."""

@@ -19,7 +19,7 @@ import torch
 from scipy.special import expit
 
 from molig.datasets import datasets
-from molig.errors import OutputError, UsageError
+from molig.errors import UsageError
 from molig.features import FeatureSchema, Featurizer, PackedGraphs
 from molig.model import (
     Applicability,
@@ -36,6 +36,7 @@ from molig.model import (
 from molig.model.device import resolve_device
 from molig.model.files import build_network
 from molig.stats import RankingQuality
+from molig.tables.locks import exclusive_directory
 from molig.tables.writers import spreadsheet_safe
 from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
 from molig.training.dataset import (
@@ -152,8 +153,14 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
     molig.errors.UsageError: target columns cannot be called row: hit tables use these names
     """
     progress = progress or Progress()
-    recipe, device = request.recipe, resolve_device(request.device)
+    device = resolve_device(request.device)
     _check_request(request)
+    with exclusive_directory(request.output):
+        return _train(request, progress, device)
+
+
+def _train(request: TrainingRequest, progress: Progress, device: torch.device) -> ScreeningModel:
+    recipe = request.recipe
     schema = recipe.features.schema_()
     listed = read_listed_parts(recipe.split, request.folder)
     data = read_or_load(
@@ -205,10 +212,6 @@ def _check_request(request: TrainingRequest) -> None:
     has_checkpoint = (request.output / CHECKPOINT_FILE).exists()
     if request.resume and not has_checkpoint and (request.output / "model.json").exists():
         raise UsageError(f"nothing to resume: the run in {request.output} is finished")
-    try:
-        request.output.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise OutputError(f"cannot write to {request.output}: {err.strerror or err}") from err
 
 
 def _part(data: TrainingData, parts: npt.NDArray[np.str_], name: str) -> Part:

@@ -80,7 +80,7 @@ def killed(tmp_path_factory, small_model_dir, library) -> Path:
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert names_in(directory) == {"why.parts"}
+    assert names_in(directory) == {"why.parts", ".why.parquet.lock", ".why.rejected.csv.lock"}
     return directory
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from support.libraries import GOOD, names_in, sha256
 from support.small_model import TASKS, nci_smiles, small_recipe, write_labelled
@@ -20,7 +21,7 @@ from molig.training import write_recipe
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="needs POSIX signals and pipes")
 
-DEADLINE = 60
+DEADLINE = 180
 """Seconds after which a process that hangs is given up."""
 
 
@@ -113,6 +114,66 @@ def test_a_full_device_as_stdout_is_reported(small_model_dir):
 
 
 @pytest.mark.parametrize(
+    ("words", "closed", "message"),
+    [
+        (("screen", "LIBRARY", "-o", "-"), 1, "cannot write standard output: Bad file descriptor"),
+        (("models",), 1, "Bad file descriptor"),
+        (("screen", "-", "-o", "OUT/hits.csv"), 0, "standard input is closed"),
+        (("explain", "-i", "-", "-o", "OUT/why.csv"), 0, "standard input is closed"),
+    ],
+)
+def test_a_closed_stream_is_told(small_model_dir, library, tmp_path, *, words, closed, message):
+    arguments = [word.replace("LIBRARY", str(library)).replace("OUT", str(tmp_path)) for word in words]
+    model = [] if words[0] == "models" else ["-m", small_model_dir, "-q"]
+    code, _, err = finish(start(*arguments, *model, before=lambda: os.close(closed)))
+    assert code == 1
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+    assert names_in(tmp_path) == set()
+
+
+def test_files_do_not_take_the_numbers_of_closed_streams(small_model_dir, library, tmp_path):
+    """Else a message of a library would end up in the table."""
+    output = tmp_path / "hits.csv"
+    words = ("screen", library, "-m", small_model_dir, "-o", output)
+    process = start(*words, before=lambda: [os.close(number) for number in (0, 1, 2)])
+    assert finish(process) == (0, "", "")
+    n_rows = len(pd.read_csv(output)) + len(pd.read_csv(tmp_path / "hits.rejected.csv"))
+    assert n_rows == len(library.read_text().splitlines())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+@pytest.mark.parametrize(
+    ("size", "name", "options"),
+    [
+        ("64k", "hits.csv", ()),
+        ("300k", "hits.parquet", ()),
+        ("1m", "hits.csv", ()),
+        ("64k", "hits.parquet", ("--top-k", "100000")),
+    ],
+)
+def test_a_disk_that_is_full_while_spooling(small_model_dir, tmp_path, size, name, options):
+    disk, library = tmp_path / "disk", tmp_path / "library.smi"
+    disk.mkdir()
+    library.write_text("".join(f"CCO {'x' * 100}{i:09d}\n" for i in range(20_000)))
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("no small disk can be mounted here")
+    try:
+        words = ("screen", library, "-m", small_model_dir, "-q", "-o", disk / name)
+        code, out, err = finish(start(*words, *options))
+        assert (code, out) == (1, "")
+        assert err.startswith("error: cannot write ")
+        assert "No space left on device" in err
+        assert err.count("\n") == 1
+        assert names_in(disk) == set()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(
     ("arguments", "limit"),
     [
         (["screen", "LIBRARY", "-o", "OUT/hits.csv", "--top-k", "1000"], 8192),
@@ -151,13 +212,83 @@ def test_ctrl_c_while_screening_leaves_the_old_file_and_nothing_else(small_model
     # It waits for the rest of a batch: the pipe stays open.
     process.stdin.write("CCO\n" * 10_000)
     process.stdin.flush()
-    wait_for(lambda: any(tmp_path.glob(".molig-*/*")), process)
+    wait_for(lambda: any(tmp_path.glob(".hits.*-*/*")), process)
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     assert code in {1, 130}
     assert err == "error: interrupted; nothing incomplete was left under a final name\n"
     assert names_in(tmp_path) == {"hits.csv"}
     assert output.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("screen", "-", "-o", "hits.csv"),
+        ("explain", "-i", "-", "--tol", "0.1", "-o", "why.parquet"),
+        ("explain", "-i", "-", "--tol", "0.1", "-o", "why.html"),
+    ],
+    ids=" ".join,
+)
+def test_a_second_run_on_one_output_is_refused(small_model_dir, tmp_path, words):
+    """The first waits for its input meanwhile, and ends as if it had been alone."""
+    *words, name = words
+    output = tmp_path / name
+    first = start(*words, output, "-m", small_model_dir, "-q", stdin=subprocess.PIPE)
+    assert first.stdin is not None
+    wait_for(
+        lambda: (tmp_path / f".{name}.lock").exists() and (tmp_path / f".{name}.lock").stat().st_size, first
+    )
+    code, out, err = finish(start(*words, output, "-m", small_model_dir, "-q", stdin=subprocess.DEVNULL))
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {output} is being written by another run, process {first.pid} on ")
+    assert err.count("\n") == 1
+    out, err = first.communicate("CCO\nCCN\n", timeout=DEADLINE)
+    assert (first.returncode, err) == (0, "")
+    assert {name} <= names_in(tmp_path) <= {name, output.with_suffix(".rejected.csv").name}
+
+
+def test_two_runs_with_parts_do_not_destroy_each_other(small_model_dir, tmp_path):
+    """One of them explains; the other is refused, or comes when all is done."""
+    library = tmp_path / "library.smi"
+    library.write_text("".join(f"{smiles}\n" for smiles in nci_smiles(200)))
+    output = tmp_path / "why.parquet"
+    words = (
+        "explain",
+        "-m",
+        small_model_dir,
+        "-i",
+        library,
+        "-o",
+        output,
+        "--tol",
+        "0.5",
+        "--layout",
+        "molecules",
+    )
+    ended = [finish(process) for process in [start(*words, "-q"), start(*words, "-q")]]
+    assert sorted(code for code, _, _ in ended) in ([0, 1], [0, 0])
+    for code, _, err in ended:
+        assert code == 0 or "is being written by another run, process " in err
+    assert len(pd.read_parquet(output)) == 200
+    assert names_in(tmp_path) == {"library.smi", "why.parquet", "why.rejected.csv"}
+
+
+def test_what_a_killed_run_leaves_is_cleared_by_the_next(small_model_dir, library, tmp_path):
+    output = tmp_path / "hits.csv"
+    process = start("screen", "-", "-m", small_model_dir, "-o", output, "-q", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write("CCO\n" * 10_000)
+    process.stdin.flush()
+    wait_for(lambda: any(tmp_path.glob(".hits.*-*/*")), process)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    left = names_in(tmp_path)
+    assert {".hits.csv.lock", ".hits.rejected.csv.lock", f".hits.rejected.csv.{process.pid}.tmp"} < left
+    code, _, err = finish(start("screen", library, "-m", small_model_dir, "-o", output, "-q"))
+    assert (code, err) == (0, "")
+    assert names_in(tmp_path) == {"hits.csv", "hits.rejected.csv"}
 
 
 def test_the_package_runs_as_a_module():
