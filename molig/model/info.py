@@ -284,6 +284,8 @@ class ModelInfo(Section):
         What the training molecules were like; written by `molig.model.save_model`.
     known_limits : tuple of str
         Sentences for the card, besides those that follow from the rest.
+    changes : tuple of str
+        What these weights change against earlier ones of the same name; sentences for the card.
     """
 
     format: Literal["molig-model"] = FORMAT
@@ -303,6 +305,7 @@ class ModelInfo(Section):
     baseline: dict[str, BaselineScore | BaselineValue] = Field(default={})
     applicability: ApplicabilityInfo | None = None
     known_limits: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     weights_dtype: Literal["float16", "float32"] = "float32"
     weights_sha256: str = ""
 
