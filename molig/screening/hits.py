@@ -21,6 +21,13 @@ REJECTION_SCHEMA = pa.schema(
     [("row", pa.int64()), ("id", pa.string()), ("smiles", pa.string()), ("reason", pa.string())]
 )
 
+RANK_DECIMALS = 6
+"""Rows are ranked by scores rounded to so many decimals, and equal ones share a rank.
+
+Matrix products of other sizes, or on more threads, add in another order: a score in single precision
+moves by up to 5e-7, and copies of a molecule in two batches would be ranked by that.
+"""
+
 _HEAD = [
     ("row", pa.int64()),
     ("id", pa.string()),
@@ -77,9 +84,9 @@ class HitColumns:
         return pa.table(columns, schema=self.schema)
 
     def key(self, table: pa.Table) -> FloatArray:
-        """Score that a row is ranked by, shape (n,)."""
+        """Rounded score that a row is ranked by, shape (n,)."""
         scores = [table.column(task).to_numpy() for task in self.tasks]
-        return np.asarray(np.max(scores, axis=0), dtype=np.float32)
+        return np.round(np.max(scores, axis=0).astype(np.float64), RANK_DECIMALS).astype(np.float32)
 
 
 def with_ranks(table: pa.Table, ranks: npt.NDArray[np.int64]) -> pa.Table:

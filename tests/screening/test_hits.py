@@ -50,6 +50,14 @@ def test_best_task_is_that_of_the_highest_score_and_the_first_of_equals():
     assert TWO.key(hits).tolist() == pytest.approx([0.2, 0.9, 0.5])
 
 
+def test_scores_that_differ_by_the_order_of_addition_share_a_rank():
+    best = TopK(ONE, 3)
+    best.add(table(ONE, [[0.5], [0.50000012], [0.7]]))
+    hits = best.table().to_pandas()
+    assert hits["row"].tolist() == [3, 1, 2]
+    assert hits["rank"].tolist() == [1, 2, 2]
+
+
 @given(st.lists(st.tuples(GRID, GRID), min_size=1, max_size=30), st.integers(1, 40), st.integers(1, 7))
 def test_the_best_are_the_head_of_the_sorted_table(scores, k, part):
     best = TopK(TWO, k)
