@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MOLIG := $(BIN)/molig
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-plain lint docs benchmark wheel clean
+.PHONY: demo test test-plain lint docs benchmark audit-deps wheel clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## screen real molecules and explain the best
@@ -31,6 +31,11 @@ docs: $(VENV)/.installed-dev  ## the site, in site/index.html
 benchmark: $(VENV)/.installed-dev  ## speed, as ratios within one run
 	$(BIN)/python tests/benchmarks/screening_speed.py
 	$(BIN)/python tests/benchmarks/screening_memory.py
+
+# Strict: a package that cannot be looked up fails, too. Local versions such as torch 2.13.0+cpu are unknown there.
+audit-deps: $(VENV)/.installed-dev  ## known vulnerabilities of what is installed; asks pypi.org
+	$(BIN)/python -m pip list --format=freeze --exclude-editable | sed 's/+.*//' > $(VENV)/audited.txt
+	$(BIN)/pip-audit --strict --disable-pip --no-deps -r $(VENV)/audited.txt
 
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel
