@@ -18,6 +18,7 @@ from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, preset
 from molig.files import read_regular
 from molig.model import MoleculePolicy, Objective
+from molig.molecules.standardize import PARENT_VERSION
 from molig.network import NetworkConfig
 
 _LARGEST_RECIPE = 1_000_000
@@ -250,6 +251,11 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _does_not_contradict_itself(self) -> Self:
+        if self.molecules.standardization_version != PARENT_VERSION:
+            raise ValueError(
+                f"molecules.standardization_version: this molig standardises by version {PARENT_VERSION} only; "
+                "leave the key out"
+            )
         if self.objective is Objective.REGRESSION and self.optimization.inactives_per_epoch is not None:
             raise ValueError("optimization.inactives_per_epoch is for classes; a regression has no inactives")
         if self.objective is Objective.REGRESSION and self.auxiliary:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,3 +194,33 @@ def test_a_description_of_format_1_reads_as_a_classification(copy):
     assert model.info.molecules.hydrogens == "implicit"
     again = save_model(model, copy)  # what is written now says the newer version
     assert again.info.format_version == FORMAT_VERSION
+
+
+def with_version(source: Path, target: Path, version: int | None) -> Path:
+    """A copy of a model directory that states another version of the parent rule, or none."""
+    shutil.copytree(source, target)
+    info = json.loads((target / "model.json").read_text())
+    info["molecules"].pop("standardization_version")
+    if version is not None:
+        info["molecules"]["standardization_version"] = version
+    (target / "model.json").write_text(json.dumps(info))
+    return target
+
+
+def test_a_model_of_the_first_parent_rule_warns(small_model_dir, tmp_path):
+    copy = with_version(small_model_dir, tmp_path / "old", None)
+    with pytest.warns(UserWarning, match="version 1 of the policy 'parent'.*train it again"):
+        assert load_model(copy).info.molecules.standardization_version == 1
+    assert "The largest fragment counts" in model_card(load_info(copy))
+
+
+def test_a_model_of_a_later_parent_rule_is_refused(small_model_dir, tmp_path):
+    copy = with_version(small_model_dir, tmp_path / "new", 3)
+    with pytest.raises(ModelFormatError, match="needs version 3 of the policy 'parent', this molig has 2"):
+        load_model(copy)
+
+
+def test_a_model_of_this_parent_rule_says_nothing(small_model_dir):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_model(small_model_dir).info.molecules.standardization_version == 2

@@ -201,3 +201,8 @@ def test_source_and_licence_of_the_public_table_only(tox21):
     assert licence == known.licence
     assert public_data(recipe(name="tox21"), tox21.with_name("mine.csv")) == ("", "")
     assert public_data(recipe(), tox21) == ("", "")
+
+
+def test_another_version_of_the_parent_rule_is_refused():
+    with pytest.raises(UsageError, match="standardises by version 2 only; leave the key out"):
+        parse_recipe({"molecules": {"standardization_version": 1}})
