@@ -253,8 +253,8 @@ class Recipe(Section):
     def _does_not_contradict_itself(self) -> Self:
         if self.molecules.standardization_version != PARENT_VERSION:
             raise ValueError(
-                f"molecules.standardization_version: this molig standardises by version {PARENT_VERSION} only; "
-                "leave the key out"
+                f"molecules.standardization_version: this molig standardises by version {PARENT_VERSION} "
+                "only; leave the key out"
             )
         if self.objective is Objective.REGRESSION and self.optimization.inactives_per_epoch is not None:
             raise ValueError("optimization.inactives_per_epoch is for classes; a regression has no inactives")
