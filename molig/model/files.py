@@ -22,6 +22,7 @@ from molig.files import digest_of, read_regular, write_whole
 from molig.model.domain import APPLICABILITY_FILE, applicability_content, read_applicability
 from molig.model.info import FORMAT, FORMAT_VERSION, ModelInfo, Objective
 from molig.model.screening_model import ScreeningModel
+from molig.molecules.standardize import PARENT_VERSION
 from molig.network import WeaveNet
 
 INFO_FILE = "model.json"
@@ -249,6 +250,11 @@ def _read_info(path: Path) -> ModelInfo:
         first = err.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise ModelFormatError(f"{path} is damaged: {where}: {first['msg']}") from err
+    if info.molecules.standardization_version > PARENT_VERSION:
+        raise ModelFormatError(
+            f"{path} needs version {info.molecules.standardization_version} of the policy 'parent', "
+            f"this molig has {PARENT_VERSION}: upgrade molig to use it"
+        )
     try:
         schema = FeatureSchema.from_dict(info.feature_schema)
     except ModelFormatError as err:

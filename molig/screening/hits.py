@@ -86,7 +86,8 @@ class HitColumns:
     def key(self, table: pa.Table) -> FloatArray:
         """Rounded score that a row is ranked by, shape (n,)."""
         scores = [table.column(task).to_numpy() for task in self.tasks]
-        return np.round(np.max(scores, axis=0).astype(np.float64), RANK_DECIMALS).astype(np.float32)
+        rounded = np.round(np.max(scores, axis=0).astype(np.float64), RANK_DECIMALS)
+        return np.asarray(rounded, dtype=np.float32)
 
 
 def with_ranks(table: pa.Table, ranks: npt.NDArray[np.int64]) -> pa.Table:
