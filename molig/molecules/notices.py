@@ -50,6 +50,14 @@ class Notices:
         options = f"{called('smiles_column')} and {called('id_column')} take numbers, too"
         self._once("header", f"no line names the columns: SMILES in column {smiles}, {ids} ({options})")
 
+    def changed(self) -> None:
+        """Tell that something wrote to the file while it was read."""
+        self._once(
+            "changed",
+            "the file changed while it was read, so rows may be missing or mixed; run again when nothing "
+            "writes to it any more",
+        )
+
     def only_first_sheet(self, title: str, n_sheets: int) -> None:
         """Tell that a workbook has more sheets than the one that is read."""
         self._once("sheets", f"only the first of {n_sheets} sheets is read, {title!r}")

@@ -11,11 +11,20 @@ from molig.molecules.columns import Request
 from molig.molecules.csv_reader import read_csv
 from molig.molecules.delimiters import as_delimiter
 from molig.molecules.excel_reader import read_excel
+from molig.molecules.notices import Notices
 from molig.molecules.parquet_reader import read_parquet
 from molig.molecules.records import Record
 from molig.molecules.sdf_reader import read_sdf
 from molig.molecules.smi_reader import read_smi
-from molig.molecules.sources import PACKED, READ_ERRORS, STDIN, check_source, open_lines, zipped_name
+from molig.molecules.sources import (
+    PACKED,
+    READ_ERRORS,
+    STDIN,
+    check_source,
+    open_lines,
+    size_and_time,
+    zipped_name,
+)
 
 FORMATS = ("smi", "csv", "tsv", "sdf", "parquet", "xlsx")
 """Values of ``file_format``."""
@@ -102,6 +111,7 @@ def read_records(
         records = read_excel(source, request)
     else:
         records = _read_text(source, kind, request)
+    records = _watched(source, records)
     return _started(records, f"{_shown(source)}: holds no molecules; expected one per row (format {kind})")
 
 
@@ -134,6 +144,18 @@ def _by_suffix(path: Path) -> str | None:
 
 def _shown(source: str | Path) -> str:
     return "standard input" if str(source) == STDIN else str(source)
+
+
+def _watched(source: str | Path, records: Iterator[Record]) -> Iterator[Record]:
+    """The same records; tells when reading ends, early or by an error, too, that the file was written to."""
+    before = size_and_time(source)
+    try:
+        yield from records
+    finally:
+        after = size_and_time(source)
+        # A file that is removed is still read to its end.
+        if before and after and before != after:
+            Notices(str(source)).changed()
 
 
 def _started(records: Iterator[Record], if_none: str) -> Iterator[Record]:

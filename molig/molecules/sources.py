@@ -6,6 +6,7 @@ import bz2
 import codecs
 import gzip
 import io
+import stat
 import sys
 import tempfile
 import zipfile
@@ -66,6 +67,17 @@ def check_source(source: str | Path) -> None:
         raise InputError(f"{path}: cannot be opened ({error})") from error
     if not exists:
         raise UsageError(f"{path}: no such file; check the path")
+
+
+def size_and_time(source: str | Path) -> tuple[int, int] | None:
+    """Size in bytes and time of the last change (ns) of a regular file; None for pipes and what is gone."""
+    if str(source) == STDIN:
+        return None
+    try:
+        state = Path(source).stat()
+    except OSError:
+        return None
+    return (state.st_size, state.st_mtime_ns) if stat.S_ISREG(state.st_mode) else None
 
 
 @contextmanager

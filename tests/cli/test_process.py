@@ -92,6 +92,20 @@ def test_a_named_pipe_is_read_once(small_model_dir, tmp_path):
     assert len(out.splitlines()) == 3
 
 
+def test_a_file_that_grows_during_the_run_is_told(small_model_dir, library, tmp_path):
+    growing, hits = tmp_path / "growing.smi", tmp_path / "hits.csv"
+    growing.write_bytes(library.read_bytes())
+    process = start("screen", growing, "-m", small_model_dir, "-o", hits, "-q")
+    while process.poll() is None:
+        with growing.open("a") as file:
+            file.write("CCO\n")
+        time.sleep(0.01)
+    code, _, err = finish(process)
+    assert code == 0
+    assert err.count("changed while it was read") == 1
+    assert f"warning: {growing}: the file changed while it was read, so rows may be missing" in err
+
+
 def test_a_reader_that_leaves_early_is_no_error_worth_a_word(small_model_dir, library):
     process = start("screen", library, "-m", small_model_dir, "-q")
     assert process.stdout is not None

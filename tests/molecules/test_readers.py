@@ -5,10 +5,14 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import os
 import random
 import sys
+import threading
+import warnings
 import zipfile
 from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -334,3 +338,79 @@ def test_a_bad_library_end_to_end(write: WriteFile) -> None:
             assert result.reason.startswith(expected[result.row].value)
         else:
             assert isinstance(result, Molecule)
+
+
+def while_read(path: Path, event: Callable[[], object], n_before: int = 1) -> Iterator[Record]:
+    """The records of a file to which something happens after the first ones."""
+    for number, record in enumerate(read_records(path), start=1):
+        yield record
+        if number == n_before:
+            event()
+
+
+MANY = [("C", f"m{number}") for number in range(5000)]
+
+
+@pytest.mark.parametrize("n_before", [1, len(MANY)])
+@pytest.mark.parametrize("kind", ["smi", "csv", "sdf", "smi.gz"])
+def test_a_file_that_grows_while_it_is_read_is_told_once(write: WriteFile, kind: str, n_before: int) -> None:
+    kind, packed, _ = kind.partition(".gz")
+    content, more = as_bytes(MANY, kind), as_bytes([("CC", "late")], kind)
+    if packed:
+        more = gzip.compress(more)
+    path = write(f"grows.{kind}{packed}", content)
+
+    def grow() -> None:
+        with path.open("ab") as file:
+            file.write(more)
+
+    with pytest.warns(UserWarning, match="changed while it was read") as told:
+        records = list(while_read(path, grow, n_before))
+    assert [r.id for r in records[: len(MANY)]] == [name for _, name in MANY]
+    assert [str(warning.message).split(", so")[0] for warning in told] == [
+        f"{path}: the file changed while it was read"
+    ]
+
+
+def test_a_file_of_the_same_size_that_is_rewritten_is_told(write: WriteFile) -> None:
+    path = write("a.parquet", as_bytes(MANY, "parquet"))
+    later = path.stat().st_mtime_ns + 1_000_000_000
+    with pytest.warns(UserWarning, match=r"a\.parquet: the file changed while it was read.*run again"):
+        list(while_read(path, lambda: os.utime(path, ns=(later, later))))
+
+
+def test_a_file_that_changes_is_told_if_reading_is_given_up(write: WriteFile) -> None:
+    path = write("a.smi", as_bytes(MANY, "smi"))
+    records = read_records(path)
+    assert next(records).id == "m0"
+    path.write_text("C only\n")
+    with pytest.warns(UserWarning, match=r"a\.smi: the file changed while it was read"):
+        del records
+
+
+def test_a_file_that_breaks_off_while_it_is_read_says_both(write: WriteFile) -> None:
+    rows = [("C", f"{random.Random(number).random()}") for number in range(20_000)]
+    path = write("a.smi.gz", as_bytes(rows, "smi"))
+    with pytest.warns(UserWarning, match="changed while"), pytest.raises(InputError, match="damaged after"):
+        list(while_read(path, lambda: os.truncate(path, path.stat().st_size - 20_000)))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_that_stays_as_it_is_or_is_removed_warns_of_nothing(write: WriteFile, kind: str) -> None:
+    path = write(f"a.{kind}", as_bytes(MANY, kind))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(list(while_read(path, path.read_bytes))) == len(MANY)
+        assert len(list(while_read(path, path.unlink))) == len(MANY)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_meant_to_grow(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.smi"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=[as_bytes(MANY, "smi")])
+    writer.start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(list(read_records(pipe))) == len(MANY)
+    writer.join()
