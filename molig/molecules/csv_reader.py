@@ -10,7 +10,13 @@ from itertools import chain, islice
 from molig.errors import InputError
 from molig.molecules.columns import Layout, Request, find_layout
 from molig.molecules.delimiters import N_GUESSED_FROM, guess_table, is_smiles
-from molig.molecules.lines import KEPT_OF_BAD_LINE, bad_line, with_null_bytes, without_trailing_blanks
+from molig.molecules.lines import (
+    KEPT_OF_BAD_LINE,
+    bad_line,
+    line_problem,
+    with_null_bytes,
+    without_trailing_blanks,
+)
 from molig.molecules.notices import Notices
 from molig.molecules.reasons import ASCII_BLANKS, MAX_LINE_CHARACTERS, Reason
 from molig.molecules.records import Record
@@ -51,8 +57,9 @@ def _named_layout(records: Iterator[_Split], request: Request, notices: Notices)
     first = next(records, None)
     if first is None:
         raise InputError(f"{notices.where}: holds no molecules, not even a header line")
-    _, header, problem = first
-    if header is None:
+    line, header, problem = first
+    problem = problem or line_problem(line)
+    if header is None or problem:
         raise InputError(f"{notices.where}: the header line cannot be read ({problem}); mend or rewrite it")
     return find_layout(header, request, notices)
 

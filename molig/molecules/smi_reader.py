@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, islice
 
-from molig.errors import UnknownNameError
+from molig.errors import InputError, UnknownNameError
 from molig.molecules.columns import ID_NAMES, SMILES_NAMES, Layout, Request, find_layout, folded
 from molig.molecules.csv_reader import read_csv
 from molig.molecules.delimiters import N_GUESSED_FROM, guess_delimited, is_smiles, warn_if_swapped
-from molig.molecules.lines import bad_line, with_null_bytes, without_trailing_blanks
+from molig.molecules.lines import bad_line, line_problem, with_null_bytes, without_trailing_blanks
 from molig.molecules.notices import Notices
 from molig.molecules.reasons import ASCII_BLANKS, Reason
 from molig.molecules.records import Record
@@ -34,6 +34,9 @@ def read_smi(lines: Iterator[Line], request: Request, where: str) -> Iterator[Re
     ):
         yield from read_csv(lines, request, where)
         return
+    problem = line_problem(head[0])
+    if problem and not all(name.isdecimal() for name in request.named):
+        raise InputError(f"{where}: the header line cannot be read ({problem}); mend or rewrite it")
     rows: _Plain | _Table = _Plain(request.delimiter)
     if is_header(head[0].text, request):
         rows = _Table(next(lines).text, request, notices)

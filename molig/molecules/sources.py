@@ -247,8 +247,8 @@ def bounded_lines(pieces: Iterable[str], limit: int = MAX_LINE_CHARACTERS) -> It
     """Cut text into lines of at most ``limit`` characters: a file without line ends must fit into memory."""
     held = ""
     for piece in pieces:
-        if piece.isspace() and not held and piece.endswith("\n"):
-            # A small packed file may hold 200 million empty lines.
+        if piece and not held and not piece.strip("\n"):
+            # A small packed file may hold 200 million empty lines; those that hold blanks keep them.
             yield Line("", n_lines=piece.count("\n"))
             continue
         lines = piece.split("\n")

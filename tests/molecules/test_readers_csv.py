@@ -125,6 +125,9 @@ def test_field_beyond_the_limit_of_the_csv_module(write: WriteFile) -> None:
 def test_header_that_cannot_be_read(write: WriteFile) -> None:
     with pytest.raises(InputError, match="header line cannot be read"):
         read(write, '"smiles,id\nC,a\n')
+    for options in ({}, {"columns": ["x"]}, {"smiles_column": "smiles"}):
+        with pytest.raises(InputError, match=r"header line cannot be read \(null bytes in the line\)"):
+            read(write, "smiles,i\0d\nC,a\n", **options)
 
 
 def test_a_quote_that_happens_to_close_does_not_swallow_rows(write: WriteFile) -> None:

@@ -168,3 +168,9 @@ def test_null_bytes_leave_the_identifier(write: WriteFile) -> None:
     records = read(write, b"smiles name\nC a\0b\nC\0 c\n")
     assert rows(records) == [("a\\x00b", "C"), ("c", "C\\x00")]
     assert {r.problem for r in records} == {"null bytes in the line"}
+
+
+@pytest.mark.parametrize("header", ["smiles na\0me x", "smiles " + "x" * 200_000])
+def test_a_header_that_cannot_be_read_and_is_needed(write: WriteFile, header: str) -> None:
+    with pytest.raises(InputError, match=r"header line cannot be read \((null bytes|line longer)"):
+        read(write, f"{header}\nC a 1\n", columns=["x"])

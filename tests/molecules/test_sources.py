@@ -106,3 +106,13 @@ def test_lines_come_back_cut_at_the_limit(texts: list[str]) -> None:
     content = "".join(text + "\n" for text in texts)
     lines = list(bounded_lines(io.StringIO(content), limit=5))
     assert lines == [Line(text[:5], len(text) > 5) for text in texts]
+
+
+def test_lines_of_blanks_keep_them() -> None:
+    texts = ["C", "\f", " ", "\t\t", "\u2028", "", "\x85 "]
+    pieces = ["C\n", "".join(text + "\n" for text in texts[1:])]
+    assert list(bounded_lines(pieces)) == [Line(text) for text in texts]
+
+
+def test_empty_lines_come_in_one_piece() -> None:
+    assert list(bounded_lines(["C\n", "\n" * 9000, "CC"])) == [Line("C"), Line("", n_lines=9000), Line("CC")]
