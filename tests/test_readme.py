@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from molig.datasets import example_files
+from molig.datasets.examples import example_files
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

@@ -9,16 +9,10 @@ Examples
 ['ok']
 """
 
-from molig.audit.checks.activity_cliffs import read_pairs
 from molig.audit.findings import Evidence, Example, Figure, Finding, NotApplicable, Outcome, Severity
-from molig.audit.inputs import LabelledFile, held_out_file, read_subject, subject_of
-from molig.audit.registry import Check, available_checks, register
-from molig.audit.report import (
-    Audit,
-    CheckResult,
-    attach_audit,
-    write_audit,
-)
+from molig.audit.inputs import LabelledFile, read_subject, subject_of
+from molig.audit.registry import Check, register
+from molig.audit.report import Audit, CheckResult, write_audit
 from molig.audit.run import audit
 from molig.audit.subject import ActivityPair, AuditSettings, AuditSubject
 
@@ -37,11 +31,7 @@ __all__ = [
     "NotApplicable",
     "Outcome",
     "Severity",
-    "attach_audit",
     "audit",
-    "available_checks",
-    "held_out_file",
-    "read_pairs",
     "read_subject",
     "register",
     "subject_of",

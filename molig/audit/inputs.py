@@ -237,30 +237,7 @@ def _none_usable(rejections: Sequence[Rejection]) -> str:
 
 
 def held_out_file(model: str | Path, source: Path | None = None) -> tuple[LabelledFile, str]:
-    """Find the test part (else the validation part) of the table that a model was trained with.
-
-    Parameters
-    ----------
-    model : str or Path
-        Directory of the model, or the name of a bundled one.
-    source : Path, optional
-        The table, if not where the model's recipe says.
-
-    Returns
-    -------
-    file : LabelledFile
-        The table, restricted to the held-out rows.
-    part : str
-        ``"test"`` or ``"validation"``.
-
-    Raises
-    ------
-    UsageError
-        If the model's directory does not record what was held out, or of which table, or the
-        table is missing.
-    InputError
-        If the split is damaged, or a public data set is not there yet.
-    """
+    """The test part (else the validation part) of the table that a model was trained with, and its name."""
     folder = find_model(model)
     if not (folder / _SPLIT).is_file() or not (folder / _RECIPE).is_file():
         raise UsageError(

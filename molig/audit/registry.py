@@ -109,15 +109,7 @@ def unregister(name: str) -> None:
 
 
 def available_checks() -> dict[str, Check]:
-    """All checks by name, in the order of reports: the built-in ones, then others as they were registered.
-
-    An entry point that cannot be loaded stands last, as a check that fails with the reason.
-
-    Examples
-    --------
-    >>> "baseline" in available_checks()
-    True
-    """
+    """All checks in the order of reports; an entry point that cannot be loaded is a check that fails."""
     for module in _BUILT_IN:
         import_module(f"molig.audit.checks.{module}")
     broken = [check for point in entry_points(group=ENTRY_POINTS) if (check := _load(point))]

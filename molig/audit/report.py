@@ -410,28 +410,7 @@ def write_audit(audit: Audit, path: str | Path) -> Path:
 
 
 def attach_audit(audit: Audit, directory: str | Path, options: Sequence[str] = ()) -> ScreeningModel:
-    """Write a summary of an audit into ``model.json`` and ``CARD.md`` of the audited model.
-
-    Parameters
-    ----------
-    audit : Audit
-        Of this model, on all its tasks, with all checks.
-    directory : str or Path
-        The model's directory, or the name of a bundled model.
-    options : sequence of str
-        Options of `molig audit` that say which molecules, labels and pairs were taken, such as ``"-i"`` and
-        ``"mine.csv"``; none where it was what training held out.
-
-    Returns
-    -------
-    ScreeningModel
-        The model as it reads back.
-
-    Raises
-    ------
-    UsageError
-        If another model was audited, or some of its tasks or with some of the checks only.
-    """
+    """Write a summary into a model's card; refused unless all checks judged all of its tasks."""
     folder = find_model(directory)
     model = load_model(folder)
     audited = audit.subject

@@ -10,43 +10,24 @@ Examples
 0.5
 """
 
-from molig.benchmark.ablation import AblationPlan, draw_drop_curves, drop_curves, model_drop_curves
+from molig.benchmark.ablation import AblationPlan, drop_curves
 from molig.benchmark.compare import ModelQuality, compare
 from molig.benchmark.estimates import Estimate, Resampling, evaluate
 from molig.benchmark.ground_truth import GroundTruth, ground_truth_sets, read_ground_truth
 from molig.benchmark.metrics import attribution_auroc, kendall_tau, top_n
-from molig.benchmark.models import benchmark_models
-from molig.benchmark.published import published_figures
-from molig.benchmark.recipe import (
-    AttributionOptions,
-    BenchmarkRecipe,
-    default_benchmark_recipe,
-    read_benchmark_recipe,
-)
-from molig.benchmark.run import BenchmarkPlan, judge_models
 
 __all__ = [
     "AblationPlan",
-    "AttributionOptions",
-    "BenchmarkPlan",
-    "BenchmarkRecipe",
     "Estimate",
     "GroundTruth",
     "ModelQuality",
     "Resampling",
     "attribution_auroc",
-    "benchmark_models",
     "compare",
-    "default_benchmark_recipe",
-    "draw_drop_curves",
     "drop_curves",
     "evaluate",
     "ground_truth_sets",
-    "judge_models",
     "kendall_tau",
-    "model_drop_curves",
-    "published_figures",
-    "read_benchmark_recipe",
     "read_ground_truth",
     "top_n",
 ]

@@ -259,35 +259,7 @@ def model_drop_curves(
     plan: AblationPlan | None = None,
     advance: Advance | None = None,
 ) -> pd.DataFrame:
-    """Drop of a model's score when the top-ranked atoms and their pairs are set to the baseline.
-
-    Parameters
-    ----------
-    model : ExplainableModel
-        The model.
-    molecules : sequence of Molecule
-        Accepted by the model's parser.
-    task : str
-        One of the model's tasks.
-    methods : sequence of str
-        Methods of attribution that rank the atoms, or averaged_baselines.
-    options : AttributionOptions, optional
-        Target whose drop is reported, baseline that atoms are set to, projection and tolerance.
-    plan : AblationPlan, optional
-        How many atoms to remove, and random orders to compare with.
-    advance : callable, optional
-        Called with 1 for each molecule that is done.
-
-    Returns
-    -------
-    DataFrame
-        As `drop_curves` returns it.
-
-    Raises
-    ------
-    UsageError
-        For an unknown name, or an explanation that is not finite.
-    """
+    """Drop of a model's score when the top-ranked atoms and their pairs are set to the baseline."""
     options = options or AttributionOptions()
     without = _Ablated(model, molecules, task, options, advance)
     rankings = {
@@ -345,29 +317,7 @@ _SIZE = (5.6, 3.6)  # inches
 
 
 def draw_drop_curves(frame: pd.DataFrame, title: str, score: str = "score") -> Figure:
-    """Draw drop curves with their intervals.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        As `drop_curves` returns it.
-    title : str
-        Heading.
-    score : str
-        What drops, for the axis.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        `molig.stats.save_figure` writes it.
-
-    Examples
-    --------
-    >>> row = ("IG", 1, 0.5, 0.4, 0.6, 20)
-    >>> columns = ["ranking", "removed", "drop", "low", "high", "n_molecules"]
-    >>> draw_drop_curves(pd.DataFrame([row], columns=columns), "phenols").axes[0].get_ylabel()
-    'mean drop of the score'
-    """
+    """Draw the frame of `drop_curves` with its intervals."""
     known = frame.dropna(subset=["drop"])
     with plot_style():
         figure = titled_figure(title, "", _SIZE, legend_rows=2)

@@ -31,34 +31,7 @@ def benchmark_models(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> list[ScreeningModel]:
-    """Train the models that a recipe asks for, as far as they are not there yet.
-
-    A finished model of the same recipe and data is read, an interrupted run is continued from its checkpoint,
-    and a model of another recipe or of other data is replaced.
-
-    Parameters
-    ----------
-    truth : GroundTruth
-        The whole set; molecules of its test part are not trained on, nor is an epoch chosen by them.
-    recipe : BenchmarkRecipe
-        How to train.
-    directory : Path
-        Where the table (``data.csv``) and the models (``model``, ``model-2``, ...) go.
-    device : str
-        ``"auto"``, ``"cpu"`` or ``"cuda"``.
-    progress : Progress, optional
-        Callbacks of the training.
-
-    Returns
-    -------
-    list of ScreeningModel
-        One per member.
-
-    Raises
-    ------
-    UsageError, InputError, OutputError
-        Saying what is wrong with the recipe, the set or the directory.
-    """
+    """Train what a recipe asks for, but read finished models and go on with broken runs: training is slow."""
     recipe.check_fits(truth.description)
     table = write_training_table(truth, directory)
     return [

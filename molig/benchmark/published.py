@@ -44,28 +44,7 @@ _FIGURES = (
 
 
 def published_figures(task: str, metric: str | None = None) -> PublishedFigures | None:
-    """Published figures of one task, from the committed table.
-
-    Parameters
-    ----------
-    task : str
-        Name of the set.
-    metric : str, optional
-        Name of the metric; any if not given.
-
-    Returns
-    -------
-    PublishedFigures or None
-        Best figures of any method, of integrated gradients and of random scores; None where nothing is
-        published.
-
-    Examples
-    --------
-    >>> published_figures("benzene").best
-    0.9901
-    >>> published_figures("amide") is None
-    True
-    """
+    """Published figures of a task to compare with, from the committed table; None where there are none."""
     for figures in _FIGURES:
         if figures.task == task and metric in (None, figures.metric):
             return figures

@@ -35,52 +35,25 @@ class Projection(StrEnum):
 
 
 class AttributionOptions(BaseModel):
-    """How the trained model is explained.
-
-    Parameters
-    ----------
-    target : {"probability", "logit", "value"}, optional
-        Score to attribute; by default the probability, or the value that a regression predicts.
-    projection : {"all", "bonded", "own"}
-        How scores of features become scores of atoms; methods that take whole atoms away need none.
-    baseline : str
-        What molecules are compared with by every method but the averaged one.
-    averaged_baselines : list of str
-        Baselines of the method ``averaged_baselines``.
-    tol : float
-        Allowed completeness residual of integrated gradients.
-    members : int
-        Models, trained with seeds that count up from the recipe's; atom scores and predictions are averaged.
-    ties : float
-        Atom scores that differ by at most this share of the largest one are made equal; see `merge_ties`.
-    """
+    """How the trained model is explained: the section ``[attribution]`` of a recipe."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    # By default the probability, or the value that a regression predicts.
     target: Literal["probability", "logit", "value"] | None = None
+    # Methods that take whole atoms away need none.
     projection: Projection = Projection.ALL
     baseline: str = "zero"
     averaged_baselines: tuple[str, ...] = Field(default=("zero", "uniform", "carbon"), min_length=1)
     tol: float = Field(default=0.01, gt=0)
+    # Seeds of the members count up from the recipe's; atom scores and predictions are averaged.
     members: PositiveInt = 1
+    # Atom scores that differ by at most this share of the largest one are made equal; see `merge_ties`.
     ties: float = Field(default=1e-5, ge=0)
 
 
 class BenchmarkRecipe(BaseModel):
-    """All choices of a benchmark run on one set.
-
-    Parameters
-    ----------
-    training : Recipe
-        How the model is trained; its split is the published one.
-    attribution : AttributionOptions
-        How it is explained.
-
-    Examples
-    --------
-    >>> default_benchmark_recipe("benzene").training.features.preset
-    'simple'
-    """
+    """All choices of a benchmark run on one set, so that it can be repeated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -124,42 +97,12 @@ class BenchmarkRecipe(BaseModel):
 
 
 def read_benchmark_recipe(path: str | Path) -> BenchmarkRecipe:
-    """Read a recipe: a training recipe with one more section, ``[attribution]``.
-
-    Parameters
-    ----------
-    path : str or Path
-        The TOML file; what it leaves out takes its default.
-
-    Returns
-    -------
-    BenchmarkRecipe
-
-    Raises
-    ------
-    UsageError
-        If the file cannot be read, is not TOML, or has an unknown key or an impossible value (named).
-    """
+    """Read a training recipe with one more section, ``[attribution]``."""
     return _parsed(read_toml(Path(path)), str(path))
 
 
 def default_benchmark_recipe(name: str) -> BenchmarkRecipe:
-    """The recipe that comes with molig for one set.
-
-    Parameters
-    ----------
-    name : str
-        Name of the set; see `ground_truth_sets`.
-
-    Returns
-    -------
-    BenchmarkRecipe
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such set.
-    """
+    """The recipe that comes with molig for one set."""
     if name not in ground_truth_sets():
         raise UnknownNameError("ground-truth set", name, ground_truth_sets())
     return read_benchmark_recipe(Path(str(resources.files("molig.benchmark") / "recipes" / f"{name}.toml")))

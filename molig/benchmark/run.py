@@ -28,33 +28,9 @@ _FACTS = (
 
 @dataclass(frozen=True)
 class BenchmarkPlan:
-    """What to judge, and how.
+    """What to judge, and how; refused before any work where a name is unknown."""
 
-    Parameters
-    ----------
-    part : {"test", "validation"}
-        Molecules to judge on: the published test part, or the validation part of the training molecules, by
-        which recipes may be chosen.
-    methods : sequence of str, optional
-        Methods of attribution, or averaged_baselines; all of them by default.
-    sample : int, optional
-        Explain only so many molecules, drawn at random.
-    seed : int
-        Of the sample and of the bootstrap.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such part or method.
-    UsageError
-        If the sample is smaller than one molecule.
-
-    Examples
-    --------
-    >>> BenchmarkPlan(methods=["ig"]).methods
-    ('integrated_gradients',)
-    """
-
+    # The published test part, or the validation part, by which recipes may be chosen.
     part: str = "test"
     methods: Sequence[str] | None = None
     sample: int | None = None
@@ -98,32 +74,7 @@ def judge_models(
     plan: BenchmarkPlan | None = None,
     advance: Advance | None = None,
 ) -> BenchmarkResult:
-    """Explain held-out molecules by every method, and judge the explanations.
-
-    Parameters
-    ----------
-    truth : GroundTruth
-        The whole set.
-    models : sequence of ScreeningModel
-        As `benchmark_models` returns them.
-    recipe : BenchmarkRecipe
-        How to explain.
-    directory : Path
-        Directory of the set, with the models.
-    plan : BenchmarkPlan, optional
-        Part, methods and sample; by default all methods on the whole test part.
-    advance : callable, optional
-        Called with the number of explanations done since the last call.
-
-    Returns
-    -------
-    BenchmarkResult
-
-    Raises
-    ------
-    InputError
-        If the part holds no molecule that counts, or none could be explained.
-    """
+    """Explain held-out molecules by every method, and judge the explanations."""
     plan = plan or BenchmarkPlan()
     part = truth.take(part_rows(truth, plan.part, model_directory(directory)).tolist())
     quality = _quality(part, models)

@@ -115,8 +115,8 @@ class _Ablation:
     ) -> None:
         """Take the best molecules of a library, and remove their atoms; choices: task, target, baseline."""
         from molig.attribution import Target
-        from molig.benchmark import AttributionOptions, model_drop_curves
-        from molig.benchmark.ablation import one_task, top_molecules
+        from molig.benchmark.ablation import model_drop_curves, one_task, top_molecules
+        from molig.benchmark.recipe import AttributionOptions
 
         task = one_task(model, choices[0])
         target = Target.of(choices[1], model.objective)
@@ -158,7 +158,7 @@ def _print_drops(frame: pd.DataFrame, title: str) -> None:
 
 
 def _write_drops(frame: pd.DataFrame, output: Path, title: str, score: str) -> None:
-    from molig.benchmark import draw_drop_curves
+    from molig.benchmark.ablation import draw_drop_curves
     from molig.files import markdown_table, write_whole
     from molig.stats.plots import picture
     from molig.text import legible_markdown

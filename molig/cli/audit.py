@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def _list(wanted: bool) -> None:
     if not wanted:
         return
-    from molig.audit import available_checks
+    from molig.audit.registry import available_checks
 
     rows = [[check.name, check.title, check.question] for check in available_checks().values()]
     print_table(["check", "title", "asks"], rows)
@@ -112,7 +112,8 @@ def audit(
     file, where = _file(model, source, label, columns)
     subject = _read(loaded, file, settings, pairs, reporter)
     result = _run(subject, names, where, n_checks, reporter)
-    from molig.audit import attach_audit, write_audit
+    from molig.audit import write_audit
+    from molig.audit.report import attach_audit
 
     for path in files:
         reporter.info(f"report: {write_audit(result, path)}")
@@ -142,7 +143,8 @@ def _file(
     columns: tuple[str | None, str | None, str | None, str | None],
 ) -> tuple[LabelledFile, str]:
     """The molecules to audit with, and what to call them."""
-    from molig.audit import LabelledFile, held_out_file
+    from molig.audit import LabelledFile
+    from molig.audit.inputs import held_out_file
 
     labels = {}
     for text in label or ():
@@ -181,7 +183,7 @@ def _read(
     from molig.audit import read_subject
 
     if pairs is not None:
-        from molig.audit import read_pairs
+        from molig.audit.checks.activity_cliffs import read_pairs
 
         settings = replace(settings, pairs=tuple(read_pairs(pairs, model)))
     total = None if str(file.source) == "-" or file.rows is not None else count_rows(Path(file.source))

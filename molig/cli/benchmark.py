@@ -13,8 +13,9 @@ from molig.cli.evaluate import evaluate
 from molig.cli.options import DeviceOption, MethodsOption, QuietOption, ThreadsOption
 
 if TYPE_CHECKING:
-    from molig.benchmark import BenchmarkPlan, BenchmarkRecipe, GroundTruth
-    from molig.benchmark.run import BenchmarkResult
+    from molig.benchmark import GroundTruth
+    from molig.benchmark.recipe import BenchmarkRecipe
+    from molig.benchmark.run import BenchmarkPlan, BenchmarkResult
 
 app = typer.Typer(
     help="Judge explanations, against ground truth or by removing atoms, and rankings.",
@@ -50,8 +51,8 @@ def attribution(
     averaged_baselines; by default all. Models lie in OUTPUT/NAME/model and are trained once; OUTPUT gets
     attribution.json and attribution.md.
     """
-    from molig.benchmark import BenchmarkPlan
     from molig.benchmark.files import benchmark_json, benchmark_markdown
+    from molig.benchmark.run import BenchmarkPlan
     from molig.files import write_whole
     from molig.tables.locks import exclusive_directory
 
@@ -88,12 +89,8 @@ def _requests(
     names: list[str] | None, data: Path | None, recipe: Path | None
 ) -> list[tuple[GroundTruth, BenchmarkRecipe]]:
     """Sets and their recipes; whatever is wrong with any of them is said before the first is trained on."""
-    from molig.benchmark import (
-        default_benchmark_recipe,
-        ground_truth_sets,
-        read_benchmark_recipe,
-        read_ground_truth,
-    )
+    from molig.benchmark import ground_truth_sets, read_ground_truth
+    from molig.benchmark.recipe import default_benchmark_recipe, read_benchmark_recipe
     from molig.errors import UnknownNameError
 
     known = ground_truth_sets()
@@ -122,9 +119,9 @@ def _one_set(
     reporter: Reporter,
 ) -> BenchmarkResult:
     """Train and judge, with progress."""
-    from molig.benchmark import benchmark_models, judge_models
     from molig.benchmark.files import benchmark_molecules
-    from molig.benchmark.run import n_explanations
+    from molig.benchmark.models import benchmark_models
+    from molig.benchmark.run import judge_models, n_explanations
     from molig.files import write_whole
     from molig.training import Progress
 

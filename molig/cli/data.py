@@ -85,7 +85,7 @@ def example(
     400 molecules to screen, 400 molecules with four assays of Tox21, and a recipe to train with. Prints where
     they lie.
     """
-    from molig.datasets import example_files
+    from molig.datasets.examples import example_files
     from molig.errors import UsageError
     from molig.files import write_whole
 

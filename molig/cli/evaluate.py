@@ -22,7 +22,8 @@ from molig.cli.options import (
 from molig.errors import MoligError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from molig.evaluation import Evaluation, EvaluationPlan, HeldOut
+    from molig.evaluation import Evaluation, EvaluationPlan
+    from molig.evaluation.held_out import HeldOut
     from molig.evaluation.methods import FoldScores
     from molig.evaluation.run import OnDone, OnFoldEpoch
     from molig.training import Recipe
@@ -93,14 +94,10 @@ def evaluate(
     )
     changed = _with_options(chosen, split, folds, baselines, seed)
     name = Path(str(recipe)).stem
-    from molig.evaluation import (
-        EvaluationRun,
-        attach_to_model,
-        plan_evaluation,
-        resolve_baselines,
-        write_evaluation,
-    )
+    from molig.evaluation import EvaluationRun, plan_evaluation, write_evaluation
     from molig.evaluation import evaluate as run
+    from molig.evaluation.baselines import resolve_baselines
+    from molig.evaluation.card import attach_to_model
     from molig.model.device import resolve_device
 
     reporter = Reporter(quiet)
@@ -212,8 +209,7 @@ def _warn(plan: EvaluationPlan, reporter: Reporter) -> None:
 
 def _print(evaluation: Evaluation, name: str, reporter: Reporter) -> None:
     from molig.evaluation.report import method_title
-    from molig.stats import FIGURES
-    from molig.stats.ranking import OF_MERIT
+    from molig.stats.ranking import FIGURES, OF_MERIT
 
     rows = [
         [method_title(method), *(_number(found.medians[figure]) for figure in OF_MERIT)]
@@ -243,7 +239,7 @@ def _judge_model(
     output: Path | None,
     command: str,
 ) -> None:
-    from molig.evaluation import judge_held_out, table_of_model, write_reproduction
+    from molig.evaluation.held_out import judge_held_out, table_of_model, write_reproduction
     from molig.model import load_model
 
     model = load_model(name, device)

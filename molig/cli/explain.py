@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from molig.molecules import Record
-    from molig.report import Counts, TableRequest
-    from molig.report.tables import Explain, Rows
+    from molig.report import Counts
+    from molig.report.tables import Explain, Rows, TableRequest
     from molig.tables import Parts
 
 _SHOWN = 20
@@ -167,7 +167,7 @@ class _Run:
 
     def tabulate(self, records: Iterator[Record], request: TableRequest, parts: Parts | None) -> Counts:
         """Make a table, from where a former run has come to."""
-        from molig.report import write_table
+        from molig.report.tables import write_table
 
         n_done = parts.n_rows if parts else 0
         if n_done:
@@ -218,8 +218,7 @@ def _table_request(
 ) -> TableRequest | None:
     """What table is asked for, or None if it is a drawing."""
     from molig.errors import UsageError
-    from molig.report import TableRequest
-    from molig.report.tables import TABLES
+    from molig.report.tables import TABLES, TableRequest
 
     if output.suffix.lower() in TABLES:
         return TableRequest(output, layout or "features", rejects, source, csv_safe)

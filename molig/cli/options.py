@@ -14,7 +14,7 @@ def resolved_input(source: _Source) -> _Source:
     """The file that is meant by a path or by the name of a data set; standard input as it is."""
     if source is None or str(source) in ("", "-"):
         return source
-    from molig.datasets import file_or_dataset
+    from molig.datasets.places import file_or_dataset
 
     return type(source)(file_or_dataset(source))
 

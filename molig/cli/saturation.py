@@ -68,8 +68,7 @@ def saturation(
     from molig.attribution import Explainer
     from molig.model import Objective, load_model
     from molig.molecules import read_records
-    from molig.report import write_saturation
-    from molig.report.saturation import check_saturation_outputs, choose_actives, has_labels
+    from molig.report.saturation import check_saturation_outputs, choose_actives, has_labels, write_saturation
 
     check_saturation_outputs(outputs, source)
     reporter = Reporter(quiet)

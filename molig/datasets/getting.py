@@ -51,7 +51,7 @@ def get_dataset(
     name : str or Dataset
         Name of the set (see `datasets`), or a description of another one.
     directory : str or Path, optional
-        Where to put it; by default `cache_directory`.
+        Where to put it; by default what ``MOLIG_CACHE_DIR`` says, otherwise ``molig`` in the cache directory of the user.
     url : str, optional
         Another place to download from. What comes from there is verified alike.
     force : bool
@@ -284,26 +284,8 @@ def _schema(dataset: Dataset) -> pa.Schema:
 
 
 def content_digest(table: pa.Table) -> str:
-    """Digest of a table's columns and values, whatever the file they came from.
-
-    Parameters
-    ----------
-    table : pyarrow.Table
-        Columns of text, 8-bit integers or doubles.
-
-    Returns
-    -------
-    str
-        SHA-256 over, column by column: the name, a zero byte, and the values; text joined by line feeds
-        (null as empty), integers as one byte (null as 255), doubles in little-endian order (null as NaN); at
-        the end of each column a zero byte. Compression, row groups and metadata make no difference.
-
-    Examples
-    --------
-    >>> one = pa.table({"smiles": ["C", "CC"], "active": pa.array([1, None], pa.int8())})
-    >>> content_digest(one)[:12]
-    'b50425d9bc64'
-    """
+    """Digest of a table's columns and values, so that compression and row groups make no difference."""
+    # Null is an empty text, 255 or NaN; numbers are little-endian.
     digest = hashlib.sha256()
     for name in table.column_names:
         column = table.column(name)

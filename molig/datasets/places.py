@@ -14,19 +14,7 @@ CACHE_DIR_VARIABLE = "MOLIG_CACHE_DIR"
 
 
 def cache_directory() -> Path:
-    """Directory that downloaded tables are kept in; it need not exist yet.
-
-    Returns
-    -------
-    Path
-        What ``MOLIG_CACHE_DIR`` says, otherwise ``molig`` within the user's cache directory
-        (``XDG_CACHE_HOME`` or ``~/.cache``; ``~/Library/Caches`` on macOS, ``%LOCALAPPDATA%`` on Windows).
-
-    Examples
-    --------
-    >>> cache_directory().is_absolute()
-    True
-    """
+    """Directory that downloaded tables are kept in; it need not exist yet."""
     own = os.environ.get(CACHE_DIR_VARIABLE)
     if own:
         return Path(own).expanduser().absolute()
@@ -49,32 +37,7 @@ def locate_dataset(name: str) -> Path | None:
 
 
 def find_dataset(name: str) -> Path:
-    """Table of a set, or an error that says how to get it.
-
-    Parameters
-    ----------
-    name : str
-        Name of the set; see `datasets`.
-
-    Returns
-    -------
-    Path
-        ``NAME.parquet`` in the directory that ``MOLIG_DATA_DIR`` names, otherwise in `cache_directory`.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such set.
-    InputError
-        If its table is not on this machine.
-
-    Examples
-    --------
-    >>> find_dataset("tox2l")
-    Traceback (most recent call last):
-        ...
-    molig.errors.UnknownNameError: unknown data set 'tox2l'; did you mean 'tox21'? Valid: ...
-    """
+    """Table of a set in ``MOLIG_DATA_DIR`` or the cache, or an error that says how to get it."""
     path = locate_dataset(name)
     if path is None:
         given = os.environ.get(DATA_DIR_VARIABLE)
@@ -88,34 +51,7 @@ def find_dataset(name: str) -> Path:
 
 
 def file_or_dataset(source: str | Path) -> Path:
-    """File that a user means by a path or by the name of a data set.
-
-    Parameters
-    ----------
-    source : str or Path
-        A path, or the name of a set (see `datasets`). A file of that name comes first.
-
-    Returns
-    -------
-    Path
-        The path as it is, or the table of the set.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such file and the name, which has no suffix and no directory, is not that of a set.
-    InputError
-        If the set is known, but its table is not on this machine.
-
-    Examples
-    --------
-    >>> file_or_dataset("library.smi").name
-    'library.smi'
-    >>> file_or_dataset("tox2l")
-    Traceback (most recent call last):
-        ...
-    molig.errors.UnknownNameError: unknown file or data set 'tox2l'; did you mean 'tox21'? Valid: ...
-    """
+    """What a user means by a path or the name of a data set; a file of that name comes first."""
     name = str(source)
     if os.path.exists(name) and not (name in datasets() and os.path.isdir(name)):
         return Path(source)

@@ -11,11 +11,11 @@ Examples
 True
 """
 
-from molig.depiction.panel import Panel, PanelError, symmetric_scale
+from molig.depiction.panel import Panel
 from molig.depiction.png import draw_png
 from molig.depiction.svg import draw_svg
 
-__all__ = ["Panel", "PanelError", "draw_png", "draw_svg", "symmetric_scale"]
+__all__ = ["Panel", "draw_png", "draw_svg"]
 
 # A panel as the last line of a notebook cell; said here because drawings are built on panels.
 Panel._repr_svg_ = draw_svg  # type: ignore[attr-defined]

@@ -87,25 +87,7 @@ class Panel:
 
 
 def symmetric_scale(panels: Panel | Sequence[Panel]) -> float:
-    """Largest |score| over the atoms and bonds of all panels.
-
-    Parameters
-    ----------
-    panels : Panel or sequence of Panel
-        What shall share one colour scale.
-
-    Returns
-    -------
-    float
-        At least 0; 0 when there is no panel or every score is 0.
-
-    Examples
-    --------
-    >>> from rdkit import Chem
-    >>> mol = Chem.MolFromSmiles("CO")
-    >>> symmetric_scale([Panel(mol, [0.1, -0.2]), Panel(mol, [0.0, 0.1], bond_scores=[-0.5])])
-    0.5
-    """
+    """Largest absolute score of all panels, so that they share one colour scale; 0 for none."""
     scores = [
         part
         for panel in as_panels(panels)

@@ -173,28 +173,7 @@ BASELINES = MappingProxyType({method.name: method for method in (RandomForest, L
 
 
 def resolve_baselines(names: Iterable[str] | None = None) -> tuple[Baseline, ...]:
-    """Baseline methods by name, with their usual settings.
-
-    Parameters
-    ----------
-    names : iterable of str, optional
-        Names; underscores count as hyphens. By default all methods.
-
-    Returns
-    -------
-    tuple of Baseline
-        Each once, in the order given; none for no names.
-
-    Raises
-    ------
-    UnknownNameError
-        Naming the nearest one.
-
-    Examples
-    --------
-    >>> [baseline.title for baseline in resolve_baselines(["nearest_active", "random-forest"])]
-    ['Nearest active', 'Random forest']
-    """
+    """Baseline methods by name, each once and in the order given; all of them by default."""
     chosen: dict[str, Baseline] = {}
     for name in BASELINES if names is None else names:
         folded = name.strip().lower().replace("_", "-")

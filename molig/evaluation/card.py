@@ -41,27 +41,7 @@ _OF_THIS_TIME = ("split.kind", "split.column", "split.seed", "split.parts")
 
 
 def attach_to_model(evaluation: Evaluation, directory: str | Path, *, source: str = "") -> ScreeningModel:
-    """Write an evaluation into ``model.json`` and ``CARD.md`` of a model.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        Of the recipe that the model was trained by.
-    directory : str or Path
-        The model's directory.
-    source : str
-        Where the results are in full, for readers of the card.
-
-    Returns
-    -------
-    ScreeningModel
-        The model as it reads back.
-
-    Raises
-    ------
-    UsageError
-        If the model has other tasks, or was trained on another table or by another recipe.
-    """
+    """Write an evaluation into a model's card; refused where it judged another recipe or table."""
     folder = find_model(directory)
     model = load_model(folder)
     plan, training = evaluation.plan, model.info.training

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.evaluation.methods import FoldScores
-from molig.stats import FIGURES, RankingQuality, ranking_quality, sign_test
+from molig.stats import RankingQuality, ranking_quality, sign_test
 from molig.stats.intervals import SignTest, bootstrap_samples, percentile_interval
-from molig.stats.ranking import PRINCIPAL
+from molig.stats.ranking import FIGURES, PRINCIPAL
 from molig.training.run import NEUTRAL_PROBABILITY
 
 Interval = tuple[float, float]

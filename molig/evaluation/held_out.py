@@ -19,7 +19,8 @@ from molig.evaluation.plan import is_training_table, public_name
 from molig.features import PackedGraphs
 from molig.files import json_text, made_by, markdown_table, read_regular, versions, write_whole
 from molig.model import BaselineScore, Objective, ScreeningModel, find_model, load_info
-from molig.stats import FIGURES, RankingQuality
+from molig.stats import RankingQuality
+from molig.stats.ranking import FIGURES
 from molig.text import legible_markdown
 from molig.training.dataset import TrainingData, file_digest, read_or_load
 from molig.training.recipe import locate_table, read_recipe
@@ -77,29 +78,14 @@ class FigureDifference:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Figures of a model on its held-out molecules.
-
-    Parameters
-    ----------
-    part : str
-        ``"test"``, or ``"validation"`` if the model has no test part.
-    metrics : dict of str to RankingQuality
-        Task to figures, measured now.
-    stated : dict of str to RankingQuality
-        The same as the model states them.
-    same_table : bool
-        Whether the table is the one that the model was trained with: byte by byte, or as the same public
-        data set in another file.
-    baseline : dict of str to BaselineScore
-        Task to the probabilities at the zero baseline, measured now.
-    stated_baseline : dict of str to BaselineScore
-        The same as the model states them.
-    """
+    """What a model states of its held-out molecules, beside what was measured now."""
 
     part: str
     metrics: dict[str, RankingQuality]
     stated: dict[str, RankingQuality]
+    # Byte by byte, or as the same public data set in another file.
     same_table: bool
+    # Probabilities where all features are zero.
     baseline: dict[str, BaselineScore] = field(default_factory=dict)
     stated_baseline: dict[str, BaselineScore] = field(default_factory=dict)
 
@@ -134,34 +120,7 @@ def judge_held_out(
     delimiter: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> HeldOut:
-    """Score the rows of a table that a model's ``split.csv`` calls its test part.
-
-    Parameters
-    ----------
-    model : ScreeningModel
-        The model.
-    directory : str or Path
-        Its directory, or the name of a bundled one.
-    source : Path
-        The table that it was trained with.
-    smiles_column : str, optional
-        Where to find the SMILES, if not where the model's recipe says.
-    delimiter : str, optional
-        What separates columns, if that cannot be guessed and the recipe does not say.
-    progress : callable, optional
-        Called with the number of rows done since the last call.
-
-    Returns
-    -------
-    HeldOut
-
-    Raises
-    ------
-    UsageError
-        If the model is a regression, or its directory does not say which rows were held out.
-    InputError
-        If the table has none of the held-out rows.
-    """
+    """Score the rows that ``split.csv`` calls the test part, so that a model's figures can be checked."""
     if model.objective is not Objective.CLASSIFICATION:
         raise UsageError(f"model {model.name!r} is a regression; its evaluation is not that of a ranking")
     folder = find_model(directory)
@@ -191,24 +150,7 @@ def judge_held_out(
 
 
 def table_of_model(directory: str | Path) -> Path:
-    """The table that a model's recipe names.
-
-    Parameters
-    ----------
-    directory : str or Path
-        The model's directory, or the name of a bundled one.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    UsageError
-        If the recipe names none, or a file that is not there.
-    InputError
-        If a public data set is not there yet.
-    """
+    """The table that a model's recipe names, so that nobody has to say where it is."""
     path = find_model(directory) / RECIPE_FILE
     source = locate_table(read_recipe(path), path, targets=load_info(directory).tasks).source
     if not source.exists():
@@ -294,31 +236,7 @@ REPRODUCTION_REPORT = "reproduction.md"
 def write_reproduction(
     result: HeldOut, output: Path, *, model: str, table: str, command: str = ""
 ) -> list[Path]:
-    """Write ``reproduction.json`` and ``reproduction.md``.
-
-    Parameters
-    ----------
-    result : HeldOut
-        Figures of now and of the card.
-    output : Path
-        Directory to write to.
-    model : str
-        Name of the model.
-    table : str
-        Name of the table's file.
-    command : str
-        The command that was given.
-
-    Returns
-    -------
-    list of Path
-        The files.
-
-    Raises
-    ------
-    OutputError
-        If a file cannot be written.
-    """
+    """Write ``reproduction.json`` for programs and ``reproduction.md`` for people."""
     paths = [output / REPRODUCTION_FILE, output / REPRODUCTION_REPORT]
     write_whole(paths[0], _as_json(result, model, table, command))
     write_whole(paths[1], _as_markdown(result, model, table, command))

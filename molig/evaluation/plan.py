@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from molig.datasets import content_digest, datasets
+from molig.datasets import datasets
+from molig.datasets.getting import content_digest
 from molig.errors import OutputError, UsageError
 from molig.features import FeatureSchema, Featurizer
 from molig.model import Objective, Provenance

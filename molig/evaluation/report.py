@@ -15,18 +15,16 @@ from molig.evaluation.figures import Interval, MethodFigures, TaskFigures
 from molig.evaluation.methods import NETWORK, FoldScores
 from molig.evaluation.run import Evaluation
 from molig.files import json_text, made_by, markdown_table, versions, write_whole
-from molig.stats import (
-    FIGURES,
-    draw_enrichment,
-    draw_reliability,
-    draw_roc,
+from molig.stats.curves import (
+    EnrichmentCurve,
+    Reliability,
+    RocCurve,
     enrichment_curve,
     reliability_curve,
     roc_curve_points,
-    save_figure,
 )
-from molig.stats.curves import EnrichmentCurve, Reliability, RocCurve
-from molig.stats.ranking import FloatArray
+from molig.stats.plots import draw_enrichment, draw_reliability, draw_roc, save_figure
+from molig.stats.ranking import FIGURES, FloatArray
 from molig.text import legible_markdown
 from molig.version import __version__
 

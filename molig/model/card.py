@@ -20,8 +20,8 @@ from molig.model.info import (
     TasksWon,
 )
 from molig.molecules import Hydrogens
-from molig.stats import FIGURES, RankingQuality
-from molig.stats.ranking import OF_MERIT
+from molig.stats import RankingQuality
+from molig.stats.ranking import FIGURES, OF_MERIT
 from molig.text import legible_markdown
 
 Metrics = Mapping[str, RankingQuality | RegressionMetrics]

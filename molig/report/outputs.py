@@ -128,7 +128,7 @@ def write_explanations(
     ----------
     rows : iterable of (Record, list of Explanation or Rejection)
         All that belongs on it, as `molig.attribution.Explainer.explain_rows` yields it; it is held in memory.
-        For tables of whole libraries see `write_table`.
+        For tables of whole libraries see `molig.report.tables.write_table`.
     path : Path
         .svg or .png (a grid of drawings), or .html (a page of cards).
     title : str

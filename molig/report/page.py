@@ -226,26 +226,7 @@ def _percent(share: float) -> str:
 
 
 def render_card(card: Card) -> str:
-    """Render one card as a fragment of HTML that brings its own style, fit for a notebook.
-
-    The fragment is light whatever surrounds it: a notebook's theme cannot be asked for, and drawings are
-    made for white paper.
-
-    Parameters
-    ----------
-    card : Card
-        The compound.
-
-    Returns
-    -------
-    str
-        A ``<div>``; everything but the drawing is escaped.
-
-    Examples
-    --------
-    >>> "&lt;b&gt;" in render_card(Card("<b>", "CCO", svg=""))
-    True
-    """
+    """One card with its own style, light whatever surrounds it: a notebook's theme cannot be asked for."""
     return _environment().get_template("fragment.html.j2").render(card=card)
 
 

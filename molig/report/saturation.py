@@ -56,26 +56,7 @@ def write_saturation(
     subtitle: str = "",
     csv_safe: bool = False,
 ) -> None:
-    """Write the figure and the table of saturation curves; nothing is written before all is made.
-
-    Parameters
-    ----------
-    curves : sequence of MoleculeCurves
-        At least one; all of one task and target, and on the same points.
-    paths : sequence of Path
-        .svg and .png get the figure, .csv the table: a row per molecule and point.
-    title, subtitle : str
-        Words above the figure.
-    csv_safe : bool
-        In the table, write text that a spreadsheet would take for a formula behind an apostrophe.
-
-    Raises
-    ------
-    UsageError
-        If a name asks for another format, or the curves do not belong together.
-    OutputError
-        If a file cannot be written; none stays half-written under its name.
-    """
+    """Write the figure and the table of saturation curves; nothing is written before all is made."""
     titles = (title, subtitle)
     contents = [
         _table(curves, csv_safe) if path.suffix.lower() in _TABLES else _figure(curves, path, *titles)

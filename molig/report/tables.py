@@ -81,13 +81,7 @@ _ROW_GROUP = {"features": 1 << 17, "molecules": 1 << 14}
 
 
 class Layout(StrEnum):
-    """What a row of a table of explanations is.
-
-    Examples
-    --------
-    >>> Layout("molecules")
-    <Layout.MOLECULES: 'molecules'>
-    """
+    """What a row of a table of explanations is."""
 
     FEATURES = "features"
     """A row per feature of an atom or pair, as in `molig.Explanation.to_frame`."""
@@ -98,34 +92,7 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True)
 class TableRequest:
-    """A table of explanations to be written, checked before any work begins.
-
-    Parameters
-    ----------
-    output : Path
-        The table, .parquet or .csv. In a CSV file lists are written as JSON.
-    layout : Layout or str
-        What a row is.
-    rejects : Path, optional
-        Table of the rows without an explanation, .csv or .parquet; by default beside ``output`` as
-        ``NAME.rejected.csv``.
-    source : str, optional
-        The file that is read, which must not be overwritten.
-    csv_safe : bool
-        In CSV files, write text that a spreadsheet would take for a formula behind an apostrophe.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such layout.
-    UsageError
-        If a table could not be written.
-
-    Examples
-    --------
-    >>> TableRequest(Path("why.parquet"), "molecules").rejects_path.name
-    'why.rejected.csv'
-    """
+    """A table of explanations to be written, checked before any work begins."""
 
     output: Path
     layout: Layout | str = Layout.FEATURES
@@ -164,48 +131,7 @@ def write_table(
     *,
     parts: Parts | None = None,
 ) -> Counts:
-    """Explain a library of any size and write what comes of it as a table, in constant memory.
-
-    Every row ends up in the table or, with the reason, in that of the rejected rows. Both appear under their
-    names only when they are complete.
-
-    Parameters
-    ----------
-    records : iterable of Record
-        The whole library.
-    explain : callable
-        From records to each of them with its result, such as `molig.attribution.Explainer.explain_rows`.
-    request : TableRequest
-        What to write.
-    parts : Parts, optional
-        Opened; where finished rows are kept until the end. The rows it holds already are not explained
-        again, and a run that breaks off can be continued with what it holds then. The table is the same
-        wherever it broke off, since each part is explained by itself.
-
-    Returns
-    -------
-    Counts
-        Of the whole library.
-
-    Raises
-    ------
-    InputError
-        If the library is damaged, which leaves nothing behind, or no molecule could be explained, which
-        leaves the table of rejected rows.
-    OutputError
-        If a table cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile, molig
-    >>> from molig.attribution import Explainer
-    >>> from molig.molecules import smiles_records
-    >>> explainer = Explainer(molig.load_model("tox21-w2n2-simple"), task="SR-ARE")
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     request = TableRequest(Path(folder) / "why.parquet", "molecules")
-    ...     write_table(smiles_records(["CCO", "C1CC"]), explainer.explain_rows, request)
-    Counts(explained=1, rejected=1, unconverged=0)
-    """
+    """Explain a library in constant memory; every row is in the table or, with a reason, a rejected one."""
     if parts is None:
         chunks = (_Chunk(explain(rows), request.layout) for rows in batched(records, _ROWS_AT_A_TIME))
         return _deliver(chunks, request)

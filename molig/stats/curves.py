@@ -39,29 +39,7 @@ class EnrichmentCurve:
 
 
 def roc_curve_points(labels: npt.ArrayLike, scores: npt.ArrayLike) -> RocCurve:
-    """Corners of the ROC curve.
-
-    Parameters
-    ----------
-    labels, scores : array_like of float, shape (n,)
-        As of `roc_auc`.
-
-    Returns
-    -------
-    RocCurve
-        Points on a straight line between their neighbours are left out; no points at all where actives or
-        inactives are missing.
-
-    Raises
-    ------
-    UsageError
-        As `roc_auc`.
-
-    Examples
-    --------
-    >>> roc_curve_points([1, 0, 1], [1.0, 1.0, 1.0]).true_positive_rate
-    array([0., 1.])
-    """
+    """Corners of the ROC curve; no points at all where actives or inactives are missing."""
     ranking = ranking_of(labels, scores)
     if not ranking.has_both_classes:
         return RocCurve(np.empty(0), np.empty(0))
@@ -70,29 +48,7 @@ def roc_curve_points(labels: npt.ArrayLike, scores: npt.ArrayLike) -> RocCurve:
 
 
 def enrichment_curve(labels: npt.ArrayLike, scores: npt.ArrayLike) -> EnrichmentCurve:
-    """Corners of the enrichment curve: actives found against molecules screened, best first.
-
-    Parameters
-    ----------
-    labels, scores : array_like of float, shape (n,)
-        As of `roc_auc`.
-
-    Returns
-    -------
-    EnrichmentCurve
-        Points on a straight line between their neighbours are left out; no points at all where actives or
-        inactives are missing.
-
-    Raises
-    ------
-    UsageError
-        As `roc_auc`.
-
-    Examples
-    --------
-    >>> enrichment_curve([1, 0, 0, 1], [4.0, 3.0, 2.0, 1.0]).found
-    array([0. , 0.5, 0.5, 1. ])
-    """
+    """Corners of the curve of actives found against molecules screened; none where a class is missing."""
     ranking = ranking_of(labels, scores)
     n, n_actives = ranking.n_molecules, ranking.n_actives
     if not ranking.has_both_classes:
@@ -137,49 +93,19 @@ class Reliability:
 def reliability_curve(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, n_bins: int = 10, binning: Binning = "uniform"
 ) -> Reliability:
-    """Share of actives among molecules of similar probability.
-
-    Parameters
-    ----------
-    labels, probabilities : array_like of float, shape (n,)
-        As of `brier_score`.
-    n_bins : int
-        Number of bins, at least 1.
-    binning : {"uniform", "quantile"}
-        "uniform", the usual: bins of equal width, which show the high probabilities however rare they are;
-        the intervals say how far to trust them. "quantile": bins of about equal count; equal probabilities
-        share a bin. A probability on an edge belongs to the bin below, as in scikit-learn.
-
-    Returns
-    -------
-    Reliability
-        One entry for each bin that holds molecules.
-
-    Raises
-    ------
-    UsageError
-        As `brier_score`, or if there are no bins or the binning is unknown.
-
-    References
-    ----------
-    Wilson, J. Am. Stat. Assoc. 1927, 22, 209-212, for the intervals.
-
-    Examples
-    --------
-    >>> curve = reliability_curve([0, 0, 1, 1, 1], [0.1, 0.2, 0.2, 0.8, 0.8], n_bins=2)
-    >>> curve.observed.round(2)
-    array([0.33, 1.  ])
-    """
+    """Share of actives among molecules of similar probability; bins without molecules are left out."""
     if n_bins < 1:
         raise UsageError(f"a reliability curve needs at least one bin (got {n_bins})")
     if binning not in get_args(Binning):
         raise UnknownNameError("binning", binning, get_args(Binning))
     active, predicted = measured(labels, probabilities, "probability")
+    # A probability on an edge belongs to the bin below, as in scikit-learn.
     which = np.searchsorted(_inner_edges(predicted, n_bins, binning), predicted, side="left")
     count = np.bincount(which, minlength=n_bins)
     filled = count > 0
     n = count[filled]
     observed = np.bincount(which, active, minlength=n_bins)[filled] / n
+    # Wilson, J. Am. Stat. Assoc. 1927, 22, 209-212.
     low, high = wilson_limits(observed, n)
     mean = np.bincount(which, predicted, minlength=n_bins)[filled] / n
     return Reliability(mean, observed, n.astype(np.int64), low, high)
@@ -188,35 +114,9 @@ def reliability_curve(
 def expected_calibration_error(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, n_bins: int = 10, binning: Binning = "uniform"
 ) -> float:
-    """Mean gap between predicted and observed shares of actives, each bin weighted by its molecules.
-
-    Parameters
-    ----------
-    labels, probabilities : array_like of float, shape (n,)
-        As of `brier_score`.
-    n_bins, binning : int, {"uniform", "quantile"}
-        As of `reliability_curve`.
-
-    Returns
-    -------
-    float
-        From 0 to 1, low is good; NaN where nothing was measured. Where actives are rare it is small for any
-        model that predicts small probabilities: read it together with the curve.
-
-    Raises
-    ------
-    UsageError
-        As `reliability_curve`.
-
-    References
-    ----------
-    Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
-
-    Examples
-    --------
-    >>> expected_calibration_error([1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5])
-    0.25
-    """
+    """Mean gap between predicted and observed shares of actives, weighted by molecules; NaN without any."""
+    # Guo et al., On Calibration of Modern Neural Networks, ICML 2017. Where actives are rare it is small for any
+    # model that predicts small probabilities: read it together with the curve.
     return reliability_curve(labels, probabilities, n_bins, binning).expected_error
 
 

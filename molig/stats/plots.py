@@ -110,30 +110,7 @@ def picture(figure: Figure, kind: str, changes: Mapping[str, Any] = MappingProxy
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure as SVG or PNG; the same figure gives the same bytes.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        As `draw_roc`, `draw_enrichment` or `draw_reliability` returns it.
-    path : str or Path
-        File to write, ending in .svg or .png.
-
-    Raises
-    ------
-    UsageError
-        If the name ends otherwise.
-    OutputError
-        If the file cannot be written.
-
-    Examples
-    --------
-    >>> from molig.stats import draw_roc, roc_curve_points
-    >>> save_figure(draw_roc({"molig": roc_curve_points([1, 0], [1.0, 0.0])}, "Two molecules"), "roc.gif")
-    Traceback (most recent call last):
-    ...
-    molig.errors.UsageError: a figure is written as .svg or .png (got roc.gif)
-    """
+    """Write a figure as SVG or PNG; the same figure gives the same bytes."""
     kind = Path(path).suffix.lower()[1:]
     if kind not in _METADATA:
         raise UsageError(f"a figure is written as .svg or .png (got {Path(path).name})")
@@ -166,32 +143,7 @@ _POINTS_PER_AXIS = 600
 
 
 def draw_roc(curves: Mapping[str, RocCurve], title: str, subtitle: str = "") -> Figure:
-    """Draw ROC curves, with the area under each in the legend.
-
-    Parameters
-    ----------
-    curves : mapping of str to RocCurve
-        Curve of each method by its name; the first is drawn boldest, on top.
-    title, subtitle : str
-        Words above the figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Not tied to any window; `save_figure` writes it.
-
-    Raises
-    ------
-    UsageError
-        If there is no curve.
-
-    Examples
-    --------
-    >>> from molig.stats import roc_curve_points
-    >>> figure = draw_roc({"molig": roc_curve_points([1, 0, 1], [3.0, 2.0, 1.0])}, "Three molecules")
-    >>> len(figure.axes)
-    1
-    """
+    """Draw ROC curves, with the area under each in the legend."""
     _check(curves)
     with plot_style():
         figure = titled_figure(title, subtitle, _SQUARE, len(curves) + 1)
@@ -208,32 +160,7 @@ def draw_roc(curves: Mapping[str, RocCurve], title: str, subtitle: str = "") -> 
 
 
 def draw_enrichment(curves: Mapping[str, EnrichmentCurve], title: str, subtitle: str = "") -> Figure:
-    """Draw enrichment curves on a logarithmic axis, from 0.1 % of the molecules to all.
-
-    Parameters
-    ----------
-    curves : mapping of str to EnrichmentCurve
-        Curve of each method by its name; the first is drawn boldest, on top.
-    title, subtitle : str
-        Words above the figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        With the random order and, where all curves are of one set, the best possible order for comparison.
-
-    Raises
-    ------
-    UsageError
-        If there is no curve.
-
-    Examples
-    --------
-    >>> from molig.stats import enrichment_curve
-    >>> figure = draw_enrichment({"molig": enrichment_curve([1, 0, 1], [3.0, 2.0, 1.0])}, "Three molecules")
-    >>> figure.axes[0].get_xscale()
-    'log'
-    """
+    """Draw enrichment curves on a logarithmic axis, since only the first molecules will be bought."""
     _check(curves)
     with plot_style():
         figure = titled_figure(title, subtitle, _WIDE, (len(curves) + 3) // 2)
@@ -250,32 +177,7 @@ def draw_enrichment(curves: Mapping[str, EnrichmentCurve], title: str, subtitle:
 
 
 def draw_reliability(curves: Mapping[str, Reliability], title: str, subtitle: str = "") -> Figure:
-    """Draw observed against predicted shares of actives, and below how many molecules each point stands for.
-
-    Parameters
-    ----------
-    curves : mapping of str to Reliability
-        Curve of each method by its name; the first is drawn on top.
-    title, subtitle : str
-        Words above the figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        With 95 % intervals, and the expected calibration error of each method in the legend.
-
-    Raises
-    ------
-    UsageError
-        If there is no curve.
-
-    Examples
-    --------
-    >>> from molig.stats import reliability_curve
-    >>> figure = draw_reliability({"molig": reliability_curve([1, 0], [0.8, 0.1])}, "Two molecules")
-    >>> len(figure.axes)
-    2
-    """
+    """Draw observed against predicted shares, and below how many molecules each point stands for."""
     _check(curves)
     with plot_style():
         figure = titled_figure(title, subtitle, _TALL, len(curves) + 1)

@@ -418,28 +418,7 @@ def enrichment_factor(labels: npt.ArrayLike, scores: npt.ArrayLike, fraction: fl
 
 
 def tie_fraction(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
-    """Share of the measured molecules whose score another measured molecule has as well.
-
-    Parameters
-    ----------
-    labels, scores : array_like of float, shape (n,)
-        As of `roc_auc`; only equal scores are ties.
-
-    Returns
-    -------
-    float
-        From 0 to 1; NaN where nothing was measured.
-
-    Raises
-    ------
-    UsageError
-        As `roc_auc`.
-
-    Examples
-    --------
-    >>> tie_fraction([1, 0, 0, 1], [0.5, 0.5, 0.1, 0.7])
-    0.5
-    """
+    """Share of the measured molecules whose score another has as well: how much of a ranking is chance."""
     return tied_share(ranking_of(labels, scores))
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from molig.datasets import find_dataset
+from molig.datasets.places import find_dataset
 from molig.errors import UsageError
 from molig.features import Featurizer, PackedGraphs
 from molig.model import AuxiliaryTable

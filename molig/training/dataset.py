@@ -16,7 +16,7 @@ import numpy.typing as npt
 import rdkit
 from rdkit import Chem
 
-from molig.datasets import cache_directory
+from molig.datasets.places import cache_directory
 from molig.errors import InputError, UsageError
 from molig.features import Featurizer, PackedGraphs
 from molig.files import digest_of, replacing

@@ -13,7 +13,8 @@ from typing import Any, Literal, Self, get_args
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
-from molig.datasets import datasets, find_dataset
+from molig.datasets import datasets
+from molig.datasets.places import find_dataset
 from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, preset
 from molig.files import read_regular

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from molig.audit import AuditSettings, LabelledFile, held_out_file, read_subject
+from molig.audit import AuditSettings, LabelledFile, read_subject
+from molig.audit.inputs import held_out_file
 from molig.errors import InputError, MoligError, UnknownNameError, UsageError
 
 

@@ -7,8 +7,8 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from molig.audit import audit, available_checks, registry, subject_of
-from molig.audit.registry import unregister
+from molig.audit import audit, registry, subject_of
+from molig.audit.registry import available_checks, unregister
 
 SOUND = """
 from molig.audit import Outcome, register

@@ -22,11 +22,11 @@ from molig.audit import (
     Finding,
     Outcome,
     Severity,
-    attach_audit,
     audit,
     subject_of,
 )
 from molig.audit.report import (
+    attach_audit,
     audit_data,
     audit_fragment,
     audit_html,

@@ -8,18 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from molig.audit import (
-    AuditSettings,
-    Evidence,
-    Finding,
-    Outcome,
-    Severity,
-    audit,
-    available_checks,
-    register,
-    subject_of,
-)
-from molig.audit.registry import choose_checks, unregister
+from molig.audit import AuditSettings, Evidence, Finding, Outcome, Severity, audit, register, subject_of
+from molig.audit.registry import available_checks, choose_checks, unregister
 from molig.audit.report import audit_data, audit_fragment, audit_html, audit_json, audit_markdown, verdict
 from molig.errors import InputError, UnknownNameError, UsageError
 

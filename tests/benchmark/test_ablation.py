@@ -8,15 +8,9 @@ import pytest
 from support.small_model import nci_smiles
 
 from molig.attribution import Explainer
-from molig.benchmark import (
-    AblationPlan,
-    AttributionOptions,
-    Resampling,
-    draw_drop_curves,
-    drop_curves,
-    model_drop_curves,
-)
-from molig.benchmark.ablation import one_task, top_molecules
+from molig.benchmark import AblationPlan, Resampling, drop_curves
+from molig.benchmark.ablation import draw_drop_curves, model_drop_curves, one_task, top_molecules
+from molig.benchmark.recipe import AttributionOptions
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.molecules import Record, smiles_records
 from molig.stats.plots import picture
@@ -182,6 +176,7 @@ def test_the_chart_has_a_line_per_ranking(small_model, molecules):
     frame = model_drop_curves(small_model, molecules, TASK, plan=AblationPlan(counts=(1, 2, 500)))
     figure = draw_drop_curves(frame, "<one & all>", "logit")
     assert len(figure.axes[0].get_lines()) == 4
+    assert figure.axes[0].get_ylabel() == "mean drop of the logit"
     root = ET.fromstring(picture(figure, "svg"))
     words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "<one & all>" in words

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from molig.benchmark import GroundTruth, ModelQuality, compare, ground_truth_sets, published_figures
+from molig.benchmark import GroundTruth, ModelQuality, compare, ground_truth_sets
 from molig.benchmark.compare import COLUMNS, model_quality, number, to_markdown
+from molig.benchmark.published import published_figures
 from molig.errors import UsageError
 from molig.model import Objective
 

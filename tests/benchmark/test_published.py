@@ -4,9 +4,9 @@ from dataclasses import asdict
 
 import pytest
 
-from molig.benchmark import ground_truth_sets, published_figures
+from molig.benchmark import ground_truth_sets
 from molig.benchmark.ground_truth import GRAPH_ATTRIBUTION, find_data_file, read_table
-from molig.benchmark.published import PublishedFigures
+from molig.benchmark.published import PublishedFigures, published_figures
 
 TASKS = ["benzene", "logic7", "logic10", "crippen"]
 _COLUMNS = ["figure", "task", "model", "method", "metric", "n_runs", "mean", "median", "min", "max"]

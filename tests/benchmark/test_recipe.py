@@ -3,13 +3,13 @@
 import pytest
 from support.ground_truth import write_recipe
 
-from molig.benchmark import (
+from molig.benchmark import ground_truth_sets
+from molig.benchmark.recipe import (
     AttributionOptions,
+    Projection,
     default_benchmark_recipe,
-    ground_truth_sets,
     read_benchmark_recipe,
 )
-from molig.benchmark.recipe import Projection
 from molig.errors import UnknownNameError, UsageError
 from molig.training import Recipe
 

@@ -10,18 +10,12 @@ import pytest
 from support.ground_truth import write_fragments, write_nitrogens, write_recipe
 
 from molig.attribution import explain
-from molig.benchmark import (
-    BenchmarkPlan,
-    benchmark_models,
-    evaluate,
-    judge_models,
-    read_benchmark_recipe,
-    read_ground_truth,
-)
+from molig.benchmark import evaluate, read_ground_truth
 from molig.benchmark.explained import BENCHMARK_METHODS, projected_scores, resolve_methods
 from molig.benchmark.files import benchmark_json, benchmark_markdown, benchmark_molecules
-from molig.benchmark.recipe import Projection
-from molig.benchmark.run import judged_molecules, n_explanations
+from molig.benchmark.models import benchmark_models
+from molig.benchmark.recipe import Projection, read_benchmark_recipe
+from molig.benchmark.run import BenchmarkPlan, judge_models, judged_molecules, n_explanations
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.training import Progress
 

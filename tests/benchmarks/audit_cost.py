@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 
-from molig.audit import AuditSettings, audit, held_out_file, read_subject
+from molig.audit import AuditSettings, audit, read_subject
+from molig.audit.inputs import held_out_file
 from molig.model import load_model
 from molig.version import __version__
 

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.planted import Case, Verdict, judge, store
 
-from molig.audit import available_checks
+from molig.audit.registry import available_checks
 from molig.stats.intervals import wilson
 from molig.version import __version__
 

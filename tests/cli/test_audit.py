@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from molig.audit import Evidence, Finding, Outcome, Severity, available_checks, register, registry
-from molig.audit.registry import unregister
+from molig.audit import Evidence, Finding, Outcome, Severity, register, registry
+from molig.audit.registry import available_checks, unregister
 
 QUICK = ("--only", "baseline")
 

@@ -9,7 +9,8 @@ import pytest
 from support.file_server import running_file_server
 from support.made_up_pcba import made_up_pcba
 
-from molig.datasets import catalogue, example_files
+from molig.datasets import catalogue
+from molig.datasets.examples import example_files
 
 
 @pytest.fixture

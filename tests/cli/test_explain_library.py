@@ -20,7 +20,8 @@ from rdkit import Chem
 from support.libraries import names_in, sha256
 from support.small_model import nci_smiles
 
-from molig.report import MOLECULE_SCHEMA, TABLE_SCHEMA
+from molig.attribution.explanation import TABLE_SCHEMA
+from molig.report.molecule_table import MOLECULE_SCHEMA
 from molig.tables import Parts
 
 DEADLINE = 120

@@ -11,7 +11,7 @@ from support.made_up_pcba import made_up_pcba
 from support.small_model import nci_smiles
 
 from molig.datasets import datasets, get_dataset
-from molig.evaluation import resolve_baselines
+from molig.evaluation.baselines import resolve_baselines
 from molig.model import load_model
 from molig.training import bundled_recipes, read_recipe
 

@@ -6,8 +6,9 @@ import pandas as pd
 from rdkit import Chem, rdBase
 from support.small_model import NCI_FILE
 
-from molig.audit import held_out_file
-from molig.datasets import example_files, find_dataset
+from molig.audit.inputs import held_out_file
+from molig.datasets.examples import example_files
+from molig.datasets.places import find_dataset
 from molig.model import load_model
 from molig.training import read_recipe
 
@@ -16,6 +17,10 @@ MODEL = "tox21-w2n2-simple"
 
 def labelled() -> pd.DataFrame:
     return pd.read_csv(example_files()["labelled.csv"], index_col="id")
+
+
+def test_names_of_the_files():
+    assert list(example_files()) == ["library.smi", "labelled.csv", "recipe.toml"]
 
 
 def test_library_is_a_part_of_the_nci_compounds(nci_file):

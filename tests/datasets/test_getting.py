@@ -20,16 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.made_up_pcba import SMILES, TASKS, made_up_label, made_up_pcba
 
-from molig.datasets import (
-    Dataset,
-    DownloadError,
-    content_digest,
-    datasets,
-    find_dataset,
-    get_dataset,
-)
-from molig.datasets.downloads import ChecksumError
-from molig.datasets.getting import read_source
+from molig.datasets import Dataset, datasets, get_dataset
+from molig.datasets.downloads import ChecksumError, DownloadError
+from molig.datasets.getting import content_digest, read_source
+from molig.datasets.places import find_dataset
 from molig.errors import InputError, OutputError, UnknownNameError, UsageError
 
 SOURCE = made_up_pcba(12)
@@ -375,6 +369,14 @@ def test_digest_tells_values_columns_and_order_apart():
     ]
     digests = {content_digest(table) for table in [one, *others]}
     assert len(digests) == 1 + len(others)
+
+
+def test_digest_of_a_small_table():
+    """Computed anew it would meet no digest of the catalogue."""
+    one = pa.table({"smiles": ["C", "CC"], "active": pa.array([1, None], pa.int8())})
+    content = b"smiles\0C\nCC\0" + b"active\0\x01\xff\0"
+    assert content_digest(one) == hashlib.sha256(content).hexdigest()
+    assert content_digest(one).startswith("b50425d9bc64")
 
 
 def test_digest_does_not_mind_how_it_is_stored():

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from molig.datasets import cache_directory, find_dataset
-from molig.datasets.places import locate_dataset
+from molig.datasets.places import cache_directory, find_dataset, locate_dataset
 from molig.errors import InputError, UnknownNameError
 
 

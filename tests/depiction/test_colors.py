@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molig.depiction import PanelError
-from molig.depiction.panel import NOISE, WHITE, bar_stops, diverging_color, hex_color, score_color
+from molig.depiction.panel import NOISE, WHITE, PanelError, bar_stops, diverging_color, hex_color, score_color
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 scales = st.floats(min_value=0, allow_nan=False, allow_infinity=False)

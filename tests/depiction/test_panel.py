@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from molig.depiction import Panel, PanelError, symmetric_scale
+from molig.depiction import Panel
+from molig.depiction.panel import PanelError, symmetric_scale
 from molig.errors import UsageError
 
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from rdkit import Chem
 
-from molig.depiction import Panel, PanelError, draw_png
-from molig.depiction.panel import NEGATIVE, NOISE, POSITIVE
+from molig.depiction import Panel, draw_png
+from molig.depiction.panel import NEGATIVE, NOISE, POSITIVE, PanelError
 
 
 def decoded(png: bytes) -> np.ndarray:

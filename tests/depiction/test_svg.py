@@ -6,8 +6,8 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDepictor
 
-from molig.depiction import Panel, PanelError, draw_png, draw_svg
-from molig.depiction.panel import NEGATIVE, NOISE, POSITIVE, hex_color
+from molig.depiction import Panel, draw_png, draw_svg
+from molig.depiction.panel import NEGATIVE, NOISE, POSITIVE, PanelError, hex_color
 
 from .conftest import ASPIRIN, TAXOL
 

@@ -10,8 +10,8 @@ from support.small_model import TASKS
 
 from molig.datasets import datasets
 from molig.errors import UsageError
-from molig.evaluation import EvaluationRun, attach_to_model, evaluate, plan_evaluation
-from molig.evaluation.card import summary_for_card
+from molig.evaluation import EvaluationRun, evaluate, plan_evaluation
+from molig.evaluation.card import attach_to_model, summary_for_card
 from molig.model import load_model
 from molig.training import LabelledTable, TrainingRequest, parse_recipe, train_model, write_recipe
 

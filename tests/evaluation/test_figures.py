@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from molig.evaluation.figures import compare, method_figures
-from molig.stats import FIGURES, ranking_quality, sign_test
+from molig.stats import ranking_quality, sign_test
 from molig.stats.intervals import bootstrap_samples
+from molig.stats.ranking import FIGURES
 
 from .folds import TASKS, changed, made_up
 

@@ -10,8 +10,15 @@ from support.screening_tables import labelled_rows, quick_recipe, write_table
 from support.small_model import TASKS
 
 from molig.errors import InputError, UsageError
-from molig.evaluation import HeldOut, judge_held_out, table_of_model, write_reproduction
-from molig.evaluation.held_out import MEDIAN, FigureDifference, figure_differences
+from molig.evaluation.held_out import (
+    MEDIAN,
+    FigureDifference,
+    HeldOut,
+    figure_differences,
+    judge_held_out,
+    table_of_model,
+    write_reproduction,
+)
 from molig.model import BaselineScore, load_model
 from molig.stats import RankingQuality
 from molig.training import TrainingRequest, train_model

@@ -11,9 +11,11 @@ import pytest
 from support.screening_tables import labelled_rows, quick_recipe, small_table, write_table
 from support.small_model import TASKS
 
-from molig.datasets import content_digest, datasets
+from molig.datasets import datasets
+from molig.datasets.getting import content_digest
 from molig.errors import InputError, OutputError, UsageError
-from molig.evaluation import judge_held_out, plan_evaluation
+from molig.evaluation import plan_evaluation
+from molig.evaluation.held_out import judge_held_out
 from molig.evaluation.plan import PLAN_FILE, check_output, is_training_table, public_name
 from molig.model import load_info, load_model
 from molig.training import LabelledTable, TrainingRequest, train_model

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from molig.evaluation.report import mean_enrichment, mean_roc, pooled_reliability
-from molig.stats import reliability_curve, roc_auc, roc_curve_points
+from molig.stats import roc_auc
+from molig.stats.curves import reliability_curve, roc_curve_points
 
 from .folds import changed, made_up
 

@@ -9,8 +9,7 @@ from support.explanations import MIXED, as_written, made_up, mixed, parsed
 
 from molig.features import preset
 from molig.molecules import Hydrogens, Record, read_records
-from molig.report import MOLECULE_SCHEMA
-from molig.report.molecule_table import molecule_batch
+from molig.report.molecule_table import MOLECULE_SCHEMA, molecule_batch
 
 SIMPLE = preset("simple")
 

@@ -4,7 +4,8 @@ from html.parser import HTMLParser
 import pytest
 
 from molig.errors import UsageError
-from molig.report import Card, Report, render_card, render_report
+from molig.report import Card, Report, render_report
+from molig.report.page import render_card
 
 EVIL = '<script>alert("x")</script>\'"&\x00\ud800'
 DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" width="4" height="3"><circle r="1"/></svg>'

@@ -13,8 +13,7 @@ from rdkit import Chem
 
 from molig.attribution import MoleculeCurves
 from molig.errors import UsageError
-from molig.report import write_saturation
-from molig.report.saturation import check_saturation_outputs, draw_saturation
+from molig.report.saturation import check_saturation_outputs, draw_saturation, write_saturation
 
 AT = np.linspace(0, 1, 11)
 METHANE = MoleculeCurves(

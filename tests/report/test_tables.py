@@ -14,8 +14,8 @@ from support.libraries import GOOD, names_in
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.features import preset
 from molig.molecules import MoleculeParser, Record, Rejection
-from molig.report import Counts, Layout, TableRequest, write_table
-from molig.report.tables import Explain, Rows
+from molig.report import Counts
+from molig.report.tables import Explain, Layout, Rows, TableRequest, write_table
 from molig.tables import Parts
 
 SCHEMA = preset("simple")

@@ -12,13 +12,11 @@ from sklearn.metrics import brier_score_loss, roc_curve
 from support.rankings import rankings
 
 from molig.errors import UnknownNameError, UsageError
-from molig.stats import (
-    brier_score,
+from molig.stats import brier_score, enrichment_factor, roc_auc
+from molig.stats.curves import (
     enrichment_curve,
-    enrichment_factor,
     expected_calibration_error,
     reliability_curve,
-    roc_auc,
     roc_curve_points,
 )
 

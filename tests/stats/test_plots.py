@@ -7,15 +7,8 @@ import pytest
 from PIL import Image
 
 from molig.errors import OutputError, UsageError
-from molig.stats import (
-    draw_enrichment,
-    draw_reliability,
-    draw_roc,
-    enrichment_curve,
-    reliability_curve,
-    roc_curve_points,
-    save_figure,
-)
+from molig.stats.curves import enrichment_curve, reliability_curve, roc_curve_points
+from molig.stats.plots import draw_enrichment, draw_reliability, draw_roc, save_figure
 
 
 def screen(n=400):
@@ -51,6 +44,16 @@ def test_methods_and_titles_are_written(kind, tmp_path):
     save_figure(draw(curves, "SR-MMP", "203 actives"), tmp_path / "figure.svg")
     text = words(tmp_path / "figure.svg")
     assert all(word in text for word in [*curves, "SR-MMP", "203 actives"])
+
+
+def test_the_first_molecules_get_room_on_the_axis_of_an_enrichment_curve():
+    draw, curves = DRAWN["enrichment"]
+    assert draw(curves, "SR-MMP").axes[0].get_xscale() == "log"
+
+
+def test_counts_stand_below_a_reliability_curve():
+    draw, curves = DRAWN["reliability"]
+    assert len(draw(curves, "SR-MMP").axes) == 2
 
 
 @pytest.mark.parametrize("kind", DRAWN)

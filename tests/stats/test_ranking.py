@@ -14,7 +14,6 @@ from support.rankings import rankings
 
 from molig.errors import UsageError
 from molig.stats import (
-    FIGURES,
     RankingQuality,
     bedroc,
     brier_score,
@@ -22,9 +21,8 @@ from molig.stats import (
     pr_auc,
     ranking_quality,
     roc_auc,
-    tie_fraction,
 )
-from molig.stats.ranking import KERNELS, ranking_of
+from molig.stats.ranking import FIGURES, KERNELS, ranking_of, tie_fraction
 
 # Metrics against RDKit and scikit-learn, and ties against listing all their orders.
 

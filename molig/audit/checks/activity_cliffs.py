@@ -667,38 +667,7 @@ FIRST, SECOND, DIFFERENCE, TASK = "smiles_a", "smiles_b", "difference", "task"
 
 
 def read_pairs(path: str | Path, model: ScreeningModel) -> list[ActivityPair]:
-    r"""Read pairs of molecules with the difference of their activities.
-
-    Parameters
-    ----------
-    path : str or Path
-        A CSV, TSV or Parquet file with the columns ``smiles_a``, ``smiles_b``, ``difference`` (activity of
-        the first minus that of the second) and, if the model has several tasks, ``task``.
-    model : ScreeningModel
-        Its tasks are meant, and its parser must accept the molecules.
-
-    Returns
-    -------
-    list of ActivityPair
-
-    Raises
-    ------
-    InputError
-        Naming the row, for a molecule, a difference or a task that cannot be used.
-    UsageError
-        If the file or one of the columns does not exist, or no column says which task is meant.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> import molig
-    >>> model = molig.load_model("hiv-w2n2")
-    >>> with TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "pairs.csv"
-    ...     _ = path.write_text("smiles_a,smiles_b,difference\nCCO,CCN,-1.5\n")
-    ...     [(pair.first, pair.difference, pair.task) for pair in read_pairs(path, model)]
-    [('CCO', -1.5, 'HIV_active')]
-    """
+    """Pairs of a table with ``smiles_a``, ``smiles_b``, ``difference`` (first minus second), ``task``."""
     columns = [SECOND, DIFFERENCE, TASK]
     try:
         records = read_records(path, smiles_column=FIRST, columns=columns)
