@@ -51,7 +51,8 @@ def get_dataset(
     name : str or Dataset
         Name of the set (see `datasets`), or a description of another one.
     directory : str or Path, optional
-        Where to put it; by default what ``MOLIG_CACHE_DIR`` says, otherwise ``molig`` in the cache directory of the user.
+        Where to put it; by default what ``MOLIG_CACHE_DIR`` says, otherwise ``molig`` in the user's cache
+        directory.
     url : str, optional
         Another place to download from. What comes from there is verified alike.
     force : bool

@@ -115,8 +115,8 @@ def expected_calibration_error(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, n_bins: int = 10, binning: Binning = "uniform"
 ) -> float:
     """Mean gap between predicted and observed shares of actives, weighted by molecules; NaN without any."""
-    # Guo et al., On Calibration of Modern Neural Networks, ICML 2017. Where actives are rare it is small for any
-    # model that predicts small probabilities: read it together with the curve.
+    # Guo et al., On Calibration of Modern Neural Networks, ICML 2017. Where actives are rare it is small for
+    # any model that predicts small probabilities: read it together with the curve.
     return reliability_curve(labels, probabilities, n_bins, binning).expected_error
 
 
