@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from rdkit import Chem
 from support.random_models import as_model, random_model
+from support.small_model import nci_smiles
 
 import molig
 from molig.attribution import Explainer, Explanation
@@ -100,12 +101,17 @@ def test_company_in_the_batch_does_not_matter(small_model):
 
 def test_a_tighter_tolerance_costs_more_and_agrees():
     model = molig.load_model("tox21-w2n2-simple")  # small, sharp networks err by more at a loose tolerance
-    loose = molig.explain(model, ASPIRIN, task="SR-ARE", tol=0.01)
-    tight = molig.explain(model, ASPIRIN, task="SR-ARE", tol=1e-4)
-    assert abs(tight.residual) <= 1e-4 * abs(tight.score - tight.baseline_score)
-    assert tight.n_evaluations > loose.n_evaluations
-    largest = np.abs(tight.atom_scores).max()
-    np.testing.assert_allclose(loose.atom_scores, tight.atom_scores, atol=0.05 * largest)
+    shares = []  # error of an atom at 1 %, as a share of what is allowed
+    for smiles in nci_smiles(20):
+        loose = molig.explain(model, smiles, task="SR-ARE", tol=0.01)
+        tight = molig.explain(model, smiles, task="SR-ARE", tol=1e-4)
+        assert abs(tight.residual) <= 1e-4 * max(abs(tight.score - tight.baseline_score), 0.01)
+        assert tight.n_evaluations >= loose.n_evaluations
+        allowed = 0.05 * max(np.abs(tight.atom_scores).max(), 0.01)
+        shares.append(np.abs(loose.atom_scores - tight.atom_scores).max() / allowed)
+    # The estimate holds for most molecules and is no bound, see docs/attribution.md.
+    assert np.median(shares) <= 1
+    assert max(shares) <= 8
 
 
 def test_single_atoms_agree_with_a_fine_sum(small_model):

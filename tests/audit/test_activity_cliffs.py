@@ -74,6 +74,10 @@ def test_the_remark_tells_how_many_pairs_are_compared(small_model, n_tasks, most
         assert "0 pairs whose common part took longer" in remark
 
 
+DRAWN = {"id": "a", "smiles": "C", "scored_smiles": "C", "removed": (), "to_svg": lambda size: "<svg/>"}
+"""What a finding shows of an explanation."""
+
+
 def pair_of(first, second, share=0.8):
     """A pair of molecules all of whose atoms are common, with these attributions."""
     mol = Chem.MolFromSmiles("C" * len(first))
@@ -133,7 +137,7 @@ def test_agreement_by_the_share_that_is_common():
 @pytest.mark.parametrize(("low", "n", "found"), [(0.86, 25, 1), (0.84, 25, 0), (0.86, 24, 0)])
 def test_differences_attributed_to_common_atoms_are_a_finding(low, n, found):
     right = SimpleNamespace(scores_differ=True, score_difference=1.0, carried_by_common=0.9)
-    right.explained = [SimpleNamespace(id="a", smiles="C", to_svg=lambda size: "<svg/>")] * 2
+    right.explained = [SimpleNamespace(**DRAWN)] * 2
     vars(right).update(dict.fromkeys(RIGHT, 1.0))
     right.pair, right.attribution_difference = SimpleNamespace(task="t", difference=1.0), 0.1
     group = CliffGroup("all tasks", [right] * 30, 1.96)
@@ -162,7 +166,7 @@ RIGHT = ("ordered", "direction", "faithful")
 def group_of(ordered, direction, faithful, n=100):
     """Pairs of which these shares have the right sign."""
     right = np.arange(n)[:, None] < np.round(n * np.array([ordered, direction, faithful]))
-    explanation = SimpleNamespace(id="a", smiles="C", to_svg=lambda size: "<svg/>")
+    explanation = SimpleNamespace(**DRAWN)
     cliffs = [
         SimpleNamespace(
             **dict(zip(RIGHT, row, strict=True)),

@@ -52,7 +52,7 @@ def test_every_check_is_made_or_says_why_not(small_model, smiles, size, classes,
     n, explained = size
     # The molecules have no cliffs among them, so where nothing shall be left out a pair is given.
     settings = AuditSettings(max_explained=explained, pairs=[] if skipped else [PAIR])
-    chosen = smiles[:n] if n > 1 else ["C"]
+    chosen = smiles[:n] if n > 1 else ["N"]
     subject = subject_of(small_model, chosen, labels_of(chosen, classes), settings)
     result = audit(subject, source="molecules.csv")
     assert len(result.results) == 12
