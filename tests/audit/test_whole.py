@@ -24,6 +24,8 @@ NEED_SEVERAL = {
     "randomisation": "too few to compare ranks",
 }
 
+NOTHING_FOUND = {"saturation": "is active, or predicted above 0.5"}  # a lone atom scores as the baseline
+
 
 @pytest.fixture(scope="module")
 def smiles(nci_file):
@@ -43,7 +45,7 @@ def labels_of(smiles, classes):
     [
         ((N, 12), "both", {}),
         ((1, 1), "both", NEED_SEVERAL | NEED_CLASSES),
-        ((1, 1), "none", NEED_SEVERAL | NEED_LABELS),
+        ((1, 1), "none", NEED_SEVERAL | NEED_LABELS | NOTHING_FOUND),
         ((N // 2, 8), "none", NEED_LABELS),
         ((N // 2, 8), "one", NEED_CLASSES),
     ],
