@@ -23,7 +23,7 @@ parts = read_listed_parts(read_recipe("tox21-w2n2-simple").split, Path())
 assert len(parts.rows) == 2001
 print(parts.file)
 print(molig.__file__)
-from molig.datasets import example_files
+from molig.datasets.examples import example_files
 print(example_files()["library.smi"])
 main(["explain", "-q", "-m", "tox21-w2n2-simple", "--smiles", "CCO", "-o", "why.html"])
 """

@@ -389,7 +389,7 @@ class TestRegression:
         assert all(word in run.out for word in ("R2", "RMSE", "Spearman", *VALUES))
         library = write("library.smi", "CCO\nc1ccccc1\n")
         assert molig("screen", library, "-m", tmp_path / "model", "--task", "mass").out.startswith(
-            "row,id,smiles,mass"
+            "row,id,smiles,scored_smiles,removed,mass"
         )
         run = molig("screen", library, "-m", tmp_path / "model")
         assert run.code == 2
