@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
@@ -48,6 +48,9 @@ class Predictions:
     applicability : list of ApplicabilityFlag or None, optional
         If it was asked for: for every row whether the model knows molecules like it; None where a SMILES
         was rejected.
+    scored_smiles : list of str or None, optional
+        What was scored: the SMILES itself, or that of the parent where it is another compound; None where a
+        SMILES was rejected.
     """
 
     scores: FloatArray
@@ -55,6 +58,7 @@ class Predictions:
     rejections: list[Rejection]
     objective: Objective = Objective.CLASSIFICATION
     applicability: list[ApplicabilityFlag | None] | None = None
+    scored_smiles: list[str | None] = field(default_factory=list)
 
     @property
     def proba(self) -> FloatArray:
@@ -287,6 +291,7 @@ class ScreeningModel:
         blocks: list[FloatArray] = [np.empty((0, len(self.tasks)))]
         rejections: list[Rejection] = []
         flags: list[ApplicabilityFlag | None] = []
+        scored: list[str | None] = []
         rows = [smiles] if isinstance(smiles, str) else smiles
         for records in batched(smiles_records(rows), batch_size):
             molecules, rejected = self.parser.parse_many(records)
@@ -306,8 +311,11 @@ class ScreeningModel:
             blocks.append(block)
             rejections.extend(sorted([*rejected, *unusable], key=lambda refused: refused.row))
             flags.extend(flag_of.get(i) for i in range(len(records)))
+            smiles_of = {m.row: m.scored_smiles for m in molecules}
+            scored.extend(smiles_of.get(record.row) for record in records)
+        known_flags = flags if applicability else None
         return Predictions(
-            np.concatenate(blocks), self.tasks, rejections, self.objective, flags if applicability else None
+            np.concatenate(blocks), self.tasks, rejections, self.objective, known_flags, scored
         )
 
     def predict_proba(self, smiles: str | Iterable[str], *, batch_size: int = 256) -> FloatArray:

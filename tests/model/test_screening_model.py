@@ -104,3 +104,8 @@ class TestRegression:
         assert small_model.objective is Objective.CLASSIFICATION
         np.testing.assert_array_equal(found.proba, found.scores)
         np.testing.assert_array_equal(found.proba, small_model.predict_proba(["CCO"]))
+
+
+def test_predictions_say_what_was_scored(small_model):
+    given = ["[Na+].CC(=O)[O-]", "OCC", "nonsense", "[2H]OC"]
+    assert small_model.predict(given, batch_size=2).scored_smiles == ["CC(=O)O", "OCC", None, "CO"]
