@@ -161,7 +161,7 @@ class MoleculeCurves:
     >>> import molig
     >>> from molig.molecules import smiles_records
     >>> explainer = Explainer(molig.load_model("tox21-w2n2-simple"), task="SR-MMP")
-    >>> (curves,) = molecule_curves(explainer, smiles_records(["Oc1c(Cl)c(Cl)c(Cl)c(Cl)c1Cl"]))
+    >>> (curves,) = molecule_curves(explainer, smiles_records(["CCC(=C(CC)c1ccc(O)cc1)c1ccc(O)cc1"]))
     >>> bool(curves.reached_at < 0.8 and curves.gradient_share < 0.5)
     True
     """
