@@ -13,6 +13,7 @@ import pandas as pd
 from rdkit import Chem, rdBase
 
 from molig.errors import UsageError
+from molig.molecules.reasons import CHEMISTRY_ERRORS
 
 MAX_SHOWN_SMILES = 200
 """A `Rejection` keeps this many characters of its SMILES, so that a report of rejections stays readable."""
@@ -125,9 +126,12 @@ class Molecule:
         """SMILES of the molecule that is scored: ``smiles`` itself where that is the same compound."""
         if self.as_given:
             return self.smiles
-        scored = str(Chem.MolToSmiles(Chem.RemoveHs(self.mol)))
         with rdBase.BlockLogs():
-            given = Chem.MolFromSmiles(self.smiles)
+            try:
+                scored = str(Chem.MolToSmiles(Chem.RemoveHs(self.mol)))
+                given = Chem.MolFromSmiles(self.smiles)
+            except CHEMISTRY_ERRORS:  # a bridging hydride that RDKit writes and does not take back
+                return str(Chem.MolToSmiles(self.mol))
         return self.smiles if given is not None and Chem.MolToSmiles(given) == scored else scored
 
     @property

@@ -5,9 +5,10 @@ import pickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rdkit import Chem
 
 from molig.errors import UsageError
-from molig.molecules import Record, Rejection
+from molig.molecules import Molecule, MoleculeParser, Record, Rejection
 from molig.molecules.records import batched
 
 
@@ -36,3 +37,10 @@ def test_batches_put_together_are_the_stream(items: list[int], size: int) -> Non
 def test_batches_of_nothing_are_refused() -> None:
     with pytest.raises(UsageError, match="at least 1"):
         batched([1], 0)
+
+
+def test_what_rdkit_does_not_take_back_is_said_as_it_is_written():
+    hydride = "F[B-](F)(F)F.[H][H-][B-]1([H-][H])[n+]2ccccc2-c2cccc[n+]21"
+    molecule = MoleculeParser().parse_smiles(hydride)
+    assert isinstance(molecule, Molecule)
+    assert molecule.scored_smiles == Chem.MolToSmiles(molecule.mol)
