@@ -189,7 +189,7 @@ class MoleculeParser:
             record.id,
             record.smiles,
             mol,
-            origin=_origin(mol),
+            origin=None if n_input is None else _origin(mol),
             removed=removed,
             n_input_atoms=n_input,
             as_given=n_input is None,

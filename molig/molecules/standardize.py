@@ -175,8 +175,10 @@ def _parent_fragment(mol: Chem.RWMol) -> tuple[Chem.RWMol, tuple[str, ...]]:
 def _part(smiles: str) -> _Part:
     """Judge a fragment; cached, since a library has few counter-ions."""
     mol = Chem.MolFromSmiles(smiles)
-    if mol is None:  # a fragment that RDKit writes and cannot read: a compound like any other
+    if mol is None:  # a fragment that RDKit writes and does not sanitise again: a compound like any other
         mol = Chem.MolFromSmiles(smiles, sanitize=False)
+        if mol is None:
+            raise ValueError(f"the fragment {smiles} cannot be read back")
         mol.UpdatePropertyCache(strict=False)
     key = _neutral_key(mol)
     rank, name = _salt_formers().get(key, (_Rank.COMPOUND, key))

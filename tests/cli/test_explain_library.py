@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from rdkit import Chem
+from support import poison
 from support.libraries import names_in, sha256
 from support.small_model import nci_smiles
 
@@ -52,10 +53,11 @@ def explained(molig, small_model_dir):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory, nci_file) -> Path:
-    """Real compounds, every hundredth row a bad one."""
+    """Real compounds, every hundredth row a bad one; on the last of them RDKit would crash."""
     rows = nci_smiles(N_MOLECULES)
     for number in range(50, N_MOLECULES, 100):
         rows[number] = f"C1CC bad{number}"
+    rows[250] = poison.GRAPHS["6-regular graph of 800 sulfur atoms"] + " bad250"
     path = tmp_path_factory.mktemp("library") / "library.smi"
     path.write_text("\n".join(rows) + "\n")
     return path

@@ -7,23 +7,10 @@ import shutil
 
 import pandas as pd
 import pytest
+from support.commands import COMMANDS
 from support.small_model import TASKS, small_recipe, write_labelled
 
 from molig.training import write_recipe
-
-COMMANDS = {
-    "screen": ("screen", "SOURCE", "-m", "MODEL", "--task", "nitrogen", "-o", "OUT.csv"),
-    "explain": ("explain", "-i", "SOURCE", "-m", "MODEL", "--task", "nitrogen", "-o", "OUT.csv"),
-    "saturation": (
-        *("saturation", "-i", "SOURCE", "-m", "MODEL", "--task", "nitrogen"),
-        *("--points", "5", "--actives", "3", "-o", "OUT.csv"),
-    ),
-    "ablation": (
-        *("benchmark", "ablation", "-i", "SOURCE", "-m", "MODEL", "--task", "nitrogen"),
-        *("--top", "3", "--atoms", "2", "-o", "OUT.csv"),
-    ),
-    "audit": ("audit", "-i", "SOURCE", "-m", "MODEL", "--only", "baseline", "-o", "OUT.md"),
-}
 
 
 @pytest.fixture

@@ -115,3 +115,23 @@ def test_known_ligands_rank_above_what_is_not(model):
     scores = model.predict_proba([estradiol, diethylstilbestrol, *others])[:, task]
     assert scores[:2].min() > 0.5 > scores[2:].max()
     assert not math.isnan(scores.sum())
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("[2H]c1c([2H])c([2H])c(O)c([2H])c1[2H]", "Oc1ccccc1"),
+        (
+            "CNC[C@@H]([C@H]([C@@H]([C@@H](CO)O)O)O)O.c1cc2c(cc1C(=O)O)oc(n2)c3cc(cc(c3)Cl)Cl",
+            "c1cc2c(cc1C(=O)O)oc(n2)c3cc(cc(c3)Cl)Cl",
+        ),
+        ("[Na]OC(C)=O", "CC(=O)O"),
+    ],
+)
+def test_the_score_is_that_of_the_compound_that_was_meant(model, given, meant):
+    np.testing.assert_allclose(*model.predict_proba([given, meant]), atol=1e-6)
+
+
+@pytest.mark.parametrize("smiles", ["N[Pt](N)(Cl)Cl", "[Na+].[Cl-]", "[K+].[Cl-]", "[CH2]C", "[#999999]"])
+def test_what_is_no_organic_compound_has_no_score(model, smiles):
+    assert np.isnan(model.predict_proba([smiles])).all()

@@ -10,23 +10,13 @@ import pytest
 import torch
 from safetensors import safe_open
 from scipy.stats import spearmanr
-from support.small_model import nci_smiles
+from support.small_model import edit_model, nci_smiles
 
 from molig.errors import ModelFormatError, UnknownNameError, UsageError
 from molig.model import ScreeningModel, bundled_models, load_info, load_model, model_card, save_model
 from molig.model.info import FORMAT_VERSION
 
 SMILES = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"]
-
-
-@pytest.fixture
-def copy(small_model_dir, tmp_path):
-    return shutil.copytree(small_model_dir, tmp_path / "copy")
-
-
-def edit(directory, **changes):
-    path = directory / "model.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def test_round_trip(small_model, tmp_path):
@@ -80,7 +70,7 @@ def test_card_states_the_figures(small_model, small_model_dir):
     ],
 )
 def test_a_description_that_cannot_be_right(copy, changes, message):
-    edit(copy, **changes)
+    edit_model(copy, **changes)
     with pytest.raises(ModelFormatError, match=message):
         load_model(copy)
 
@@ -91,7 +81,7 @@ def test_a_block_from_a_newer_molig(copy):
     data = json.loads((copy / "model.json").read_text())
     data["feature_schema"]["atom_blocks"][0]["name"] = "isotope"
     schema = FeatureSchema.from_dict(data["feature_schema"])
-    edit(copy, feature_schema=schema.to_dict(), schema_hash=schema.hash)
+    edit_model(copy, feature_schema=schema.to_dict(), schema_hash=schema.hash)
     with pytest.raises(ModelFormatError, match="cannot compute the feature block 'isotope'"):
         load_model(copy)
 

@@ -3,7 +3,6 @@
 import copy as copies
 import json
 import os
-import shutil
 import struct
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from support.small_model import edit_model
 
 from molig.errors import ModelFormatError, MoligError, OutputError, UsageError
 from molig.files import digest_of
@@ -21,16 +21,6 @@ from molig.screening import screen
 from molig.training import read_recipe
 
 FIXTURES = {"suppress_health_check": [HealthCheck.function_scoped_fixture]}
-
-
-@pytest.fixture
-def copy(small_model_dir, tmp_path):
-    return shutil.copytree(small_model_dir, tmp_path / "copy")
-
-
-def edit(directory, **changes):
-    path = directory / "model.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def set_at(directory, place, value):
@@ -47,7 +37,7 @@ def set_at(directory, place, value):
 def store(directory, state):
     """Weights with a digest that fits them."""
     save_file(state, directory / "weights.safetensors")
-    edit(directory, weights_sha256=digest_of(directory / "weights.safetensors"))
+    edit_model(directory, weights_sha256=digest_of(directory / "weights.safetensors"))
 
 
 class TestWeights:
@@ -105,7 +95,7 @@ class TestWeights:
 class TestDescription:
     @pytest.mark.parametrize("version", ["99", "3", -1, 0, True, 3.0, None, [3]])
     def test_versions_that_are_none(self, copy, version):
-        edit(copy, format_version=version)
+        edit_model(copy, format_version=version)
         with pytest.raises(ModelFormatError, match="format_version must be a whole number from 1 to"):
             load_model(copy)
 
@@ -158,7 +148,7 @@ class TestDescription:
     def test_a_large_network_is_refused_before_it_is_built(self, copy):
         """65,536 wide, its weights would take 180 GB."""
         network = json.loads((copy / "model.json").read_text())["network"]
-        edit(copy, network=network | {"depth": 65_536, "atom_depth": 65_536, "n_modules": 3})
+        edit_model(copy, network=network | {"depth": 65_536, "atom_depth": 65_536, "n_modules": 3})
         with pytest.raises(ModelFormatError, match="does not fit the network"):
             load_model(copy)
 
@@ -257,7 +247,7 @@ def test_any_change_of_the_weights(copy, small_model_dir, cut, noise, fits):
     content[cut : cut + len(noise)] = noise
     (copy / "weights.safetensors").write_bytes(content)
     if fits:
-        edit(copy, weights_sha256=digest_of(bytes(content)))
+        edit_model(copy, weights_sha256=digest_of(bytes(content)))
     load_or_refuse(copy)
 
 
@@ -272,7 +262,7 @@ def test_any_change_of_the_header(copy, small_model_dir, data):
     text = json.dumps(header).encode()
     content = struct.pack("<Q", len(text)) + text + content[8 + length :]
     (copy / "weights.safetensors").write_bytes(content)
-    edit(copy, weights_sha256=digest_of(content))
+    edit_model(copy, weights_sha256=digest_of(content))
     load_or_refuse(copy)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -149,3 +150,9 @@ def train_small_regression(directory: Path, n: int = N_VALUES, **changes: Any) -
         device="cpu",
     )
     return train_model(request)
+
+
+def edit_model(directory: Path, **changes: Any) -> None:
+    """Change what a model says of itself."""
+    path = directory / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
