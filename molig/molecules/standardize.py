@@ -119,14 +119,17 @@ def with_removed_parts(mol: Chem.Mol) -> tuple[Chem.Mol, tuple[str, ...]]:
     result = Chem.RWMol(mol)
     mark_input_atoms(result)
     result = Chem.RWMol(Chem.RemoveHs(result))
+    # Sanitising again may lose electrons that were given beside the SMILES.
+    radicals = {
+        i for i, atom in zip(input_atom_indices(mol), mol.GetAtoms(), strict=True) if _is_radical(atom)
+    }
     _take_salts_apart(result)
-    _refuse_radicals(mol)
     tools.normalizer.normalizeInPlace(result)
     tools.reionizer.reionizeInPlace(result)
     Chem.AssignStereochemistry(result)
     result, removed = _parent_fragment(result)
     tools.uncharger.unchargeInPlace(result)
-    _refuse_radicals(result)
+    _refuse_radicals(result, radicals)
     return result.GetMol(), removed
 
 
@@ -280,9 +283,14 @@ def _refuse_charges(mol: Chem.Mol) -> None:
             raise RefusedError(Reason.CHARGE.text(f"{_located(atom)} has {atom.GetFormalCharge():+d}"))
 
 
-def _refuse_radicals(mol: Chem.Mol) -> None:
-    for atom in mol.GetAtoms():
-        if atom.GetNumRadicalElectrons() and not is_metal(atom):
+def _is_radical(atom: Chem.Atom) -> bool:
+    return bool(atom.GetNumRadicalElectrons()) and not is_metal(atom)
+
+
+def _refuse_radicals(parent: Chem.Mol, given: set[int]) -> None:
+    """Refuse a parent with unpaired electrons, now or as given; the other fragments may have some."""
+    for index, atom in zip(input_atom_indices(parent), parent.GetAtoms(), strict=True):
+        if index in given or _is_radical(atom):
             raise RefusedError(Reason.RADICAL.text(f"{_located(atom)} has an unpaired electron"))
 
 

@@ -123,6 +123,11 @@ PARENTS = {
     "choline chloride": ("C[N+](C)(C)CCO.[Cl-]", "C[N+](C)(C)CCO", ("chloride",)),
     "ammonium acetate": ("CC(=O)[O-].[NH4+]", "CC(=O)O", ("ammonia",)),
     "sodium acetylacetonate": ("CC(=O)[CH-]C(C)=O.[Na+]", "CC(=O)CC(C)=O", ("sodium",)),
+    "a counter-ion that is drawn as a radical": (
+        "CC1=[N+](C)C=CC=C1.Cl[I]Cl",
+        "Cc1cccc[n+]1C",
+        ("Cl[I]Cl",),
+    ),
     # A neutral molecule by itself is the compound, whatever it is.
     "water": ("O", "O", ()),
     "carbon tetrachloride": ("ClC(Cl)(Cl)Cl", "ClC(Cl)(Cl)Cl", ()),
