@@ -15,7 +15,7 @@ from molig.benchmark.recipe import BenchmarkRecipe
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.files import read_regular, write_whole
 from molig.model import Objective, ScreeningModel, load_model
-from molig.training import Progress, Recipe, TrainingRequest, read_recipe, train_model
+from molig.training import Progress, Recipe, TrainingRequest, read_recipe, train_model, write_recipe
 from molig.training.dataset import file_digest
 from molig.training.loop import CHECKPOINT_FILE
 
@@ -107,6 +107,9 @@ def _member(request: TrainingRequest, progress: Progress | None) -> ScreeningMod
         # Nothing old may be taken for the result of this run should it break off.
         for stale in (checkpoint, directory / _INFO_FILE):
             stale.unlink(missing_ok=True)
+        # So that a run that breaks off is known again; training writes it at the end only.
+        directory.mkdir(parents=True, exist_ok=True)
+        write_recipe(recipe, directory / _RECIPE_FILE)
     return train_model(replace(request, resume=resume), progress)
 
 

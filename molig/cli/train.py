@@ -41,6 +41,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint in the output.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a finished model in the output once the new one is done.")
+    ] = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     csv_safe: CsvSafeOption = False,
@@ -49,10 +52,12 @@ def train(
     """Train a model on a table of molecules and labels."""
     from molig.model import Objective
     from molig.training import Progress, Recipe, TrainingRequest, train_model
+    from molig.training.output import check_output
     from molig.training.recipe import locate_table, read_recipe_and_table
 
     reporter = Reporter(quiet)
     use_threads(threads)
+    check_output(output, resume=resume, force=force)
     targets = (*(target or []), *(more_targets or []))
     if recipe:
         chosen, table = read_recipe_and_table(
@@ -89,6 +94,7 @@ def train(
             delimiter=table.delimiter,
             device=device,
             resume=resume,
+            force=force,
             csv_safe=csv_safe,
             folder=table.folder,
         )

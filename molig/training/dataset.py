@@ -328,7 +328,7 @@ def data_concerns(
         first = data.rejections[0]
         concerns.append(
             f"{len(data.rejections)} rows cannot be used (first: row {first.row}: {first.reason}); "
-            f"all of them are in {rejected}"
+            f"all of them go to {rejected}"
         )
     if data.conflicts and str(data.conflicts):
         concerns.append(str(data.conflicts))

@@ -19,7 +19,6 @@ import torch
 from scipy.special import expit
 
 from molig.datasets import datasets
-from molig.errors import UsageError
 from molig.features import FeatureSchema, Featurizer, PackedGraphs
 from molig.model import (
     Applicability,
@@ -36,7 +35,6 @@ from molig.model import (
 from molig.model.device import resolve_device
 from molig.model.files import build_network
 from molig.stats import RankingQuality
-from molig.tables.locks import exclusive_directory
 from molig.tables.writers import spreadsheet_safe
 from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
 from molig.training.dataset import (
@@ -49,6 +47,7 @@ from molig.training.dataset import (
 )
 from molig.training.loop import CHECKPOINT_FILE, Part, Trainer
 from molig.training.metrics import all_regression_metrics, screening_metrics
+from molig.training.output import check_output, model_in_progress
 from molig.training.recipe import Recipe, SplitKind, SplitRecipe, public_data, write_recipe
 from molig.training.splits import ListedParts, count_copies_in_train, read_listed_parts, split
 from molig.version import __version__
@@ -84,6 +83,8 @@ class TrainingRequest:
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     resume : bool
         Go on from the checkpoint in ``output``, if there is one.
+    force : bool
+        Replace a finished model in ``output``; it stays in place until the new one is finished.
     csv_safe : bool
         In ``rejected.csv``, write text that a spreadsheet would take for a formula behind an apostrophe.
     folder : Path
@@ -98,6 +99,7 @@ class TrainingRequest:
     delimiter: str | None = None
     device: str = "auto"
     resume: bool = False
+    force: bool = False
     csv_safe: bool = False
     folder: Path = Path()
 
@@ -154,12 +156,15 @@ def train_model(request: TrainingRequest, progress: Progress | None = None) -> S
     """
     progress = progress or Progress()
     device = resolve_device(request.device)
-    _check_request(request)
-    with exclusive_directory(request.output):
-        return _train(request, progress, device)
+    check_targets(request.targets)
+    check_output(request.output, resume=request.resume, force=request.force)
+    with model_in_progress(request.output) as folder:
+        return _train(request, progress, device, folder)
 
 
-def _train(request: TrainingRequest, progress: Progress, device: torch.device) -> ScreeningModel:
+def _train(
+    request: TrainingRequest, progress: Progress, device: torch.device, folder: Path
+) -> ScreeningModel:
     recipe = request.recipe
     schema = recipe.features.schema_()
     listed = read_listed_parts(recipe.split, request.folder)
@@ -193,7 +198,7 @@ def _train(request: TrainingRequest, progress: Progress, device: torch.device) -
         fingerprint=_fingerprint(request, digest, listed),
         auxiliaries=auxiliaries,
     )
-    _write_inputs(request, data, parts)
+    _write_inputs(request, data, parts, folder)
     for concern in data_concerns(data, parts, recipe.objective, request.output / "rejected.csv"):
         if progress.concern:
             progress.concern(concern)
@@ -202,16 +207,7 @@ def _train(request: TrainingRequest, progress: Progress, device: torch.device) -
         trainer.resume(checkpoint)
     trainer.fit(checkpoint, progress.epoch)
     provenance = provenance_of(request, data, parts, trainer, digest, listed=listed)
-    model = _finish(request, data, parts, trainer, provenance)
-    checkpoint.unlink(missing_ok=True)
-    return model
-
-
-def _check_request(request: TrainingRequest) -> None:
-    check_targets(request.targets)
-    has_checkpoint = (request.output / CHECKPOINT_FILE).exists()
-    if request.resume and not has_checkpoint and (request.output / "model.json").exists():
-        raise UsageError(f"nothing to resume: the run in {request.output} is finished")
+    return _finish(request, data, parts, trainer, provenance, folder=folder)
 
 
 def _part(data: TrainingData, parts: npt.NDArray[np.str_], name: str) -> Part:
@@ -226,14 +222,15 @@ def _fingerprint(request: TrainingRequest, digest: str, listed: ListedParts | No
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _write_inputs(request: TrainingRequest, data: TrainingData, parts: npt.NDArray[np.str_]) -> None:
-    output = request.output
-    write_recipe(request.recipe, output / "recipe.toml")
-    pd.DataFrame({"row": data.rows, "part": parts}).to_csv(output / "split.csv", index=False)
+def _write_inputs(
+    request: TrainingRequest, data: TrainingData, parts: npt.NDArray[np.str_], folder: Path
+) -> None:
+    write_recipe(request.recipe, folder / "recipe.toml")
+    pd.DataFrame({"row": data.rows, "part": parts}).to_csv(folder / "split.csv", index=False)
     keep = spreadsheet_safe if request.csv_safe else str
     rejected = [(r.row, keep(r.id), keep(r.smiles), keep(r.reason)) for r in data.rejections]
     columns = ["row", "id", "smiles", "reason"]
-    pd.DataFrame(rejected, columns=columns).to_csv(output / "rejected.csv", index=False)
+    pd.DataFrame(rejected, columns=columns).to_csv(folder / "rejected.csv", index=False)
 
 
 def _finish(
@@ -242,6 +239,8 @@ def _finish(
     parts: npt.NDArray[np.str_],
     trainer: Trainer,
     provenance: Provenance,
+    *,
+    folder: Path,
 ) -> ScreeningModel:
     """Store the weights, measure the stored model, and write down what was measured."""
     schema = trainer.schema
@@ -259,9 +258,7 @@ def _finish(
         known_limits=limits_of_training(request.recipe),
     )
     domain = training_domain(data, parts, schema, request.recipe.optimization.seed)
-    stored = save_model(
-        ScreeningModel(info, trainer.finished_network(), trainer.device, domain), request.output
-    )
+    stored = save_model(ScreeningModel(info, trainer.finished_network(), trainer.device, domain), folder)
     held_out = _part(data, parts, "test" if (parts == "test").any() else "validation").graphs
     baseline: dict[str, BaselineScore] | dict[str, BaselineValue]
     if stored.objective is Objective.REGRESSION:
@@ -282,9 +279,9 @@ def _finish(
     # A second save, now that the figures are known: they belong to the weights as they are stored.
     network = build_network(info)
     network.load_state_dict(stored.network.state_dict())
-    model = save_model(ScreeningModel(info, network, trainer.device, domain), request.output)
-    (request.output / "CARD.md").write_text(model_card(model.info), encoding="utf-8")
-    (request.output / "history.json").write_text(json.dumps(trainer.state.history, indent=1) + "\n")
+    model = save_model(ScreeningModel(info, network, trainer.device, domain), folder)
+    (folder / "CARD.md").write_text(model_card(model.info), encoding="utf-8")
+    (folder / "history.json").write_text(json.dumps(trainer.state.history, indent=1) + "\n")
     return model
 
 

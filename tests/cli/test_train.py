@@ -104,7 +104,7 @@ class TestLabels:
         assert run.code == 0
         told = run.err.splitlines()
         assert told[0].startswith("warning: 2 rows cannot be used (first: row 5: not parsable")
-        assert told[0].endswith(f"all of them are in {tmp_path / 'model' / 'rejected.csv'}")
+        assert told[0].endswith(f"all of them go to {tmp_path / 'model' / 'rejected.csv'}")
         assert told[1].startswith("warning: 1 molecules have copies with different labels")
 
     def test_a_part_without_a_class_is_told(self, trained, labelled, tmp_path):
@@ -179,7 +179,7 @@ class TestRequests:
         assert trained(labelled, *BOTH).code == 0
         before = {name: sha256(tmp_path / "model" / name) for name in names_in(tmp_path / "model")}
         write_recipe(small_recipe(epochs=2), recipe)
-        assert trained(labelled, "--target", "nitrogn").code == 2
+        assert trained(labelled, "--target", "nitrogn", "--force").code == 2
         assert {name: sha256(tmp_path / "model" / name) for name in names_in(tmp_path / "model")} == before
 
 
@@ -260,7 +260,7 @@ class TestListedParts:
         assert "parts parts.csv, parts_sha256" in card
         frame = labelled.copy()
         frame.loc[[0, 7, 30, 59], "smiles"] = "C1CC"
-        assert trained(frame, *BOTH).code == 0
+        assert trained(frame, *BOTH, "--force").code == 0
         assert parts() == {row: part for row, part in before.items() if row not in {1, 8, 31, 60}}
 
     def test_copies_in_several_parts_are_for_training(self, trained, labelled, listing, parts):
@@ -343,7 +343,7 @@ class TestResult:
         weights = tmp_path / "model" / "weights.safetensors"
         assert trained(labelled, *BOTH).code == 0
         apart = sha256(weights)
-        assert trained(labelled, "--target", *TASKS).code == 0
+        assert trained(labelled, "--target", *TASKS, "--force").code == 0
         assert sha256(weights) == apart
         assert load_model(weights.parent).tasks == TASKS
 
@@ -352,7 +352,7 @@ class TestResult:
         assert trained(labelled, *BOTH).code == 0
         first = sha256(weights)
         write_recipe(small_recipe(epochs=1, seed=2), recipe)
-        assert trained(labelled, *BOTH).code == 0
+        assert trained(labelled, *BOTH, "--force").code == 0
         assert sha256(weights) != first
 
     def test_resume_refuses_a_damaged_checkpoint(self, trained, labelled, tmp_path):
@@ -362,6 +362,84 @@ class TestResult:
         assert run.code == 1
         assert "checkpoint.safetensors is damaged" in run.err
         assert "delete it to start again" in run.err
+
+
+class TestOutput:
+    """A finished model is not lost, and a failure leaves nothing half-made."""
+
+    @staticmethod
+    def digests(folder):
+        return {name: sha256(folder / name) for name in names_in(folder)}
+
+    def test_a_finished_model_is_not_replaced_unasked(self, trained, labelled, tmp_path, molig):
+        assert trained(labelled, *BOTH).code == 0
+        before = self.digests(tmp_path / "model")
+        run = molig("train", "-i", tmp_path / "no.csv", "-o", tmp_path / "model", "--target", "a")
+        assert run.code == 2
+        assert f"{tmp_path / 'model'} holds a finished model" in run.err
+        assert "choose another output, or replace it with --force" in run.err
+        assert self.digests(tmp_path / "model") == before
+
+    def test_with_force_it_is(self, trained, labelled, tmp_path, recipe):
+        assert trained(labelled, *BOTH).code == 0
+        (tmp_path / "model" / "notes.txt").write_text("mine")
+        before = self.digests(tmp_path / "model")
+        write_recipe(small_recipe(epochs=2), recipe)
+        assert trained(labelled.head(50), *BOTH, "--force").code == 0
+        after = self.digests(tmp_path / "model")
+        assert after.keys() == before.keys()
+        same = {name for name in after if after[name] == before[name]}
+        assert same == {"notes.txt", "rejected.csv"}
+        assert load_model(tmp_path / "model").info.training.n_rows == 50
+
+    def test_a_broken_run_is_resumed_where_a_model_is_to_be_replaced(
+        self, trained, labelled, tmp_path, monkeypatch, recipe
+    ):
+        from molig.errors import MoligError
+        from molig.training.loop import Trainer
+
+        assert trained(labelled, *BOTH).code == 0
+        before = self.digests(tmp_path / "model")
+        write_recipe(small_recipe(epochs=2), recipe)
+        save = Trainer._save
+
+        def stop(trainer, path):
+            save(trainer, path)
+            raise MoligError("broken off")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(Trainer, "_save", stop)
+            run = trained(labelled, *BOTH, "--force")
+        assert (run.code, "broken off" in run.err) == (1, True)
+        left = self.digests(tmp_path / "model")
+        assert left.keys() - before.keys() == {"checkpoint.safetensors"}
+        assert all(left[name] == before[name] for name in before)
+        assert trained(labelled, *BOTH, "--resume").code == 0
+        assert names_in(tmp_path / "model") == before.keys()
+        assert load_model(tmp_path / "model").info.training.epochs_run == 2
+        resumed = self.digests(tmp_path / "model")["weights.safetensors"]
+        assert trained(labelled, *BOTH, "--force").code == 0
+        assert self.digests(tmp_path / "model")["weights.safetensors"] == resumed
+
+    def test_a_finished_run_cannot_be_resumed(self, trained, labelled):
+        assert trained(labelled, *BOTH).code == 0
+        run = trained(labelled, *BOTH, "--resume")
+        assert run.code == 2
+        assert "nothing to resume" in run.err
+
+    @pytest.mark.parametrize("inside", ["", "a/b"])
+    def test_a_failure_leaves_no_empty_directory(self, molig, write, tmp_path, inside):
+        table = write("table.csv", "smiles,a\nC,1\nCC,1\n")
+        output = tmp_path / "new" / inside / "model"
+        run = molig("train", "-i", table, "-o", output, "--target", "a")
+        assert run.code == 1
+        assert not (tmp_path / "new").exists()
+
+    def test_a_directory_that_was_there_stays(self, molig, write, tmp_path):
+        (tmp_path / "mine").mkdir()
+        table = write("table.csv", "smiles,a\nC,1\nCC,1\n")
+        assert molig("train", "-i", table, "-o", tmp_path / "mine", "--target", "a").code == 1
+        assert names_in(tmp_path / "mine") == set()
 
 
 class TestRegression:

@@ -136,7 +136,7 @@ def test_a_table_with_nothing_left(request_with, tmp_path):
     split = pd.read_csv(tmp_path / "out" / "split.csv")
     held_out = [nci_smiles(120)[i - 1] for i in split.row[split.part == "test"]]
     with pytest.raises(UsageError, match="'bace' has no molecule"):
-        train_model(request_with(others=held_out[:6]))
+        train_model(replace(request_with(others=held_out[:6]), force=True))
 
 
 @pytest.mark.parametrize(

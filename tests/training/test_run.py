@@ -43,6 +43,7 @@ def trained(tmp_path):
         request = TrainingRequest(
             source=tmp_path / "table.parquet",
             output=tmp_path / "model",
+            force=True,
             targets=targets or VALUES,
             recipe=parse_recipe(recipe),
             device="cpu",
