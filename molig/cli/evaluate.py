@@ -19,7 +19,7 @@ from molig.cli.options import (
     ThreadsOption,
     input_option,
 )
-from molig.errors import MoligError, UnknownNameError, UsageError
+from molig.errors import MoligError, UsageError
 
 if TYPE_CHECKING:
     from molig.evaluation import Evaluation, EvaluationPlan
@@ -52,7 +52,12 @@ def evaluate(
         list[str] | None, typer.Option("--target", help="Label columns, if not those of the recipe.")
     ] = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="stratified, random, scaffold or given, for this time.")
+        str | None,
+        typer.Option("--split", help="stratified, random, scaffold, group, time or given, for this time."),
+    ] = None,
+    split_column: Annotated[
+        str | None,
+        typer.Option("--split-column", help="Column with the groups, times or parts of that split."),
     ] = None,
     folds: Annotated[
         int | None, typer.Option("--folds", min=1, help="Folds, for this time; 1: the split itself.")
@@ -92,7 +97,7 @@ def evaluate(
     chosen, table = read_recipe_and_table(
         str(recipe), source=source, targets=target or (), smiles_column=smiles_column, delimiter=delimiter
     )
-    changed = _with_options(chosen, split, folds, baselines, seed)
+    changed = _with_options(chosen, (split, split_column), folds, baselines, seed)
     name = Path(str(recipe)).stem
     from molig.evaluation import EvaluationRun, plan_evaluation, write_evaluation
     from molig.evaluation import evaluate as run
@@ -168,20 +173,21 @@ def _progress(plan: EvaluationPlan, reporter: Reporter) -> Iterator[tuple[OnDone
 
 
 def _with_options(
-    recipe: Recipe, split: str | None, folds: int | None, baselines: str | None, seed: int | None
+    recipe: Recipe,
+    by: tuple[str | None, str | None],
+    folds: int | None,
+    baselines: str | None,
+    seed: int | None,
 ) -> Recipe:
-    """The recipe with what the command line says otherwise."""
+    """The recipe with what the command line says otherwise; `by` is the kind of split and its column."""
     from molig.training import parse_recipe
-    from molig.training.recipe import SplitKind
+    from molig.training.recipe import with_split
+    from molig.training.splits import WITHOUT_FOLDS
 
-    kinds = [kind.value for kind in SplitKind]
-    if split is not None and split not in kinds:
-        raise UnknownNameError("value of --split", split, kinds)
-    plain = recipe.model_dump(mode="json", exclude_none=True)
-    if split is not None:
-        plain["split"] |= {"kind": split, "parts": ""}  # listed parts are no split of that kind
-        if split == "given" and folds is None:
-            folds = 1
+    split, column = by
+    plain = with_split(recipe, split, column=column).model_dump(mode="json", exclude_none=True)
+    if split in WITHOUT_FOLDS and folds is None:
+        folds = 1
     evaluation = plain["evaluation"]
     evaluation |= {k: v for k, v in (("folds", folds), ("seed", seed)) if v is not None}
     if seed is not None:

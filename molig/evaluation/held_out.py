@@ -134,6 +134,7 @@ def judge_held_out(
         smiles_column=smiles_column or chosen.smiles_column,
         delimiter=delimiter or chosen.delimiter,
         conflicts=chosen.conflicts,
+        cut=chosen.cut,
         progress=progress,
     )
     graphs, labels = _held_out(data, parts, part, source)

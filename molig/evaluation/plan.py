@@ -21,8 +21,8 @@ from molig.model import Objective, Provenance
 from molig.training import LabelledTable, Recipe
 from molig.training.auxiliary import auxiliary_digests
 from molig.training.dataset import TrainingData, file_digest, missing_classes, read_or_load
-from molig.training.recipe import SplitKind
 from molig.training.splits import (
+    WITHOUT_FOLDS,
     ListedParts,
     Parts,
     count_copies_in_train,
@@ -153,7 +153,6 @@ def plan_evaluation(
         If the table cannot be used, or is too small for the folds.
     """
     _check_request(recipe)
-    given = recipe.split.kind is SplitKind.GIVEN
     read_from = {"smiles_column": table.smiles_column, "delimiter": table.delimiter}
     if read_from != recipe.data.model_dump(include=set(read_from)):
         # Written down, since other molecules are other results.
@@ -166,16 +165,17 @@ def plan_evaluation(
         table.targets,
         recipe.molecules.parser(),
         Featurizer(schema),
-        split_column=recipe.split.column if given else None,
+        split_column=recipe.split.by_column,
         smiles_column=table.smiles_column,
         delimiter=table.delimiter,
         conflicts=recipe.data.conflicts,
+        cut=recipe.data.cut,
         progress=progress,
     )
     if listed:
         parts: tuple[Parts, ...] = (listed.deal(data),)
     elif recipe.evaluation.folds == 1:
-        parts = (split(data.smiles, data.labels, recipe.split, given=data.given_parts),)
+        parts = (split(data.smiles, data.labels, recipe.split, values=data.split_values),)
         if not (parts[0] == "test").any():
             raise UsageError("one fold is the split itself, and it has no test part: set split.test")
     else:
@@ -210,17 +210,19 @@ def check_output(output: Path, plan: EvaluationPlan, resume: bool) -> None:
 def _check_request(recipe: Recipe) -> None:
     if recipe.objective is Objective.REGRESSION:
         raise UsageError("the evaluation of rankings needs classes; this recipe is a regression")
-    if recipe.split.kind is SplitKind.GIVEN and recipe.evaluation.folds > 1:
+    if recipe.split.kind in WITHOUT_FOLDS and recipe.evaluation.folds > 1:
         raise UsageError(
-            "a given split has one test part and no folds: set evaluation.folds to 1, or use --folds 1"
+            f"a {recipe.split.kind.value} split has one test part and no folds: set evaluation.folds to 1, "
+            "or use --folds 1"
         )
 
 
 def _folds(recipe: Recipe, data: TrainingData) -> tuple[Parts, ...]:
     options = recipe.split.model_copy(update={"seed": recipe.evaluation.seed})
-    folds = deal_folds(data.smiles, data.labels, options, recipe.evaluation.folds)
+    n_folds, values = recipe.evaluation.folds, data.split_values
+    folds = deal_folds(data.smiles, data.labels, options, n_folds, values=values)
     return tuple(
-        fold_parts(data.smiles, data.labels, folds, fold, options) for fold in range(recipe.evaluation.folds)
+        fold_parts(data.smiles, data.labels, folds, fold, options, values=values) for fold in range(n_folds)
     )
 
 

@@ -113,6 +113,8 @@ class Provenance(Section):
     data_sha256: str
     data_source: str = ""
     data_licence: str = ""
+    active_above: float | None = None  # where values became classes, this one included
+    active_below: float | None = None
     label_conflicts: dict[str, Any] | None = None  # what was done about copies with different labels
     positive_weight: float = 1.0  # exponent of inactives / actives in the weight of an active
     n_rows: int

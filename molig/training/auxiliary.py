@@ -21,9 +21,10 @@ from molig.errors import UsageError
 from molig.features import Featurizer, PackedGraphs
 from molig.model import AuxiliaryTable
 from molig.network import WeaveNet
-from molig.training.dataset import PARTS, FloatArray, TrainingData, file_digest, read_or_load
+from molig.training.dataset import FloatArray, TrainingData, file_digest, read_or_load
 from molig.training.recipe import AuxiliaryRecipe, Recipe
 from molig.training.sampling import EpochSampler
+from molig.training.split_column import PARTS
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -22,25 +21,24 @@ from molig.features import Featurizer, PackedGraphs
 from molig.files import digest_of, replacing
 from molig.model import Objective
 from molig.model.info import RESERVED_TASK_NAMES
-from molig.molecules import Hydrogens, MoleculeParser, Record, Rejection, read_records
+from molig.molecules import Hydrogens, MoleculeParser, Rejection, read_records
 from molig.molecules.causes import likely_cause
 from molig.molecules.records import batched
 from molig.molecules.standardize import PARENT_VERSION
-from molig.training.recipe import ConflictPolicy
+from molig.training.labels import Cut, LabelReader, check_variety
+from molig.training.recipe import ConflictPolicy, SplitColumn
+from molig.training.split_column import PARTS, SplitReader
 from molig.version import __version__
 
 FloatArray = npt.NDArray[np.float64]
 OnRows = Callable[[int], None]
-
-PARTS = ("train", "validation", "test")
-"""Parts of a split."""
 
 _CHUNK = 512
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Featurized molecules with their labels and, if the table has them, their parts of the split."""
+    """Featurized molecules with their labels and, if the split goes by a column, what it says of them."""
 
     graphs: PackedGraphs
     labels: FloatArray  # (n_mols, n_tasks): 1 active, 0 inactive, or values; NaN not measured
@@ -48,8 +46,9 @@ class TrainingData:
     rows: npt.NDArray[np.int64]  # in the file, from 1
     smiles: tuple[str, ...]  # canonical, after standardisation, hydrogens implicit; copies share it
     rejections: tuple[Rejection, ...]
-    given_parts: tuple[str, ...] | None = None
+    split_values: tuple[str, ...] | None = None  # parts, groups ("" for none) or times as numbers
     conflicts: LabelConflicts | None = None  # None for a regression
+    notes: tuple[str, ...] = ()  # sentences on how labels were read
 
     def __len__(self) -> int:
         """Return the number of molecules."""
@@ -64,7 +63,7 @@ class _Row(NamedTuple):
     written: str
     smiles: str
     labels: list[float]
-    part: str
+    split_value: str
 
 
 def read_training_data(
@@ -74,23 +73,24 @@ def read_training_data(
     featurizer: Featurizer,
     *,
     objective: Objective = Objective.CLASSIFICATION,
-    split_column: str | None = None,
+    split_column: SplitColumn | None = None,
     smiles_column: str | None = None,
     delimiter: str | None = None,
     conflicts: ConflictPolicy = ConflictPolicy.KEEP,
+    cut: Cut | None = None,
     progress: OnRows | None = None,
 ) -> TrainingData:
     """Read, parse and featurize a table; rows without a usable molecule and label are its rejections.
 
-    Raises InputError if no row can be used, a target has one class or one value only, class labels look
-    like values, or a row names no part of the split.
+    Raises InputError if no row can be used, a target has one class or one value only, a column holds no
+    labels, or a row names no part of the split.
     """
     if not targets:
         raise UsageError("name at least one target column")
-    if split_column in targets:
-        raise UsageError(f"column {split_column!r} cannot be a target and name the parts of the split")
-    reader = LabelReader(targets, objective, split_column)
-    columns = [*targets, *([split_column] if split_column else [])]
+    if split_column and split_column.name in targets:
+        raise UsageError(f"column {split_column.name!r} cannot be a target and decide about the split")
+    reader, split_reader = LabelReader(targets, objective, cut), SplitReader(split_column)
+    columns = [*targets, *([split_column.name] if split_column else [])]
     records = read_records(source, smiles_column=smiles_column, columns=columns, delimiter=delimiter)
     graphs: list[PackedGraphs] = []
     rows: list[_Row] = []
@@ -100,7 +100,8 @@ def read_training_data(
         for record in chunk:
             parsed = parser.parse(record)
             labels, problem = reader.labels(record)
-            part = reader.part(record)
+            said, undealt = split_reader.value(record)
+            problem = problem or undealt
             if isinstance(parsed, Rejection):
                 rejections.append(parsed)
             elif problem:
@@ -108,30 +109,38 @@ def read_training_data(
             else:
                 mols.append(parsed.mol)
                 canonical = _canonical(parsed.mol, parser)
-                rows.append(_Row(record.row, record.id, record.smiles, canonical, labels, part))
+                rows.append(_Row(record.row, record.id, record.smiles, canonical, labels, said))
         if mols:
             graphs.append(featurizer.featurize(mols))
         if progress:
             progress(len(chunk))
-    reader.check_values(source)
+    reader.check_columns(source)
     if not rows:
         first = rejections[0] if rejections else None
         reason = f"row {first.row}: {first.reason}" if first else "the file has no rows"
         cause = likely_cause(rejections)
         raise InputError(f"{source}: no row can be used for training; first reason: {reason}{cause}")
     data = TrainingData(
-        graphs=PackedGraphs.concatenate(graphs),
+        graphs=_end_to_end(graphs),
         labels=np.array([row.labels for row in rows]),
         tasks=tuple(targets),
         rows=np.array([row.number for row in rows]),
         smiles=tuple(row.smiles for row in rows),
         rejections=tuple(rejections),
-        given_parts=tuple(row.part for row in rows) if split_column else None,
+        split_values=split_reader.settled([row.split_value for row in rows]),
+        notes=reader.notes(),
     )
     if objective is Objective.CLASSIFICATION:
         data = _settled(data, rows, conflicts)
     check_variety(source, data.labels, targets, objective)
     return data
+
+
+def _end_to_end(chunks: list[PackedGraphs]) -> PackedGraphs:
+    """Chunks put end to end and taken from the list, field by field: never all of them twice in memory."""
+    arrays = {f.name: [getattr(chunk, f.name) for chunk in chunks] for f in fields(PackedGraphs)}
+    chunks.clear()
+    return PackedGraphs(**{name: np.concatenate(arrays.pop(name)) for name in list(arrays)})
 
 
 def _canonical(mol: Chem.Mol, parser: MoleculeParser) -> str:
@@ -148,7 +157,7 @@ def _settled(data: TrainingData, rows: Sequence[_Row], policy: ConflictPolicy) -
     reason = f"copies of the molecule have other labels in every task (policy {policy.value})"
     dropped = [rows[int(i)] for i in lost]
     rejected = [Rejection(row.number, row.id, row.written, reason) for row in dropped]
-    given = data.given_parts
+    values = data.split_values
     return replace(
         data,
         graphs=data.graphs.select(kept) if len(lost) else data.graphs,
@@ -156,107 +165,9 @@ def _settled(data: TrainingData, rows: Sequence[_Row], policy: ConflictPolicy) -
         rows=data.rows[kept],
         smiles=tuple(data.smiles[i] for i in kept),
         rejections=tuple(sorted([*data.rejections, *rejected], key=lambda r: r.row)),
-        given_parts=tuple(given[i] for i in kept) if given else None,
+        split_values=tuple(values[i] for i in kept) if values else None,
         conflicts=conflicts,
     )
-
-
-# Labels and parts of the split, as the rows of a table state them.
-
-_SYNONYMS = {"valid": "validation", "val": "validation"}
-_MISSING = {"", "nan", "na", "null", "none"}
-_MOST_ODD = 0.1
-"""A larger share of rows with numbers other than 0 and 1 is no slip but a column of values."""
-
-
-class LabelReader:
-    """Reads the labels of records, and notices where values are taken for classes."""
-
-    def __init__(self, targets: Sequence[str], objective: Objective, split_column: str | None = None) -> None:
-        self.targets, self.objective, self.split_column = targets, objective, split_column
-        self._n_labelled = self._n_values = 0
-        self._first_value = ""
-
-    def labels(self, record: Record) -> tuple[list[float], str | None]:
-        """Labels of a row, NaN where not measured, and what is wrong with them, if anything."""
-        labels = []
-        for target in self.targets:
-            label, problem = self._label(target, record)
-            if problem:
-                return [], problem
-            labels.append(label)
-        if all(math.isnan(v) for v in labels):
-            return [], "no label in any target column"
-        self._n_labelled += 1
-        return labels, None
-
-    def _label(self, target: str, record: Record) -> tuple[float, str | None]:
-        raw = record.fields.get(target)
-        value = _number(raw)
-        if self.objective is Objective.REGRESSION:
-            if value is None or math.isinf(value):
-                return math.nan, f"label {target} = {raw!r} is neither a finite number nor empty"
-            return value, None
-        if value is None or not (math.isnan(value) or value in (0.0, 1.0)):
-            if value is not None and math.isfinite(value):
-                self._n_values += 1
-                self._first_value = self._first_value or f"row {record.row}: {target} = {raw!r}"
-            return math.nan, f"label {target} = {raw!r} is neither 0, 1 nor empty"
-        return value, None
-
-    def part(self, record: Record) -> str:
-        """Part of a row; empty if there is no such column, or the row could not be read."""
-        if self.split_column is None or record.problem is not None:
-            return ""
-        raw = record.fields.get(self.split_column)
-        part = "" if raw is None else str(raw).strip().casefold()
-        part = _SYNONYMS.get(part, part)
-        if part not in PARTS:
-            raise InputError(
-                f"row {record.row}: column {self.split_column!r} says {raw!r}; a given split needs "
-                f"{', '.join(PARTS[:-1])} or {PARTS[-1]} in every row"
-            )
-        return part
-
-    def check_values(self, source: str | Path) -> None:
-        """Refuse values where classes are asked for: a few odd rows are rejected, many mean a mistake."""
-        if self._n_values > _MOST_ODD * (self._n_values + self._n_labelled):
-            raise InputError(
-                f"{source}: {self._n_values} rows have numbers other than 0 and 1 as labels "
-                f"(first: {self._first_value}); "
-                'to predict values write objective = "regression" in a recipe, to predict classes code them '
-                "as 1 and 0"
-            )
-
-
-def check_variety(source: str | Path, labels: FloatArray, tasks: Sequence[str], objective: Objective) -> None:
-    """Refuse tasks that have nothing to learn."""
-    for column, task in enumerate(tasks):
-        known = labels[~np.isnan(labels[:, column]), column]
-        if objective is Objective.REGRESSION:
-            if len(np.unique(known)) < 2:
-                seen = f"only the value {known[0]:g}" if len(known) else "no value"
-                raise InputError(
-                    f"{source}: target {task!r} has {seen} among the usable rows; a regression needs "
-                    "different values: leave it out or add data"
-                )
-            continue
-        actives, inactives = int((known == 1).sum()), int((known == 0).sum())
-        if not actives or not inactives:
-            raise InputError(
-                f"{source}: target {task!r} has {actives} actives and {inactives} inactives among the usable "
-                "rows; a task needs both classes: leave it out or add data"
-            )
-
-
-def _number(value: Any) -> float | None:
-    """Label as a number, NaN if missing, None if it is no number at all."""
-    if value is None or str(value).strip().lower() in _MISSING:
-        return math.nan
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 # Copies of a molecule that disagree about a label.
@@ -330,6 +241,7 @@ def data_concerns(
             f"{len(data.rejections)} rows cannot be used (first: row {first.row}: {first.reason}); "
             f"all of them go to {rejected}"
         )
+    concerns += data.notes
     if data.conflicts and str(data.conflicts):
         concerns.append(str(data.conflicts))
     if objective is not Objective.REGRESSION:
@@ -358,7 +270,7 @@ def _one_class(labels: npt.NDArray[np.float64], tasks: tuple[str, ...], part: st
 
 # Featurized tables on disk, so that the next run on the same table starts at once.
 
-_LAYOUT = 1
+_LAYOUT = 2
 _LEAST_ROWS = 5_000
 """Smaller tables are read in seconds; they are not worth a file."""
 
@@ -379,10 +291,11 @@ def read_or_load(
     featurizer: Featurizer,
     *,
     objective: Objective = Objective.CLASSIFICATION,
-    split_column: str | None = None,
+    split_column: SplitColumn | None = None,
     smiles_column: str | None = None,
     delimiter: str | None = None,
     conflicts: ConflictPolicy = ConflictPolicy.KEEP,
+    cut: Cut | None = None,
     progress: OnRows | None = None,
 ) -> TrainingData:
     """Read a table as `read_training_data` does, or load what an earlier run has kept of it.
@@ -398,6 +311,7 @@ def read_or_load(
         "smiles_column": smiles_column,
         "delimiter": delimiter,
         "conflicts": conflicts,
+        "cut": cut,
     }
     versions = [_LAYOUT, __version__, rdkit.__version__]
     path = _cached(source, [list(targets), policy, featurizer.schema.hash, options, versions])
@@ -416,6 +330,7 @@ def read_or_load(
         smiles_column=smiles_column,
         delimiter=delimiter,
         conflicts=conflicts,
+        cut=cut,
         progress=progress,
     )
     if path and len(data) >= _LEAST_ROWS:
@@ -444,7 +359,8 @@ def _save(data: TrainingData, path: Path) -> None:
     text = {
         "smiles": list(data.smiles),
         "rejections": [[r.row, r.id, r.smiles, r.reason] for r in data.rejections],
-        "given_parts": list(data.given_parts) if data.given_parts is not None else None,
+        "split_values": list(data.split_values) if data.split_values is not None else None,
+        "notes": list(data.notes),
         "conflicts": data.conflicts.to_dict() if data.conflicts else None,
     }
     arrays: dict[str, Any] = {f.name: getattr(data.graphs, f.name) for f in fields(PackedGraphs)}
@@ -461,7 +377,7 @@ def _load(path: Path, targets: tuple[str, ...]) -> TrainingData | None:
             held = {name: file[name] for name in file.files}
         text = json.loads(held["text"].tobytes())
         graphs = PackedGraphs(**{f.name: held[f.name] for f in fields(PackedGraphs)})
-        given, conflicts = text["given_parts"], text["conflicts"]
+        values, conflicts = text["split_values"], text["conflicts"]
         return TrainingData(
             graphs=graphs,
             labels=held["labels"],
@@ -469,7 +385,8 @@ def _load(path: Path, targets: tuple[str, ...]) -> TrainingData | None:
             rows=held["rows"],
             smiles=tuple(text["smiles"]),
             rejections=tuple(Rejection(*r) for r in text["rejections"]),
-            given_parts=tuple(given) if given is not None else None,
+            split_values=tuple(values) if values is not None else None,
+            notes=tuple(text["notes"]),
             conflicts=LabelConflicts.from_dict(conflicts) if conflicts else None,
         )
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):

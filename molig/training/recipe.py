@@ -8,21 +8,23 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
 from molig.datasets import datasets
 from molig.datasets.places import find_dataset
-from molig.errors import UnknownNameError, UsageError
+from molig.errors import UnknownNameError, UsageError, called
 from molig.features import FeatureSchema, preset
 from molig.files import read_regular
 from molig.model import MoleculePolicy, Objective
 from molig.molecules.standardize import PARENT_VERSION
 from molig.network import NetworkConfig
+from molig.training.labels import Cut, label_columns
 
 _LARGEST_RECIPE = 1_000_000
+_NAMED = 10
 
 
 class Section(BaseModel):
@@ -59,6 +61,23 @@ class DataRecipe(Section):
     """What separates the columns of a text table, if that cannot be guessed."""
     conflicts: ConflictPolicy = ConflictPolicy.KEEP
     """What to do where copies of a molecule, by SMILES after standardisation, have different labels."""
+    active_above: FiniteFloat | None = None
+    """For columns of numbers: this value and higher ones are active, lower ones inactive."""
+    active_below: FiniteFloat | None = None
+    """For columns of numbers: this value and lower ones are active, higher ones inactive."""
+
+    @property
+    def cut(self) -> Cut | None:
+        """Where values become classes; None where labels are classes, or values are predicted."""
+        if self.active_above is None and self.active_below is None:
+            return None
+        return Cut(self.active_above, self.active_below)
+
+    @model_validator(mode="after")
+    def _has_one_cut(self) -> Self:
+        if self.active_above is not None and self.active_below is not None:
+            raise ValueError("data.active_above and data.active_below exclude each other")
+        return self
 
     @model_validator(mode="after")
     def _names_one_table(self) -> Self:
@@ -122,6 +141,15 @@ class SplitKind(StrEnum):
     STRATIFIED = "stratified"
     SCAFFOLD = "scaffold"
     GIVEN = "given"
+    GROUP = "group"
+    TIME = "time"
+
+
+class SplitColumn(NamedTuple):
+    """A column of the table that decides about the parts, and how."""
+
+    kind: SplitKind
+    name: str
 
 
 class SplitRecipe(Section):
@@ -130,17 +158,24 @@ class SplitRecipe(Section):
     kind: SplitKind = SplitKind.STRATIFIED
     """``stratified`` deals the actives of the rare tasks evenly, or for a regression the tenths of the rare
     tasks' values, ``scaffold`` keeps Murcko scaffolds together, the rare ones in validation and test,
-    ``given`` takes the parts that a column of the table names.
+    ``given`` takes the parts that a column of the table names, ``group`` keeps rows together that have the
+    same text in a column (a series, a project, a patient), ``time`` takes the latest rows for the test and
+    those before them for validation.
     """
     column: str = Field(default="split", min_length=1)
     """For ``given``: column with ``train``, ``validation`` (or ``valid``, ``val``) or ``test`` in every row.
+    For ``group``: column with the groups; a row without one is a group of its own. For ``time``: column of
+    ISO dates (2024-05-31, 2024-05), years or numbers; rows without one cannot be used. Copies of a molecule
+    stay together: they join their groups, and the earliest time counts.
     """
     validation: float = Field(default=0.1, gt=0, lt=1)
     """Share of the molecules. For ``given`` it counts only where the column names no validation rows: that
     share of the training molecules is then drawn for it.
     """
     test: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the molecules; without meaning for ``given``."""
+    """Share of the molecules; without meaning for ``given``. For ``time`` both shares are met as nearly as
+    whole times allow: rows of the same date or year are never parted.
+    """
     seed: int = 0
     """Seed of the random choice."""
     parts: str = ""
@@ -150,12 +185,27 @@ class SplitRecipe(Section):
     ``molig evaluate`` only.
     """
 
+    @property
+    def by_column(self) -> SplitColumn | None:
+        """The column that decides about the parts; None where the molecules do."""
+        of_columns = (SplitKind.GIVEN, SplitKind.GROUP, SplitKind.TIME)
+        return SplitColumn(self.kind, self.column) if self.kind in of_columns else None
+
     @model_validator(mode="after")
     def _names_one_source_of_parts(self) -> Self:
         if self.parts and self.kind is SplitKind.GIVEN:
             raise ValueError(
                 'split.parts and split.kind = "given" exclude each other: the parts are those of a file, or '
                 "of a column of the table"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_its_column(self) -> Self:
+        if self.kind in (SplitKind.GROUP, SplitKind.TIME) and "column" not in self.model_fields_set:
+            raise ValueError(
+                f'split.kind = "{self.kind.value}" needs a column of the table: name it as split.column '
+                f"({called('split_column')})"
             )
         return self
 
@@ -259,6 +309,10 @@ class Recipe(Section):
             )
         if self.objective is Objective.REGRESSION and self.optimization.inactives_per_epoch is not None:
             raise ValueError("optimization.inactives_per_epoch is for classes; a regression has no inactives")
+        if self.objective is Objective.REGRESSION and self.data.cut:
+            raise ValueError(
+                "a cut (data.active_above, data.active_below) makes classes; a regression has none"
+            )
         if self.objective is Objective.REGRESSION and self.auxiliary:
             raise ValueError("auxiliary tables are for classes; a regression takes none")
         if len({auxiliary.name for auxiliary in self.auxiliary}) < len(self.auxiliary):
@@ -452,8 +506,15 @@ def locate_table(
             )
     columns = tuple(targets) or data.targets or (known[data.name].targets if data.name else ())
     if not columns:
+        likely = label_columns(
+            source,
+            smiles_column=smiles_column or data.smiles_column,
+            delimiter=delimiter or data.delimiter,
+        )
+        these = f"; two classes are in {', '.join(map(repr, likely[:_NAMED]))}" if likely else ""
         raise UsageError(
-            "no label column: name some with --target, or as targets in the [data] section of the recipe"
+            "no label column: name some with --target, or as targets in the [data] section of the "
+            f"recipe{these}"
         )
     return LabelledTable(
         source, columns, smiles_column or data.smiles_column, delimiter or data.delimiter, folder
@@ -491,6 +552,40 @@ def read_recipe_and_table(
 def _file_of(data: DataRecipe) -> str:
     """Name of the file of the table that a recipe names; empty if it names none."""
     return datasets()[data.name].file if data.name else Path(data.file).name
+
+
+def with_split(
+    recipe: Recipe,
+    kind: str | None = None,
+    *,
+    column: str | None = None,
+    validation: float | None = None,
+    test: float | None = None,
+) -> Recipe:
+    """The recipe with what a command line says otherwise of the split; listed parts then no longer hold.
+
+    Raises UsageError for an unknown kind, or an option that the kind has no use for.
+    """
+    kinds = [known.value for known in SplitKind]
+    if kind is not None and kind not in kinds:
+        raise UnknownNameError("value of --split", kind, kinds)
+    changes = {"kind": kind, "column": column, "validation": validation, "test": test}
+    given = {name: value for name, value in changes.items() if value is not None}
+    if not given:
+        return recipe
+    plain = recipe.model_dump(mode="json", exclude_none=True)
+    if not recipe.split.by_column:
+        del plain["split"]["column"]  # a default, which is no choice
+    plain["split"] |= {"parts": ""} | given
+    changed = parse_recipe(plain, "options")
+    if column is not None and not changed.split.by_column:
+        raise UsageError(
+            f"--split-column is of no use to a {changed.split.kind.value} split: add --split group, time or "
+            "given, or leave it out"
+        )
+    if test is not None and changed.split.kind is SplitKind.GIVEN:
+        raise UsageError("--test is of no use to a given split, whose column names the test part")
+    return changed
 
 
 def find_parts(split: SplitRecipe, folder: Path) -> Path:

@@ -38,7 +38,6 @@ from molig.stats import RankingQuality
 from molig.tables.writers import spreadsheet_safe
 from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
 from molig.training.dataset import (
-    PARTS,
     TrainingData,
     check_targets,
     data_concerns,
@@ -49,6 +48,7 @@ from molig.training.loop import CHECKPOINT_FILE, Part, Trainer
 from molig.training.metrics import all_regression_metrics, screening_metrics
 from molig.training.output import check_output, model_in_progress
 from molig.training.recipe import Recipe, SplitKind, SplitRecipe, public_data, write_recipe
+from molig.training.split_column import PARTS
 from molig.training.splits import ListedParts, count_copies_in_train, read_listed_parts, split
 from molig.version import __version__
 
@@ -174,10 +174,11 @@ def _train(
         recipe.molecules.parser(),
         Featurizer(schema),
         objective=recipe.objective,
-        split_column=recipe.split.column if recipe.split.kind is SplitKind.GIVEN else None,
+        split_column=recipe.split.by_column,
         smiles_column=request.smiles_column,
         delimiter=request.delimiter,
         conflicts=recipe.data.conflicts,
+        cut=recipe.data.cut,
         progress=progress.rows,
     )
     digest = file_digest(request.source)
@@ -185,7 +186,7 @@ def _train(
         parts = listed.deal(data)
     else:
         parts = split(
-            data.smiles, data.labels, recipe.split, objective=recipe.objective, given=data.given_parts
+            data.smiles, data.labels, recipe.split, objective=recipe.objective, values=data.split_values
         )
     auxiliaries = read_auxiliaries(recipe, data, parts)
     trainer = Trainer(
@@ -366,6 +367,8 @@ def provenance_of(
     source, licence = public_data(request.recipe, request.source)
     return Provenance(
         positive_weight=request.recipe.optimization.positive_weight,
+        active_above=request.recipe.data.active_above,
+        active_below=request.recipe.data.active_below,
         data_source=source,
         data_licence=licence,
         label_conflicts=data.conflicts.to_dict() if data.conflicts and data.conflicts.molecules else None,
@@ -399,7 +402,10 @@ def _provenance_of_split(recipe: SplitRecipe, listed: ListedParts | None) -> dic
     """How the parts came about, without the choices that had no effect."""
     if listed:
         return {"parts": listed.file.name, "parts_sha256": listed.digest}
-    unused = {"parts", "test" if recipe.kind is SplitKind.GIVEN else "column"}
+    unused = {"parts"}
+    unused |= {"test"} if recipe.kind is SplitKind.GIVEN else set()
+    unused |= {"seed"} if recipe.kind is SplitKind.TIME else set()
+    unused |= set() if recipe.by_column else {"column"}
     return recipe.model_dump(mode="json", exclude=unused)
 
 

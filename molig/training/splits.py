@@ -13,17 +13,23 @@ import numpy as np
 import numpy.typing as npt
 from rdkit import Chem, rdBase
 from rdkit.Chem.Scaffolds import MurckoScaffold
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 from molig.errors import InputError, UsageError
 from molig.files import digest_of, read_regular
 from molig.model import Objective
-from molig.training.dataset import PARTS, TrainingData
+from molig.training.dataset import TrainingData
 from molig.training.recipe import SplitKind, SplitRecipe, find_parts
+from molig.training.split_column import PARTS
 
 Parts = npt.NDArray[np.str_]
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
+
+WITHOUT_FOLDS = (SplitKind.GIVEN, SplitKind.TIME)
+"""Kinds of splits that have one test part."""
 
 _TENTHS = np.linspace(0, 1, 11)[1:-1]
 
@@ -34,18 +40,25 @@ def split(
     recipe: SplitRecipe,
     *,
     objective: Objective = Objective.CLASSIFICATION,
-    given: Sequence[str] | None = None,
+    values: Sequence[str] | None = None,
 ) -> Parts:
-    """Part of every molecule; copies, by canonical SMILES, go together unless `given` parts them.
+    """Part of every molecule; copies, by canonical SMILES, go together unless a given split parts them.
 
-    Strata are actives of the rare tasks; with values instead of classes, the tenths of each task's values.
-    Raises InputError if there are too few molecules for the shares, or a given split leaves none to train on.
+    `values` are what the column of a given, group or time split says (`TrainingData.split_values`). Strata
+    are actives of the rare tasks; with values instead of classes, the tenths of each task's values. Raises
+    InputError if there are too few molecules, groups or times for the shares, or none is left to train on.
     """
     if recipe.kind is SplitKind.GIVEN:
-        return _as_given(smiles, given or (), recipe)
+        return _as_given(smiles, values or (), recipe)
     unique, strata, copy_of = _distinct(smiles, labels, recipe.kind, objective)
-    scaffolds = recipe.kind is SplitKind.SCAFFOLD
-    parts = _by_scaffold(unique, recipe) if scaffolds else _at_random(len(unique), strata, recipe)
+    if recipe.kind is SplitKind.SCAFFOLD:
+        parts = _by_scaffold(unique, recipe)
+    elif recipe.kind is SplitKind.GROUP:
+        parts = _by_group(tied_molecules(values or (), copy_of), recipe)
+    elif recipe.kind is SplitKind.TIME:
+        parts = _by_time(_earliest(values or (), copy_of), recipe)
+    else:
+        parts = _at_random(len(unique), strata, recipe)
     if not (parts == "train").any() or not (parts == "validation").any():
         raise InputError(f"{len(unique)} different molecules are too few for a {recipe.kind.value} split")
     return parts[copy_of]
@@ -58,22 +71,29 @@ def deal_folds(
     n_folds: int,
     *,
     objective: Objective = Objective.CLASSIFICATION,
+    values: Sequence[str] | None = None,
 ) -> Index:
     """Fold of every molecule, from 0; copies, by canonical SMILES, go to the same fold.
 
     ``stratified`` deals the actives of the rare tasks evenly, ``scaffold`` keeps molecules with the same
-    Murcko scaffold together, the commonest scaffolds first and each to the emptiest fold. Raises UsageError
-    for a given split, InputError if there are fewer different molecules, or scaffolds, than folds.
+    Murcko scaffold together, ``group`` those of the same group, the largest first and each to the emptiest
+    fold. Raises UsageError for a given or a time split, InputError if there are fewer different molecules,
+    scaffolds or groups than folds.
     """
-    if recipe.kind is SplitKind.GIVEN:
-        raise UsageError("a given split has one test part and no folds; set evaluation.folds to 1")
+    if recipe.kind in WITHOUT_FOLDS:
+        raise UsageError(
+            f"a {recipe.kind.value} split has one test part and no folds; set evaluation.folds to 1"
+        )
     if n_folds < 2:
         raise UsageError(f"a cross-validation needs at least 2 folds (got {n_folds})")
     unique, strata, copy_of = _distinct(smiles, labels, recipe.kind, objective)
     if len(unique) < n_folds:
         raise InputError(f"{len(unique)} different molecules are too few for {n_folds} folds")
     if recipe.kind is SplitKind.SCAFFOLD:
-        return _folds_by_scaffold(unique, n_folds)[copy_of]
+        return _folds_of_groups(scaffold_groups(unique), n_folds, "scaffolds")[copy_of]
+    if recipe.kind is SplitKind.GROUP:
+        groups = _shuffled(tied_molecules(values or (), copy_of), recipe.seed)
+        return _folds_of_groups(sorted(groups, key=len, reverse=True), n_folds, "groups")[copy_of]
     return _folds_at_random(len(unique), strata, n_folds, recipe.seed)[copy_of]
 
 
@@ -85,6 +105,7 @@ def fold_parts(
     recipe: SplitRecipe,
     *,
     objective: Objective = Objective.CLASSIFICATION,
+    values: Sequence[str] | None = None,
 ) -> Parts:
     """Parts when one fold is for testing: the rest is training, less ``recipe.validation`` of all molecules.
 
@@ -104,6 +125,8 @@ def fold_parts(
     if recipe.kind is SplitKind.SCAFFOLD:
         # The scaffolds that do not fit into training are the rare ones, and all of them validate.
         drawn = np.where(_by_scaffold(unique, one) == "train", "train", "validation")
+    elif recipe.kind is SplitKind.GROUP:
+        drawn = _by_group(tied_molecules([(values or ())[int(i)] for i in rest], copy_of), one)
     else:
         drawn = _at_random(len(unique), strata, one)
     if not (drawn == "validation").any():
@@ -247,16 +270,97 @@ def _by_scaffold(smiles: Sequence[str], recipe: SplitRecipe) -> Parts:
     return parts
 
 
-def _folds_by_scaffold(smiles: Sequence[str], n_folds: int) -> Index:
-    groups = scaffold_groups(smiles)
+def _folds_of_groups(groups: Sequence[Sequence[int]], n_folds: int, what: str) -> Index:
+    """Deal groups, the largest first, each to the emptiest fold."""
     if len(groups) < n_folds:
-        raise InputError(f"{len(groups)} different scaffolds are too few for {n_folds} folds")
-    dealt, sizes = np.empty(len(smiles), dtype=np.int64), np.zeros(n_folds, dtype=np.int64)
+        raise InputError(f"{len(groups)} different {what} are too few for {n_folds} folds")
+    dealt, sizes = np.empty(sum(map(len, groups)), dtype=np.int64), np.zeros(n_folds, dtype=np.int64)
     for members in groups:
         fold = int(sizes.argmin())
         dealt[members] = fold
         sizes[fold] += len(members)
     return dealt
+
+
+def tied_molecules(values: Sequence[str], copy_of: Index) -> list[list[int]]:
+    """Different molecules that must not be parted: of the same group, or of groups that share a molecule.
+
+    `values` and `copy_of` are the group of every row, "" for none, and which molecule it is.
+    """
+    n = int(copy_of.max()) + 1
+    rows = np.array([row for row, value in enumerate(values) if value], dtype=np.int64)
+    names, group = np.unique(np.array(values, dtype=object)[rows].astype(str), return_inverse=True)
+    ends = (copy_of[rows], n + group)
+    size = n + len(names)
+    links = coo_array((np.ones(len(rows), dtype=np.int8), ends), shape=(size, size))
+    _, tied = connected_components(links, directed=False)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for molecule, of in enumerate(tied[:n].tolist()):
+        groups[of].append(molecule)
+    return list(groups.values())
+
+
+def _shuffled(groups: Sequence[list[int]], seed: int) -> list[list[int]]:
+    return [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
+
+
+def _by_group(groups: Sequence[list[int]], recipe: SplitRecipe) -> Parts:
+    """Draw groups for the test part and then for validation as long as they fit, at least one for each."""
+    shares = [(name, share) for name, share in _shares(recipe) if share]
+    n = sum(map(len, groups))
+    if len(groups) <= len(shares):
+        raise InputError(
+            f"the column {recipe.column!r} has {len(groups)} groups of molecules, too few to be dealt to "
+            f"{len(shares) + 1} parts; groups that share a molecule count as one: the largest has "
+            f"{max(map(len, groups))} of {n} molecules"
+        )
+    parts = np.full(n, "train", dtype="<U10")
+    left = _shuffled(groups, recipe.seed)
+    for i, (name, share) in enumerate(shares):
+        room, kept = share * n + 1e-9, list[list[int]]()
+        spare = len(left) - (len(shares) - i)  # groups that the parts to come do not need
+        for members in left:
+            if len(members) <= room and spare:
+                parts[members] = name
+                room, spare = room - len(members), spare - 1
+            else:
+                kept.append(members)
+        if len(kept) == len(left):  # all are larger than the share
+            smallest = min(range(len(kept)), key=lambda k: len(kept[k]))
+            parts[kept.pop(smallest)] = name
+        left = kept
+    return parts
+
+
+def _shares(recipe: SplitRecipe) -> list[tuple[str, float]]:
+    return [("test", recipe.test), ("validation", recipe.validation)]
+
+
+def _earliest(values: Sequence[str], copy_of: Index) -> FloatArray:
+    """Time of every different molecule: that of its first copy."""
+    times = np.full(int(copy_of.max()) + 1, np.inf)
+    np.minimum.at(times, copy_of, np.array(values, dtype=np.float64))
+    return times
+
+
+def _by_time(times: FloatArray, recipe: SplitRecipe) -> Parts:
+    """The latest molecules test, those before them validate; molecules of the same time stay together."""
+    shares = [(name, share) for name, share in _shares(recipe) if share]
+    moments, counts = np.unique(times, return_counts=True)
+    if len(moments) <= len(shares):
+        raise InputError(
+            f"the column {recipe.column!r} has {len(moments)} different times, too few for "
+            f"{len(shares) + 1} parts; give finer ones"
+        )
+    parts = np.full(len(times), "train", dtype="<U10")
+    end = len(moments)
+    for i, (name, share) in enumerate(shares):
+        first = len(shares) - i  # moments before this one are for training and the parts to come
+        sizes = counts[:end][::-1].cumsum()[::-1]  # of a part that begins with each moment
+        start = first + int(np.abs(sizes[first:] - share * len(times)).argmin())
+        parts[(times >= moments[start]) & (parts == "train")] = name
+        end = start
+    return parts
 
 
 # Parts that a file lists, so that a row which becomes unusable moves no other one.

@@ -226,7 +226,7 @@ BAD_TABLES = {
     "one class": (b"smiles,nitrogen,carbonyl\nC,0,1\nN,0,0\nO,0,1\n", 1, "'nitrogen' has 0 actives"),
     "all missing": (b"smiles,nitrogen,carbonyl\nC,,\nN,nan,\n", 1, "no label in any target column"),
     "values": (b"smiles,nitrogen,carbonyl\nC,0.5,1\nN,7.5,0\nO,3,1\n", 1, "numbers other than 0 and 1"),
-    "words": (b"smiles,nitrogen,carbonyl\nC,yes,1\nN,no,0\n", 1, "'yes' is neither 0, 1 nor empty"),
+    "words": (b"smiles,nitrogen,carbonyl\nC,high,1\nN,low,0\n", 1, "'nitrogen' is no column of classes"),
     "no label column": (b"smiles,carbonyl\nC,1\nN,0\n", 2, "unknown column 'nitrogen'"),
     "no smiles column": (b"name,nitrogen,carbonyl\nC,1,0\nN,0,1\n", 2, "SMILES"),
     "one molecule": (b"smiles,nitrogen,carbonyl\n" + b"CO,1,0\nOC,0,1\n" * 4, 1, "1 different molecules"),

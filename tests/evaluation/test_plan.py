@@ -181,7 +181,7 @@ class TestTablesThatCannotBeUsed:
 
     def test_values_instead_of_classes(self, plan_of):
         rows = [row | {"carbonyl": i} for i, row in enumerate(labelled_rows())]
-        with pytest.raises(InputError, match="numbers other than 0 and 1 as labels"):
+        with pytest.raises(InputError, match="'carbonyl' has numbers other than 0 and 1"):
             plan_of(rows)
 
     def test_a_regression(self, tmp_path):

@@ -1,9 +1,8 @@
-"""Labelled tables: labels and parts of rows, conflicting copies, and featurized tables on disk."""
+"""Labelled tables: what is read, conflicting copies, and featurized tables on disk."""
 
 from __future__ import annotations
 
 import csv
-import math
 from dataclasses import fields
 
 import numpy as np
@@ -16,71 +15,10 @@ from support.small_model import TASKS, label, nci_smiles
 from molig.errors import InputError
 from molig.features import Featurizer, PackedGraphs, preset
 from molig.model import Objective
-from molig.molecules import MoleculeParser, Record
+from molig.molecules import MoleculeParser
 from molig.training import dataset as cache
-from molig.training.dataset import LabelReader, read_or_load, read_training_data, settle_conflicts
-from molig.training.recipe import ConflictPolicy
-
-REGRESSION, CLASSIFICATION = Objective.REGRESSION, Objective.CLASSIFICATION
-
-
-def record(row: int = 1, **fields) -> Record:
-    return Record(row, str(row), "C", fields)
-
-
-@pytest.mark.parametrize("raw", [-3, 2.5, "2.5", "1e5", "-0.25", " 7 "])
-def test_any_finite_number_is_a_value(raw):
-    assert LabelReader(["a"], REGRESSION).labels(record(a=raw)) == ([float(raw)], None)
-
-
-@pytest.mark.parametrize("raw", ["", None, float("nan"), "NaN", "NA", "null"])
-def test_what_is_missing_is_not_measured(raw):
-    found, problem = LabelReader(["a", "b"], REGRESSION).labels(record(a=raw, b=1))
-    assert problem is None
-    assert math.isnan(found[0])
-    assert LabelReader(["a"], REGRESSION).labels(record(a=raw))[1] == "no label in any target column"
-
-
-@pytest.mark.parametrize("raw", ["inf", float("-inf"), "1e999", "high", "<5", True + 1j])
-def test_what_is_no_finite_number_has_its_reason(raw):
-    problem = LabelReader(["a"], REGRESSION).labels(record(a=raw))[1]
-    assert problem == f"label a = {raw!r} is neither a finite number nor empty"
-
-
-def reader_of(raw_labels) -> LabelReader:
-    reader = LabelReader(["a"], CLASSIFICATION)
-    for row, raw in enumerate(raw_labels, 1):
-        reader.labels(record(row, a=raw))
-    return reader
-
-
-@pytest.mark.parametrize("raw_labels", [[0, 1] * 5 + [2], ["yes"] * 5, ["inf"] * 5, ["", "nan"]])
-def test_a_few_odd_labels_cost_their_rows_only(raw_labels):
-    reader_of(raw_labels).check_values("table.csv")
-
-
-@pytest.mark.parametrize("raw_labels", [[0, 1] * 5 + [2, "0.5"], [1.5], [1, 2, 1, 2]])
-def test_many_values_are_no_classes(raw_labels):
-    with pytest.raises(InputError, match=r'table\.csv: .* write objective = "regression" in a recipe'):
-        reader_of(raw_labels).check_values("table.csv")
-
-
-@pytest.mark.parametrize("raw", ["train", "Validation", " TEST "])
-def test_parts_in_any_case(raw):
-    reader = LabelReader(["a"], REGRESSION, "split")
-    assert reader.part(record(split=raw)) == raw.strip().lower()
-
-
-@pytest.mark.parametrize("raw", ["", None, "dev", "training", 0, float("nan")])
-def test_a_row_without_a_part_is_named(raw):
-    reader = LabelReader(["a"], REGRESSION, "fold")
-    with pytest.raises(InputError, match=r"row 7: column 'fold' says .*; a given split needs train"):
-        reader.part(record(7, fold=raw))
-
-
-def test_without_a_column_there_are_no_parts():
-    assert LabelReader(["a"], REGRESSION).part(record(split="nonsense")) == ""
-
+from molig.training.dataset import read_or_load, read_training_data, settle_conflicts
+from molig.training.recipe import ConflictPolicy, SplitColumn, SplitKind
 
 KEEP, MAJORITY, DROP = ConflictPolicy.KEEP, ConflictPolicy.MAJORITY, ConflictPolicy.DROP
 NAN = np.nan
@@ -172,15 +110,15 @@ class TestTables:
         assert {r.reason for r in data.rejections} == {reason}
 
     def test_rejections_come_in_the_order_of_rows(self, read):
-        rows = [("x", "C1CC", 1), *self.ROWS, ("y", "CC", "maybe")]
+        rows = [("x", "C1CC", 1), *self.ROWS, ("y", "CC", "")]
         data = read(DROP, rows)
         assert [r.row for r in data.rejections] == [1, 2, 3, 7]
 
     def test_given_parts_stay_with_their_rows(self, read):
         parts = ["train", "test", "train", "validation", "test"]
         rows = [(*row, part) for row, part in zip(self.ROWS, parts, strict=True)]
-        data = read(DROP, rows, more=["split"], split_column="split")
-        assert data.given_parts == ("train", "validation", "test")
+        data = read(DROP, rows, more=["split"], split_column=SplitColumn(SplitKind.GIVEN, "split"))
+        assert data.split_values == ("train", "validation", "test")
 
     def test_nothing_left_is_an_error_that_says_so(self, read):
         with pytest.raises(InputError, match="'active' has 0 actives and 0 inactives"):
@@ -224,7 +162,7 @@ def test_what_is_loaded_is_what_was_read(table, tmp_path, monkeypatch):
         np.testing.assert_array_equal(one, other)
         assert one.dtype == other.dtype
     np.testing.assert_array_equal(first.labels, again.labels)
-    for name in ("smiles", "rejections", "tasks", "given_parts", "conflicts"):
+    for name in ("smiles", "rejections", "tasks", "split_values", "conflicts", "notes"):
         assert getattr(first, name) == getattr(again, name)
     assert again.rejections[0].row == 32
     assert again.conflicts.molecules == 1

@@ -183,7 +183,7 @@ class TestGivenSplit:
     def test_a_missing_column_or_one_that_is_a_target(self, trained, table):
         with pytest.raises(UsageError, match="unknown column 'split'"):
             trained(table, split={"kind": "given"})
-        with pytest.raises(UsageError, match="cannot be a target and name the parts"):
+        with pytest.raises(UsageError, match="cannot be a target and decide about the split"):
             trained(table, split={"kind": "given", "column": "mass"})
 
 

@@ -134,7 +134,7 @@ class TestGiven:
 
     def test_parts_are_kept(self):
         given_parts = ["train", "test", "validation", "train"]
-        found = split(["C", "C", "C", "CC"], np.zeros((4, 1)), self.RECIPE, given=given_parts)
+        found = split(["C", "C", "C", "CC"], np.zeros((4, 1)), self.RECIPE, values=given_parts)
         assert found.tolist() == given_parts
         assert count_copies_in_train(["C", "C", "C", "CC"], found) == 1
 
@@ -149,8 +149,8 @@ class TestGiven:
         texts = [*texts, "CC", "NN", "OO", "C"]
         given_parts = ["train" if i % 4 else "test" for i in range(len(texts))]
         recipe = SplitRecipe(kind="given", validation=0.25, seed=seed)
-        found = split(texts, np.zeros((len(texts), 1)), recipe, given=given_parts)
-        again = split(texts, np.zeros((len(texts), 1)), recipe, given=given_parts)
+        found = split(texts, np.zeros((len(texts), 1)), recipe, values=given_parts)
+        again = split(texts, np.zeros((len(texts), 1)), recipe, values=given_parts)
         assert found.tolist() == again.tolist()
         assert ((found == "test") == (np.array(given_parts) == "test")).all()
         drawn, left = (
@@ -170,7 +170,7 @@ class TestGiven:
     )
     def test_what_cannot_be_trained_on(self, parts, message):
         with pytest.raises(InputError, match=message):
-            split(["C", "C", "CC"], np.zeros((3, 1)), self.RECIPE, given=parts)
+            split(["C", "C", "CC"], np.zeros((3, 1)), self.RECIPE, values=parts)
 
 
 UNREADABLE = ("c1cc", "CN(C)(C)(C)C", "not a molecule")
