@@ -64,7 +64,7 @@ def evaluate(
     ] = None,
     baselines: Annotated[
         str | None,
-        typer.Option("--baselines", help="random-forest,logistic-regression,nearest-active, all or none."),
+        typer.Option("--baselines", help="Names such as random-forest,gradient-boosting; all; or none."),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of folds, baselines, bootstrap.")] = None,
     card: Annotated[
@@ -108,7 +108,7 @@ def evaluate(
     reporter = Reporter(quiet)
     if table.note and split is None and changed.evaluation.folds == 1:
         reporter.warning(table.note)
-    resolve_baselines(changed.evaluation.baselines)
+    resolve_baselines(changed.evaluation.baselines, changed.objective)
     where = resolve_device(device)
     with reporter.progress("reading", count_rows(table.source)) as advance:
         plan = plan_evaluation(changed, table, advance)
@@ -155,8 +155,10 @@ def _refuse_options_of_recipes(context: typer.Context) -> None:
 @contextlib.contextmanager
 def _progress(plan: EvaluationPlan, reporter: Reporter) -> Iterator[tuple[OnDone, OnFoldEpoch]]:
     """A bar over folds and methods; yields what to call after each of them, and after every epoch."""
+    from molig.evaluation.baselines import resolve_baselines
+
     recipe = plan.recipe
-    n_fits = len(plan.parts) * (1 + len(recipe.evaluation.baselines))
+    n_fits = len(plan.parts) * (1 + len(resolve_baselines(recipe.evaluation.baselines, recipe.objective)))
     with reporter.progress("evaluating", n_fits, unit="fits") as advance:
 
         def done(method: str, fold: int, scores: FoldScores) -> None:
@@ -192,10 +194,8 @@ def _with_options(
     evaluation |= {k: v for k, v in (("folds", folds), ("seed", seed)) if v is not None}
     if seed is not None:
         plain["split"]["seed"] = seed
-    if baselines is not None and baselines != "all":
+    if baselines is not None:
         evaluation["baselines"] = [] if baselines == "none" else baselines.split(",")
-    elif baselines == "all":
-        del evaluation["baselines"]
     return parse_recipe(plain, "options")
 
 

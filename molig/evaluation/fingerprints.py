@@ -1,19 +1,25 @@
-"""Morgan fingerprints of whole tables, as sparse float32 matrices of shape (n_mols, columns)."""
+"""What simple methods see of whole tables: Morgan fingerprints, and descriptors for those that ask.
+
+Fingerprints are sparse float32 matrices of shape (n_mols, columns), descriptors dense ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
-from rdkit import Chem
-from rdkit.Chem import rdFingerprintGenerator
+from rdkit import Chem, rdBase
+from rdkit.Chem import Descriptors, rdFingerprintGenerator, rdMolDescriptors
 from scipy.sparse import csr_matrix
 
 from molig.errors import InputError, UsageError
 
 FloatArray = npt.NDArray[np.float64]
+SingleArray = npt.NDArray[np.float32]
 
 # Columns that the identifiers of atom environments are folded to.
 COLUMNS = 2048
@@ -23,6 +29,22 @@ RADIUS = 2
 _CHUNK = 2048
 # Similarities at a time: around 100 MB, whatever the number of references.
 _BLOCK = 12_500_000
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """Molecules of a table, as simple methods see them."""
+
+    counts: csr_matrix  # of circular environments, shape (n_mols, columns)
+    descriptors: SingleArray | None = None  # (n_mols, n_descriptors); None if nobody asks
+
+    def __len__(self) -> int:
+        """Return the number of molecules."""
+        return int(self.counts.shape[0])
+
+    def __getitem__(self, rows: slice | npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> Described:
+        """Some of the molecules."""
+        return Described(self.counts[rows], None if self.descriptors is None else self.descriptors[rows])
 
 
 def morgan_counts(
@@ -45,6 +67,47 @@ def morgan_counts(
     return _csr(entries, columns)
 
 
+def descriptors(molecules: Iterable[str | Chem.Mol]) -> SingleArray:
+    """RDKit's descriptors of every molecule, shape (n_mols, n_descriptors); NaN where one is not defined.
+
+    All that describe a whole molecule: not the counts of single groups, which fingerprints have, and not
+    QED, which is made of others. Molecules are read one by one, so that a generator costs no memory.
+    """
+    rows = [_descriptors(_mol(molecule, index)) for index, molecule in enumerate(molecules)]
+    return np.stack(rows) if rows else np.empty((0, len(_DESCRIPTORS) + _N_BCUT), dtype=np.float32)
+
+
+_DESCRIPTORS = tuple(
+    function
+    for name, function in Descriptors.descList
+    if not name.startswith(("fr_", "BCUT2D")) and name != "qed"
+)
+# Eigenvalues that RDKit's list computes eight times over.
+_N_BCUT = 8
+_LARGEST = float(np.finfo(np.float32).max)
+# What RDKit raises where a descriptor is not defined, such as charges of an element without parameters.
+_UNDEFINED = (ValueError, ArithmeticError, RuntimeError, IndexError)
+
+
+def _descriptors(mol: Chem.Mol) -> SingleArray:
+    with rdBase.BlockLogs():
+        values = [_or_nan(function, mol) for function in _DESCRIPTORS]
+        try:
+            values += rdMolDescriptors.BCUT2D(mol)
+        except _UNDEFINED:
+            values += [math.nan] * _N_BCUT
+    row = np.array(values, dtype=np.float64)
+    row[~np.isfinite(row)] = math.nan
+    return np.clip(row, -_LARGEST, _LARGEST).astype(np.float32)
+
+
+def _or_nan(function: Callable[[Chem.Mol], float], mol: Chem.Mol) -> float:
+    try:
+        return float(function(mol))
+    except _UNDEFINED:
+        return math.nan
+
+
 def as_bits(counts: csr_matrix) -> csr_matrix:
     """Which environments occur, as 0 and 1, and not how often."""
     return _with_values(counts, (counts.data > 0).astype(np.float32))
@@ -59,17 +122,30 @@ def nearest_similarities(bits: csr_matrix, references: csr_matrix) -> FloatArray
     """Tanimoto similarity of bits to the most similar reference, shape (n_mols,); 0 of no bits."""
     if not references.shape[0]:
         raise UsageError("no reference to compare with: name at least one molecule")
+    return np.concatenate([np.empty(0), *(block.max(axis=1) for block in _similarities(bits, references))])
+
+
+def mean_of_nearest(bits: csr_matrix, references: csr_matrix, values: FloatArray, n: int) -> FloatArray:
+    """Mean value of the `n` references most similar to each molecule, and of those as similar as the last."""
+    n = min(n, references.shape[0])
+    means = [np.empty(0)]
+    for block in _similarities(bits, references):
+        least = np.partition(block, -n, axis=1)[:, -n]
+        near = block >= least[:, None]
+        means.append(near @ values / near.sum(axis=1))
+    return np.concatenate(means)
+
+
+def _similarities(bits: csr_matrix, references: csr_matrix) -> Iterator[FloatArray]:
+    """Tanimoto similarities, in blocks of shape (some molecules, n_references)."""
     # Double precision: the same fractions as RDKit's, to the last bit.
     columns, sizes = references.T.tocsr().astype(np.float64), _row_sums(references)
-    nearest = np.empty(bits.shape[0])
     step = max(1, _BLOCK // references.shape[0])
     for start in range(0, bits.shape[0], step):
         block = bits[start : start + step]
         common = (block @ columns).toarray()
         either = _row_sums(block)[:, None] + sizes - common
-        similarity = np.divide(common, either, out=np.zeros_like(common), where=either > 0)
-        nearest[start : start + step] = similarity.max(axis=1)
-    return nearest
+        yield np.divide(common, either, out=np.zeros_like(common), where=either > 0)
 
 
 def _mol(molecule: str | Chem.Mol, index: int) -> Chem.Mol:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from rdkit import Chem, rdBase
-from scipy.sparse import csr_matrix
 from scipy.special import expit
 
 from molig.errors import InputError, OutputError
 from molig.evaluation.baselines import Baseline
-from molig.evaluation.fingerprints import morgan_counts
+from molig.evaluation.fingerprints import Described, descriptors, morgan_counts
 from molig.evaluation.plan import EvaluationPlan
 from molig.files import replacing
 from molig.model import ModelInfo, ScreeningModel
@@ -130,7 +130,7 @@ def run_network(
     )
 
 
-def run_baseline(plan: EvaluationPlan, fold: int, baseline: Baseline, counts: csr_matrix) -> FoldScores:
+def run_baseline(plan: EvaluationPlan, fold: int, baseline: Baseline, molecules: Described) -> FoldScores:
     """Fit a simple method on a fold and score its test molecules.
 
     It learns from the training and the validation part, since it chooses nothing by the latter.
@@ -141,7 +141,7 @@ def run_baseline(plan: EvaluationPlan, fold: int, baseline: Baseline, counts: cs
     labels = plan.data.labels
     seed = plan.recipe.evaluation.seed
     scores = baseline.fit_predict(
-        counts[train], labels[train], counts[test], seed, wanted=~np.isnan(labels[test])
+        molecules[train], labels[train], molecules[test], seed, wanted=~np.isnan(labels[test])
     )
     return FoldScores(
         rows=plan.data.rows[test],
@@ -152,9 +152,12 @@ def run_baseline(plan: EvaluationPlan, fold: int, baseline: Baseline, counts: cs
     )
 
 
-def fingerprints(plan: EvaluationPlan) -> csr_matrix:
-    """Morgan counts of all molecules of a plan, shape (n_mols, columns)."""
-    return morgan_counts(_readable(text) for text in plan.data.smiles)
+def described(plan: EvaluationPlan, baselines: Sequence[Baseline]) -> Described:
+    """All molecules of a plan, as the baselines see them."""
+    counts = morgan_counts(_readable(text) for text in plan.data.smiles)
+    if not any(baseline.uses_descriptors for baseline in baselines):
+        return Described(counts)
+    return Described(counts, descriptors(_readable(text) for text in plan.data.smiles))
 
 
 def _readable(smiles: str) -> Chem.Mol:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from molig.evaluation.baselines import BASELINES
+from molig.evaluation.baselines import baseline_title
 from molig.evaluation.figures import Interval, MethodFigures, TaskFigures
 from molig.evaluation.methods import NETWORK, FoldScores
 from molig.evaluation.run import Evaluation
@@ -158,7 +158,7 @@ def _reliability(curve: Reliability) -> dict[str, Any]:
 
 def method_title(name: str) -> str:
     """What tables and figures call a method."""
-    return BASELINES[name].title if name in BASELINES else name
+    return baseline_title(name) or name
 
 
 def evaluation_markdown(evaluation: Evaluation, title: str, command: str = "") -> str:

@@ -11,15 +11,15 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from scipy.sparse import csr_matrix
 
 from molig.errors import MoligError
 from molig.evaluation.baselines import Baseline, resolve_baselines
 from molig.evaluation.figures import Comparison, MethodFigures, compare, method_figures
-from molig.evaluation.methods import NETWORK, FoldScores, fingerprints, run_baseline, run_network
+from molig.evaluation.fingerprints import Described
+from molig.evaluation.methods import NETWORK, FoldScores, described, run_baseline, run_network
 from molig.evaluation.plan import EvaluationPlan, check_output
 from molig.tables.locks import exclusive_directory
 
@@ -108,7 +108,7 @@ def evaluate(plan: EvaluationPlan, run: EvaluationRun, *, network: bool = True) 
     MoligError
         If a process of several ended unexpectedly.
     """
-    baselines = resolve_baselines(plan.recipe.evaluation.baselines)
+    baselines = resolve_baselines(plan.recipe.evaluation.baselines, plan.recipe.objective)
     with exclusive_directory(run.output):
         return _cross_validate(plan, run, baselines, network)
 
@@ -163,9 +163,9 @@ def _work(
     if not tasks:
         return
     needed = [b for b in baselines if any(task.method == b.name for task in tasks)]
-    worker = _Worker(plan, run.output, run.resume, run.device, tuple(needed))
-    if needed:
-        worker.counts = fingerprints(plan)
+    worker = _Worker(
+        plan, run.output, run.resume, run.device, tuple(needed), described(plan, needed) if needed else None
+    )
     if run.jobs == 1 or len(tasks) == 1:
         for task in tasks:
             yield task, worker.do(task, run.on_epoch)
@@ -205,7 +205,7 @@ class _Worker:
     resume: bool
     device: torch.device
     baselines: tuple[Baseline, ...]
-    counts: csr_matrix | None = None
+    molecules: Described | None
 
     def do(self, task: _Task, on_epoch: OnFoldEpoch | None = None) -> FoldScores:
         if task.method == NETWORK:
@@ -218,7 +218,7 @@ class _Worker:
                 on_epoch=partial(on_epoch, task.fold) if on_epoch else None,
             )
         baseline = next(b for b in self.baselines if b.name == task.method)
-        return run_baseline(self.plan, task.fold, baseline, self.counts)
+        return run_baseline(self.plan, task.fold, baseline, cast(Described, self.molecules))
 
 
 _HERE: dict[str, Any] = {}

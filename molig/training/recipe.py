@@ -114,8 +114,8 @@ class EvaluationRecipe(Section):
     """Folds of a cross-validation dealt in the way of ``split.kind``; 1 evaluates the split itself once."""
     seed: int = 0
     """Seed of the folds, of the baselines and of the bootstrap."""
-    baselines: tuple[str, ...] = ("random-forest", "logistic-regression", "nearest-active")
-    """Simple methods to run in the same folds."""
+    baselines: tuple[str, ...] = ("all",)
+    """Simple methods to run in the same folds; ``all`` of those for the objective."""
 
 
 class FeatureRecipe(Section):

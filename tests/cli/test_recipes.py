@@ -34,7 +34,7 @@ def test_bundled_recipes_name_known_data_and_baselines(name):
     recipe = read_recipe(name)
     assert recipe.data.name in datasets()
     assert set(recipe.data.targets) <= set(datasets()[recipe.data.name].targets)
-    assert resolve_baselines(recipe.evaluation.baselines)
+    assert resolve_baselines(recipe.evaluation.baselines, recipe.objective)
 
 
 def test_pcba_trains_on_all_tasks_from_its_name_alone(molig, pcba, tmp_path, monkeypatch):

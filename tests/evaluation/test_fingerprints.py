@@ -5,12 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem, DataStructs
-from rdkit.Chem import rdFingerprintGenerator
+from rdkit.Chem import Descriptors, rdFingerprintGenerator
 from scipy.sparse import csr_matrix
 from support.small_model import nci_smiles
 
 from molig.errors import InputError, UsageError
-from molig.evaluation.fingerprints import as_bits, as_logs, morgan_counts, nearest_similarities
+from molig.evaluation.fingerprints import (
+    Described,
+    as_bits,
+    as_logs,
+    descriptors,
+    morgan_counts,
+    nearest_similarities,
+)
 
 
 @pytest.mark.parametrize(("radius", "columns"), [(2, 2048), (3, 512)])
@@ -75,3 +82,37 @@ def test_nearest_needs_a_reference():
     bits = as_bits(morgan_counts(["C"]))
     with pytest.raises(UsageError, match="no reference"):
         nearest_similarities(bits, bits[:0])
+
+
+def test_descriptors_are_rdkits_own_list_less_a_few():
+    smiles = nci_smiles(30)
+    found = descriptors(smiles)
+    assert found.dtype == np.float32
+    for text, row in zip(smiles, found, strict=True):
+        mol = Chem.MolFromSmiles(text)
+        whole = {
+            name: np.float32(function(mol))
+            for name, function in Descriptors.descList
+            if not name.startswith("fr_") and name != "qed"
+        }
+        expected = [value for name, value in whole.items() if not name.startswith("BCUT2D")]
+        expected += [value for name, value in whole.items() if name.startswith("BCUT2D")]
+        np.testing.assert_allclose(row, np.where(np.isfinite(expected), expected, np.nan), rtol=1e-6)
+
+
+@pytest.mark.parametrize("smiles", ["[Na+].[Cl-]", "[U]", "[H][H]", "C" * 150, "[Fe+2]", "*C"])
+def test_descriptors_of_odd_molecules_are_finite_or_missing(smiles):
+    found = descriptors([smiles])
+    assert found.shape == (1, descriptors([]).shape[1])
+    assert not np.isinf(found).any()
+    assert np.isfinite(found).any()
+
+
+def test_some_of_the_described():
+    smiles = nci_smiles(6)
+    molecules = Described(morgan_counts(smiles), descriptors(smiles))
+    some = molecules[np.array([4, 1])]
+    assert (len(molecules), len(some)) == (6, 2)
+    assert (some.counts != molecules.counts[[4, 1]]).nnz == 0
+    np.testing.assert_array_equal(some.descriptors, molecules.descriptors[[4, 1]])
+    assert Described(molecules.counts)[2:4].descriptors is None
