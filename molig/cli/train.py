@@ -30,11 +30,34 @@ def train(
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", help="Label columns: 1, 0 or empty; any number for a regression."),
+        typer.Option(
+            "--target", help="Label columns: 1, 0, active, inactive, yes, no ... or empty; or values."
+        ),
     ] = None,
     more_targets: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     recipe: Annotated[
         str | None, typer.Option("--recipe", help="TOML file with all choices, or the name of a bundled one.")
+    ] = None,
+    active_above: Annotated[
+        float | None,
+        typer.Option("--active-above", help="Labels are values; this one and higher ones are active."),
+    ] = None,
+    active_below: Annotated[
+        float | None,
+        typer.Option("--active-below", help="Labels are values; this one and lower ones are active."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="stratified (default), random, scaffold, group, time or given."),
+    ] = None,
+    split_column: Annotated[
+        str | None, typer.Option("--split-column", help="Column with the groups, times or given parts.")
+    ] = None,
+    validation: Annotated[
+        float | None, typer.Option("--validation", help="Share of the molecules; default 0.1.")
+    ] = None,
+    test: Annotated[
+        float | None, typer.Option("--test", help="Share of the molecules; default 0.1, and 0 for none.")
     ] = None,
     smiles_column: SmilesColumnOption = None,
     delimiter: DelimiterOption = None,
@@ -49,11 +72,15 @@ def train(
     csv_safe: CsvSafeOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train a model on a table of molecules and labels."""
+    """Train a model on a table of molecules and labels.
+
+    Options overrule the recipe. Columns of values need a cut, or objective = "regression" in a recipe. With
+    --split group rows that say the same in the column stay together; with --split time the latest rows test.
+    """
     from molig.model import Objective
     from molig.training import Progress, Recipe, TrainingRequest, train_model
     from molig.training.output import check_output
-    from molig.training.recipe import locate_table, read_recipe_and_table
+    from molig.training.recipe import locate_table, read_recipe_and_table, with_cut, with_split
 
     reporter = Reporter(quiet)
     use_threads(threads)
@@ -68,7 +95,10 @@ def train(
         table = locate_table(
             chosen, source=source, targets=targets, smiles_column=smiles_column, delimiter=delimiter
         )
-    if table.note:
+    read = chosen
+    chosen = with_cut(chosen, active_above, active_below)
+    chosen = with_split(chosen, split, column=split_column, validation=validation, test=test)
+    if table.note and chosen.split == read.split:
         reporter.warning(table.note)
     epochs = chosen.optimization.epochs
     quality = "R2" if chosen.objective is Objective.REGRESSION else "AUC"

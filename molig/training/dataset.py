@@ -62,7 +62,6 @@ class _Row(NamedTuple):
     id: str
     written: str
     smiles: str
-    labels: list[float]
     split_value: str
 
 
@@ -93,13 +92,14 @@ def read_training_data(
     columns = [*targets, *([split_column.name] if split_column else [])]
     records = read_records(source, smiles_column=smiles_column, columns=columns, delimiter=delimiter)
     graphs: list[PackedGraphs] = []
+    labels: list[FloatArray] = []
     rows: list[_Row] = []
     rejections: list[Rejection] = []
     for chunk in batched(records, _CHUNK):
-        mols = []
+        mols, known = [], []
         for record in chunk:
             parsed = parser.parse(record)
-            labels, problem = reader.labels(record)
+            found, problem = reader.labels(record)
             said, undealt = split_reader.value(record)
             problem = problem or undealt
             if isinstance(parsed, Rejection):
@@ -109,9 +109,11 @@ def read_training_data(
             else:
                 mols.append(parsed.mol)
                 canonical = _canonical(parsed.mol, parser)
-                rows.append(_Row(record.row, record.id, record.smiles, canonical, labels, said))
+                rows.append(_Row(record.row, record.id, record.smiles, canonical, said))
+                known.append(found)
         if mols:
             graphs.append(featurizer.featurize(mols))
+            labels.append(np.array(known, dtype=np.float64))
         if progress:
             progress(len(chunk))
     reader.check_columns(source)
@@ -122,7 +124,7 @@ def read_training_data(
         raise InputError(f"{source}: no row can be used for training; first reason: {reason}{cause}")
     data = TrainingData(
         graphs=_end_to_end(graphs),
-        labels=np.array([row.labels for row in rows]),
+        labels=np.concatenate(labels),
         tasks=tuple(targets),
         rows=np.array([row.number for row in rows]),
         smiles=tuple(row.smiles for row in rows),
@@ -195,9 +197,11 @@ class LabelConflicts:
         """One sentence, empty if there was nothing to settle."""
         if not self.molecules:
             return ""
+        advice = '; to settle them, write conflicts = "majority" or "drop" in [data] of a recipe'
         return (
             f"{self.molecules} molecules have copies with different labels ({self.labels} labels); "
             f"policy {self.policy.value}: {self.changed} labels changed"
+            f"{advice if self.policy is ConflictPolicy.KEEP else ''}"
         )
 
 
@@ -228,12 +232,14 @@ def settle_conflicts(
 # What to know about a table before a model trained on it is believed.
 
 _NAMED = 5
+ENOUGH = 20
+"""Actives, or inactives, of a task from which its figures are worth something."""
 
 
 def data_concerns(
     data: TrainingData, parts: npt.NDArray[np.str_], objective: Objective, rejected: Path
 ) -> list[str]:
-    """Sentences about rows that are not used, labels that disagree and parts that lack a class."""
+    """Sentences about rows that are not used, labels that disagree, and classes that are rare or absent."""
     concerns = []
     if data.rejections:
         first = data.rejections[0]
@@ -245,9 +251,48 @@ def data_concerns(
     if data.conflicts and str(data.conflicts):
         concerns.append(str(data.conflicts))
     if objective is not Objective.REGRESSION:
+        concerns += _few(data, parts)
         for part in PARTS:
             concerns += _one_class(data.labels[parts == part], data.tasks, part)
     return concerns
+
+
+def check_training_part(data: TrainingData, parts: npt.NDArray[np.str_]) -> None:
+    """Refuse tasks of which the training part lacks a class, so that there is nothing to learn."""
+    missing = missing_classes(data.labels[parts == "train"], data.tasks)
+    if not missing:
+        return
+    task, kind = next(iter(missing.items()))
+    counts = _counts(data, parts, data.tasks.index(task), kind)
+    more = f" ({len(missing) - 1} more tasks lack a class)" if len(missing) > 1 else ""
+    raise InputError(
+        f"no {kind} of {task!r} are left for training: {counts}{more}; add data, leave the task out, or "
+        "split otherwise (--split, --validation, --test)"
+    )
+
+
+def _few(data: TrainingData, parts: npt.NDArray[np.str_]) -> list[str]:
+    """What it means that a task has few molecules of a class."""
+    sentences = []
+    for kind, label in (("actives", 1), ("inactives", 0)):
+        totals = (data.labels == label).sum(axis=0)
+        few = np.flatnonzero(totals < ENOUGH)
+        if not len(few):
+            continue
+        named = [f"{data.tasks[i]} ({_counts(data, parts, int(i), kind)})" for i in few[:_NAMED]]
+        more = f" and {len(few) - _NAMED} more tasks" if len(few) > _NAMED else ""
+        sentences.append(
+            f"fewer than {ENOUGH} {kind} of {', '.join(named)}{more}: the model may have learnt single "
+            "compounds, and a figure of so few depends on which ones are tested; add data, and judge the "
+            "recipe with `molig evaluate`, which tests on all of them"
+        )
+    return sentences
+
+
+def _counts(data: TrainingData, parts: npt.NDArray[np.str_], task: int, kind: str) -> str:
+    members = data.labels[:, task] == (kind == "actives")
+    each = ", ".join(f"{int((members & (parts == part)).sum())} {part}" for part in PARTS)
+    return f"{int(members.sum())}: {each}"
 
 
 def missing_classes(labels: npt.NDArray[np.float64], tasks: tuple[str, ...]) -> dict[str, str]:
@@ -271,6 +316,9 @@ def _one_class(labels: npt.NDArray[np.float64], tasks: tuple[str, ...], part: st
 # Featurized tables on disk, so that the next run on the same table starts at once.
 
 _LAYOUT = 2
+MAX_TASKS = 2_000
+"""Most tasks of a model: all labels of a table are in memory, and each task is judged by itself."""
+
 _LEAST_ROWS = 5_000
 """Smaller tables are read in seconds; they are not worth a file."""
 
@@ -282,6 +330,11 @@ def check_targets(targets: Sequence[str]) -> None:
         raise UsageError(f"target columns cannot be called {', '.join(reserved)}: hit tables use these names")
     if len(set(targets)) < len(targets):
         raise UsageError("a target column is named twice")
+    if len(targets) > MAX_TASKS:
+        raise UsageError(
+            f"{len(targets):,} target columns are more than a model takes ({MAX_TASKS:,}): train several "
+            "models"
+        )
 
 
 def read_or_load(

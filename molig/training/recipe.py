@@ -76,7 +76,7 @@ class DataRecipe(Section):
     @model_validator(mode="after")
     def _has_one_cut(self) -> Self:
         if self.active_above is not None and self.active_below is not None:
-            raise ValueError("data.active_above and data.active_below exclude each other")
+            raise ValueError(f"{called('active_above')} and {called('active_below')} exclude each other")
         return self
 
     @model_validator(mode="after")
@@ -552,6 +552,15 @@ def read_recipe_and_table(
 def _file_of(data: DataRecipe) -> str:
     """Name of the file of the table that a recipe names; empty if it names none."""
     return datasets()[data.name].file if data.name else Path(data.file).name
+
+
+def with_cut(recipe: Recipe, above: float | None, below: float | None) -> Recipe:
+    """The recipe with the cut that a command line states, if it states one."""
+    if above is None and below is None:
+        return recipe
+    plain = recipe.model_dump(mode="json", exclude_none=True)
+    plain["data"] |= {"active_above": above, "active_below": below}
+    return parse_recipe(plain, "options")
 
 
 def with_split(

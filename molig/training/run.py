@@ -40,6 +40,7 @@ from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
 from molig.training.dataset import (
     TrainingData,
     check_targets,
+    check_training_part,
     data_concerns,
     file_digest,
     read_or_load,
@@ -188,6 +189,8 @@ def _train(
         parts = split(
             data.smiles, data.labels, recipe.split, objective=recipe.objective, values=data.split_values
         )
+    if recipe.objective is Objective.CLASSIFICATION:
+        check_training_part(data, parts)
     auxiliaries = read_auxiliaries(recipe, data, parts)
     trainer = Trainer(
         recipe,

@@ -23,6 +23,8 @@ from molig.training.recipe import ConflictPolicy, SplitColumn, SplitKind
 KEEP, MAJORITY, DROP = ConflictPolicy.KEEP, ConflictPolicy.MAJORITY, ConflictPolicy.DROP
 NAN = np.nan
 
+ADVICE = '; to settle them, write conflicts = "majority" or "drop" in [data] of a recipe'
+
 # Three C disagree 2:1 in the first task and 1:1 in the second; N agrees; O disagrees 1:1 in the first.
 SMILES = ["C", "N", "C", "C", "O", "N", "O"]
 LABELS = np.array([[1, 0], [0, 1], [1, 1], [0, NAN], [1, 0], [NAN, 1], [0, 0]], dtype=float)
@@ -45,6 +47,7 @@ def test_policies_by_hand(policy, first, second, changed):
     assert str(conflicts) == (
         "2 molecules have copies with different labels (7 labels); "
         f"policy {policy.value}: {changed} labels changed"
+        f"{'' if changed else ADVICE}"
     )
 
 

@@ -28,6 +28,7 @@ from molig.training.splits import (
     read_listed_parts,
     scaffold_groups,
     split,
+    tied_molecules,
 )
 
 KINDS = ["random", "stratified", "scaffold"]
@@ -503,3 +504,127 @@ def listed_as(parts) -> ListedParts:
     """Parts of the rows of a table, from 1."""
     rows = {row: ListedRow(part, row + 1) for row, part in enumerate(parts, start=1) if part != "train"}
     return ListedParts(Path("parts.csv"), "", rows)
+
+
+def made_up_groups(draw_from, n, seed):
+    """Rows of up to eight different molecules for every group, some of them without a group."""
+    rng = np.random.default_rng(seed)
+    smiles = [draw_from[int(i)] for i in rng.integers(len(draw_from), size=n)]
+    return smiles, [str(g) if g else "" for g in rng.integers(30, size=n)]
+
+
+class TestGroups:
+    RECIPE = SplitRecipe(kind="group", column="series", validation=0.2, test=0.2)
+
+    @staticmethod
+    def tied(smiles, values, parts):
+        """Check that nothing that belongs together is in two parts."""
+        for of in (smiles, values):
+            where = {}
+            for key, part in zip(of, parts, strict=True):
+                if key:
+                    assert where.setdefault(key, part) == part
+
+    @given(st.integers(40, 200), st.integers(0, 1000))
+    @settings(max_examples=30, deadline=None)
+    def test_neither_groups_nor_copies_are_parted(self, n, seed):
+        smiles, values = made_up_groups([f"C{i}" for i in range(2000)], n, seed)
+        recipe = self.RECIPE.model_copy(update={"seed": seed})
+        parts = split(smiles, np.zeros((n, 1)), recipe, values=values)
+        self.tied(smiles, values, parts)
+        assert set(parts) == {"train", "validation", "test"}
+        again = split(smiles, np.zeros((n, 1)), recipe, values=values)
+        assert again.tolist() == parts.tolist()
+        folds = deal_folds(smiles, np.zeros((n, 1)), recipe, 3, values=values)
+        self.tied(smiles, values, folds)
+        assert set(folds) == {0, 1, 2}
+        for fold in range(3):
+            found = fold_parts(smiles, np.zeros((n, 1)), folds, fold, recipe, values=values)
+            self.tied(smiles, values, found)
+            assert ((found == "test") == (folds == fold)).all()
+            assert (found == "validation").any()
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_shares_are_met_where_groups_are_small(self, seed):
+        smiles, values = [f"C{i}" for i in range(1000)], [str(i // 5) for i in range(1000)]
+        recipe = self.RECIPE.model_copy(update={"seed": seed})
+        parts = split(smiles, np.zeros((1000, 1)), recipe, values=values)
+        assert [(parts == name).sum() for name in ("train", "validation", "test")] == [600, 200, 200]
+        other = self.RECIPE.model_copy(update={"seed": seed + 1})
+        assert split(smiles, np.zeros((1000, 1)), other, values=values).tolist() != parts.tolist()
+
+    def test_large_groups_are_dealt_one_to_a_part(self):
+        values = ["a"] * 40 + ["b"] * 35 + ["c"] * 25
+        parts = split([f"C{i}" for i in range(100)], np.zeros((100, 1)), self.RECIPE, values=values)
+        assert {part: (parts == part).sum() for part in set(parts)} == {
+            "test": 25,
+            "validation": 35,
+            "train": 40,
+        }
+
+    def test_without_a_group_each_is_its_own(self):
+        copy_of = np.array([0, 1, 1, 2, 3])
+        assert tied_molecules([""] * 5, copy_of) == [[0], [1], [2], [3]]
+        assert tied_molecules(["x", "", "", "", "x"], copy_of) == [[0, 3], [1], [2]]
+
+    def test_a_molecule_of_two_groups_ties_them(self):
+        assert tied_molecules(["x", "x", "y", "y", "z"], np.array([0, 1, 1, 2, 3])) == [[0, 1, 2], [3]]
+
+    def test_too_few_groups_say_how_large_the_largest_is(self):
+        smiles, values = ["C", "N", "O", "O", "S"], ["a", "a", "a", "b", "c"]
+        with pytest.raises(InputError, match=r"'series' has 2 groups .* the largest has 3 of 4 molecules"):
+            split(smiles, np.zeros((5, 1)), self.RECIPE, values=values)
+        with pytest.raises(InputError, match="2 different groups are too few for 3 folds"):
+            deal_folds(smiles, np.zeros((5, 1)), self.RECIPE, 3, values=values)
+
+    def test_without_a_test_part_two_groups_do(self):
+        recipe = self.RECIPE.model_copy(update={"test": 0.0})
+        parts = split(["C", "N", "O"], np.zeros((3, 1)), recipe, values=["a", "b", "b"])
+        assert parts.tolist() == ["validation", "train", "train"]
+
+    @pytest.mark.parametrize("kind", ["group", "time"])
+    def test_the_column_must_be_named(self, kind):
+        with pytest.raises(UsageError, match=r"needs a column of the table: name it as split\.column"):
+            parse_recipe({"split": {"kind": kind}})
+        assert parse_recipe({"split": {"kind": kind, "column": "split"}}).split.column == "split"
+
+
+class TestTimes:
+    RECIPE = SplitRecipe(kind="time", column="year", validation=0.1, test=0.2)
+
+    @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 40)), min_size=10, max_size=120))
+    @settings(max_examples=50, deadline=None)
+    def test_nothing_later_is_trained_on(self, rows):
+        smiles, values = [f"C{m}" for m, _ in rows], [str(float(t)) for _, t in rows]
+        earliest = {}
+        for molecule, time in zip(smiles, values, strict=True):
+            earliest[molecule] = min(float(time), earliest.get(molecule, np.inf))
+        first = np.array([earliest[molecule] for molecule in smiles])
+        if len(set(first)) < 3:
+            with pytest.raises(InputError, match=r"'year' has \d different times, too few for 3 parts"):
+                split(smiles, np.zeros((len(rows), 1)), self.RECIPE, values=values)
+            return
+        parts = split(smiles, np.zeros((len(rows), 1)), self.RECIPE, values=values)
+        ends = [(first[parts == p].min(), first[parts == p].max()) for p in ("train", "validation", "test")]
+        assert ends[0][1] < ends[1][0]
+        assert ends[1][1] < ends[2][0]
+        for molecule in set(smiles):
+            assert len({p for m, p in zip(smiles, parts, strict=True) if m == molecule}) == 1
+
+    def test_shares_are_met_where_times_are_fine(self):
+        times = np.random.default_rng(0).permutation(1000)
+        parts = split(
+            [f"C{i}" for i in range(1000)], np.zeros((1000, 1)), self.RECIPE, values=list(map(str, times))
+        )
+        assert (times[parts == "test"].min(), times[parts == "validation"].min()) == (800, 700)
+
+    def test_years_are_not_parted(self):
+        values = ["2018"] * 50 + ["2019"] * 25 + ["2020"] * 15 + ["2021"] * 10
+        parts = split([f"C{i}" for i in range(100)], np.zeros((100, 1)), self.RECIPE, values=values)
+        found = {year: set(parts[np.array(values) == year]) for year in set(values)}
+        # 25 of 100 are nearer to the fifth that was asked for than 10 are.
+        assert found == {"2018": {"train"}, "2019": {"validation"}, "2020": {"test"}, "2021": {"test"}}
+
+    def test_there_are_no_folds(self):
+        with pytest.raises(UsageError, match="a time split has one test part and no folds"):
+            deal_folds(["C", "N"], np.zeros((2, 1)), self.RECIPE, 2, values=["1", "2"])
