@@ -156,8 +156,10 @@ def _refuse_options_of_recipes(context: typer.Context) -> None:
 def _progress(plan: EvaluationPlan, reporter: Reporter) -> Iterator[tuple[OnDone, OnFoldEpoch]]:
     """A bar over folds and methods; yields what to call after each of them, and after every epoch."""
     from molig.evaluation.baselines import resolve_baselines
+    from molig.model import Objective
 
     recipe = plan.recipe
+    quality = "R2" if recipe.objective is Objective.REGRESSION else "AUC"
     n_fits = len(plan.parts) * (1 + len(resolve_baselines(recipe.evaluation.baselines, recipe.objective)))
     with reporter.progress("evaluating", n_fits, unit="fits") as advance:
 
@@ -166,9 +168,10 @@ def _progress(plan: EvaluationPlan, reporter: Reporter) -> Iterator[tuple[OnDone
             reporter.info(f"fold {fold + 1}: {method} done, {scores.seconds:.0f} s of processor time")
 
         def epoch(fold: int, entry: dict[str, float]) -> None:
+            found = entry[f"validation_{quality.casefold()}"]
             reporter.info(
                 f"fold {fold + 1}: epoch {entry['epoch']:.0f}/{recipe.optimization.epochs}  "
-                f"loss {entry['loss']:.4f}  validation AUC {entry['validation_auc']:.4f}"
+                f"loss {entry['loss']:.4f}  validation {quality} {found:.4f}"
             )
 
         yield done, epoch
@@ -215,20 +218,25 @@ def _warn(plan: EvaluationPlan, reporter: Reporter) -> None:
 
 def _print(evaluation: Evaluation, name: str, reporter: Reporter) -> None:
     from molig.evaluation.report import method_title
-    from molig.stats.ranking import FIGURES, OF_MERIT
 
-    rows = [
-        [method_title(method), *(_number(found.medians[figure]) for figure in OF_MERIT)]
-        for method, found in evaluation.figures.items()
-    ]
-    print_table(
-        ["method", *(FIGURES[name].title for name in OF_MERIT)], rows, title=f"{name}: median over tasks"
-    )
+    criteria = evaluation.criteria
+    shown = [(evaluation.figures, f"{name}: median over tasks")]
+    if evaluation.subset and evaluation.plan.subset:
+        marked = f"{name}, where {evaluation.plan.subset.column} is true: median over tasks"
+        shown.append((evaluation.subset.figures, marked))
+    header = ["method", *(criteria.figures[figure].title for figure in criteria.of_merit)]
+    for figures, title in shown:
+        rows = [
+            [method_title(method), *(_number(found.medians[figure]) for figure in criteria.of_merit)]
+            for method, found in figures.items()
+        ]
+        print_table(header, rows, title=title)
+    first = criteria.principal[0]
     for c in evaluation.comparisons:
-        if c.figure == "roc_auc":
+        if c.figure == first:
             reporter.info(
-                f"ROC-AUC against {c.against}: {c.test.wins} tasks won, {c.test.losses} lost, "
-                f"p = {c.test.p_value:.3g} (sign test)"
+                f"{criteria.figures[first].title} against {c.against}: {c.test.wins} tasks won, "
+                f"{c.test.losses} lost, p = {c.test.p_value:.3g} (sign test)"
             )
 
 

@@ -16,6 +16,7 @@ from molig.model import (
     BaselineComparison,
     CrossValidation,
     ModelInfo,
+    Objective,
     ScreeningModel,
     TasksWon,
     find_model,
@@ -42,6 +43,8 @@ _OF_THIS_TIME = ("split.kind", "split.column", "split.seed", "split.parts")
 
 def attach_to_model(evaluation: Evaluation, directory: str | Path, *, source: str = "") -> ScreeningModel:
     """Write an evaluation into a model's card; refused where it judged another recipe or table."""
+    if evaluation.plan.recipe.objective is Objective.REGRESSION:
+        raise UsageError("a model card states the evaluation of classes only; this one is of a regression")
     folder = find_model(directory)
     model = load_model(folder)
     plan, training = evaluation.plan, model.info.training
@@ -106,11 +109,12 @@ def _same_weights(evaluation: Evaluation, info: ModelInfo) -> bool:
     pairs = []
     for task, figures in network.tasks.items():
         own = stated.get(task)
-        if not isinstance(own, RankingQuality):
+        mean = figures.mean
+        if not isinstance(own, RankingQuality) or not isinstance(mean, RankingQuality):
             return False
-        if (own.n_actives, own.n_inactives) != (figures.mean.n_actives, figures.mean.n_inactives):
+        if (own.n_actives, own.n_inactives) != (mean.n_actives, mean.n_inactives):
             return False
-        pairs.append((own.roc_auc, _rounded(figures.mean.roc_auc)))
+        pairs.append((own.roc_auc, _rounded(mean.roc_auc)))
     # A task with one class has no figure in either, and says nothing.
     known = [(own, now) for own, now in pairs if own is not None or now is not None]
     return bool(known) and all(

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from molig.evaluation.criteria import RANKING, Criteria, Interval, Quality, Samples
 from molig.evaluation.methods import FoldScores
-from molig.stats import RankingQuality, ranking_quality, sign_test
-from molig.stats.intervals import SignTest, bootstrap_samples, percentile_interval
-from molig.stats.ranking import FIGURES, PRINCIPAL
+from molig.stats import sign_test
+from molig.stats.intervals import SignTest, percentile_interval
 from molig.training.run import NEUTRAL_PROBABILITY
-
-Interval = tuple[float, float]
-Samples = Mapping[str, npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class TaskFigures:
     """Figures of one method in one task, of every fold and on average."""
 
-    by_fold: list[RankingQuality]
+    by_fold: list[Quality]
     # Over the folds where a figure is defined; molecules of all folds, and intervals from resampling each.
-    mean: RankingQuality
+    mean: Quality
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class MethodFigures:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Sign test of the network against another method over tasks, for one figure."""
+    """Sign test of the network against another method over tasks, for one figure; a win is the better one."""
 
     against: str
     figure: str
@@ -53,19 +50,25 @@ class Comparison:
 
 
 def method_figures(
-    name: str, folds: Sequence[FoldScores], tasks: Sequence[str], *, seed: int = 0, n_resamples: int = 1000
+    name: str,
+    folds: Sequence[FoldScores],
+    tasks: Sequence[str],
+    *,
+    criteria: Criteria = RANKING,
+    seed: int = 0,
+    n_resamples: int = 1000,
 ) -> MethodFigures:
     """Judge the scores of a method on every fold."""
     figures: dict[str, TaskFigures] = {}
     samples: dict[str, list[npt.NDArray[np.float64]]] = {}
     for column, task in enumerate(tasks):
-        figures[task], sampled = _task_figures(folds, column, seed, n_resamples)
+        figures[task], sampled = _task_figures(folds, column, criteria, seed, n_resamples)
         for figure, values in sampled.items():
             samples.setdefault(figure, []).append(values)
     means = [task.mean.figures() for task in figures.values()]
-    medians = {figure: _of_known(np.median, (mean[figure] for mean in means)) for figure in FIGURES}
+    medians = {figure: _of_known(np.median, (mean[figure] for mean in means)) for figure in criteria.figures}
     intervals = {
-        figure: percentile_interval(np.nanmedian(np.stack(values), axis=0))
+        figure: _interval(_medians(values))
         for figure, values in samples.items()
         if medians[figure] is not None
     }
@@ -73,49 +76,46 @@ def method_figures(
     return MethodFigures(name, figures, medians, intervals, _neutral(folds, tasks), seconds)
 
 
-def compare(network: MethodFigures, others: Sequence[MethodFigures]) -> list[Comparison]:
+def compare(
+    network: MethodFigures, others: Sequence[MethodFigures], criteria: Criteria = RANKING
+) -> list[Comparison]:
     """Sign tests of the network against the other methods in the same tasks, for the principal figures."""
 
     def means(method: MethodFigures, figure: str) -> list[float]:
+        sign = -1 if criteria.figures[figure].less_is_better else 1
         values = [getattr(task.mean, figure) for task in method.tasks.values()]
-        return [math.nan if value is None else value for value in values]
+        return [math.nan if value is None else sign * value for value in values]
 
     return [
         Comparison(other.name, figure, sign_test(means(network, figure), means(other, figure)))
         for other in others
-        for figure in PRINCIPAL
+        for figure in criteria.principal
     ]
 
 
 def _task_figures(
-    folds: Sequence[FoldScores], column: int, seed: int, n_resamples: int
+    folds: Sequence[FoldScores], column: int, criteria: Criteria, seed: int, n_resamples: int
 ) -> tuple[TaskFigures, Samples]:
-    by_fold = [_quality(fold, column) for fold in folds]
-    means = {name: _of_known(np.mean, (getattr(quality, name) for quality in by_fold)) for name in FIGURES}
-    samples = _sampled_means(folds, column, seed, n_resamples)
-    mean = RankingQuality(
-        **means,
-        n_actives=sum(quality.n_actives for quality in by_fold),
-        n_inactives=sum(quality.n_inactives for quality in by_fold),
-        intervals={
-            name: percentile_interval(values) for name, values in samples.items() if means[name] is not None
-        },
-    )
-    return TaskFigures(by_fold, mean), samples
+    by_fold = [_quality(fold, column, criteria) for fold in folds]
+    means = {
+        name: _of_known(np.mean, (getattr(quality, name) for quality in by_fold)) for name in criteria.figures
+    }
+    samples = _sampled_means(folds, column, criteria, seed, n_resamples)
+    intervals = {name: _interval(values) for name, values in samples.items() if means[name] is not None}
+    return TaskFigures(by_fold, criteria.together(by_fold, means, intervals)), samples
 
 
-def _quality(fold: FoldScores, column: int) -> RankingQuality:
+def _quality(fold: FoldScores, column: int, criteria: Criteria) -> Quality:
     labels, scores = fold.labels[:, column], fold.scores[:, column]
     known = ~np.isnan(labels)
-    if np.isnan(scores[known]).any():
-        # A method that had nothing to learn in this task has no figures in it.
-        n_actives, n_inactives = int((labels == 1).sum()), int((labels == 0).sum())
-        return RankingQuality(roc_auc=None, pr_auc=None, n_actives=n_actives, n_inactives=n_inactives)
     probabilities = None if fold.probabilities is None else fold.probabilities[known, column]
-    return ranking_quality(labels[known], scores[known], probabilities)
+    # A method that had nothing to learn in a task has no figures in it.
+    return criteria.quality(labels[known], scores[known], probabilities)
 
 
-def _sampled_means(folds: Sequence[FoldScores], column: int, seed: int, n_resamples: int) -> Samples:
+def _sampled_means(
+    folds: Sequence[FoldScores], column: int, criteria: Criteria, seed: int, n_resamples: int
+) -> Samples:
     """Bootstrap samples of the mean over folds, every fold drawn with a seed of its own."""
     samples: dict[str, list[npt.NDArray[np.float64]]] = {}
     for number, fold in enumerate(folds):
@@ -123,13 +123,26 @@ def _sampled_means(folds: Sequence[FoldScores], column: int, seed: int, n_resamp
         known = ~np.isnan(labels)
         if np.isnan(scores[known]).any():
             continue
-        drawn = bootstrap_samples(
-            labels[known], scores[known], n_resamples=n_resamples, seed=seed * 1000 + number
-        )
+        drawn = criteria.samples(labels[known], scores[known], n_resamples, seed * 1000 + number)
         for name, values in drawn.items():
             if not np.isnan(values).all():
                 samples.setdefault(name, []).append(values)
-    return {name: np.mean(values, axis=0) for name, values in samples.items()}
+    means = {name: np.mean(values, axis=0) for name, values in samples.items()}
+    return {name: values for name, values in means.items() if not np.isnan(values).all()}
+
+
+def _medians(of_tasks: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """Median over tasks of every sample, NaN where no task has the figure."""
+    values = np.stack(of_tasks)
+    known = ~np.isnan(values).all(axis=0)
+    medians = np.full(values.shape[1], math.nan)
+    medians[known] = np.nanmedian(values[:, known], axis=0)
+    return medians
+
+
+def _interval(samples: npt.NDArray[np.float64]) -> Interval:
+    """Interval of the samples where the figure is defined."""
+    return percentile_interval(samples[~np.isnan(samples)])
 
 
 def _neutral(folds: Sequence[FoldScores], tasks: Sequence[str]) -> dict[str, float]:

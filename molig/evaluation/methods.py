@@ -21,7 +21,7 @@ from molig.evaluation.baselines import Baseline
 from molig.evaluation.fingerprints import Described, descriptors, morgan_counts
 from molig.evaluation.plan import EvaluationPlan
 from molig.files import replacing
-from molig.model import ModelInfo, ScreeningModel
+from molig.model import ModelInfo, Objective, ScreeningModel
 from molig.training.auxiliary import read_auxiliaries
 from molig.training.loop import CHECKPOINT_FILE, OnEpoch, Part, Trainer
 from molig.version import __version__
@@ -39,13 +39,20 @@ class FoldScores:
     # Row of each molecule in its table, from 1; all others have shape (n, n_tasks).
     rows: npt.NDArray[np.int64]
     labels: FloatArray
-    # Logits of a network, or whatever the method ranks by; a column of NaN where it had nothing to learn.
+    # Logits of a network, values of a regression, or whatever the method ranks by; a column of NaN where it
+    # had nothing to learn.
     scores: FloatArray
     probabilities: FloatArray | None = None
     # Probability at the zero baseline of every molecule; of networks only.
     baseline: FloatArray | None = None
     # Processor time of training and scoring.
     seconds: float = 0.0
+
+    def of_rows(self, rows: npt.NDArray[np.int64]) -> FoldScores:
+        """Labels and scores of some rows of the table only."""
+        kept = np.isin(self.rows, rows)
+        probabilities = None if self.probabilities is None else self.probabilities[kept]
+        return FoldScores(self.rows[kept], self.labels[kept], self.scores[kept], probabilities)
 
     def save(self, path: Path) -> None:
         """Write the arrays; the file is there as a whole or not at all."""
@@ -120,12 +127,13 @@ def run_network(
     logits = model.logits(test.graphs)
     at_zero = model.logits(test.graphs, np.zeros(len(test.labels), dtype=np.float32))
     checkpoint.unlink(missing_ok=True)
+    classes = plan.recipe.objective is not Objective.REGRESSION
     return FoldScores(
         rows=plan.data.rows[chosen["test"]],
         labels=test.labels,
         scores=logits,
-        probabilities=expit(logits),
-        baseline=expit(at_zero),
+        probabilities=expit(logits) if classes else None,
+        baseline=expit(at_zero) if classes else None,
         seconds=time.process_time() - started,
     )
 
@@ -176,6 +184,7 @@ def _model(plan: EvaluationPlan, trainer: Trainer) -> ScreeningModel:
         molig_version=__version__,
         name=plan.source,
         tasks=plan.data.tasks,
+        objective=plan.recipe.objective,
         feature_schema=plan.schema.to_dict(),
         schema_hash=plan.schema.hash,
         network=plan.recipe.network,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 
 from molig.datasets import datasets
 from molig.datasets.getting import content_digest
-from molig.errors import OutputError, UsageError
+from molig.errors import InputError, OutputError, UsageError
 from molig.features import FeatureSchema, Featurizer
 from molig.model import Objective, Provenance
+from molig.molecules import read_records
 from molig.training import LabelledTable, Recipe
 from molig.training.auxiliary import auxiliary_digests
 from molig.training.dataset import TrainingData, file_digest, missing_classes, read_or_load
+from molig.training.labels import read_label
 from molig.training.splits import (
     WITHOUT_FOLDS,
     ListedParts,
@@ -34,6 +36,14 @@ from molig.training.splits import (
 )
 
 PLAN_FILE = "plan.json"
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Rows of the table that are also judged by themselves."""
+
+    column: str  # which says so
+    rows: npt.NDArray[np.int64]  # in the file, from 1
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,8 @@ class EvaluationPlan:
         Name of the public data set that the table holds, or empty.
     listed : ListedParts, optional
         The file that the parts are from; None where they were dealt.
+    subset : Subset, optional
+        Rows that are also judged by themselves.
     """
 
     recipe: Recipe
@@ -68,6 +80,7 @@ class EvaluationPlan:
     source: str
     public: str = ""
     listed: ListedParts | None = None
+    subset: Subset | None = None
 
     @property
     def scheme(self) -> str:
@@ -76,9 +89,10 @@ class EvaluationPlan:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of all that determines the results but the baselines asked for and the code."""
+        """Digest of all that determines the scores but the baselines asked for and the code."""
         recipe = self.recipe.model_dump(mode="json")
-        recipe["evaluation"].pop("baselines")
+        for of_report in ("baselines", "subset_column"):
+            recipe["evaluation"].pop(of_report)
         digests = [
             self.digest,
             *auxiliary_digests(self.recipe),
@@ -112,6 +126,8 @@ class EvaluationPlan:
 
     def problems(self) -> list[str]:
         """What is wrong with single tasks of single folds, such as a test part without actives."""
+        if self.recipe.objective is Objective.REGRESSION:
+            return list(self._problems_of_values())
         problems = []
         for fold in range(len(self.parts)):
             for part in ("train", "validation", "test"):
@@ -124,6 +140,14 @@ class EvaluationPlan:
                     for task, what in missing.items()
                 ]
         return problems
+
+    def _problems_of_values(self) -> Iterator[str]:
+        for fold in range(len(self.parts)):
+            for part, needed in (("train", 2), ("test", 1)):
+                n_known = (~np.isnan(self.data.labels[self.indices(fold, part)])).sum(axis=0)
+                for task, n in zip(self.data.tasks, n_known, strict=True):
+                    if n < needed:
+                        yield f"fold {fold + 1}: task {task} has {n} values in the {part} part"
 
 
 def plan_evaluation(
@@ -148,7 +172,7 @@ def plan_evaluation(
     Raises
     ------
     UsageError
-        If the recipe is a regression, whose figures are not those of a ranking, or leaves nothing to test.
+        If the recipe asks for folds of a split that has none, or leaves nothing to test.
     InputError
         If the table cannot be used, or is too small for the folds.
     """
@@ -165,6 +189,7 @@ def plan_evaluation(
         table.targets,
         recipe.molecules.parser(),
         Featurizer(schema),
+        objective=recipe.objective,
         split_column=recipe.split.by_column,
         smiles_column=table.smiles_column,
         delimiter=table.delimiter,
@@ -175,13 +200,22 @@ def plan_evaluation(
     if listed:
         parts: tuple[Parts, ...] = (listed.deal(data),)
     elif recipe.evaluation.folds == 1:
-        parts = (split(data.smiles, data.labels, recipe.split, values=data.split_values),)
+        parts = (
+            split(
+                data.smiles,
+                data.labels,
+                recipe.split,
+                objective=recipe.objective,
+                values=data.split_values,
+            ),
+        )
         if not (parts[0] == "test").any():
             raise UsageError("one fold is the split itself, and it has no test part: set split.test")
     else:
         parts = _folds(recipe, data)
     digest, public = file_digest(table.source), public_name(table.source, recipe.data.name)
-    return EvaluationPlan(recipe, schema, data, parts, digest, table.source.name, public, listed)
+    subset = _read_subset(table, recipe.evaluation.subset_column, data.rows)
+    return EvaluationPlan(recipe, schema, data, parts, digest, table.source.name, public, listed, subset)
 
 
 def check_output(output: Path, plan: EvaluationPlan, resume: bool) -> None:
@@ -208,8 +242,6 @@ def check_output(output: Path, plan: EvaluationPlan, resume: bool) -> None:
 
 
 def _check_request(recipe: Recipe) -> None:
-    if recipe.objective is Objective.REGRESSION:
-        raise UsageError("the evaluation of rankings needs classes; this recipe is a regression")
     if recipe.split.kind in WITHOUT_FOLDS and recipe.evaluation.folds > 1:
         raise UsageError(
             f"a {recipe.split.kind.value} split has one test part and no folds: set evaluation.folds to 1, "
@@ -219,11 +251,37 @@ def _check_request(recipe: Recipe) -> None:
 
 def _folds(recipe: Recipe, data: TrainingData) -> tuple[Parts, ...]:
     options = recipe.split.model_copy(update={"seed": recipe.evaluation.seed})
-    n_folds, values = recipe.evaluation.folds, data.split_values
-    folds = deal_folds(data.smiles, data.labels, options, n_folds, values=values)
+    n_folds, objective, values = recipe.evaluation.folds, recipe.objective, data.split_values
+    folds = deal_folds(data.smiles, data.labels, options, n_folds, objective=objective, values=values)
     return tuple(
-        fold_parts(data.smiles, data.labels, folds, fold, options, values=values) for fold in range(n_folds)
+        fold_parts(data.smiles, data.labels, folds, fold, options, objective=objective, values=values)
+        for fold in range(n_folds)
     )
+
+
+def _read_subset(table: LabelledTable, column: str, usable: npt.NDArray[np.int64]) -> Subset | None:
+    """The usable rows where a column is true; a row that does not say is none of them."""
+    if not column:
+        return None
+    records = read_records(
+        table.source, smiles_column=table.smiles_column, columns=[column], delimiter=table.delimiter
+    )
+    rows = []
+    for record in records:
+        if record.problem is not None:
+            continue
+        said = read_label(record.fields.get(column))
+        if said.is_odd:
+            raise InputError(
+                f"{table.source}: row {record.row}: column {column!r} (evaluation.subset_column) says "
+                f"{record.fields.get(column)!r}; it must say 1 or 0, or yes or no"
+            )
+        if said.value == 1:
+            rows.append(record.row)
+    chosen = np.intersect1d(np.array(rows, dtype=np.int64), usable)
+    if not len(chosen):
+        raise InputError(f"{table.source}: no usable row has a true {column!r} (evaluation.subset_column)")
+    return Subset(column, chosen)
 
 
 # Tables of public data sets, which are the same table whatever file they are written to.

@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from molig.evaluation.baselines import baseline_title
-from molig.evaluation.figures import Interval, MethodFigures, TaskFigures
+from molig.evaluation.criteria import VALUES, Criteria, Interval
+from molig.evaluation.figures import Comparison, MethodFigures, TaskFigures
 from molig.evaluation.methods import NETWORK, FoldScores
 from molig.evaluation.run import Evaluation
 from molig.files import json_text, made_by, markdown_table, versions, write_whole
@@ -24,7 +26,7 @@ from molig.stats.curves import (
     roc_curve_points,
 )
 from molig.stats.plots import draw_enrichment, draw_reliability, draw_roc, save_figure
-from molig.stats.ranking import FIGURES, FloatArray
+from molig.stats.ranking import FloatArray
 from molig.text import legible_markdown
 from molig.version import __version__
 
@@ -88,17 +90,40 @@ def evaluation_json(evaluation: Evaluation, title: str, command: str = "") -> st
         },
         "problems": plan.problems(),
         "methods": {
-            name: _method(figures, pooled_reliability(evaluation.scores[name]))
+            name: _method(figures, evaluation.criteria)
+            | {
+                "share_neutral": figures.neutral,
+                "reliability": _reliability(evaluation.scores[name]),
+                "processor_seconds": round(figures.seconds, 1),
+            }
             for name, figures in evaluation.figures.items()
         },
-        "sign_tests": [
-            {"against": c.against, "figure": c.figure, **asdict(c.test)} for c in evaluation.comparisons
-        ],
+        "sign_tests": sign_tests_json(evaluation.comparisons),
+        "subset": _subset_json(evaluation),
     }
     return json_text(content)
 
 
+def sign_tests_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Sign tests as plain data."""
+    return [{"against": c.against, "figure": c.figure, **asdict(c.test)} for c in comparisons]
+
+
+def _subset_json(evaluation: Evaluation) -> dict[str, Any] | None:
+    if evaluation.subset is None or evaluation.plan.subset is None:
+        return None
+    return {
+        "column": evaluation.plan.subset.column,
+        "methods": {
+            name: _method(figures, evaluation.criteria) for name, figures in evaluation.subset.figures.items()
+        },
+        "sign_tests": sign_tests_json(evaluation.subset.comparisons),
+    }
+
+
 def _figures(evaluation: Evaluation, output: Path, title: str) -> list[Path]:
+    if evaluation.criteria is VALUES:
+        return []
     # Methods that state no probabilities come last, so that a method has one colour in all figures.
     by_place = sorted(evaluation.scores.items(), key=lambda item: item[1][0].probabilities is None)
     scores = {method_title(name): folds for name, folds in by_place}
@@ -122,30 +147,31 @@ def _figures(evaluation: Evaluation, output: Path, title: str) -> list[Path]:
     return paths
 
 
-def _method(figures: MethodFigures, reliability: Reliability | None) -> dict[str, Any]:
+def _method(figures: MethodFigures, criteria: Criteria) -> dict[str, Any]:
     return {
         "title": method_title(figures.name),
         "medians": figures.medians,
         "median_intervals": figures.median_intervals,
-        "share_neutral": figures.neutral,
-        "reliability": None if reliability is None else _reliability(reliability),
-        "processor_seconds": round(figures.seconds, 1),
-        "tasks": {name: _task(task) for name, task in figures.tasks.items()},
+        "tasks": {name: _task(task, criteria) for name, task in figures.tasks.items()},
     }
 
 
-def _task(figures: TaskFigures) -> dict[str, Any]:
+def _task(figures: TaskFigures, criteria: Criteria) -> dict[str, Any]:
     return {
         "means": figures.mean.figures(),
-        "by_fold": {name: [getattr(quality, name) for quality in figures.by_fold] for name in FIGURES},
+        "by_fold": {
+            name: [getattr(quality, name) for quality in figures.by_fold] for name in criteria.figures
+        },
         "intervals": figures.mean.intervals,
-        "n_actives": figures.mean.n_actives,
-        "n_inactives": figures.mean.n_inactives,
+        **criteria.counts(figures.mean),
     }
 
 
-def _reliability(curve: Reliability) -> dict[str, Any]:
+def _reliability(folds: Sequence[FoldScores]) -> dict[str, Any] | None:
     """Bins of all tasks and folds together, as in the figure."""
+    curve = pooled_reliability(folds)
+    if curve is None:
+        return None
     bins = zip(curve.mean_predicted, curve.observed, curve.count, strict=True)
     return {
         "expected_calibration_error": curve.expected_error,
@@ -171,14 +197,16 @@ def evaluation_markdown(evaluation: Evaluation, title: str, command: str = "") -
         "",
         f"{how} of `{plan.source}`: {len(plan.data):,} molecules, {len(plan.data.tasks)} "
         f"task{'s' if len(plan.data.tasks) > 1 else ''}. {_averages(evaluation)}In "
-        "brackets: 95 % bootstrap intervals over molecules. BEDROC with alpha 20; EF: enrichment factor of "
-        "the first part of the ranking; tied molecules count in expectation over their orders.",
+        f"brackets: 95 % bootstrap intervals over molecules. {evaluation.criteria.about}",
         "",
-        *_methods_table(evaluation),
+        *methods_table(evaluation.figures, evaluation.criteria),
         "",
-        *_sign_table(evaluation),
+        *sign_table(evaluation.comparisons, evaluation.criteria, len(plan.data.tasks)),
         *_neutral_note(evaluation),
-        *_tasks_table(evaluation),
+        *_subset_tables(evaluation),
+        "## Tasks",
+        "",
+        *tasks_table(evaluation.figures, evaluation.criteria),
         *_reliability_table(evaluation),
         *_notes(evaluation),
         made_by(command, plan.recipe.evaluation.seed),
@@ -194,36 +222,55 @@ def _averages(evaluation: Evaluation) -> str:
     return f"{words[0].upper()}{words[1:]}. " if words else ""
 
 
-def _methods_table(evaluation: Evaluation) -> list[str]:
-    header = ["method", *(figure.title for figure in FIGURES.values()), "processor time"]
-    rows = [
-        [
-            method_title(figures.name),
-            *(_cell(name, value, figures.median_intervals) for name, value in figures.medians.items()),
-            _duration(figures.seconds),
-        ]
-        for figures in evaluation.figures.values()
-    ]
-    return markdown_table(header, rows, "lr")
+def methods_table(methods: Mapping[str, MethodFigures], criteria: Criteria) -> list[str]:
+    """One line per method, with all figures."""
+    timed = any(figures.seconds for figures in methods.values())
+    header = ["method", *(figure.title for figure in criteria.figures.values())]
+    rows = []
+    for of in methods.values():
+        cells = [cell(criteria, name, value, of.median_intervals) for name, value in of.medians.items()]
+        rows.append([method_title(of.name), *cells, *([_duration(of.seconds)] if timed else [])])
+    return markdown_table([*header, *(["processor time"] if timed else [])], rows, "lr")
 
 
-def _sign_table(evaluation: Evaluation) -> list[str]:
+def sign_table(
+    comparisons: Sequence[Comparison], criteria: Criteria, n_tasks: int, what: str = "tasks"
+) -> list[str]:
+    """One line per method and figure; nothing for one task."""
     # One task can be won or lost, but says nothing about the next.
-    if not evaluation.comparisons or len(evaluation.plan.data.tasks) < 2:
+    if not comparisons or n_tasks < 2:
         return []
     rows = [
         [
             method_title(c.against),
-            FIGURES[c.figure].title,
+            criteria.figures[c.figure].title,
             str(c.test.wins),
             str(c.test.losses),
             str(c.test.ties),
             f"{c.test.p_value:.3g}",
         ]
-        for c in evaluation.comparisons
+        for c in comparisons
     ]
-    header = ["molig against", "figure", "tasks won", "lost", "equal", "p (sign test, two-sided)"]
+    header = ["molig against", "figure", f"{what} won", "lost", "equal", "p (sign test, two-sided)"]
     return [*markdown_table(header, rows, "lr"), ""]
+
+
+def _subset_tables(evaluation: Evaluation) -> list[str]:
+    """The same of the marked molecules."""
+    subset, marked = evaluation.subset, evaluation.plan.subset
+    if subset is None or marked is None:
+        return []
+    rows = np.concatenate([fold.rows for fold in next(iter(evaluation.scores.values()))])
+    n = int(np.isin(rows, marked.rows).sum())
+    return [
+        f"## Where `{marked.column}` is true",
+        "",
+        f"{n:,} test molecules.",
+        "",
+        *methods_table(subset.figures, evaluation.criteria),
+        "",
+        *sign_table(subset.comparisons, evaluation.criteria, len(evaluation.plan.data.tasks)),
+    ]
 
 
 def _neutral_note(evaluation: Evaluation) -> list[str]:
@@ -238,16 +285,25 @@ def _neutral_note(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _tasks_table(evaluation: Evaluation) -> list[str]:
-    methods = list(evaluation.figures.values())
-    header = ["task", "actives", "inactives"]
-    header += [f"{method_title(m.name)}: {FIGURES[f].title}" for m in methods for f in ("roc_auc", "ef_1")]
-    rows = []
-    for task in evaluation.plan.data.tasks:
-        first = methods[0].tasks[task].mean
-        cells = [_task_cell(m.tasks[task], figure) for m in methods for figure in ("roc_auc", "ef_1")]
-        rows.append([task, str(first.n_actives), str(first.n_inactives), *cells])
-    return ["## Tasks", "", *markdown_table(header, rows, "lr"), ""]
+def tasks_table(methods: Mapping[str, MethodFigures], criteria: Criteria, what: str = "task") -> list[str]:
+    """One line per task, with the molecules measured and two figures of every method."""
+    first = next(iter(methods.values()))
+    counts = {task: criteria.counts(figures.mean) for task, figures in first.tasks.items()}
+    header = [what, *(name.removeprefix("n_") for name in next(iter(counts.values())))]
+    header += [
+        f"{method_title(m.name)}: {criteria.figures[f].title}"
+        for m in methods.values()
+        for f in criteria.in_tasks
+    ]
+    rows = [
+        [
+            task,
+            *map(str, counts[task].values()),
+            *(_task_cell(criteria, m.tasks[task], f) for m in methods.values() for f in criteria.in_tasks),
+        ]
+        for task in first.tasks
+    ]
+    return [*markdown_table(header, rows, "lr"), ""]
 
 
 def _reliability_table(evaluation: Evaluation) -> list[str]:
@@ -284,10 +340,16 @@ def _notes(evaluation: Evaluation) -> list[str]:
     return ["## Notes", "", *(f"- {note}" for note in notes), ""] if notes else []
 
 
-def _cell(name: str, value: float | None, intervals: Mapping[str, Interval]) -> str:
+_NO_INTERVALS: Mapping[str, Interval] = MappingProxyType({})
+
+
+def cell(
+    criteria: Criteria, name: str, value: float | None, intervals: Mapping[str, Interval] = _NO_INTERVALS
+) -> str:
+    """A figure with its interval, if there is one."""
     if value is None:
         return "n/a"
-    decimals = FIGURES[name].decimals
+    decimals = criteria.figures[name].decimals
     text = f"{value:.{decimals}f}"
     if name in intervals:
         low, high = intervals[name]
@@ -295,9 +357,10 @@ def _cell(name: str, value: float | None, intervals: Mapping[str, Interval]) -> 
     return text
 
 
-def _task_cell(figures: TaskFigures, name: str) -> str:
+def _task_cell(criteria: Criteria, figures: TaskFigures, name: str) -> str:
     mean = figures.mean
-    return _cell(name, getattr(mean, name), mean.intervals if name == "roc_auc" else {})
+    with_interval = name == criteria.in_tasks[0]
+    return cell(criteria, name, getattr(mean, name), mean.intervals if with_interval else {})
 
 
 def _floored(share: float) -> str:

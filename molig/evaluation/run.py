@@ -17,6 +17,7 @@ import torch
 
 from molig.errors import MoligError
 from molig.evaluation.baselines import Baseline, resolve_baselines
+from molig.evaluation.criteria import Criteria, criteria_of
 from molig.evaluation.figures import Comparison, MethodFigures, compare, method_figures
 from molig.evaluation.fingerprints import Described
 from molig.evaluation.methods import NETWORK, FoldScores, described, run_baseline, run_network
@@ -41,10 +42,26 @@ class Evaluation:
         Method to its figures.
     comparisons : list of Comparison
         Sign tests of the network against every baseline.
+    subset : SubsetFigures, optional
+        The same of the rows that ``evaluation.subset_column`` marks.
     """
 
     plan: EvaluationPlan
     scores: dict[str, list[FoldScores]]
+    figures: dict[str, MethodFigures]
+    comparisons: list[Comparison]
+    subset: SubsetFigures | None = None
+
+    @property
+    def criteria(self) -> Criteria:
+        """What the methods are judged by."""
+        return criteria_of(self.plan.recipe.objective)
+
+
+@dataclass(frozen=True)
+class SubsetFigures:
+    """Figures and comparisons of some of the test molecules."""
+
     figures: dict[str, MethodFigures]
     comparisons: list[Comparison]
 
@@ -137,13 +154,32 @@ def judge(
     plan: EvaluationPlan, scores: dict[str, list[FoldScores]], *, n_resamples: int = 1000
 ) -> Evaluation:
     """Figures and comparisons of scores, by method and fold."""
-    seed, tasks = plan.recipe.evaluation.seed, plan.data.tasks
+    figures, comparisons = _judged(plan, scores, n_resamples)
+    if plan.subset is None:
+        return Evaluation(plan, scores, figures, comparisons)
+    rows = plan.subset.rows
+    marked = {name: [fold.of_rows(rows) for fold in folds] for name, folds in scores.items()}
+    subset = SubsetFigures(*_judged(plan, marked, n_resamples))
+    return Evaluation(plan, scores, figures, comparisons, subset)
+
+
+def _judged(
+    plan: EvaluationPlan, scores: dict[str, list[FoldScores]], n_resamples: int
+) -> tuple[dict[str, MethodFigures], list[Comparison]]:
+    criteria = criteria_of(plan.recipe.objective)
     figures = {
-        name: method_figures(name, folds, tasks, seed=seed, n_resamples=n_resamples)
+        name: method_figures(
+            name,
+            folds,
+            plan.data.tasks,
+            criteria=criteria,
+            seed=plan.recipe.evaluation.seed,
+            n_resamples=n_resamples,
+        )
         for name, folds in scores.items()
     }
     others = [f for name, f in figures.items() if name != NETWORK]
-    return Evaluation(plan, scores, figures, compare(figures[NETWORK], others) if NETWORK in figures else [])
+    return figures, compare(figures[NETWORK], others, criteria) if NETWORK in figures else []
 
 
 @dataclass(frozen=True)

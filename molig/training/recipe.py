@@ -116,6 +116,10 @@ class EvaluationRecipe(Section):
     """Seed of the folds, of the baselines and of the bootstrap."""
     baselines: tuple[str, ...] = ("all",)
     """Simple methods to run in the same folds; ``all`` of those for the objective."""
+    subset_column: str = ""
+    """Column of the table that is true (1, yes) for some rows, such as members of activity cliffs: figures
+    are also stated of those test molecules alone. Empty for none.
+    """
 
 
 class FeatureRecipe(Section):

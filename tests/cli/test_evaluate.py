@@ -23,6 +23,9 @@ FILES = {
 }
 
 
+NAMES_OF_RUNS = ("plan.json", "fold-1", "fold-2")
+
+
 @pytest.fixture
 def recipe(tmp_path, nci_file):
     """Write a recipe that names a table beside it; sections may be changed, and rows."""
@@ -112,7 +115,8 @@ class TestRecipes:
         assert (run.code, run.err) == (0, problem)
         used = results()["recipe"]
         assert (used["split"]["kind"], used["split"]["seed"]) == ("scaffold", 4)
-        assert used["evaluation"] == {"folds": 3, "seed": 4, "baselines": ["nearest_active"]}
+        evaluation = {"folds": 3, "seed": 4, "baselines": ["nearest_active"], "subset_column": ""}
+        assert used["evaluation"] == evaluation
         assert list(results()["methods"]) == ["molig", "nearest-active"]
 
     def test_a_given_split_and_warnings(self, evaluated, recipe, results):
@@ -200,10 +204,11 @@ class TestRequests:
         assert "Traceback" not in run.err
         assert not (tmp_path / "out").exists()
 
-    def test_a_regression(self, evaluated, recipe):
-        run = evaluated(recipe(objective="regression"))
+    def test_baselines_of_classes_in_a_regression(self, evaluated, recipe):
+        run = evaluated(recipe(objective="regression"), "--baselines", "nearest-active")
         assert run.code == 2
-        assert "this recipe is a regression" in run.err
+        assert "unknown baseline of a regression 'nearest-active'" in run.err
+        assert "nearest-neighbours" in run.err
 
     def test_unknown_keys_of_a_recipe(self, evaluated, tmp_path):
         path = tmp_path / "r.toml"
@@ -364,6 +369,24 @@ class TestModels:
         run = molig("evaluate", "-m", "tox21-w2n2-simpel")
         assert run.code == 2
         assert "unknown model 'tox21-w2n2-simpel'; did you mean 'tox21-w2n2-simple'?" in run.err
+
+
+class TestRegression:
+    def test_from_table_to_figures(self, evaluated, recipe, results, tmp_path):
+        rows = [
+            row | {"marked": i % 2, "length": len(row["smiles"])} for i, row in enumerate(labelled_rows())
+        ]
+        evaluation = {"baselines": ["nearest-neighbours"], "subset_column": "marked"}
+        data = {"targets": ["length"]}
+        run = evaluated(recipe(rows, objective="regression", evaluation=evaluation, data=data))
+        assert run.code == 0
+        assert names_in(tmp_path / "out") == {"evaluation.json", "evaluation.md", *NAMES_OF_RUNS}
+        for words in ("quick: median over tasks", "quick, where marked is true", "RMSE", "Spearman"):
+            assert words in run.out
+        for words in ("loss", "validation R2", "RMSE against nearest-neighbours: "):
+            assert words in run.err
+        assert set(results()["methods"]["molig"]["medians"]) == {"rmse", "r2", "spearman"}
+        assert results()["subset"]["methods"]["nearest-neighbours"]["tasks"]["length"]["n_measured"] == 30
 
 
 class TestTraining:

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.screening_tables import labelled_rows, quick_recipe, small_table, write_table
+from support.screening_tables import labelled_rows, quick_recipe, write_table
 from support.small_model import TASKS
 
 from molig.datasets import datasets
@@ -183,10 +183,6 @@ class TestTablesThatCannotBeUsed:
         rows = [row | {"carbonyl": i} for i, row in enumerate(labelled_rows())]
         with pytest.raises(InputError, match="'carbonyl' has numbers other than 0 and 1"):
             plan_of(rows)
-
-    def test_a_regression(self, tmp_path):
-        with pytest.raises(UsageError, match="this recipe is a regression"):
-            plan_evaluation(quick_recipe(objective="regression"), small_table(tmp_path / "t.csv", 5))
 
     def test_too_few_molecules(self, plan_of):
         rows = [{"smiles": s, "nitrogen": i % 2, "carbonyl": i % 2} for i, s in enumerate(["C", "N", "C"])]

@@ -1,0 +1,145 @@
+"""Evaluations of values, and of rows that a column marks, end to end on a small table."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import root_mean_squared_error
+from support.screening_tables import labelled_rows, quick_recipe, write_table
+from support.small_model import TASKS, VALUES, nci_smiles, value
+
+from molig.errors import InputError, UnknownNameError, UsageError
+from molig.evaluation import EvaluationRun, evaluate, plan_evaluation, write_evaluation
+from molig.evaluation.card import attach_to_model
+from molig.evaluation.report import evaluation_json, evaluation_markdown
+from molig.training import LabelledTable
+
+METHODS = ["nearest-neighbours", "ridge-regression"]
+
+
+def recipe(**evaluation):
+    return quick_recipe(
+        objective="regression", evaluation={"folds": 2, "baselines": METHODS, **evaluation}, split={"seed": 1}
+    )
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    smiles = nci_smiles(60)
+    rows = [
+        {"smiles": text, **value(text), "ring": ("yes", "no", "")[i % 3]} for i, text in enumerate(smiles)
+    ]
+    rows[3]["mass"] = ""
+    return LabelledTable(write_table(tmp_path_factory.mktemp("data") / "values.csv", rows), VALUES)
+
+
+@pytest.fixture(scope="module")
+def whole(table, tmp_path_factory):
+    plan = plan_evaluation(recipe(subset_column="ring"), table)
+    output = tmp_path_factory.mktemp("whole")
+    return evaluate(plan, EvaluationRun(output, n_resamples=20))
+
+
+def test_values_of_every_method(whole):
+    assert list(whole.scores) == ["molig", *METHODS]
+    for name, folds in whole.scores.items():
+        assert sorted(np.concatenate([fold.rows for fold in folds])) == list(range(1, 61))
+        mean = whole.figures[name].tasks["mass"].mean
+        errors = []
+        for fold in folds:
+            assert fold.probabilities is None
+            assert fold.baseline is None
+            known = ~np.isnan(fold.labels[:, 1])
+            errors.append(root_mean_squared_error(fold.labels[known, 1], fold.scores[known, 1]))
+        assert mean.rmse == pytest.approx(np.mean(errors))
+        assert mean.n == 59
+    assert {c.figure for c in whole.comparisons} == {"rmse", "r2", "spearman"}
+
+
+def test_marked_rows_by_themselves(whole):
+    rows = np.arange(1, 61)[::3]
+    np.testing.assert_array_equal(whole.plan.subset.rows, rows)
+    for name, folds in whole.scores.items():
+        errors = []
+        for fold in folds:
+            marked = np.isin(fold.rows, rows) & ~np.isnan(fold.labels[:, 0])
+            errors.append(root_mean_squared_error(fold.labels[marked, 0], fold.scores[marked, 0]))
+        mean = whole.subset.figures[name].tasks["nitrogens"].mean
+        assert mean.rmse == pytest.approx(np.mean(errors))
+        assert mean.n == len(rows)
+
+
+def test_json_and_markdown(whole, tmp_path):
+    found = json.loads(evaluation_json(whole, "values"))
+    method = found["methods"]["molig"]
+    assert set(method["medians"]) == {"rmse", "r2", "spearman"}
+    assert method["reliability"] is None
+    assert method["tasks"]["mass"]["n_measured"] == 59
+    assert found["subset"]["column"] == "ring"
+    assert found["subset"]["methods"]["molig"]["tasks"]["mass"]["n_measured"] == 19
+    text = evaluation_markdown(whole, "values")
+    lines = text.splitlines()
+    assert any(line.startswith("| Ridge regression | RMSE | ") for line in lines)
+    assert "## Where `ring` is true" in lines
+    assert "20 test molecules." in lines
+    assert "| task | measured | molig: RMSE | molig: Spearman |" in text
+    assert "nan" not in text
+    paths = write_evaluation(whole, tmp_path, title="values")
+    assert [path.name for path in paths] == ["evaluation.json", "evaluation.md"]
+
+
+def test_a_card_states_no_values(whole, tmp_path):
+    with pytest.raises(UsageError, match="a model card states the evaluation of classes only"):
+        attach_to_model(whole, tmp_path)
+
+
+def test_marked_rows_of_classes(tmp_path):
+    rows = [row | {"marked": i % 2} for i, row in enumerate(labelled_rows())]
+    plan = plan_evaluation(
+        quick_recipe(evaluation={"subset_column": "marked"}),
+        LabelledTable(write_table(tmp_path / "t.csv", rows), TASKS),
+    )
+    found = evaluate(plan, EvaluationRun(tmp_path / "out", n_resamples=20), network=False)
+    mean = found.subset.figures["nearest-active"].tasks["nitrogen"].mean
+    assert mean.n_actives == sum(row["nitrogen"] for row in rows if row["marked"])
+    assert "## Where `marked` is true" in evaluation_markdown(found, "classes")
+    assert evaluate(plan, EvaluationRun(tmp_path / "out", resume=True), network=False).subset
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("perhaps", r"row 3: column 'marked' .* says 'perhaps'; it must say"),
+        ("0", "no usable row has a true"),
+    ],
+)
+def test_columns_that_mark_nothing_are_refused(tmp_path, cell, message):
+    rows = [row | {"marked": cell if i == 2 else 0} for i, row in enumerate(labelled_rows(20))]
+    table = LabelledTable(write_table(tmp_path / "t.csv", rows), TASKS)
+    with pytest.raises(InputError, match=message):
+        plan_evaluation(quick_recipe(evaluation={"subset_column": "marked"}), table)
+
+
+def test_a_column_that_is_not_there(table):
+    with pytest.raises(UnknownNameError, match="unknown column 'cliff'"):
+        plan_evaluation(recipe(subset_column="cliff"), table)
+
+
+def test_a_task_without_values_to_test(tmp_path):
+    parts = ("train", "train", "validation", "test")
+    rows = [{"smiles": s, **value(s), "split": parts[i % 4]} for i, s in enumerate(nci_smiles(40))]
+    for row in rows:
+        if row["split"] == "test":
+            row["mass"] = ""
+    plan = plan_evaluation(
+        quick_recipe(objective="regression", split={"kind": "given"}, evaluation={"folds": 1}),
+        LabelledTable(write_table(tmp_path / "t.csv", rows), VALUES),
+    )
+    assert plan.problems() == ["fold 1: task mass has 0 values in the test part"]
+
+
+def test_the_subset_does_not_change_the_fingerprint(table):
+    assert (
+        plan_evaluation(recipe(), table).fingerprint
+        == plan_evaluation(recipe(subset_column="ring"), table).fingerprint
+    )
