@@ -19,11 +19,10 @@ from molig.model import Objective, ScreeningModel, find_model, load_info
 from molig.molecules import Record, Rejection, read_records, smiles_records
 from molig.molecules.causes import likely_cause
 from molig.molecules.records import batched
+from molig.training.labels import Cut, read_label
 from molig.training.recipe import locate_table, read_recipe
 
 _BATCH = 256
-_MISSING = {"", "nan", "na", "none", "null", "<na>"}
-_ACTIVE = {"1", "1.0", "True"}
 _SPLIT, _RECIPE = "split.csv", "recipe.toml"
 
 
@@ -155,7 +154,7 @@ def read_subject(
         If the file, or a column that was named, does not exist.
     """
     settings = settings or AuditSettings()
-    columns, sampler = file.columns(model), _Sampler(settings)
+    columns, sampler = file.columns(model), _Sampler(settings, model)
     for batch in batched(file.records(columns.values()), _BATCH):
         for record in batch:
             sampler.add(record)
@@ -180,15 +179,15 @@ def read_subject(
 class _Sampler:
     """Keeps a sample of the rows of a stream: half active ones, if there are so many."""
 
-    def __init__(self, settings: AuditSettings) -> None:
-        self._most = settings.max_molecules
+    def __init__(self, settings: AuditSettings, model: ScreeningModel) -> None:
+        self._most, self._cut = settings.max_molecules, _cut(model)
         self._rng = np.random.default_rng([settings.seed, 1])
         self._kept: dict[bool, list[Record]] = {True: [], False: []}
         self._seen = {True: 0, False: 0}
 
     def add(self, record: Record) -> None:
         """Keep the row, or not, so that every row of its kind is kept with the same chance (reservoir)."""
-        active = any(str(label).strip() in _ACTIVE for label in record.fields.values())
+        active = any(read_label(label, cut=self._cut).value == 1 for label in record.fields.values())
         kept = self._kept[active]
         self._seen[active] += 1
         if len(kept) < self._most:
@@ -213,19 +212,21 @@ def _some(records: list[Record], n: int, rng: np.random.Generator) -> list[Recor
 
 
 def _label(model: ScreeningModel, row: int, column: str, fields: Mapping[str, Any]) -> float:
-    text = str(fields.get(column, "")).strip()
-    if text.casefold() in _MISSING:
-        return float("nan")
-    try:
-        value = {"true": 1.0, "false": 0.0}.get(text.casefold())
-        value = float(text) if value is None else value
-    except ValueError as err:
-        raise InputError(
-            f"row {row}: column {column!r} holds {text!r}; expected a number or nothing"
-        ) from err
-    if model.objective is Objective.CLASSIFICATION and value not in (0.0, 1.0):
-        raise InputError(f"row {row}: column {column!r} holds {text}; expected 0, 1 or nothing")
-    return value
+    raw = fields.get(column)
+    label = read_label(raw, model.objective, _cut(model))
+    if label.is_odd:
+        values = model.objective is Objective.REGRESSION or _cut(model) is not None
+        expected = "a number" if values else "1, 0, a word such as active or inactive,"
+        raise InputError(f"row {row}: column {column!r} holds {raw!r}; expected {expected} or nothing")
+    return label.value
+
+
+def _cut(model: ScreeningModel) -> Cut | None:
+    """Where training made classes of values; None where it did not."""
+    training = model.info.training
+    if training is None or (training.active_above is None and training.active_below is None):
+        return None
+    return Cut(training.active_above, training.active_below)
 
 
 def _none_usable(rejections: Sequence[Rejection]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 from threading import Thread
@@ -42,7 +43,19 @@ def test_no_label_columns(small_model, write):
     assert read_subject(small_model, LabelledFile(write("CCN a\nCCO b\n", "a.smi"))).labels is None
 
 
-@pytest.mark.parametrize("value", ["2", "yes", "0.5"])
+def test_labels_are_read_as_training_reads_them(small_model, write):
+    subject = read_subject(small_model, LabelledFile(write("smiles,nitrogen\nCCN,Active\nCCO,no\nC,\n")))
+    np.testing.assert_array_equal(subject.labels[:, 0], [1, 0, np.nan])
+    training = small_model.info.training.model_copy(update={"active_above": 6.0})
+    model = copy.copy(small_model)
+    model.info = small_model.info.model_copy(update={"training": training})
+    subject = read_subject(model, LabelledFile(write("smiles,nitrogen\nCCN,7.5\nCCO,<5\nC,>5\n")))
+    np.testing.assert_array_equal(subject.labels[:, 0], [1, 0, np.nan])
+    with pytest.raises(InputError, match="holds 'yes'; expected a number or nothing"):
+        read_subject(model, LabelledFile(write("smiles,nitrogen\nCCN,yes\n")))
+
+
+@pytest.mark.parametrize("value", ["2", "perhaps", "0.5"])
 def test_labels_that_are_none(small_model, write, value):
     path = write(f"smiles,nitrogen\nCCN,1\nCCO,{value}\n")
     with pytest.raises(InputError, match=f"row 2: column 'nitrogen' holds '?{value}'?; expected"):
