@@ -210,6 +210,8 @@ def _warn(plan: EvaluationPlan, reporter: Reporter) -> None:
         reporter.warning(
             f"{len(plan.data.rejections)} rows cannot be used (first: row {first.row}: {first.reason})"
         )
+    for note in plan.data.notes:
+        reporter.warning(note)
     if plan.data.conflicts and str(plan.data.conflicts):
         reporter.warning(str(plan.data.conflicts))
     if copies := plan.copies_note():

@@ -137,6 +137,31 @@ class TestGiven:
             plan_evaluation(recipe, LabelledTable(tmp_path / "missing.csv", TASKS))
 
 
+class TestGroupsAndTimes:
+    def test_folds_of_groups(self, plan_of):
+        rows = [row | {"series": f"s{i % 9}"} for i, row in enumerate(labelled_rows())]
+        split = {"kind": "group", "column": "series"}
+        plan = plan_of(rows, split=split, evaluation={"folds": 3})
+        assert plan.scheme == "group"
+        for parts in plan.parts:
+            where = {}
+            for row, part in zip(rows, parts, strict=True):
+                assert where.setdefault(row["series"], part) == part
+            assert set(parts) == {"train", "validation", "test"}
+        assert (sum((parts == "test").astype(int) for parts in plan.parts) == 1).all()
+
+    def test_one_fold_of_a_time_split(self, plan_of):
+        rows = [row | {"year": 2000 + i // 6} for i, row in enumerate(labelled_rows())]
+        split = {"kind": "time", "column": "year", "test": 0.2}
+        plan = plan_of(rows, split=split, evaluation={"folds": 1})
+        assert plan.parts[0].tolist() == ["train"] * 42 + ["validation"] * 6 + ["test"] * 12
+
+    def test_several_folds_of_a_time_split_are_refused_before_the_table_is_read(self, tmp_path):
+        recipe = quick_recipe(split={"kind": "time", "column": "year"}, evaluation={"folds": 5})
+        with pytest.raises(UsageError, match=r"a time split has one test part .* or use --folds 1"):
+            plan_evaluation(recipe, LabelledTable(tmp_path / "missing.csv", TASKS))
+
+
 class TestProblems:
     def test_there_are_none(self, plan_of):
         assert plan_of().problems() == []
