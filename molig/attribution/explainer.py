@@ -244,6 +244,8 @@ class Explainer:
             n_entries = graph.atom_codes.shape[1] + graph.atom_values.shape[1]
             n_pair_entries = graph.pair_codes.shape[1] + graph.pair_values.shape[1]
         cut = n_atoms * n_entries
+        stop = cut + n_pairs * n_pair_entries
+        names = getattr(self.model, "member_names", ())
         return Explanation(
             id=molecule.id,
             smiles=molecule.smiles,
@@ -258,7 +260,9 @@ class Explainer:
             schema=self.model.schema,
             graph=graph,
             atom_attributions=answer.attributions[:cut].reshape(n_atoms, n_entries),
-            pair_attributions=answer.attributions[cut:].reshape(n_pairs, n_pair_entries),
+            pair_attributions=answer.attributions[cut:stop].reshape(n_pairs, n_pair_entries),
+            environment_attributions=answer.attributions[stop:],
+            members=dict(zip(names, answer.members, strict=True)) if answer.members else {},
             error=answer.error,
             method=self.method.value,
             baseline=", ".join(b.name for b in self.baselines),
@@ -292,6 +296,7 @@ def _mean(found: Sequence[Answer]) -> Answer:
         error=float(np.mean([f.error for f in found])),
         converged=all(f.converged for f in found),
         n_evaluations=sum(f.n_evaluations for f in found),
+        members=tuple(np.mean([f.members for f in found], axis=0).tolist()),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from rdkit import Chem
 from molig.depiction import Panel, draw_png, draw_svg
 from molig.errors import UsageError
 from molig.features import FeatureSchema, MolGraph
+from molig.features.environments import block_of, bonds_of_environments, fragment_smiles
 from molig.molecules import Molecule
 from molig.molecules.records import scored_note
 
@@ -75,6 +76,11 @@ class Explanation:
         hydrogens and all fragments have a number.
     n_input_atoms : int, optional
         Atoms of the input; None where ``mol`` has as many.
+    environment_attributions : array of float, shape (n environment rows,)
+        Of a committee: the score of every occurrence of a substructure, in the order of
+        ``graph.environments``; empty for a network alone and for methods that take whole atoms away.
+    members : dict of str to float
+        Of a committee: what each member contributes to F(x) - F(x'); they add up to it.
 
     Examples
     --------
@@ -109,6 +115,8 @@ class Explanation:
     removed: tuple[str, ...] = ()
     origin: tuple[int, ...] | None = None
     n_input_atoms: int | None = None
+    environment_attributions: FloatArray = field(default_factory=lambda: np.zeros(0))
+    members: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.scored_smiles:
@@ -136,9 +144,11 @@ class Explanation:
     def atom_scores(self) -> FloatArray:
         """Score of each atom of ``mol``, shape (n_atoms,): its own features and half of each of its pairs.
 
-        They add up to F(x) - F(x') - residual.
+        Of a committee also its part of the substructures that it belongs to, and half of the parts of its
+        bonds. They add up to F(x) - F(x') - residual.
         """
-        return share_pairs(self.own_atom_scores, self.pair_scores, self.graph.pair_atoms)
+        scores = share_pairs(self.own_atom_scores, self.pair_scores, self.graph.pair_atoms)
+        return scores + self._of_environments.atoms + self._of_environments.bonds_by_atom
 
     @cached_property
     def input_atom_scores(self) -> FloatArray:
@@ -178,11 +188,43 @@ class Explanation:
     def bond_scores(self) -> FloatArray:
         """Score of each bond's own pair features, in the order of ``mol.GetBonds()``, shape (n_bonds,).
 
-        Half of each is also part of the `atom_scores` of its two atoms.
+        Of a committee also its part of the substructures that it belongs to. Half of each is also part of
+        the `atom_scores` of its two atoms.
         """
-        scores = np.zeros(self.mol.GetNumBonds())
-        scores[self._bond_of_pair[self.bonded_pairs]] = self.pair_scores[self.bonded_pairs]
+        scores = self._of_environments.bonds.copy()
+        scores[self._bond_of_pair[self.bonded_pairs]] += self.pair_scores[self.bonded_pairs]
         return scores
+
+    @cached_property
+    def _of_environments(self) -> _EnvironmentShares:
+        return _EnvironmentShares.of(self)
+
+    @cached_property
+    def substructures(self) -> pd.DataFrame:
+        """Of a committee: what each substructure contributes, the largest first; empty otherwise.
+
+        Columns: ``block`` ("environment", whose atoms are told apart by element, neighbours and charge, or
+        "role_environment", by their role), ``smiles`` of the substructure as it stands in this molecule,
+        ``count``, ``score`` of all its occurrences together, and ``atoms``, the tuple of atom indices in the
+        input of each occurrence. A substructure's score is spread evenly over its atoms and bonds.
+        """
+        return pd.DataFrame(_substructures(self), columns=["block", "smiles", "count", "score", "atoms"])
+
+    def substructure_sentences(self, n: int = 3) -> list[str]:
+        """The `n` largest contributions of substructures, in words.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+
+        Returns
+        -------
+        list of str
+            Such as ``"contains c1ccc(O)cc1 twice: +0.12"``.
+        """
+        rows = _substructures(self)[:n]
+        return [f"contains {smiles}{_times(count)}: {score:+.3g}" for _, smiles, count, score, _ in rows]
 
     @property
     def removed_text(self) -> str:
@@ -196,12 +238,14 @@ class Explanation:
 
     @cached_property
     def ledger(self) -> dict[str, float]:
-        """Shares of atoms, bonded pairs and non-bonded pairs, in percent of F(x) - F(x')."""
+        """Shares of atoms, pairs and, of a committee, substructures, in percent of F(x) - F(x')."""
         sums = {
             "atoms": self.own_atom_scores.sum(),
             "bonded pairs": self.pair_scores[self.bonded_pairs].sum(),
             "non-bonded pairs": self.pair_scores[~self.bonded_pairs].sum(),
         }
+        if len(self.environment_attributions):
+            sums["substructures"] = self.environment_attributions.sum()
         change = self.score - self.baseline_score
         return {name: float(100 * total / change) if change else 0.0 for name, total in sums.items()}
 
@@ -260,11 +304,13 @@ class Explanation:
     def panel(self) -> Panel:
         """Drawing that adds up: bonds carry their own pairs, atoms all the rest.
 
-        An atom shows its own features and half of each of its non-bonded pairs; a bond shows its pair.
+        An atom shows its own features and half of each of its non-bonded pairs, a bond its pair; of a
+        committee, both also show their parts of substructures.
         """
         own = share_pairs(
             self.own_atom_scores, np.where(self.bonded_pairs, 0.0, self.pair_scores), self.graph.pair_atoms
         )
+        own += self._of_environments.atoms
         symbol = {"probability": "p"}.get(self.target, self.target)
         lines = (
             f"{self.task} · {symbol} = {self.score:.3f}",
@@ -288,6 +334,53 @@ class Explanation:
     @cached_property
     def _bond_of_pair(self) -> Index:
         return bonds_of_pairs(self.mol, self.graph.pair_atoms)
+
+
+@dataclass(frozen=True)
+class _EnvironmentShares:
+    """The scores of substructures, spread evenly over their atoms and bonds."""
+
+    atoms: FloatArray
+    bonds: FloatArray
+    bonds_by_atom: FloatArray  # half of each bond's on both of its atoms
+
+    @classmethod
+    def of(cls, explanation: Explanation) -> _EnvironmentShares:
+        mol, shares = explanation.mol, explanation.environment_attributions
+        atoms, bonds = np.zeros(mol.GetNumAtoms()), np.zeros(mol.GetNumBonds())
+        held = explanation.graph.environments
+        if held is None or not len(shares):
+            return cls(atoms, bonds, np.zeros_like(atoms))
+        inside = bonds_of_environments(mol, held)
+        per_place = shares / (held.sizes + inside.sum(axis=1))
+        np.add.at(atoms, held.atoms, np.repeat(per_place, held.sizes))
+        bonds += per_place @ inside
+        by_atom = np.zeros_like(atoms)
+        ends = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in mol.GetBonds()]
+        if ends:
+            np.add.at(by_atom, np.array(ends).ravel(), np.repeat(bonds / 2, 2))
+        return cls(atoms, bonds, by_atom)
+
+
+def _substructures(explanation: Explanation) -> list[tuple[Any, ...]]:
+    held, shares, mol = explanation.graph.environments, explanation.environment_attributions, explanation.mol
+    if held is None or not len(shares):
+        return []
+    inside = bonds_of_environments(mol, held)
+    atoms = np.split(held.atoms, np.cumsum(held.sizes)[:-1])
+    rows = []
+    for key in np.unique(held.ids[shares != 0]):
+        places = np.flatnonzero(held.ids == key)
+        first = places[0]
+        smiles = fragment_smiles(mol, atoms[first].tolist(), np.flatnonzero(inside[first]).tolist())
+        indices = tuple(tuple(explanation.input_atoms[atoms[place]].tolist()) for place in places)
+        block = block_of(int(key), explanation.schema.environment_blocks)
+        rows.append((block.name, smiles, len(places), float(shares[places].sum()), indices))
+    return sorted(rows, key=lambda row: (-abs(row[3]), row[1]))
+
+
+def _times(count: int) -> str:
+    return {1: "", 2: " twice"}.get(count, f" {count} times")
 
 
 def share_pairs(own: FloatArray, pair_scores: FloatArray, pair_atoms: Index) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 
 import numpy as np
@@ -9,15 +10,20 @@ import numpy.typing as npt
 
 from molig.attribution.engine import AdaptivePath, refine
 from molig.attribution.panels import Answer, Question, by_secants, of_path
+from molig.attribution.targets import Target
+from molig.committee import Combination
 from molig.errors import UnknownNameError
 from molig.features import MolGraph, PackedGraphs
 from molig.features.graphs import pack
+from molig.model.relaxed import RelaxedCommittee
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 # Tolerance from which on products in bfloat16 do.
 _COARSE_TOL = 0.005
+# Below this change of the members' mean the difference quotient of the score is lost in rounding.
+_CLOSE = 1e-9
 
 
 class Method(StrEnum):
@@ -60,6 +66,8 @@ class Method(StrEnum):
 def answers_of(method: Method, question: Question) -> list[Answer]:
     """Attributions of every molecule and task of a question, molecule by molecule."""
     if method is Method.INTEGRATED_GRADIENTS:
+        if isinstance(question.relaxed, RelaxedCommittee):
+            return _by_members(question, question.relaxed)
         # Many tasks are many backward passes, whose largest product may be coarse if the tolerance is.
         fast = question.tasks.shape[1] > 1 and question.tolerance.tol >= _COARSE_TOL
         trail = question.relaxed.trail(fast=fast)
@@ -67,6 +75,58 @@ def answers_of(method: Method, question: Question) -> list[Answer]:
     if method is Method.GRADIENT_X_INPUT:
         return _gradient(question)
     return _occlusion(question) if method is Method.OCCLUSION else _leave_out(question)
+
+
+def _by_members(question: Question, committee: RelaxedCommittee) -> list[Answer]:
+    """Shares of every member, weighted as its score is; a calibration scales all of them alike."""
+    combination = committee.combination
+    own = Target.PROBABILITY if combination.probability else Target.VALUE
+    of_network = replace(question, relaxed=committee.weave, target=own)
+    weave = answers_of(Method.INTEGRATED_GRADIENTS, of_network)
+    molecules, tasks = question.paths
+    others = [
+        member.shares(question.graphs, molecules, tasks, probability=combination.probability)
+        for member in committee.members
+    ]
+    weights = combination.weights[:, tasks]
+    starts = np.stack([np.array([a.start for a in weave]), *(other.starts for other in others)])
+    ends = np.stack([np.array([a.end for a in weave]), *(other.ends for other in others)])
+    means = [np.einsum("mp,mp->p", side, weights) for side in (starts, ends)]
+    scores = [question.target.score(combination.outputs_of(mean, tasks)) for mean in means]
+    factor = _mean_slope(question.target, combination, means, scores, tasks)
+    answers = []
+    for path, answer in enumerate(weave):
+        scale = factor[path] * weights[:, path]
+        rows = np.sum([s * other.shares[path] for s, other in zip(scale[1:], others, strict=True)], axis=0)
+        flat = np.concatenate([scale[0] * answer.attributions, rows])
+        start, end = float(scores[0][path]), float(scores[1][path])
+        residual, error = end - start - float(flat.sum()), float(scale[0]) * answer.error
+        tolerance = question.tolerance
+        within = abs(residual) <= tolerance.residual(end - start)
+        within &= error <= tolerance.error(float(np.abs(flat).max(initial=0.0)))
+        members = tuple((scale * (ends[:, path] - starts[:, path])).tolist())
+        answers.append(
+            Answer(
+                start, end, flat, residual, error, within or answer.converged, answer.n_evaluations, members
+            )
+        )
+    return answers
+
+
+def _mean_slope(
+    target: Target,
+    combination: Combination,
+    means: list[FloatArray],
+    scores: list[FloatArray],
+    tasks: Index,
+) -> FloatArray:
+    """Change of the committee's score for a change of its members' mean, path by path."""
+    change = means[1] - means[0]
+    close = np.abs(change) < _CLOSE
+    outputs = combination.outputs_of(means[1], tasks)
+    at_end = combination.rates(means[1], tasks) * target.slope(outputs, outputs)
+    with np.errstate(invalid="ignore"):
+        return np.where(close, at_end, (scores[1] - scores[0]) / np.where(close, 1.0, change))
 
 
 def _along_path(question: Question) -> list[Answer]:
@@ -87,9 +147,10 @@ def _densities(
     """Scores, and their rates of change feature by feature."""
     at = question.relaxed.densities(molecules, scales, tasks)
     slopes = question.target.slope(at.values, at.values).tolist()
+    environments = at.environments or [np.zeros(0)] * len(slopes)
     flat = [
-        slope * np.concatenate([atom.ravel(), pair.ravel()])
-        for slope, atom, pair in zip(slopes, at.atoms, at.pairs, strict=True)
+        slope * np.concatenate([atom.ravel(), pair.ravel(), rows])
+        for slope, atom, pair, rows in zip(slopes, at.atoms, at.pairs, environments, strict=True)
     ]
     return question.target.score(at.values), flat
 
@@ -170,4 +231,5 @@ def without_atom(graph: MolGraph, atom: int) -> MolGraph:
         graph.pair_codes[kept_pairs],
         graph.pair_values[kept_pairs],
         pairs - (pairs > atom),
+        graph.environments.without_atom(atom) if graph.environments is not None else None,
     )

@@ -26,7 +26,7 @@ Index = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Answer:
-    """Attributions of one molecule and task, flat: atoms first, then pairs."""
+    """Attributions of one molecule and task, flat: atoms first, then pairs, then environments."""
 
     start: float
     end: float
@@ -35,6 +35,7 @@ class Answer:
     error: float
     converged: bool
     n_evaluations: int
+    members: tuple[float, ...] = ()  # of a committee: each member's share of end - start
 
 
 @dataclass(frozen=True)

@@ -421,7 +421,7 @@ def attach_audit(audit: Audit, directory: str | Path, options: Sequence[str] = (
     if {result.check.name for result in audit.results} != set(available_checks()):
         raise UsageError("a card states audits with all checks; leave --only and --skip out")
     info = model.info.model_copy(update={"audit": audit_summary(audit, options)})
-    saved = save_model(ScreeningModel(info, model.network, "cpu", model.applicability), folder)
+    saved = save_model(model.with_info(info), folder)
     write_whole(folder / "CARD.md", model_card(saved.info).encode())
     return saved
 

@@ -56,7 +56,7 @@ def attach_to_model(evaluation: Evaluation, directory: str | Path, *, source: st
     summary = summary_for_card(evaluation, source)
     summary = summary.model_copy(update={"same_weights": _same_weights(evaluation, model.info)})
     info = model.info.model_copy(update={"cross_validation": summary})
-    saved = save_model(ScreeningModel(info, model.network, "cpu", model.applicability), folder)
+    saved = save_model(model.with_info(info), folder)
     write_whole(folder / "CARD.md", model_card(saved.info))
     return saved
 

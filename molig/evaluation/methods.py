@@ -21,10 +21,11 @@ from molig.evaluation.baselines import Baseline
 from molig.evaluation.fingerprints import Described, descriptors, morgan_counts
 from molig.evaluation.plan import EvaluationPlan
 from molig.files import replacing
-from molig.model import ModelInfo, Objective, ScreeningModel
+from molig.model import Objective
 from molig.training.auxiliary import read_auxiliaries
-from molig.training.loop import CHECKPOINT_FILE, OnEpoch, Part, Trainer
-from molig.version import __version__
+from molig.training.loop import OnEpoch, Part
+from molig.training.members import MembersRun
+from molig.training.run import description
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -107,7 +108,7 @@ def run_network(
     started = time.process_time()
     chosen = {part: plan.indices(fold, part) for part in ("train", "validation", "test")}
     parts = {name: Part(plan.data.graphs.select(i), plan.data.labels[i]) for name, i in chosen.items()}
-    trainer = Trainer(
+    run = MembersRun(
         plan.recipe,
         plan.schema,
         plan.data.tasks,
@@ -118,15 +119,12 @@ def run_network(
         auxiliaries=read_auxiliaries(plan.recipe, plan.data, plan.parts[fold]),
     )
     directory.mkdir(parents=True, exist_ok=True)
-    checkpoint = directory / CHECKPOINT_FILE
-    if resume and checkpoint.exists():
-        trainer.resume(checkpoint)
-    trainer.fit(checkpoint, on_epoch)
-    model = _model(plan, trainer)
+    info = description(plan.recipe, plan.schema, plan.data.tasks, plan.source)
+    model = run.fit(run.weave_trainer(), info, directory, resume=resume, on_epoch=on_epoch)
     test = parts["test"]
     logits = model.logits(test.graphs)
     at_zero = model.logits(test.graphs, np.zeros(len(test.labels), dtype=np.float32))
-    checkpoint.unlink(missing_ok=True)
+    run.forget(directory)
     classes = plan.recipe.objective is not Objective.REGRESSION
     return FoldScores(
         rows=plan.data.rows[chosen["test"]],
@@ -177,17 +175,3 @@ def _readable(smiles: str) -> Chem.Mol:
         mol.UpdatePropertyCache(strict=False)
         Chem.FastFindRings(mol)
     return mol
-
-
-def _model(plan: EvaluationPlan, trainer: Trainer) -> ScreeningModel:
-    info = ModelInfo(
-        molig_version=__version__,
-        name=plan.source,
-        tasks=plan.data.tasks,
-        objective=plan.recipe.objective,
-        feature_schema=plan.schema.to_dict(),
-        schema_hash=plan.schema.hash,
-        network=plan.recipe.network,
-        molecules=plan.recipe.molecules,
-    )
-    return ScreeningModel(info, trainer.finished_network(), trainer.device)

@@ -182,7 +182,7 @@ def plan_evaluation(
         # Written down, since other molecules are other results.
         named = recipe.data.model_copy(update=read_from)
         recipe = recipe.model_copy(update={"data": named})
-    schema = recipe.features.schema_()
+    schema = recipe.schema_()
     listed = read_listed_parts(recipe.split, table.folder) if recipe.evaluation.folds == 1 else None
     data = read_or_load(
         table.source,

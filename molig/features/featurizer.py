@@ -18,6 +18,7 @@ from molig.features.blocks import (
     extract_topology,
     pair_block,
 )
+from molig.features.environments import environments
 from molig.features.graphs import MolGraph, PackedGraphs, build_packed
 from molig.features.schema import Block, BlockKind, FeatureSchema
 
@@ -58,13 +59,16 @@ class Featurizer:
         """Featurize one molecule."""
         return self.featurize([mol])[0]
 
-    def featurize(self, mols: Sequence[Chem.Mol]) -> PackedGraphs:
+    def featurize(self, mols: Sequence[Chem.Mol], *, occurrences: bool = True) -> PackedGraphs:
         """Featurize many molecules at once, which is several times faster than one by one.
 
         Parameters
         ----------
         mols : sequence of Mol
             Sanitized molecules, each with at least one atom.
+        occurrences : bool
+            Where the schema counts environments: list every occurrence with its atoms, as explanations need
+            it. Counts alone, which is all that a score needs, take a third of the time.
 
         Returns
         -------
@@ -74,6 +78,7 @@ class Featurizer:
         n_atoms, n_pairs = len(topology.atomic_numbers), len(topology.pair_atoms)
         atom_codes, atom_values = _fill(self._atom, mols, topology, n_atoms)
         pair_codes, pair_values = _fill(self._pair, mols, topology, n_pairs)
+        blocks = self.schema.environment_blocks
         return build_packed(
             atom_codes=atom_codes,
             atom_values=atom_values,
@@ -82,6 +87,7 @@ class Featurizer:
             pair_atoms=topology.pair_atoms,
             atom_counts=topology.atom_counts,
             pair_counts=topology.pair_counts,
+            environments=environments(mols, blocks, occurrences=occurrences) if blocks else None,
         )
 
 

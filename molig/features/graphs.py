@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Self
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.errors import UnknownNameError, UsageError
+from molig.features.environments import PackedEnvironments, ragged
 
 Codes = npt.NDArray[np.int8]
 Values = npt.NDArray[np.float32]
@@ -53,6 +54,8 @@ class PackedGraphs:
         For each atom in turn, its pairs, numbered within their molecule.
     atom_counts, pair_counts : array of int64, shape (n_mols,)
         Atoms and pairs per molecule.
+    environments : PackedEnvironments, optional
+        Substructures, where the schema counts them.
     """
 
     atom_codes: Codes
@@ -64,6 +67,7 @@ class PackedGraphs:
     incident: Index
     atom_counts: Index
     pair_counts: Index
+    environments: PackedEnvironments | None = None
 
     def __len__(self) -> int:
         """Return the number of molecules."""
@@ -72,7 +76,8 @@ class PackedGraphs:
     def __getitem__(self, index: int) -> MolGraph:
         """Return one molecule."""
         one = self.select(np.array([range(len(self))[index]]))
-        return MolGraph(one.atom_codes, one.atom_values, one.pair_codes, one.pair_values, one.pair_atoms)
+        codes = one.atom_codes, one.atom_values, one.pair_codes, one.pair_values, one.pair_atoms
+        return MolGraph(*codes, one.environments)
 
     def __iter__(self) -> Iterator[MolGraph]:
         """Go through the molecules."""
@@ -108,6 +113,7 @@ class PackedGraphs:
             incident=self.incident[ragged(2 * self.pair_counts, molecules)],
             atom_counts=self.atom_counts[molecules],
             pair_counts=self.pair_counts[molecules],
+            environments=self.environments.select(molecules) if self.environments is not None else None,
         )
 
     @classmethod
@@ -115,7 +121,31 @@ class PackedGraphs:
         """Put several packs end to end."""
         if not parts:
             raise UsageError("cannot concatenate an empty list of graphs")
-        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+        arrays = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _ARRAYS}
+        held = [p.environments for p in parts if p.environments is not None]
+        if 0 < len(held) < len(parts):
+            raise UsageError("graphs with and without environments cannot be put together")
+        return cls(**arrays, environments=PackedEnvironments.concatenate(held) if held else None)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All arrays by name, for a file; `from_arrays` reads them back."""
+        held = {name: getattr(self, name) for name in _ARRAYS}
+        if self.environments is not None:
+            held |= {_PREFIX + f.name: getattr(self.environments, f.name) for f in fields(PackedEnvironments)}
+        return held
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Graphs from the arrays of `arrays`; KeyError if one is missing."""
+        found = None
+        if any(name.startswith(_PREFIX) for name in arrays):
+            parts = {f.name: arrays[_PREFIX + f.name] for f in fields(PackedEnvironments)}
+            found = PackedEnvironments(**parts)
+        return cls(**{name: arrays[name] for name in _ARRAYS}, environments=found)
+
+
+_ARRAYS = tuple(f.name for f in fields(PackedGraphs) if f.name != "environments")
+_PREFIX = "environments_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +159,8 @@ class MolGraph:
     pair_codes : array of int8, shape (n_pairs, n categorical pair blocks)
     pair_values : array of float32, shape (n_pairs, n numeric pair columns)
     pair_atoms : array of int64, shape (n_pairs, 2)
+    environments : PackedEnvironments, optional
+        Of this molecule.
     """
 
     atom_codes: Codes
@@ -136,6 +168,7 @@ class MolGraph:
     pair_codes: Codes
     pair_values: Values
     pair_atoms: Index
+    environments: PackedEnvironments | None = None
 
     def level(self, name: str) -> Level:
         """Codes and values of ``"atom"`` or ``"pair"``."""
@@ -151,6 +184,7 @@ def pack(graphs: Iterable[MolGraph]) -> PackedGraphs:
     listed = list(graphs)
     if not listed:
         raise UsageError("cannot pack an empty list of molecules")
+    held = [g.environments for g in listed if g.environments is not None]
     return build_packed(
         atom_codes=np.concatenate([g.atom_codes for g in listed]),
         atom_values=np.concatenate([g.atom_values for g in listed]),
@@ -159,6 +193,7 @@ def pack(graphs: Iterable[MolGraph]) -> PackedGraphs:
         pair_atoms=np.concatenate([g.pair_atoms for g in listed]),
         atom_counts=np.array([len(g.atom_codes) for g in listed]),
         pair_counts=np.array([len(g.pair_codes) for g in listed]),
+        environments=PackedEnvironments.concatenate(held) if held else None,
     )
 
 
@@ -171,6 +206,7 @@ def build_packed(
     pair_atoms: Index,
     atom_counts: Index,
     pair_counts: Index,
+    environments: PackedEnvironments | None = None,
 ) -> PackedGraphs:
     """Complete packed arrays with the pairs of every atom; see `PackedGraphs` for the parameters."""
     n_pairs = len(pair_atoms)
@@ -188,12 +224,5 @@ def build_packed(
         incident=np.concatenate([local_pair, local_pair])[by_atom],
         atom_counts=atom_counts.astype(np.int64),
         pair_counts=pair_counts.astype(np.int64),
+        environments=environments,
     )
-
-
-def ragged(counts: Index, molecules: Index) -> Index:
-    """Row numbers of the given molecules in an array that holds ``counts[m]`` rows of molecule m."""
-    taken = counts[molecules]
-    starts = (np.cumsum(counts) - counts)[molecules]
-    shift = np.repeat(starts - (np.cumsum(taken) - taken), taken)
-    return shift + np.arange(int(taken.sum()))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 from molig.errors import ModelFormatError, UnknownNameError, UsageError
+from molig.features.environments import EnvironmentBlock
 
 
 class BlockKind(StrEnum):
@@ -96,6 +97,8 @@ class FeatureSchema:
         The blocks of an atom and of an unordered pair of atoms.
     max_pair_distance : int or None
         Largest number of bonds between the atoms of a pair (the y of WxNy); None for no limit.
+    environment_blocks : tuple of EnvironmentBlock
+        Substructures that are counted beside; read by the members of a committee.
 
     Examples
     --------
@@ -111,6 +114,7 @@ class FeatureSchema:
     atom_blocks: tuple[Block, ...]
     pair_blocks: tuple[Block, ...]
     max_pair_distance: int | None = 2
+    environment_blocks: tuple[EnvironmentBlock, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse schemas that name a block twice or see no pair."""
@@ -120,6 +124,11 @@ class FeatureSchema:
                 raise UsageError(
                     f"schema {self.name!r} names a block twice among its {level} blocks: {names}"
                 )
+        kinds = [b.name for b in self.environment_blocks]
+        if len(set(kinds)) < len(kinds):
+            raise UsageError(
+                f"schema {self.name!r} names a block twice among its environment blocks: {kinds}"
+            )
         if self.max_pair_distance is not None and self.max_pair_distance < 1:
             raise UsageError(f"max_pair_distance must be at least 1 (got {self.max_pair_distance})")
 
@@ -178,12 +187,15 @@ class FeatureSchema:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` reads it back."""
-        return {
+        data: dict[str, Any] = {
             "name": self.name,
             "max_pair_distance": self.max_pair_distance,
             "atom_blocks": [_block_to_dict(b) for b in self.atom_blocks],
             "pair_blocks": [_block_to_dict(b) for b in self.pair_blocks],
         }
+        if self.environment_blocks:  # older models have no such key, and keep their hash
+            data["environment_blocks"] = [asdict(b) for b in self.environment_blocks]
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FeatureSchema:
@@ -200,6 +212,9 @@ class FeatureSchema:
                 atom_blocks=tuple(_block_from_dict(b) for b in data["atom_blocks"]),
                 pair_blocks=tuple(_block_from_dict(b) for b in data["pair_blocks"]),
                 max_pair_distance=data["max_pair_distance"],
+                environment_blocks=tuple(
+                    EnvironmentBlock(b["name"], b["radius"]) for b in data.get("environment_blocks", ())
+                ),
             )
         except (KeyError, TypeError, ValueError, UsageError) as err:
             raise ModelFormatError(f"not a feature schema: {type(err).__name__}: {err}") from err

@@ -11,26 +11,32 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import rdkit
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from molig.committee import EnvironmentNet, Forest, Vocabulary
 from molig.errors import ModelFormatError, OutputError, UnknownNameError, UsageError
 from molig.features import FeatureSchema
+from molig.features.environments import numbering_digest
 from molig.files import digest_of, read_regular, write_whole
 from molig.model.domain import APPLICABILITY_FILE, applicability_content, read_applicability
-from molig.model.info import FORMAT, FORMAT_VERSION, ModelInfo, Objective
+from molig.model.info import FORMAT, FORMAT_VERSION, MemberInfo, ModelInfo, Objective
 from molig.model.screening_model import ScreeningModel
 from molig.molecules.standardize import PARENT_VERSION
 from molig.network import WeaveNet
 
 INFO_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
+MEMBERS_FILE = "members.safetensors"
 
 # Bounds of what is read, in bytes and characters: the largest bundled description has 40 kB.
 _LARGEST_INFO = 16_000_000
 _LARGEST_HEADER = 1_000_000
+_VOCABULARY = "vocabulary"
+_LARGEST_MEMBERS = 2_000_000_000
 _LARGEST_INTEGER = 2**63 - 1
 _DEEPEST = 32
 _LONGEST_SHOWN = 200
@@ -78,19 +84,25 @@ def save_model(model: ScreeningModel, directory: str | Path) -> ScreeningModel:
     fingerprints, section = (
         applicability_content(model.applicability) if model.applicability else (None, None)
     )
+    members = save(_stored_members(model)) if model.members else None
+    committee = model.info.committee
+    if committee is not None and members is not None:
+        committee = committee.model_copy(update={"sha256": digest_of(members)})
     changes = {
         "weights_sha256": digest_of(weights),
         "format_version": FORMAT_VERSION,
         "applicability": section,
+        "committee": committee,
     }
     text = json.dumps(model.info.model_copy(update=changes).model_dump(mode="json"), indent=1) + "\n"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         write_whole(directory / WEIGHTS_FILE, weights)
-        if fingerprints is None:
-            (directory / APPLICABILITY_FILE).unlink(missing_ok=True)
-        else:
-            write_whole(directory / APPLICABILITY_FILE, fingerprints)
+        for name, content in ((MEMBERS_FILE, members), (APPLICABILITY_FILE, fingerprints)):
+            if content is None:
+                (directory / name).unlink(missing_ok=True)
+            else:
+                write_whole(directory / name, content)
         write_whole(directory / INFO_FILE, text)
     except OSError as err:
         raise OutputError(f"cannot write the model to {directory}: {err.strerror or err}") from err
@@ -130,7 +142,9 @@ def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> 
     """
     directory = find_model(path_or_name)
     info = _read_info(directory / INFO_FILE)
-    model = ScreeningModel(info, _read_network(directory / WEIGHTS_FILE, info), device)
+    network = _read_network(directory / WEIGHTS_FILE, info)
+    members = _read_members(directory / MEMBERS_FILE, info) if info.committee else ()
+    model = ScreeningModel(info, network, device, members=members)
     if info.molecules.outdated:
         warnings.warn(
             f"{info.name} was trained under version {info.molecules.standardization_version} of the policy "
@@ -221,6 +235,19 @@ def _stored_state(model: ScreeningModel) -> dict[str, torch.Tensor]:
         .cpu()
         for name, t in model.network.state_dict().items()
     }
+
+
+def _stored_members(model: ScreeningModel) -> dict[str, torch.Tensor]:
+    """Tensors of the members beside the Weave network; what is stored is what is scored with."""
+    dtype = _DTYPES[model.info.weights_dtype]
+    stored = {_VOCABULARY: torch.from_numpy(model.members[0].vocabulary.ids)}
+    for name, member in zip(model.member_names[1:], model.members, strict=True):
+        for key, tensor in member.arrays().items():
+            # The last layer of a regression holds the unit of the labels, and a leaf one of them.
+            whole = model.info.objective is Objective.REGRESSION and key in ("out", "out_bias", "value")
+            kept = tensor.to(dtype) if tensor.is_floating_point() and not whole else tensor
+            stored[f"{name}/{key}"] = kept.detach().contiguous().cpu()
+    return stored
 
 
 # Reading what may come from anyone: nothing is built before its size is known to fit.
@@ -334,6 +361,61 @@ def _read_network(path: Path, info: ModelInfo) -> WeaveNet:
     network = build_network(info)
     network.load_state_dict({k: v.to(expected[k].dtype) for k, v in state.items()})
     return network
+
+
+def _read_members(path: Path, info: ModelInfo) -> list[EnvironmentNet | Forest]:
+    """The other members of a committee."""
+    if info.committee is None:
+        return []
+    try:
+        content = read_regular(path, _LARGEST_MEMBERS)
+    except OSError as err:
+        raise ModelFormatError(
+            f"the members of model {info.name!r} cannot be read: {path}: {err.strerror or err}"
+        ) from err
+    if digest_of(content) != info.committee.sha256:
+        raise ModelFormatError(
+            f"{path} is damaged or belongs to another model: its SHA-256 is not the one in {INFO_FILE}; "
+            "fetch the model again"
+        )
+    blocks = FeatureSchema.from_dict(info.feature_schema).environment_blocks
+    if numbering_digest(blocks) != info.committee.numbering:
+        raise ModelFormatError(
+            f"model {info.name!r} counts substructures by RDKit's numbers, and RDKit {rdkit.__version__} "
+            "numbers them otherwise than the RDKit it was trained with: install that one "
+            f"({_rdkit_of(info)}), or train the model again"
+        )
+    try:
+        state = load(content)
+    except _SAFETENSORS_ERRORS as err:
+        raise ModelFormatError(f"{path} is damaged: {_first_line(err)}; fetch the model again") from err
+    if _VOCABULARY not in state:
+        raise ModelFormatError(f"{path} is damaged: it has no tensor {_VOCABULARY!r}")
+    vocabulary = Vocabulary.of_file(state[_VOCABULARY])
+    return [_member(path, state, vocabulary, each, len(info.tasks)) for each in info.committee.members[1:]]
+
+
+def _member(
+    path: Path, state: dict[str, torch.Tensor], vocabulary: Vocabulary, info: MemberInfo, n_tasks: int
+) -> EnvironmentNet | Forest:
+    prefix = f"{info.name}/"
+    held = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+    if problem := _unusable(held):
+        raise ModelFormatError(f"{path} cannot be used: {info.name}: {problem}")
+    try:
+        if info.kind == "forest":
+            member: EnvironmentNet | Forest = Forest.from_arrays(held, vocabulary, n_tasks)
+        else:
+            member = EnvironmentNet.from_arrays(held, vocabulary, n_tasks)
+    except _SAFETENSORS_ERRORS as err:
+        raise ModelFormatError(f"{path} is damaged: {info.name}: {_first_line(err)}") from err
+    if (len(member.vocabulary), member.size) != (info.n_columns, info.size):
+        raise ModelFormatError(f"{path} does not fit the member {info.name} in {INFO_FILE}")
+    return member
+
+
+def _rdkit_of(info: ModelInfo) -> str:
+    return f"RDKit {info.training.versions.get('rdkit', '?')}" if info.training else "see its card"
 
 
 def _misfit(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> str:

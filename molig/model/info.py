@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from enum import StrEnum
 from statistics import median
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from molig.molecules import Hydrogens, MoleculeParser, StandardizationPolicy
 from molig.molecules.standardize import PARENT_VERSION
@@ -29,8 +29,10 @@ MAX_RADIUS = 10
 MAX_HEAVY_ATOMS_ALLOWED = 10_000
 
 FORMAT: Literal["molig-model"] = "molig-model"
-FORMAT_VERSION = 3
-"""3 since the applicability domain, 2 since objectives; models of older versions are read as before."""
+FORMAT_VERSION = 4
+"""4 since committees, 3 since the applicability domain, 2 since objectives; models of older versions are read
+as before.
+"""
 
 
 class Section(BaseModel):
@@ -219,6 +221,32 @@ class CrossValidation(Section):
     source: str = ""  # file with the results in full
 
 
+# Members of a committee.
+
+
+class MemberInfo(Section):
+    """A member of a committee: what it reads, its size, and its weight in each task's score."""
+
+    name: str
+    kind: Literal["weave", "environments", "forest"]
+    weights: tuple[Annotated[float, Field(ge=0, le=1)], ...]  # in the order of the tasks
+    n_columns: int = 0  # different environments that it knows
+    size: int = 0  # hidden units, or trees of all tasks
+
+
+class CommitteeInfo(Section):
+    """The members of a committee, the Weave network first, and the calibration of their mean.
+
+    A probability is sigmoid(slope logit(mean) + offset), with the mean of the members' probabilities.
+    """
+
+    members: tuple[MemberInfo, ...] = Field(min_length=2, max_length=16)
+    slope: tuple[Annotated[float, Field(gt=0)], ...]  # in the order of the tasks
+    offset: tuple[float, ...]
+    numbering: str  # digest of the numbers that RDKit gives to some environments
+    sha256: str = ""  # of the file that holds the other members
+
+
 # The whole of model.json.
 
 
@@ -270,6 +298,8 @@ class ModelInfo(Section):
         Hash of that schema; checked when the model is loaded.
     network : NetworkConfig
         Architecture.
+    committee : CommitteeInfo, optional
+        Members that read substructures beside the Weave network; None where it is alone.
     molecules : MoleculePolicy
         Standardisation, size limit and hydrogens.
     training : Provenance, optional
@@ -299,6 +329,7 @@ class ModelInfo(Section):
     feature_schema: dict[str, Any]
     schema_hash: str
     network: NetworkConfig
+    committee: CommitteeInfo | None = None
     molecules: MoleculePolicy = MoleculePolicy()
     training: Provenance | None = None
     metrics: dict[str, dict[str, RankingQuality | RegressionMetrics]] = Field(default={})
@@ -322,6 +353,20 @@ class ModelInfo(Section):
         if reserved:
             raise ValueError(f"no task can be called {', '.join(reserved)}: hit tables use these names")
         return tasks
+
+    @model_validator(mode="after")
+    def _committee_fits_the_tasks(self) -> Self:
+        """Weights and calibrations are lists in the order of the tasks."""
+        if self.committee is None:
+            return self
+        lists = [m.weights for m in self.committee.members] + [self.committee.slope, self.committee.offset]
+        if any(len(numbers) != len(self.tasks) for numbers in lists):
+            raise ValueError(
+                f"the committee must have one weight and calibration for each of {len(self.tasks)} tasks"
+            )
+        if self.committee.members[0].kind != "weave":
+            raise ValueError("the first member of a committee must be the Weave network")
+        return self
 
     @property
     def held_out(self) -> str | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import expit
 from torch import Tensor
 
+from molig.committee import Combination, Vocabulary
+from molig.committee.vocabulary import MemberShares, environments_of
+from molig.errors import UsageError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.network import GraphBatch, WeaveNet, collate
 from molig.secant import SecantNetwork, Trail
@@ -35,6 +40,8 @@ class Densities:
     """Per point (n_atoms, n atom entries); with the pairs they add up to the derivative with respect to a."""
     pairs: list[FloatArray]
     """Per point (n_pairs, n pair entries)."""
+    environments: list[FloatArray] = field(default_factory=list)
+    """Per point (n environment rows,); empty where the model reads none."""
 
 
 class RelaxedMolecules:
@@ -125,6 +132,118 @@ class RelaxedMolecules:
         ):
             moved.append(base + torch.from_numpy(factor).to(rows)[:, None] * (rows - base))
         return replace(whole, atom_inputs=moved[0], pair_inputs=moved[1])
+
+
+class Member(Protocol):
+    """What a committee asks of a member beside the Weave network."""
+
+    @property
+    def kind(self) -> str:
+        """What it is, as `molig.model.info.MemberInfo` has it."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The environments that it knows; all members of a committee know the same ones."""
+
+    def outputs(self, graphs: PackedGraphs, factors: npt.ArrayLike | None = None) -> FloatArray:
+        """Outputs for molecules, shape (n_mols, n_tasks); an occurrence counts by its factor."""
+
+    def along_path(self, graphs: PackedGraphs, scales: FloatArray) -> FloatArray:
+        """Outputs with all features of each molecule multiplied by its scale."""
+
+    def rates(self, graphs: PackedGraphs, scales: FloatArray, tasks: Index) -> list[FloatArray]:
+        """Derivative of an output with respect to the scale, row by row of each molecule's environments."""
+
+    def shares(
+        self, graphs: PackedGraphs, molecules: Index, tasks: Index, *, probability: bool
+    ) -> MemberShares:
+        """Exact shares of the environments in the member's score."""
+
+    def arrays(self) -> dict[str, Tensor]:
+        """Its tensors, for a file."""
+
+
+class RelaxedCommittee:
+    """The same for a committee: the Weave network's features move, and counts of environments with them."""
+
+    def __init__(
+        self,
+        weave: RelaxedMolecules,
+        members: Sequence[Member],
+        names: Sequence[str],
+        combination: Combination,
+    ) -> None:
+        self.weave, self.graphs, self.members, self.names = weave, weave.graphs, tuple(members), tuple(names)
+        self.combination = combination
+
+    def outputs(
+        self,
+        molecules: Index,
+        atom_factors: npt.ArrayLike | None = None,
+        pair_factors: npt.ArrayLike | None = None,
+    ) -> FloatArray:
+        """Outputs; an environment counts by the smallest factor of its atoms."""
+        first = self._score(self.weave.outputs(molecules, atom_factors, pair_factors))
+        graphs = self.graphs.select(molecules)
+        factors = None if atom_factors is None else _of_environments(graphs, np.asarray(atom_factors))
+        others = [
+            scores_of(member, member.outputs(graphs, factors), self.combination) for member in self.members
+        ]
+        return self.combination.outputs(self.combination.mean(np.stack([first, *others])))
+
+    def densities(self, molecules: Index, scales: FloatArray, tasks: Index) -> Densities:
+        """Evaluate the output and its derivative by each feature at points of the paths of molecules."""
+        weave = self.weave.densities(molecules, scales, tasks)
+        graphs, which = self.graphs.select(molecules), np.arange(len(molecules))
+        weights = self.combination.weights[:, tasks]
+        scores, slopes = [self._score(weave.values)], [self._slope(weave.values)]
+        rates = []
+        for member in self.members:
+            found = member.along_path(graphs, scales)[which, tasks]
+            scores.append(scores_of(member, found, self.combination))
+            slopes.append(np.ones_like(found) if member.kind == "forest" else self._slope(found))
+            rates.append(member.rates(graphs, scales, tasks))
+        mean = np.einsum("mn,mn->n", np.stack(scores), weights)
+        factors = self.combination.rates(mean, tasks) * weights * np.stack(slopes)
+        return Densities(
+            self.combination.outputs_of(mean, tasks),
+            [f * atom for f, atom in zip(factors[0], weave.atoms, strict=True)],
+            [f * pair for f, pair in zip(factors[0], weave.pairs, strict=True)],
+            [
+                np.sum([f[i] * rate[i] for f, rate in zip(factors[1:], rates, strict=True)], axis=0)
+                for i in which
+            ],
+        )
+
+    def trail(self, *, fast: bool = False) -> None:
+        """None: each member has shares of its own."""
+
+    def _score(self, outputs: FloatArray) -> FloatArray:
+        return np.asarray(expit(outputs)) if self.combination.probability else outputs
+
+    def _slope(self, outputs: FloatArray) -> FloatArray:
+        score = self._score(outputs)
+        return score * (1 - score) if self.combination.probability else np.ones_like(outputs)
+
+
+def scores_of(member: Member, outputs: FloatArray, combination: Combination) -> FloatArray:
+    """Scores of a member's outputs: probabilities of logits; a forest puts out scores already."""
+    if member.kind == "forest" or not combination.probability:
+        return outputs
+    return np.asarray(expit(outputs))
+
+
+def _of_environments(graphs: PackedGraphs, atom_factors: FloatArray) -> FloatArray:
+    held = environments_of(graphs)
+    if not held.has_atoms:
+        raise UsageError(
+            "environments without atoms cannot be moved atom by atom; featurize with occurrences"
+        )
+    starts = np.cumsum(graphs.atom_counts) - graphs.atom_counts
+    atoms = held.atoms + np.repeat(starts[held.mol_of_row], held.sizes)
+    smallest = np.ones(held.n_rows)
+    np.minimum.at(smallest, np.repeat(np.arange(held.n_rows), held.sizes), atom_factors[atoms])
+    return smallest
 
 
 def _split(rows: FloatArray, counts: Index) -> list[FloatArray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -15,12 +15,13 @@ import torch
 from rdkit import Chem
 from scipy.special import expit
 
+from molig.committee import Combination, EnvironmentNet
 from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, Featurizer, PackedGraphs
 from molig.model.device import resolve_device
 from molig.model.domain import Applicability, ApplicabilityFlag
 from molig.model.info import BaselineValue, ModelInfo, Objective
-from molig.model.relaxed import FeatureRows, RelaxedMolecules
+from molig.model.relaxed import FeatureRows, Member, RelaxedCommittee, RelaxedMolecules, scores_of
 from molig.molecules import Molecule, Rejection, smiles_records
 from molig.molecules.reasons import Reason
 from molig.molecules.records import batched
@@ -100,6 +101,8 @@ class ScreeningModel:
         Where to compute; ``"auto"`` takes a CUDA GPU if there is one.
     applicability : Applicability, optional
         The training molecules to compare others with.
+    members : sequence, optional
+        The other members of a committee, `EnvironmentNet` or `Forest`, in the order of ``info.committee``.
 
     Attributes
     ----------
@@ -122,6 +125,7 @@ class ScreeningModel:
         network: WeaveNet,
         device: str | torch.device = "cpu",
         applicability: Applicability | None = None,
+        members: Sequence[Member] = (),
     ) -> None:
         self.info, self.applicability = info, applicability
         self.schema = FeatureSchema.from_dict(info.feature_schema)
@@ -129,6 +133,13 @@ class ScreeningModel:
         self.parser = info.molecules.parser()
         self.device = resolve_device(device)
         self.network = network.to(self.device).eval().requires_grad_(False)
+        self.members = tuple(m.to(self.device) if isinstance(m, EnvironmentNet) else m for m in members)
+        self.combination = _combination(info)
+        n_others = len(info.committee.members) - 1 if info.committee else 0
+        if n_others != len(self.members):
+            raise UsageError(
+                f"the committee of {info.name!r} has {n_others} other members (got {len(self.members)})"
+            )
         self.rejections_: list[Rejection] = []
 
     def __repr__(self) -> str:
@@ -157,16 +168,43 @@ class ScreeningModel:
 
     def to(self, device: str | torch.device) -> Self:
         """Return the same model on another device."""
-        return type(self)(self.info, self.network, device, self.applicability)
+        return type(self)(self.info, self.network, device, self.applicability, self.members)
+
+    def with_info(self, info: ModelInfo) -> Self:
+        """Return the same weights with another description."""
+        return type(self)(info, self.network, self.device, self.applicability, self.members)
+
+    def with_network(self, network: WeaveNet) -> Self:
+        """Return the same model with another Weave network."""
+        return type(self)(self.info, network, self.device, self.applicability, self.members)
+
+    def weave_alone(self) -> Self:
+        """Return the Weave network of a committee as a model of its own; any other model as it is."""
+        if self.info.committee is None:
+            return self
+        schema = replace(self.schema, environment_blocks=())
+        changes = {"committee": None, "feature_schema": schema.to_dict(), "schema_hash": schema.hash}
+        info = self.info.model_copy(update=changes)
+        return type(self)(info, self.network, self.device, self.applicability)
+
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """Names of the members of a committee, the Weave network first; empty for a network alone."""
+        return tuple(m.name for m in self.info.committee.members) if self.info.committee else ()
 
     @cached_property
     def secants(self) -> SecantNetwork:
         """The network with its secant slopes."""
         return SecantNetwork(self.network, self.schema)
 
-    def relax(self, graphs: PackedGraphs, base: FeatureRows | None = None) -> RelaxedMolecules:
+    def relax(
+        self, graphs: PackedGraphs, base: FeatureRows | None = None
+    ) -> RelaxedMolecules | RelaxedCommittee:
         """Let the features of molecules move between a baseline (default zero) and their own values."""
-        return RelaxedMolecules(self.network, self.schema, lambda: self.secants, graphs, base)
+        weave = RelaxedMolecules(self.network, self.schema, lambda: self.secants, graphs, base)
+        if self.combination is None:
+            return weave
+        return RelaxedCommittee(weave, self.members, self.member_names, self.combination)
 
     @property
     def floor(self) -> float:
@@ -178,7 +216,8 @@ class ScreeningModel:
     def double(self) -> Self:
         """Return the same model in double precision."""
         network = copy.deepcopy(self.network).double()
-        return type(self)(self.info, network, self.device, self.applicability)
+        members = [copy.deepcopy(m).double() if isinstance(m, EnvironmentNet) else m for m in self.members]
+        return type(self)(self.info, network, self.device, self.applicability, members)
 
     def task_index(self, task: str) -> int:
         """Column of a task.
@@ -216,6 +255,51 @@ class ScreeningModel:
         -------
         array of float, shape (n_mols, n_tasks)
         """
+        if self.combination is None:
+            return self._network_outputs(graphs, scales, batch_size)
+        scores = self.member_scores(graphs, scales, batch_size=batch_size)
+        return self.combination.outputs(self.combination.mean(scores))
+
+    def member_scores(
+        self, graphs: PackedGraphs, scales: npt.ArrayLike | None = None, *, batch_size: int = 256
+    ) -> FloatArray:
+        """Probabilities (or values) of each member of a committee, before the calibration of their mean.
+
+        Parameters
+        ----------
+        graphs, scales, batch_size
+            As for `logits`.
+
+        Returns
+        -------
+        array of float, shape (n_members, n_mols, n_tasks)
+            In the order of `member_names`.
+
+        Raises
+        ------
+        UsageError
+            If the model is a network alone.
+        """
+        combination = self._committee()
+        first = self._network_outputs(graphs, scales, batch_size)
+        found = [np.asarray(expit(first)) if combination.probability else first]
+        for member in self.members:
+            steps = None if scales is None else np.asarray(scales, dtype=np.float64)
+            outputs = member.outputs(graphs) if steps is None else member.along_path(graphs, steps)
+            found.append(scores_of(member, outputs, combination))
+        return np.stack(found)
+
+    def _committee(self) -> Combination:
+        if self.combination is None:
+            raise UsageError(
+                f"model {self.name!r} is one network: it has no members whose scores could be compared. "
+                "Train a committee, or ask without --uncertainty"
+            )
+        return self.combination
+
+    def _network_outputs(
+        self, graphs: PackedGraphs, scales: npt.ArrayLike | None, batch_size: int
+    ) -> FloatArray:
         steps = np.ones(len(graphs), dtype=np.float32) if scales is None else np.asarray(scales)
         out = np.empty((len(graphs), len(self.tasks)))
         with torch.inference_mode():
@@ -229,7 +313,7 @@ class ScreeningModel:
         """Probabilities of parsed molecules, or values for a regression; shape (n, n_tasks)."""
         if not molecules:
             return np.empty((0, len(self.tasks)))
-        return self._scores(self.featurize([m.mol for m in molecules]))
+        return self._scores(self.featurizer.featurize([m.mol for m in molecules], occurrences=False))
 
     def score_and_flag(self, molecules: Sequence[Molecule]) -> tuple[FloatArray, list[ApplicabilityFlag]]:
         """`score_molecules`, and whether the model knows molecules like these.
@@ -243,7 +327,7 @@ class ScreeningModel:
         if not molecules:
             return np.empty((0, len(self.tasks))), []
         mols = [m.mol for m in molecules]
-        graphs = self.featurize(mols)
+        graphs = self.featurizer.featurize(mols, occurrences=False)
         return self._scores(graphs), domain.flag(mols, graphs)
 
     def domain(self) -> Applicability:
@@ -350,6 +434,17 @@ class ScreeningModel:
     def _scores(self, graphs: PackedGraphs) -> FloatArray:
         outputs = self.logits(graphs)
         return outputs if self.objective is Objective.REGRESSION else np.asarray(expit(outputs))
+
+
+def _combination(info: ModelInfo) -> Combination | None:
+    if info.committee is None:
+        return None
+    return Combination(
+        np.array([member.weights for member in info.committee.members]),
+        np.array(info.committee.slope),
+        np.array(info.committee.offset),
+        info.objective is Objective.CLASSIFICATION,
+    )
 
 
 def not_finite(

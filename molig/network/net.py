@@ -37,6 +37,18 @@ class WeaveNet(nn.Module):
         self.readout = MoleculeReadout(config.readout, config.atom_depth, config.size_exponent)
         self.head = Head(config, self.readout.out_features, n_tasks)
 
+    @property
+    def last(self) -> nn.Linear:
+        """The layer that puts out the tasks."""
+        layer = self.head[-1]
+        if not isinstance(layer, nn.Linear):
+            raise TypeError("the last layer of a head is linear")
+        return layer
+
+    @last.setter
+    def last(self, layer: nn.Linear) -> None:
+        self.head[-1] = layer
+
     def spread_states(self) -> None:
         """Draw the weights of modules and last atom layer so that atoms differ from the first step on.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, NamedTuple, ParamSpec
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numba
 import numpy as np
@@ -120,16 +120,17 @@ def _chunks(counts: Tensor, dtype: torch.dtype) -> Iterator[tuple[_Chunk, Tensor
 # Compilation of loops, kept on disk where there is a place for it.
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 FAST_MATH = {"contract", "reassoc", "nsz"}
 """Sums may be taken in any order; NaN and infinity keep their meaning."""
 
 
-def compiled(function: Callable[P, None]) -> Callable[P, None]:
-    """Compile a function that fills arrays, on its first call."""
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function of numbers and arrays, on its first call."""
     options: dict[str, Any] = {"fastmath": FAST_MATH, "nogil": True, "error_model": "numpy"}
     try:
-        found: Callable[P, None] = numba.njit(cache=True, **options)(function)
+        found: Callable[P, R] = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's directory nor the user's cache can be written
         found = numba.njit(**options)(function)
     return found

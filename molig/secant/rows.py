@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.features import PackedGraphs
-from molig.features.graphs import ragged
+from molig.features.environments import ragged
 from molig.network import GraphBatch
 
 Index = npt.NDArray[np.int64]

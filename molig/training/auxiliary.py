@@ -9,13 +9,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
+from molig.committee import EnvironmentNet
 from molig.datasets.places import find_dataset
 from molig.errors import UsageError
 from molig.features import Featurizer, PackedGraphs
@@ -25,6 +26,8 @@ from molig.training.dataset import FloatArray, TrainingData, file_digest, read_o
 from molig.training.recipe import AuxiliaryRecipe, Recipe
 from molig.training.sampling import EpochSampler
 from molig.training.split_column import PARTS
+
+Net = TypeVar("Net", WeaveNet, EnvironmentNet)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def _read(recipe: Recipe, auxiliary: AuxiliaryRecipe, held_out: set[str]) -> Aux
         source,
         auxiliary.columns(),
         recipe.molecules.parser(),
-        Featurizer(recipe.features.schema_()),
+        Featurizer(recipe.schema_()),
         conflicts=recipe.data.conflicts,
     )
     used = np.flatnonzero([smiles not in held_out for smiles in table.smiles])
@@ -119,9 +122,9 @@ class JointSampler:
         return drawn[0] if len(drawn) == 1 else rng.permutation(np.concatenate(drawn))
 
 
-def first_tasks(network: WeaveNet, n_tasks: int) -> WeaveNet:
+def first_tasks(network: Net, n_tasks: int) -> Net:
     """Copy of a network with its first outputs only, those of the main table."""
-    every = cast(nn.Linear, network.head[-1])
+    every = network.last
     if every.out_features == n_tasks:
         return network
     kept = copy.deepcopy(network)
@@ -129,5 +132,5 @@ def first_tasks(network: WeaveNet, n_tasks: int) -> WeaveNet:
     with torch.no_grad():
         last.weight.copy_(every.weight[:n_tasks])
         last.bias.copy_(every.bias[:n_tasks])
-    kept.head[-1] = last
+    kept.last = last
     return kept

@@ -6,7 +6,7 @@ import contextlib
 import json
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -112,7 +112,7 @@ def read_training_data(
                 rows.append(_Row(record.row, record.id, record.smiles, canonical, said))
                 known.append(found)
         if mols:
-            graphs.append(featurizer.featurize(mols))
+            graphs.append(featurizer.featurize(mols, occurrences=False))
             labels.append(np.array(known, dtype=np.float64))
         if progress:
             progress(len(chunk))
@@ -416,8 +416,7 @@ def _save(data: TrainingData, path: Path) -> None:
         "notes": list(data.notes),
         "conflicts": data.conflicts.to_dict() if data.conflicts else None,
     }
-    arrays: dict[str, Any] = {f.name: getattr(data.graphs, f.name) for f in fields(PackedGraphs)}
-    arrays |= {"labels": data.labels, "rows": data.rows}
+    arrays: dict[str, Any] = data.graphs.arrays() | {"labels": data.labels, "rows": data.rows}
     arrays["text"] = np.frombuffer(json.dumps(text).encode(), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -429,7 +428,7 @@ def _load(path: Path, targets: tuple[str, ...]) -> TrainingData | None:
         with np.load(path, allow_pickle=False) as file:
             held = {name: file[name] for name in file.files}
         text = json.loads(held["text"].tobytes())
-        graphs = PackedGraphs(**{f.name: held[f.name] for f in fields(PackedGraphs)})
+        graphs = PackedGraphs.from_arrays(held)
         values, conflicts = text["split_values"], text["conflicts"]
         return TrainingData(
             graphs=graphs,

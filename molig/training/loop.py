@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from molig.committee import EnvironmentNet, Vocabulary
 from molig.errors import InputError, MoligError, OutputError, UsageError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.files import replacing
@@ -32,6 +33,7 @@ FloatArray = npt.NDArray[np.float64]
 OnEpoch = Callable[[dict[str, float]], None]
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
+ENVIRONMENTS_CHECKPOINT = "environments-checkpoint.safetensors"
 
 _MOST_JUDGED = 5_000
 """Inactive validation molecules scored after every epoch; more would hardly sharpen the figure."""
@@ -58,11 +60,14 @@ class RunState(BaseModel):
     history: list[dict[str, float]] = []
 
 
+Network = WeaveNet | EnvironmentNet
+
+
 class Trainer:
-    """Fits the network of a recipe to labelled molecules; `fit` is the loop.
+    """Fits a network of a recipe to labelled molecules; `fit` is the loop.
 
     `validation` chooses the best epoch. The tasks of `auxiliaries` are co-trained, but neither scored nor
-    part of the finished network.
+    part of the finished network. With a `vocabulary` the network is the one that reads environments.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class Trainer:
         device: torch.device,
         fingerprint: str,
         auxiliaries: Sequence[Auxiliary] = (),
+        vocabulary: Vocabulary | None = None,
     ) -> None:
         self.recipe, self.schema, self.tasks, self.device = recipe, schema, tasks, device
         self.state = RunState(fingerprint=fingerprint)
@@ -94,12 +100,7 @@ class Trainer:
 
         # The network.
         torch.manual_seed(options.seed)
-        self.network = WeaveNet(
-            recipe.network, schema.n_atom_columns, schema.n_pair_columns, len(all_tasks)
-        ).to(device)
-        self.network.spread_states()
-        # The table covers [-1, 1], where tanh ends; batch normalisation of the atoms goes beyond.
-        self.network.readout.tabulated = not recipe.network.atom_batch_norm
+        self.network = self._fresh(len(all_tasks), vocabulary).to(device)
         self.average = WeightAverage(self.network, options.weight_average) if options.weight_average else None
         self.best = self._snapshot()
 
@@ -119,7 +120,18 @@ class Trainer:
             pct_start=options.warm_up,
         )
 
-    def fit(self, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> WeaveNet:
+    def _fresh(self, n_outputs: int, vocabulary: Vocabulary | None) -> Network:
+        if vocabulary is not None:
+            options = self.recipe.environments
+            return EnvironmentNet(vocabulary, options.hidden, n_outputs, options.dropout)
+        schema, config = self.schema, self.recipe.network
+        network = WeaveNet(config, schema.n_atom_columns, schema.n_pair_columns, n_outputs)
+        network.spread_states()
+        # The table covers [-1, 1], where tanh ends; batch normalisation of the atoms goes beyond.
+        network.readout.tabulated = not config.atom_batch_norm
+        return network
+
+    def fit(self, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Network:
         """Train until the last epoch, or until validation no longer improves; returns the best weights.
 
         Every epoch ends with a checkpoint, where a file is given, and a call with its history entry.
@@ -158,7 +170,7 @@ class Trainer:
     def _step(self, molecules: npt.NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
         """One update of the weights; its loss and neutral term."""
         labels = torch.from_numpy(self.encoded_labels[molecules]).to(self.device, torch.float32)
-        outputs = self.network(collate(self.joined.graphs.select(molecules), self.schema).to(self.device))
+        outputs = self._outputs(self.network, self.joined.graphs.select(molecules))
         loss = self.criterion.loss(outputs, labels)
         n_copies = min(self.recipe.neutral.copies, len(self.copy_weights))
         neutral = self._neutral_term(rng.choice(len(self.copy_weights), n_copies, p=self.copy_weights))
@@ -177,10 +189,10 @@ class Trainer:
         if not len(molecules) or not options.weight:
             return torch.zeros((), device=self.device)
         graphs = self.joined.graphs.select(molecules)
-        batch = collate(graphs, self.schema, np.zeros(len(molecules), dtype=np.float32)).to(self.device)
         # Without dropout and batch statistics: the baseline is to be neutral for the finished network.
         self.network.eval()
-        distance = (self.network(batch) - self.criterion.neutral).square().mean()
+        outputs = self._outputs(self.network, graphs, at_zero=True)
+        distance = (outputs - self.criterion.neutral).square().mean()
         self.network.train()
         term: Tensor = options.weight * distance
         return term
@@ -206,18 +218,36 @@ class Trainer:
         with torch.inference_mode():
             for start in range(0, len(graphs), batch_size):
                 chosen = np.arange(start, min(start + batch_size, len(graphs)))
-                batch = collate(graphs.select(chosen), self.schema).to(self.device)
-                parts.append(network(batch)[:, : len(self.tasks)].double().cpu().numpy())
+                outputs = self._outputs(network, graphs.select(chosen))
+                parts.append(outputs[:, : len(self.tasks)].double().cpu().numpy())
         return np.concatenate(parts)
 
+    def _outputs(self, network: Network, graphs: PackedGraphs, *, at_zero: bool = False) -> Tensor:
+        """Outputs for molecules, or for their zero-feature copies."""
+        if isinstance(network, EnvironmentNet):
+            columns, starts, values = network.inputs(network.vocabulary.count(graphs))
+            of_counts: Tensor = network(columns, starts, 0 * values if at_zero else values)
+            return of_counts
+        scales = np.zeros(len(graphs), dtype=np.float32) if at_zero else None
+        outputs: Tensor = network(collate(graphs, self.schema, scales).to(self.device))
+        return outputs
+
     @property
-    def judged(self) -> WeaveNet:
+    def judged(self) -> Network:
         """The network that is scored and kept: the average, if there is one."""
         return self.average.network if self.average else self.network
 
     def finished_network(self) -> WeaveNet:
         """The fitted network of the main tasks; it puts out logits, or values in the labels' unit."""
+        if isinstance(self.network, EnvironmentNet):
+            raise TypeError("this network reads environments: see finished_environments")
         return self.criterion.finished(first_tasks(self.network, len(self.tasks))).eval()
+
+    def finished_environments(self) -> EnvironmentNet:
+        """The same of the network that reads environments, with its batch normalisation folded in."""
+        if isinstance(self.network, WeaveNet):
+            raise TypeError("this network reads atoms and pairs: see finished_network")
+        return self.criterion.finished(first_tasks(self.network, len(self.tasks))).folded()
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint; see `load_checkpoint` for the errors."""
@@ -235,9 +265,9 @@ class Trainer:
             scheduler=self.scheduler,
         )
 
-    def _networks(self) -> dict[str, WeaveNet]:
-        average = {"average": self.average.network} if self.average else {}
-        return {"network": self.network} | average
+    def _networks(self) -> dict[str, nn.Module]:
+        networks: dict[str, nn.Module] = {"network": self.network}
+        return networks | ({"average": self.average.network} if self.average else {})
 
     def _snapshot(self) -> dict[str, Tensor]:
         return {k: v.detach().clone() for k, v in self.judged.state_dict().items()}
@@ -257,11 +287,11 @@ class WeightAverage:
     It looks back over about 1 / (1 - decay) steps, and over fewer at the start.
     """
 
-    def __init__(self, network: WeaveNet, decay: float) -> None:
+    def __init__(self, network: Network, decay: float) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
         self.decay = decay
 
-    def update(self, network: WeaveNet, step: int) -> None:
+    def update(self, network: Network, step: int) -> None:
         """Take the weights after a step, counted from 1, into the average."""
         # Without the warm-up the random weights of the beginning would stay in the average for long.
         share = 1 - min(self.decay, (1 + step) / (10 + step))
@@ -269,7 +299,7 @@ class WeightAverage:
         torch._foreach_lerp_(average, current, share)
 
 
-def _floating(network: WeaveNet) -> list[Tensor]:
+def _floating(network: Network) -> list[Tensor]:
     return [t.detach() for t in network.state_dict().values() if t.is_floating_point()]
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from molig.errors import InputError
 from molig.model import Objective
-from molig.network import WeaveNet
+from molig.training.auxiliary import Net
 from molig.training.metrics import all_regression_metrics, all_task_metrics, median_figure
 from molig.training.recipe import Recipe
 
@@ -43,7 +43,7 @@ class Criterion(Protocol):
     def quality(self, labels: FloatArray, outputs: FloatArray, tasks: Sequence[str]) -> float:
         """Figure to choose the best epoch by, larger is better; NaN if undefined."""
 
-    def finished(self, network: WeaveNet) -> WeaveNet:
+    def finished(self, network: Net) -> Net:
         """The network with outputs in the unit of a model: logits, or values in the labels' unit."""
 
 
@@ -90,7 +90,7 @@ class ClassificationCriterion:
         """Median ROC-AUC."""
         return median_figure(all_task_metrics(labels, outputs, tasks), "roc_auc")
 
-    def finished(self, network: WeaveNet) -> WeaveNet:
+    def finished(self, network: Net) -> Net:
         """The network itself: its outputs are logits."""
         return network
 
@@ -124,10 +124,10 @@ class RegressionCriterion:
         values = outputs * self.sd + self.mean
         return median_figure(all_regression_metrics(labels, values, tasks), "r2")
 
-    def finished(self, network: WeaveNet) -> WeaveNet:
+    def finished(self, network: Net) -> Net:
         """Copy whose last layer gives values in the labels' unit: W' = sd W, b' = sd b + mean."""
         whole = copy.deepcopy(network)
-        last = cast(nn.Linear, whole.head[-1])
+        last = whole.last
         mean, sd = (torch.from_numpy(a).to(last.weight.device) for a in (self.mean, self.sd))
         with torch.no_grad():
             last.weight.copy_(last.weight.double() * sd[:, None])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from molig.errors import OutputError, UsageError, called
 from molig.tables.locks import exclusive_directory, scratch_name
-from molig.training.loop import CHECKPOINT_FILE
+from molig.training.loop import CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT
 
 _MODEL_FILE = "model.json"
 
@@ -48,7 +48,8 @@ def model_in_progress(output: Path) -> Iterator[Path]:
             try:
                 yield scratch
                 _move(scratch, output)
-                (output / CHECKPOINT_FILE).unlink(missing_ok=True)
+                for name in (CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT):
+                    (output / name).unlink(missing_ok=True)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     finally:

@@ -16,11 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, Val
 from molig.datasets import datasets
 from molig.datasets.places import find_dataset
 from molig.errors import UnknownNameError, UsageError, called
-from molig.features import FeatureSchema, preset
+from molig.features import EnvironmentBlock, FeatureSchema, preset
+from molig.features.environments import MAX_RADIUS
 from molig.files import read_regular
 from molig.model import MoleculePolicy, Objective
 from molig.molecules.standardize import PARENT_VERSION
 from molig.network import NetworkConfig
+from molig.network.config import MAX_WIDTH
 from molig.training.labels import Cut, label_columns
 
 _LARGEST_RECIPE = 1_000_000
@@ -272,6 +274,83 @@ class OptimizationRecipe(Section):
     """Seed of weights, order and dropout."""
 
 
+class EnvironmentRecipe(Section):
+    """The member that reads counts of circular environments in a fully connected network."""
+
+    min_molecules: int = Field(default=3, ge=1)
+    """Molecules of the training part that must have an environment for it to be a column."""
+    max_columns: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Columns at most; of more environments, the commonest are taken."""
+    hidden: int = Field(default=512, ge=1, le=MAX_WIDTH)
+    """Width of the hidden layer."""
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Dropout of the hidden layer."""
+    optimization: OptimizationRecipe = OptimizationRecipe(
+        epochs=8,
+        batch_size=64,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        positive_weight=0.5,
+        keep="last",
+    )
+    """How its weights are fitted; ``inactives_per_epoch`` is that of ``optimization`` by default."""
+
+
+class ForestRecipe(Section):
+    """The member that reads counts of circular environments in a random forest."""
+
+    trees: int = Field(default=200, ge=1, le=10_000)
+    """Trees of a task."""
+    min_samples_leaf: int = Field(default=2, ge=1)
+    """Training molecules of a leaf at least."""
+    max_features: float = Field(default=0.05, gt=0, le=1)
+    """Share of the columns that a node chooses from."""
+    balanced: bool = False
+    """Whether both classes weigh the same in a tree."""
+    zero_share: float = Field(default=0.03, ge=0, le=1)
+    """Molecules without any environment, called inactive, that are added for each training molecule; they
+    keep the zero baseline neutral.
+    """
+    max_inactives: int = Field(default=20_000, ge=1)
+    """Inactives that one group of trees sees; more are drawn anew for each of ten groups."""
+    seed: int = 0
+    """Seed of the trees."""
+
+
+class MemberKind(StrEnum):
+    """What a committee can consist of."""
+
+    WEAVE = "weave"
+    ENVIRONMENTS = "environments"
+    FOREST = "forest"
+
+
+class CommitteeRecipe(Section):
+    """Which networks judge together."""
+
+    members: tuple[MemberKind, ...] = (MemberKind.WEAVE,)
+    """``weave`` is always one of them; the others read counts of circular environments."""
+    blocks: tuple[Literal["environment", "role_environment"], ...] = ("environment", "role_environment")
+    """Environments whose atoms are told apart by element, neighbours and charge, or by their role."""
+    radius: int = Field(default=2, ge=0, le=MAX_RADIUS)
+    """Bonds from the centre to the rim of the largest environments."""
+    weights: Literal["learned", "equal"] = "learned"
+    """Weights of the members: chosen on the validation part, the same for all tasks, or equal."""
+    calibrate: bool = True
+    """Whether the mean of a classification is calibrated on the validation part; ranks stay."""
+
+    @model_validator(mode="after")
+    def _has_weave_and_no_twins(self) -> Self:
+        if MemberKind.WEAVE not in self.members or len(set(self.members)) < len(self.members):
+            raise ValueError("members must name weave, and each member once")
+        return self
+
+    @property
+    def others(self) -> tuple[MemberKind, ...]:
+        """The members beside the Weave network."""
+        return tuple(member for member in self.members if member is not MemberKind.WEAVE)
+
+
 class Recipe(Section):
     """All choices of a training run.
 
@@ -279,8 +358,10 @@ class Recipe(Section):
     ----------
     objective : {"classification", "regression"}
         Whether labels are classes (1, 0) or values (any number).
-    data, molecules, features, network, split, optimization, neutral, evaluation : section
+    data, molecules, features, network, committee, environments, forest : section
         See the classes of the sections.
+    split, optimization, neutral, evaluation : section
+        Likewise.
     auxiliary : tuple of section
         Other tables whose tasks are co-trained; a classification only.
     weights_dtype : {"float16", "float32"}
@@ -297,12 +378,23 @@ class Recipe(Section):
     molecules: MoleculePolicy = MoleculePolicy()
     features: FeatureRecipe = FeatureRecipe()
     network: NetworkConfig = NetworkConfig()
+    committee: CommitteeRecipe = CommitteeRecipe()
+    environments: EnvironmentRecipe = EnvironmentRecipe()
+    forest: ForestRecipe = ForestRecipe()
     split: SplitRecipe = SplitRecipe()
     optimization: OptimizationRecipe = OptimizationRecipe()
     neutral: NeutralRecipe = NeutralRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
     auxiliary: tuple[AuxiliaryRecipe, ...] = ()
     weights_dtype: Literal["float16", "float32"] = "float32"
+
+    def schema_(self) -> FeatureSchema:
+        """The features that all members read."""
+        schema = self.features.schema_()
+        if not self.committee.others:
+            return schema
+        blocks = tuple(EnvironmentBlock(name, self.committee.radius) for name in self.committee.blocks)
+        return replace(schema, environment_blocks=blocks)
 
     @model_validator(mode="after")
     def _does_not_contradict_itself(self) -> Self:

@@ -33,7 +33,6 @@ from molig.model import (
     save_model,
 )
 from molig.model.device import resolve_device
-from molig.model.files import build_network
 from molig.stats import RankingQuality
 from molig.tables.writers import spreadsheet_safe
 from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
@@ -45,7 +44,8 @@ from molig.training.dataset import (
     file_digest,
     read_or_load,
 )
-from molig.training.loop import CHECKPOINT_FILE, Part, Trainer
+from molig.training.loop import Part, Trainer
+from molig.training.members import MembersRun
 from molig.training.metrics import all_regression_metrics, screening_metrics
 from molig.training.output import check_output, model_in_progress
 from molig.training.recipe import Recipe, SplitKind, SplitRecipe, public_data, write_recipe
@@ -167,7 +167,7 @@ def _train(
     request: TrainingRequest, progress: Progress, device: torch.device, folder: Path
 ) -> ScreeningModel:
     recipe = request.recipe
-    schema = recipe.features.schema_()
+    schema = recipe.schema_()
     listed = read_listed_parts(recipe.split, request.folder)
     data = read_or_load(
         request.source,
@@ -192,7 +192,7 @@ def _train(
     if recipe.objective is Objective.CLASSIFICATION:
         check_training_part(data, parts)
     auxiliaries = read_auxiliaries(recipe, data, parts)
-    trainer = Trainer(
+    run = MembersRun(
         recipe,
         schema,
         data.tasks,
@@ -202,16 +202,41 @@ def _train(
         fingerprint=_fingerprint(request, digest, listed),
         auxiliaries=auxiliaries,
     )
+    trainer = run.weave_trainer()
     _write_inputs(request, data, parts, folder)
     for concern in data_concerns(data, parts, recipe.objective, request.output / "rejected.csv"):
         if progress.concern:
             progress.concern(concern)
-    checkpoint = request.output / CHECKPOINT_FILE
-    if request.resume and checkpoint.exists():
-        trainer.resume(checkpoint)
-    trainer.fit(checkpoint, progress.epoch)
-    provenance = provenance_of(request, data, parts, trainer, digest, listed=listed)
-    return _finish(request, data, parts, trainer, provenance, folder=folder)
+    fitted = run.fit(
+        trainer,
+        description(recipe, schema, data.tasks, request.output.resolve().name),
+        request.output,
+        resume=request.resume,
+        on_epoch=progress.epoch,
+    )
+    changes = {
+        "training": provenance_of(request, data, parts, trainer, digest, listed=listed),
+        "known_limits": limits_of_training(recipe),
+    }
+    whole = fitted.with_info(fitted.info.model_copy(update=changes))
+    model = _finish(request, data, parts, whole, folder)
+    (folder / "history.json").write_text(json.dumps(trainer.state.history, indent=1) + "\n")
+    return model
+
+
+def description(recipe: Recipe, schema: FeatureSchema, tasks: tuple[str, ...], name: str) -> ModelInfo:
+    """What follows from a recipe about the model that it makes."""
+    return ModelInfo(
+        molig_version=__version__,
+        name=name,
+        tasks=tasks,
+        objective=recipe.objective,
+        feature_schema=schema.to_dict(),
+        schema_hash=schema.hash,
+        network=recipe.network,
+        molecules=recipe.molecules,
+        weights_dtype=recipe.weights_dtype,
+    )
 
 
 def _part(data: TrainingData, parts: npt.NDArray[np.str_], name: str) -> Part:
@@ -241,32 +266,17 @@ def _finish(
     request: TrainingRequest,
     data: TrainingData,
     parts: npt.NDArray[np.str_],
-    trainer: Trainer,
-    provenance: Provenance,
-    *,
+    fitted: ScreeningModel,
     folder: Path,
 ) -> ScreeningModel:
     """Store the weights, measure the stored model, and write down what was measured."""
-    schema = trainer.schema
-    info = ModelInfo(
-        molig_version=__version__,
-        name=request.output.resolve().name,
-        tasks=data.tasks,
-        objective=request.recipe.objective,
-        feature_schema=schema.to_dict(),
-        schema_hash=schema.hash,
-        network=request.recipe.network,
-        molecules=request.recipe.molecules,
-        training=provenance,
-        weights_dtype=request.recipe.weights_dtype,
-        known_limits=limits_of_training(request.recipe),
-    )
-    domain = training_domain(data, parts, schema, request.recipe.optimization.seed)
-    stored = save_model(ScreeningModel(info, trainer.finished_network(), trainer.device, domain), folder)
+    seed = request.recipe.optimization.seed
+    fitted.applicability = training_domain(data, parts, fitted.schema, seed)
+    stored = save_model(fitted, folder)
     held_out = _part(data, parts, "test" if (parts == "test").any() else "validation").graphs
     baseline: dict[str, BaselineScore] | dict[str, BaselineValue]
     if stored.objective is Objective.REGRESSION:
-        sd = np.nanstd(trainer.train.labels, axis=0)
+        sd = np.nanstd(_part(data, parts, "train").labels, axis=0)
         baseline = baseline_values(stored, held_out, request.recipe.neutral.value, sd)
     else:
         baseline = baseline_scores(stored, held_out)
@@ -281,11 +291,8 @@ def _finish(
         }
     )
     # A second save, now that the figures are known: they belong to the weights as they are stored.
-    network = build_network(info)
-    network.load_state_dict(stored.network.state_dict())
-    model = save_model(ScreeningModel(info, network, trainer.device, domain), folder)
+    model = save_model(stored.with_info(info), folder)
     (folder / "CARD.md").write_text(model_card(model.info), encoding="utf-8")
-    (folder / "history.json").write_text(json.dumps(trainer.state.history, indent=1) + "\n")
     return model
 
 

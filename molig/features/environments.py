@@ -1,0 +1,254 @@
+"""Circular environments of atoms, counted per molecule.
+
+Rogers & Hahn 2010, doi:10.1021/ci100050t.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cache, partial
+from itertools import chain
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from rdkit import Chem
+from rdkit.Chem import rdFingerprintGenerator
+
+from molig.errors import ModelFormatError, UsageError
+
+Index = npt.NDArray[np.int64]
+
+MAX_RADIUS = 4
+
+_INVARIANTS: dict[str, Callable[[], Any]] = {
+    "environment": partial(rdFingerprintGenerator.GetMorganAtomInvGen, includeRingMembership=True),
+    "role_environment": rdFingerprintGenerator.GetMorganFeatureAtomInvGen,
+}
+"""Block to what tells its atoms apart: element, neighbours and charge, or their role (donor, acceptor,
+aromatic, halogen, basic, acidic).
+"""
+
+_ID_BITS = 32
+
+
+@dataclass(frozen=True)
+class EnvironmentBlock:
+    """Counts of the environments of one kind.
+
+    Parameters
+    ----------
+    name : {"environment", "role_environment"}
+        Atoms told apart by element, neighbours and charge (as in ECFP), or by their role (as in FCFP).
+    radius : int
+        Bonds from the centre to the rim of the largest environments.
+    """
+
+    name: str
+    radius: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse blocks that cannot be computed."""
+        if self.name not in _INVARIANTS:
+            raise ModelFormatError(
+                f"this version of molig cannot compute the feature block {self.name!r} "
+                f"(it knows {', '.join(_INVARIANTS)}); the model needs a newer version"
+            )
+        if type(self.radius) is not int or not 0 <= self.radius <= MAX_RADIUS:
+            raise UsageError(f"the radius of {self.name} must be from 0 to {MAX_RADIUS} (got {self.radius})")
+
+
+@dataclass(frozen=True, eq=False)
+class PackedEnvironments:
+    """Environments of ``n_mols`` molecules, end to end.
+
+    There is a row for every occurrence of an environment, or, where occurrences were not asked for, one for
+    every different environment of a molecule with its count.
+
+    Parameters
+    ----------
+    ids : array of int64, shape (n_rows,)
+        Number of the block, times 2^32, plus RDKit's number of the environment.
+    counts : array of float32, shape (n_rows,)
+        How often the environment occurs; 1 for an occurrence.
+    row_counts : array of int64, shape (n_mols,)
+        Rows per molecule.
+    radii : array of int8, shape (n_rows,)
+        Bonds from centre to rim of an occurrence; of shape (0,) where occurrences were not asked for.
+    sizes : array of int64, shape (n_rows,)
+        Atoms of an occurrence; likewise.
+    atoms : array of int64, shape (sum of sizes,)
+        These atoms, numbered within their molecule, the centre first.
+    """
+
+    ids: Index
+    counts: npt.NDArray[np.float32]
+    row_counts: Index
+    radii: npt.NDArray[np.int8]
+    sizes: Index
+    atoms: Index
+
+    def __len__(self) -> int:
+        """Return the number of molecules."""
+        return len(self.row_counts)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all molecules."""
+        return len(self.ids)
+
+    @property
+    def has_atoms(self) -> bool:
+        """Whether the rows are occurrences, which know their atoms."""
+        return len(self.radii) == self.n_rows
+
+    @property
+    def mol_of_row(self) -> Index:
+        """Molecule of each row, shape (n_rows,)."""
+        return np.repeat(np.arange(len(self)), self.row_counts)
+
+    def select(self, molecules: Index) -> Self:
+        """Return the molecules of the given indices, in that order; indices may repeat."""
+        rows = ragged(self.row_counts, molecules)
+        return self._rows(rows, self.row_counts[molecules])
+
+    def keep(self, kept: npt.NDArray[np.bool_]) -> Self:
+        """Return the marked rows only, shape (n_rows,)."""
+        counts = np.bincount(self.mol_of_row[kept], minlength=len(self)).astype(np.int64)
+        return self._rows(np.flatnonzero(kept), counts)
+
+    def _rows(self, rows: Index, row_counts: Index) -> Self:
+        known = rows if self.has_atoms else rows[:0]
+        return type(self)(
+            self.ids[rows],
+            self.counts[rows],
+            row_counts,
+            self.radii[known],
+            self.sizes[known],
+            self.atoms[ragged(self.sizes, known)],
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Put several packs end to end; with atoms only if all have them."""
+        if not all(part.has_atoms for part in parts):
+            parts = [replace(p, radii=p.radii[:0], sizes=p.sizes[:0], atoms=p.atoms[:0]) for p in parts]
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+
+    def without_atom(self, atom: int) -> Self:
+        """Return a single molecule's environments without those that hold an atom; later atoms move up."""
+        owner = np.repeat(np.arange(self.n_rows), self.sizes)
+        kept = np.ones(self.n_rows, dtype=bool)
+        kept[owner[self.atoms == atom]] = False
+        left = self.keep(kept)
+        return type(self)(
+            left.ids, left.counts, left.row_counts, left.radii, left.sizes, left.atoms - (left.atoms > atom)
+        )
+
+
+def environments(
+    mols: Sequence[Chem.Mol], blocks: Sequence[EnvironmentBlock], *, occurrences: bool
+) -> PackedEnvironments:
+    """Count the environments of molecules, or list every occurrence with its atoms."""
+    found = [_occurrences(mol, blocks) for mol in mols] if occurrences else [_counts(m, blocks) for m in mols]
+    if not found:
+        none = np.zeros(0, dtype=np.int64)
+        return PackedEnvironments(none, none.astype(np.float32), none, none.astype(np.int8), none, none)
+    return PackedEnvironments.concatenate(found)
+
+
+def _counts(mol: Chem.Mol, blocks: Sequence[EnvironmentBlock]) -> PackedEnvironments:
+    ids, counts = [], []
+    for number, block in enumerate(blocks):
+        held = _generator(block).GetSparseCountFingerprint(mol).GetNonzeroElements()
+        ids += [(number << _ID_BITS) | key for key in held]
+        counts += list(held.values())
+    order = np.argsort(np.array(ids, dtype=np.int64), kind="stable")
+    return PackedEnvironments(
+        np.array(ids, dtype=np.int64)[order],
+        np.array(counts, dtype=np.float32)[order],
+        np.array([len(ids)]),
+        np.zeros(0, dtype=np.int8),
+        np.zeros(0, dtype=np.int64),
+        np.zeros(0, dtype=np.int64),
+    )
+
+
+def _occurrences(mol: Chem.Mol, blocks: Sequence[EnvironmentBlock]) -> PackedEnvironments:
+    distances = Chem.GetDistanceMatrix(mol)
+    rows = []
+    for number, block in enumerate(blocks):
+        output = rdFingerprintGenerator.AdditionalOutput()
+        output.CollectBitInfoMap()
+        _generator(block).GetSparseCountFingerprint(mol, additionalOutput=output)
+        for key, places in output.GetBitInfoMap().items():
+            rows += [((number << _ID_BITS) | key, centre, radius) for centre, radius in places]
+    rows.sort()
+    inside = [_around(distances[centre], centre, radius) for _, centre, radius in rows]
+    return PackedEnvironments(
+        np.array([key for key, _, _ in rows], dtype=np.int64),
+        np.ones(len(rows), dtype=np.float32),
+        np.array([len(rows)]),
+        np.array([radius for _, _, radius in rows], dtype=np.int8),
+        np.array([len(atoms) for atoms in inside], dtype=np.int64),
+        np.array(list(chain.from_iterable(inside)), dtype=np.int64),
+    )
+
+
+def _around(distance: npt.NDArray[np.float64], centre: int, radius: int) -> list[int]:
+    within = np.flatnonzero(distance <= radius).tolist()
+    return [centre, *(atom for atom in within if atom != centre)]
+
+
+def bonds_of_environments(mol: Chem.Mol, held: PackedEnvironments) -> npt.NDArray[np.bool_]:
+    """Bonds of a molecule's occurrences, shape (n_rows, n_bonds): those with an end within the rim."""
+    ends = np.array([(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in mol.GetBonds()], dtype=np.int64)
+    centres = held.atoms[np.cumsum(held.sizes) - held.sizes]
+    distance = Chem.GetDistanceMatrix(mol)[centres]
+    nearer = np.minimum(*(distance[:, end] for end in ends.reshape(-1, 2).T))
+    return np.asarray(nearer < held.radii[:, None])
+
+
+def block_of(environment: int, blocks: Sequence[EnvironmentBlock]) -> EnvironmentBlock:
+    """Block that the number of an environment belongs to."""
+    return blocks[environment >> _ID_BITS]
+
+
+def fragment_smiles(mol: Chem.Mol, atoms: Sequence[int], bonds: Sequence[int]) -> str:
+    """SMILES of an environment as it stands in a molecule."""
+    text: str = Chem.MolFragmentToSmiles(mol, list(atoms), bondsToUse=list(bonds), isomericSmiles=False)
+    return text
+
+
+@cache
+def _generator(block: EnvironmentBlock) -> Any:
+    return rdFingerprintGenerator.GetMorganGenerator(
+        radius=block.radius, atomInvariantsGenerator=_INVARIANTS[block.name]()
+    )
+
+
+_PROBE = (
+    "CC(=O)Oc1ccccc1C(=O)[O-]",
+    "C[N+]1(C)CC1.Clc1ccncc1",
+    "O=S(=O)(N)c1cc(F)c2[nH]ccc2c1",
+    "C[Si](C)(C)C#N",
+)
+
+
+def numbering_digest(blocks: Sequence[EnvironmentBlock]) -> str:
+    """Digest of the numbers that this RDKit gives to the environments of a few molecules.
+
+    A model whose environments were numbered otherwise would read every molecule wrongly.
+    """
+    packed = environments([Chem.MolFromSmiles(smiles) for smiles in _PROBE], blocks, occurrences=False)
+    return hashlib.sha256(packed.ids.tobytes() + packed.counts.tobytes()).hexdigest()
+
+
+def ragged(counts: Index, rows: npt.ArrayLike) -> Index:
+    """Places of the entries of the given rows in an array with ``counts[r]`` entries of row r."""
+    rows = np.asarray(rows, dtype=np.int64)
+    taken = counts[rows]
+    shift = np.repeat((np.cumsum(counts) - counts)[rows] - (np.cumsum(taken) - taken), taken)
+    return np.asarray(shift + np.arange(int(taken.sum())))

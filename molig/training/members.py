@@ -1,0 +1,315 @@
+"""Training a committee: its members, their weights, and the calibration of their mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import minimize
+from scipy.sparse import csr_matrix, vstack
+from scipy.special import expit, logit
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+from molig.committee import Combination, EnvironmentNet, Forest, Vocabulary
+from molig.committee.vocabulary import environments_of
+from molig.features import FeatureSchema
+from molig.features.environments import numbering_digest
+from molig.model import CommitteeInfo, MemberInfo, ModelInfo, Objective, ScreeningModel
+from molig.model.relaxed import scores_of
+from molig.stats import ranking_quality
+from molig.training.auxiliary import Auxiliary
+from molig.training.loop import CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT, OnEpoch, Part, Trainer
+from molig.training.recipe import ForestRecipe, MemberKind, Recipe
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+_GROUPS = 10
+# Actives of the validation part, over all tasks, below which noise would choose weights and calibration.
+_ENOUGH_ACTIVES = 20
+# Weights are multiples of a tenth before those that are as good are averaged.
+_STEPS = 10
+# Weight of the squared distance of a task's offset from the mean offset, in units of one molecule's loss.
+_SHRINKAGE = 5.0
+
+
+@dataclass(frozen=True)
+class MembersRun:
+    """What all members are trained on."""
+
+    recipe: Recipe
+    schema: FeatureSchema
+    tasks: tuple[str, ...]
+    train: Part
+    validation: Part
+    device: torch.device
+    fingerprint: str
+    auxiliaries: Sequence[Auxiliary] = ()
+
+    def weave_trainer(self) -> Trainer:
+        """Trainer of the Weave network."""
+        return Trainer(
+            self.recipe,
+            self.schema,
+            self.tasks,
+            train=self.train,
+            validation=self.validation,
+            device=self.device,
+            fingerprint=self.fingerprint,
+            auxiliaries=self.auxiliaries,
+        )
+
+    def fit(
+        self,
+        trainer: Trainer,
+        info: ModelInfo,
+        directory: Path,
+        *,
+        resume: bool = False,
+        on_epoch: OnEpoch | None = None,
+    ) -> ScreeningModel:
+        """Train the Weave network and the other members; the model that they make, in full precision."""
+        checkpoint = directory / CHECKPOINT_FILE
+        if resume and checkpoint.exists():
+            trainer.resume(checkpoint)
+        trainer.fit(checkpoint, on_epoch)
+        weave = ScreeningModel(info, trainer.finished_network(), self.device)
+        others = self._others(directory, resume=resume)
+        if not others:
+            return weave
+        committee = self._combined(weave.logits(self.validation.graphs), others)
+        whole = info.model_copy(update={"committee": committee})
+        return ScreeningModel(whole, weave.network, self.device, members=others)
+
+    def _others(self, directory: Path, *, resume: bool) -> list[EnvironmentNet | Forest]:
+        """Train the members beside the Weave network, in the order of the recipe."""
+        if not self.recipe.committee.others:
+            return []
+        vocabulary = Vocabulary.of(
+            environments_of(self.train.graphs),
+            min_molecules=min(self.recipe.environments.min_molecules, len(self.train.graphs)),
+            max_columns=self.recipe.environments.max_columns,
+        )
+        members: list[EnvironmentNet | Forest] = []
+        for kind in self.recipe.committee.others:
+            if kind is MemberKind.FOREST:
+                members.append(grow_forest(self.train, vocabulary, self.recipe))
+                continue
+            trainer = self._environment_trainer(vocabulary)
+            checkpoint = directory / ENVIRONMENTS_CHECKPOINT
+            if resume and checkpoint.exists():
+                trainer.resume(checkpoint)
+            trainer.fit(checkpoint)
+            members.append(trainer.finished_environments())
+        return members
+
+    @staticmethod
+    def forget(directory: Path) -> None:
+        """Remove the checkpoints of a finished run."""
+        for name in (CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT):
+            (directory / name).unlink(missing_ok=True)
+
+    def _environment_trainer(self, vocabulary: Vocabulary) -> Trainer:
+        own, main = self.recipe.environments.optimization, self.recipe.optimization
+        if own.inactives_per_epoch is None:
+            own = own.model_copy(update={"inactives_per_epoch": main.inactives_per_epoch})
+        return Trainer(
+            self.recipe.model_copy(update={"optimization": own.model_copy(update={"seed": main.seed})}),
+            self.schema,
+            self.tasks,
+            train=self.train,
+            validation=self.validation,
+            device=self.device,
+            fingerprint=f"{self.fingerprint} environments",
+            auxiliaries=self.auxiliaries,
+            vocabulary=vocabulary,
+        )
+
+    def _combined(
+        self, weave_outputs: FloatArray, others: Sequence[EnvironmentNet | Forest]
+    ) -> CommitteeInfo:
+        """Weights and calibration, chosen by the validation part; `weave_outputs` are the network's there."""
+        probability = self.recipe.objective is Objective.CLASSIFICATION
+        labels, graphs = self.validation.labels, self.validation.graphs
+        plain = Combination(
+            np.full((len(others) + 1, len(self.tasks)), 1 / (len(others) + 1)),
+            np.ones(len(self.tasks)),
+            np.zeros(len(self.tasks)),
+            probability,
+        )
+        first = np.asarray(expit(weave_outputs)) if probability else weave_outputs
+        scores = np.stack([first, *(scores_of(m, m.outputs(graphs), plain) for m in others)])
+        weights = plain.weights
+        if self.recipe.committee.weights == "learned":
+            weights = choose_weights(scores, labels, probability=probability)
+        chosen = replace(plain, weights=weights)
+        slope, offset = plain.slope, plain.offset
+        if probability and self.recipe.committee.calibrate:
+            slope, offset = calibration(chosen.mean(scores), labels)
+        kinds = (MemberKind.WEAVE, *self.recipe.committee.others)
+        sizes = [(0, 0), *((len(m.vocabulary), m.size) for m in others)]
+        return CommitteeInfo(
+            members=tuple(
+                MemberInfo(name=kind.value, kind=kind.value, weights=tuple(row), n_columns=columns, size=size)
+                for kind, row, (columns, size) in zip(kinds, weights.tolist(), sizes, strict=True)
+            ),
+            slope=tuple(slope.tolist()),
+            offset=tuple(offset.tolist()),
+            numbering=numbering_digest(self.schema.environment_blocks),
+        )
+
+
+def grow_forest(train: Part, vocabulary: Vocabulary, recipe: Recipe) -> Forest:
+    """Random forests (Breiman 2001), task by task, on counts of environments.
+
+    With very many inactives the trees of a task are grown in groups, each from all actives and its own draw
+    of inactives: together they see most of them.
+    """
+    counts, options = vocabulary.matrix(train.graphs), recipe.forest
+    regression = recipe.objective is Objective.REGRESSION
+    trees, values = [], []
+    for task, labels in enumerate(train.labels.T):
+        known = np.flatnonzero(~np.isnan(labels))
+        grow = _grow_values if regression else _grow_classes
+        neutral = recipe.neutral.value if regression else 0.0
+        grown = grow(
+            counts[known], labels[known], options, neutral, np.random.default_rng([options.seed, task])
+        )
+        trees.append([tree for tree, _ in grown])
+        values.append([value for _, value in grown])
+    return Forest.of_trees(vocabulary, trees, values)
+
+
+_Grown = list[tuple[object, FloatArray]]
+
+
+def _grow_classes(
+    counts: csr_matrix, labels: FloatArray, options: ForestRecipe, neutral: float, rng: np.random.Generator
+) -> _Grown:
+    """Trees of a task with the share of actives in each node."""
+    actives, inactives = np.flatnonzero(labels == 1), np.flatnonzero(labels != 1)
+    kept = min(1.0, options.max_inactives / max(len(inactives), 1))
+    n_groups = min(_GROUPS, options.trees) if kept < 1 else 1
+    grown: _Grown = []
+    for group in np.array_split(np.arange(options.trees), n_groups):
+        drawn = inactives if kept == 1 else rng.choice(inactives, options.max_inactives, replace=False)
+        rows = np.concatenate([actives, drawn])
+        inputs, target = _with_zeros(counts[rows], labels[rows], options, neutral)
+        forest = RandomForestClassifier(
+            len(group),
+            min_samples_leaf=options.min_samples_leaf,
+            max_features=options.max_features,
+            class_weight="balanced" if options.balanced else None,
+            random_state=int(rng.integers(2**31)),
+        )
+        forest.fit(inputs.tocsc(), target == 1)
+        for estimator in forest.estimators_:
+            share = _share_of_actives(estimator.tree_.value, forest.classes_)
+            # Odds among the drawn inactives, back to odds among all.
+            grown.append((estimator.tree_, kept * share / (1 - (1 - kept) * share)))
+    return grown
+
+
+def _share_of_actives(values: FloatArray, classes: BoolArray) -> FloatArray:
+    active = np.flatnonzero(classes)
+    return values[:, 0, active[0]] if len(active) else np.zeros(len(values))
+
+
+def _grow_values(
+    counts: csr_matrix, labels: FloatArray, options: ForestRecipe, neutral: float, rng: np.random.Generator
+) -> _Grown:
+    """Trees of a task with the mean label in each node."""
+    inputs, target = _with_zeros(counts, labels, options, neutral)
+    forest = RandomForestRegressor(
+        options.trees,
+        min_samples_leaf=options.min_samples_leaf,
+        max_features=max(options.max_features, 1 / 3),
+        random_state=int(rng.integers(2**31)),
+    )
+    forest.fit(inputs.tocsc(), target)
+    return [(estimator.tree_, estimator.tree_.value[:, 0, 0]) for estimator in forest.estimators_]
+
+
+def _with_zeros(
+    counts: csr_matrix, labels: FloatArray, options: ForestRecipe, neutral: float
+) -> tuple[csr_matrix, FloatArray]:
+    """The molecules, and some without any environment that are neutral."""
+    n_zero = max(int(options.zero_share * len(labels)), 0 if len(labels) else 1)
+    zeros = csr_matrix((n_zero, counts.shape[1]), dtype=np.float32)
+    return vstack([counts, zeros]).tocsr(), np.concatenate([labels, np.full(n_zero, neutral)])
+
+
+def choose_weights(scores: FloatArray, labels: FloatArray, *, probability: bool) -> FloatArray:
+    """Weights of members (n_members, n_tasks), the same for all tasks, from scores (n_members, n, n_tasks).
+
+    Weights that are as good as the best but for one percent are averaged, since a validation part cannot tell
+    them apart; with fewer actives than 20 they stay equal.
+    """
+    n_members, _, n_tasks = scores.shape
+    equal = np.full(n_members, 1 / n_members)
+    if (labels == 1).sum() < _ENOUGH_ACTIVES and probability:
+        return np.tile(equal[:, None], n_tasks)
+    grid = np.array([w for w in product(range(_STEPS + 1), repeat=n_members) if sum(w) == _STEPS]) / _STEPS
+    quality = _ranking if probability else _fit
+    figures = np.array([quality(np.einsum("mnt,m->nt", scores, weights), labels) for weights in grid])
+    if not np.isfinite(figures).any():
+        return np.tile(equal[:, None], n_tasks)
+    best = np.nanmax(figures)
+    good = figures >= best - _CLOSE_ENOUGH * abs(best)
+    return np.tile(grid[good].mean(axis=0)[:, None], n_tasks)
+
+
+_CLOSE_ENOUGH = 0.01
+
+
+def _ranking(scores: FloatArray, labels: FloatArray) -> float:
+    """Mean over tasks of ROC-AUC, PR-AUC and BEDROC, a third each."""
+    figures = []
+    for score, label in zip(scores.T, labels.T, strict=True):
+        known = ~np.isnan(label)
+        if 0 < (label[known] == 1).sum() < known.sum():
+            quality = ranking_quality(label[known], score[known])
+            figures.append(np.mean([quality.roc_auc, quality.pr_auc, quality.bedroc]))
+    return float(np.mean(figures)) if figures else float("nan")
+
+
+def _fit(values: FloatArray, labels: FloatArray) -> float:
+    """Mean over tasks of R2."""
+    known = ~np.isnan(labels)
+    figures = []
+    for value, label, k in zip(values.T, labels.T, known.T, strict=True):
+        if k.sum() > 1 and label[k].std() > 0:
+            figures.append(1 - np.mean((value[k] - label[k]) ** 2) / label[k].var())
+    return float(np.mean(figures)) if figures else float("nan")
+
+
+def calibration(mean: FloatArray, labels: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Slope, the same for all tasks, and offset of each task (Platt 1999), from probabilities (n, n_tasks).
+
+    The cross-entropy is smallest, while offsets of tasks with few labels are drawn to the mean offset.
+    """
+    n_tasks = mean.shape[1]
+    known = ~np.isnan(labels)
+    if not ((labels == 1).sum() >= _ENOUGH_ACTIVES and (labels == 0).any()):
+        return np.ones(n_tasks), np.zeros(n_tasks)
+    outputs, target = logit(np.clip(mean, 1e-6, 1 - 1e-6)), np.where(known, labels, 0.0)
+
+    def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
+        slope, offset = np.exp(parameters[0]), parameters[1:]
+        z = slope * outputs + offset
+        away = (expit(z) - target) * known
+        value = float(((np.logaddexp(0, z) - target * z) * known).sum())
+        apart = offset - offset.mean()
+        value += _SHRINKAGE * float((apart**2).sum())
+        by_offset = away.sum(axis=0) + 2 * _SHRINKAGE * (apart - apart.mean())
+        return value, np.concatenate([[slope * float((away * outputs).sum())], by_offset])
+
+    found = minimize(
+        loss, np.zeros(n_tasks + 1), jac=True, method="L-BFGS-B", bounds=[(-3, 3)] + [(-20, 20)] * n_tasks
+    )
+    return np.full(n_tasks, float(np.exp(found.x[0]))), np.asarray(found.x[1:])
