@@ -140,9 +140,11 @@ def read_training_data(
 
 def _end_to_end(chunks: list[PackedGraphs]) -> PackedGraphs:
     """Chunks put end to end and taken from the list, field by field: never all of them twice in memory."""
-    arrays = {f.name: [getattr(chunk, f.name) for chunk in chunks] for f in fields(PackedGraphs)}
+    held = [chunk.arrays() for chunk in chunks]
     chunks.clear()
-    return PackedGraphs(**{name: np.concatenate(arrays.pop(name)) for name in list(arrays)})
+    return PackedGraphs.from_arrays(
+        {name: np.concatenate([each.pop(name) for each in held]) for name in list(held[0])}
+    )
 
 
 def _canonical(mol: Chem.Mol, parser: MoleculeParser) -> str:
