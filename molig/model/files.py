@@ -23,7 +23,14 @@ from molig.features import FeatureSchema
 from molig.features.environments import numbering_digest
 from molig.files import digest_of, read_regular, write_whole
 from molig.model.domain import APPLICABILITY_FILE, applicability_content, read_applicability
-from molig.model.info import FORMAT, FORMAT_VERSION, MemberInfo, ModelInfo, Objective
+from molig.model.info import (
+    FORMAT,
+    FORMAT_VERSION,
+    FORMAT_WITHOUT_COMMITTEE,
+    MemberInfo,
+    ModelInfo,
+    Objective,
+)
 from molig.model.screening_model import ScreeningModel
 from molig.molecules.standardize import PARENT_VERSION
 from molig.network import WeaveNet
@@ -90,7 +97,7 @@ def save_model(model: ScreeningModel, directory: str | Path) -> ScreeningModel:
         committee = committee.model_copy(update={"sha256": digest_of(members)})
     changes = {
         "weights_sha256": digest_of(weights),
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT_VERSION if committee else FORMAT_WITHOUT_COMMITTEE,
         "applicability": section,
         "committee": committee,
     }

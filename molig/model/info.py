@@ -33,6 +33,8 @@ FORMAT_VERSION = 4
 """4 since committees, 3 since the applicability domain, 2 since objectives; models of older versions are read
 as before.
 """
+FORMAT_WITHOUT_COMMITTEE = 3
+"""What is written of a network alone, so that an older molig can read it."""
 
 
 class Section(BaseModel):

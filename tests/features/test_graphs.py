@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from itertools import pairwise
 
@@ -9,22 +9,41 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from molig.errors import UsageError
-from molig.features import Featurizer, MolGraph, PackedGraphs, preset
+from molig.features import (
+    EnvironmentBlock,
+    Featurizer,
+    PackedEnvironments,
+    PackedGraphs,
+    preset,
+)
 from molig.features.graphs import pack
 
 # With and without pairs, single atoms first, last and side by side.
 SMILES = ("C", "CCO", "[Na+]", "O", "c1ccncc1", "CC(=O)[O-].[Na+]", "C[C@H](N)C(=O)O", "[Cl-]")
-PRESETS = ("simple", "full")
+PRESETS = ("simple", "full", "with environments")
+BLOCKS = (EnvironmentBlock("environment"), EnvironmentBlock("role_environment", 1))
+
+
+def featurizer(name: str) -> Featurizer:
+    if name in ("simple", "full"):
+        return Featurizer(preset(name, max_pair_distance=2))
+    return Featurizer(replace(preset("simple", max_pair_distance=2), environment_blocks=BLOCKS))
 
 
 @cache
 def packed(name: str) -> PackedGraphs:
-    return Featurizer(preset(name, max_pair_distance=2)).featurize([Chem.MolFromSmiles(s) for s in SMILES])
+    return featurizer(name).featurize([Chem.MolFromSmiles(s) for s in SMILES])
 
 
-def assert_same(left: PackedGraphs | MolGraph, right: PackedGraphs | MolGraph) -> None:
+def assert_same(left: object, right: object) -> None:
     for field in fields(left):
         a, b = getattr(left, field.name), getattr(right, field.name)
+        if isinstance(a, PackedEnvironments):
+            assert_same(a, b)
+            continue
+        assert (a is None) == (b is None), field.name
+        if a is None:
+            continue
         assert a.dtype == b.dtype, field.name
         np.testing.assert_array_equal(a, b, err_msg=field.name)
 
@@ -34,7 +53,7 @@ both_presets = pytest.mark.parametrize("name", PRESETS)
 
 @both_presets
 def test_featurizing_many_equals_one_by_one(name):
-    one_by_one = Featurizer(preset(name, max_pair_distance=2))
+    one_by_one = featurizer(name)
     for smiles, graph in zip(SMILES, packed(name), strict=True):
         assert_same(graph, one_by_one(Chem.MolFromSmiles(smiles)))
 
@@ -86,11 +105,10 @@ def test_index_works_as_in_a_list():
 
 @both_presets
 def test_no_molecules_are_an_empty_pack(name):
-    schema = preset(name)
-    empty = Featurizer(schema).featurize([])
+    empty = featurizer(name).featurize([])
     assert (len(empty), empty.n_atoms, empty.n_pairs) == (0, 0, 0)
     assert empty.pair_atoms.shape == (0, 2)
-    full = Featurizer(schema).featurize([Chem.MolFromSmiles("CC")])
+    full = featurizer(name).featurize([Chem.MolFromSmiles("CC")])
     assert_same(PackedGraphs.concatenate([empty, full]), full)
 
 

@@ -61,7 +61,9 @@ def test_the_zero_baseline_is_neutral_on_every_task(name):
 
 @pytest.mark.parametrize("name", LEAST_AUC)
 def test_the_recipe_of_a_model_is_the_bundled_one_of_its_name(name):
-    assert read_recipe(bundled_models()[name] / "recipe.toml") == read_recipe(bundled_recipes()[name])
+    own, bundled = read_recipe(bundled_models()[name] / "recipe.toml"), read_recipe(bundled_recipes()[name])
+    # How a recipe is judged says nothing about the weights.
+    assert own == bundled.model_copy(update={"evaluation": own.evaluation})
 
 
 @pytest.mark.data
