@@ -15,6 +15,7 @@ from support.small_model import edit_model, nci_smiles
 from molig.errors import ModelFormatError, UnknownNameError, UsageError
 from molig.model import ScreeningModel, bundled_models, load_info, load_model, model_card, save_model
 from molig.model.info import FORMAT_WITHOUT_COMMITTEE
+
 SMILES = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"]
 
 
