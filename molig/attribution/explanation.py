@@ -203,8 +203,8 @@ class Explanation:
     def substructures(self) -> pd.DataFrame:
         """Of a committee: what each substructure contributes, the largest first; empty otherwise.
 
-        Columns: ``block`` ("environment", whose atoms are told apart by element, neighbours and charge, or
-        "role_environment", by their role), ``smiles`` of the substructure as it stands in this molecule,
+        Columns: ``block`` ("environment", whose atoms are told apart as in ECFP, or "element_environment", by
+        their element alone), ``smiles`` of the substructure as it stands in this molecule,
         ``count``, ``score`` of all its occurrences together, and ``atoms``, the tuple of atom indices in the
         input of each occurrence. A substructure's score is spread evenly over its atoms and bonds.
         """

@@ -6,9 +6,9 @@ Rogers & Hahn 2010, doi:10.1021/ci100050t.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cache, partial
+from functools import cache
 from itertools import chain
 from typing import Any, Self
 
@@ -23,13 +23,7 @@ Index = npt.NDArray[np.int64]
 
 MAX_RADIUS = 4
 
-_INVARIANTS: dict[str, Callable[[], Any]] = {
-    "environment": partial(rdFingerprintGenerator.GetMorganAtomInvGen, includeRingMembership=True),
-    "role_environment": rdFingerprintGenerator.GetMorganFeatureAtomInvGen,
-}
-"""Block to what tells its atoms apart: element, neighbours and charge, or their role (donor, acceptor,
-aromatic, halogen, basic, acidic).
-"""
+_BLOCKS = ("environment", "element_environment")
 
 _ID_BITS = 32
 
@@ -40,8 +34,9 @@ class EnvironmentBlock:
 
     Parameters
     ----------
-    name : {"environment", "role_environment"}
-        Atoms told apart by element, neighbours and charge (as in ECFP), or by their role (as in FCFP).
+    name : {"environment", "element_environment"}
+        Atoms told apart by element, charge, ring, and numbers of neighbours and hydrogens (as in ECFP), or by
+        their element alone, so that what is attached to a substructure does not matter.
     radius : int
         Bonds from the centre to the rim of the largest environments.
     """
@@ -51,10 +46,10 @@ class EnvironmentBlock:
 
     def __post_init__(self) -> None:
         """Refuse blocks that cannot be computed."""
-        if self.name not in _INVARIANTS:
+        if self.name not in _BLOCKS:
             raise ModelFormatError(
                 f"this version of molig cannot compute the feature block {self.name!r} "
-                f"(it knows {', '.join(_INVARIANTS)}); the model needs a newer version"
+                f"(it knows {', '.join(_BLOCKS)}); the model needs a newer version"
             )
         if type(self.radius) is not int or not 0 <= self.radius <= MAX_RADIUS:
             raise UsageError(f"the radius of {self.name} must be from 0 to {MAX_RADIUS} (got {self.radius})")
@@ -162,7 +157,8 @@ def environments(
 def _counts(mol: Chem.Mol, blocks: Sequence[EnvironmentBlock]) -> PackedEnvironments:
     ids, counts = [], []
     for number, block in enumerate(blocks):
-        held = _generator(block).GetSparseCountFingerprint(mol).GetNonzeroElements()
+        found = _generator(block.radius).GetSparseCountFingerprint(mol, **_told_apart(mol, block))
+        held = found.GetNonzeroElements()
         ids += [(number << _ID_BITS) | key for key in held]
         counts += list(held.values())
     order = np.argsort(np.array(ids, dtype=np.int64), kind="stable")
@@ -182,7 +178,8 @@ def _occurrences(mol: Chem.Mol, blocks: Sequence[EnvironmentBlock]) -> PackedEnv
     for number, block in enumerate(blocks):
         output = rdFingerprintGenerator.AdditionalOutput()
         output.CollectBitInfoMap()
-        _generator(block).GetSparseCountFingerprint(mol, additionalOutput=output)
+        apart = _told_apart(mol, block)
+        _generator(block.radius).GetSparseCountFingerprint(mol, additionalOutput=output, **apart)
         for key, places in output.GetBitInfoMap().items():
             rows += [((number << _ID_BITS) | key, centre, radius) for centre, radius in places]
     rows.sort()
@@ -223,10 +220,16 @@ def fragment_smiles(mol: Chem.Mol, atoms: Sequence[int], bonds: Sequence[int]) -
 
 
 @cache
-def _generator(block: EnvironmentBlock) -> Any:
-    return rdFingerprintGenerator.GetMorganGenerator(
-        radius=block.radius, atomInvariantsGenerator=_INVARIANTS[block.name]()
-    )
+def _generator(radius: int) -> Any:
+    return rdFingerprintGenerator.GetMorganGenerator(radius=radius)
+
+
+def _told_apart(mol: Chem.Mol, block: EnvironmentBlock) -> dict[str, list[int]]:
+    """What tells the atoms apart, where it is not what RDKit takes."""
+    if block.name == "environment":
+        return {}
+    atom = mol.GetAtomWithIdx  # faster than RDKit's own loop over the atoms
+    return {"customAtomInvariants": [atom(i).GetAtomicNum() for i in range(mol.GetNumAtoms())]}
 
 
 _PROBE = (

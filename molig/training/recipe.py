@@ -330,8 +330,11 @@ class CommitteeRecipe(Section):
 
     members: tuple[MemberKind, ...] = (MemberKind.WEAVE,)
     """``weave`` is always one of them; the others read counts of circular environments."""
-    blocks: tuple[Literal["environment", "role_environment"], ...] = ("environment", "role_environment")
-    """Environments whose atoms are told apart by element, neighbours and charge, or by their role."""
+    blocks: tuple[Literal["environment", "element_environment"], ...] = (
+        "environment",
+        "element_environment",
+    )
+    """Environments whose atoms are told apart as in ECFP, or by their element alone."""
     radius: int = Field(default=2, ge=0, le=MAX_RADIUS)
     """Bonds from the centre to the rim of the largest environments."""
     weights: Literal["learned", "equal"] = "learned"

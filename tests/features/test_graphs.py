@@ -21,7 +21,7 @@ from molig.features.graphs import pack
 # With and without pairs, single atoms first, last and side by side.
 SMILES = ("C", "CCO", "[Na+]", "O", "c1ccncc1", "CC(=O)[O-].[Na+]", "C[C@H](N)C(=O)O", "[Cl-]")
 PRESETS = ("simple", "full", "with environments")
-BLOCKS = (EnvironmentBlock("environment"), EnvironmentBlock("role_environment", 1))
+BLOCKS = (EnvironmentBlock("environment"), EnvironmentBlock("element_environment", 1))
 
 
 def featurizer(name: str) -> Featurizer:
