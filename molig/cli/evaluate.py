@@ -22,11 +22,11 @@ from molig.cli.options import (
 from molig.errors import MoligError, UsageError
 
 if TYPE_CHECKING:
-    from molig.evaluation import Evaluation, EvaluationPlan
+    from molig.evaluation import Evaluation, EvaluationPlan, EvaluationRun
     from molig.evaluation.held_out import HeldOut
     from molig.evaluation.methods import FoldScores
     from molig.evaluation.run import OnDone, OnFoldEpoch
-    from molig.training import Recipe
+    from molig.training import LabelledTable, Recipe
 
 _OF_MODELS = {"model", "output", "source", "smiles_column", "delimiter", "device", "threads", "quiet"}
 _NOT_RECORDED = {"resume", "quiet"}  # they make no difference to results
@@ -67,6 +67,16 @@ def evaluate(
         typer.Option("--baselines", help="Names such as random-forest,gradient-boosting; all; or none."),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of folds, baselines, bootstrap.")] = None,
+    each_value_of: Annotated[
+        str | None,
+        typer.Option(
+            "--each-value-of",
+            help="Column, such as a target's name: evaluate the rows of each value by themselves.",
+        ),
+    ] = None,
+    value: Annotated[
+        list[str] | None, typer.Option("--value", help="With --each-value-of: only this value; repeatable.")
+    ] = None,
     card: Annotated[
         Path | None, typer.Option("--card", help="Model directory whose card is to state the results.")
     ] = None,
@@ -80,7 +90,8 @@ def evaluate(
 ) -> None:
     """Train and judge the network of a recipe and simple baselines on the same folds.
 
-    The output gets evaluation.json, evaluation.md and figures. With --model a trained model is judged on
+    The output gets evaluation.json, evaluation.md and figures; with --each-value-of a directory of them for
+    each value, and evaluations.json and .md over all. With --model a trained model is judged on
     the rows that its training held out, and compared with what its card says: a figure that differs by more
     than 0.005 (above 1: 0.5 %) ends with exit code 1, and the output gets reproduction.json and .md.
     """
@@ -97,6 +108,7 @@ def evaluate(
     chosen, table = read_recipe_and_table(
         str(recipe), source=source, targets=target or (), smiles_column=smiles_column, delimiter=delimiter
     )
+    _check_values(each_value_of, value, card)
     changed = _with_options(chosen, (split, split_column), folds, baselines, seed)
     name = Path(str(recipe)).stem
     from molig.evaluation import EvaluationRun, plan_evaluation, write_evaluation
@@ -110,10 +122,14 @@ def evaluate(
         reporter.warning(table.note)
     resolve_baselines(changed.evaluation.baselines, changed.objective)
     where = resolve_device(device)
+    folder = output or Path(f"evaluation-{name}")
+    if each_value_of is not None:
+        options = EvaluationRun(folder, resume=resume, jobs=jobs, device=where)
+        _each_value(changed, table, each_value_of, value or [], options, reporter, (name, command))
+        return
     with reporter.progress("reading", count_rows(table.source)) as advance:
         plan = plan_evaluation(changed, table, advance)
     _warn(plan, reporter)
-    folder = output or Path(f"evaluation-{name}")
     with _progress(plan, reporter) as (done, epoch):
         options = EvaluationRun(folder, resume=resume, jobs=jobs, device=where, on_done=done, on_epoch=epoch)
         found = run(plan, options)
@@ -122,6 +138,47 @@ def evaluate(
         attach_to_model(found, card, source=f"{folder.resolve().name}/{paths[0].name}")
     _print(found, name, reporter)
     reporter.info(f"results: {paths[0]}, {paths[1]}")
+
+
+def _check_values(column: str | None, values: list[str] | None, card: Path | None) -> None:
+    if values and column is None:
+        raise UsageError("--value is of no use without --each-value-of, which names its column")
+    if column is not None and card is not None:
+        raise UsageError("--card is of no use with --each-value-of, which makes many evaluations")
+
+
+def _each_value(
+    recipe: Recipe,
+    table: LabelledTable,
+    column: str,
+    values: list[str],
+    options: EvaluationRun,
+    reporter: Reporter,
+    title_and_command: tuple[str, str],
+) -> None:
+    """Evaluate the rows of every value by themselves; a failure of some ends with exit code 1, after all."""
+    from molig.evaluation.by_value import evaluate_by_value, printed_rows, write_by_value
+
+    title, command = title_and_command
+
+    def done(value: str, outcome: Evaluation | MoligError) -> None:
+        advance(1)
+        if isinstance(outcome, MoligError):
+            reporter.warning(f"{value}: not evaluated: {outcome}")
+        else:
+            reporter.info(f"{value}: {len(outcome.plan.data)} molecules, done")
+
+    with reporter.progress("evaluating", len(values) or None, unit="values") as advance:
+        found = evaluate_by_value(recipe, table, column, options, only=values, title=title, on_value=done)
+    paths = write_by_value(found, options.output, title=title, command=command)
+    header, rows = printed_rows(found)
+    print_table(header, rows, title=f"{title}: median over {len(found.evaluations)} values of {column}")
+    if found.shares.n_without:
+        reporter.warning(f"{found.shares.n_without} rows have no {column}, or cannot be read")
+    reporter.info(f"results: {paths[0]}, {paths[1]}")
+    if found.failures:
+        n = len(found.shares.each)
+        raise MoligError(f"{len(found.failures)} of {n} values of {column} were not evaluated; see above")
 
 
 def _given(context: typer.Context) -> dict[str, str]:

@@ -401,6 +401,48 @@ class TestRegression:
         assert results()["subset"]["methods"]["nearest-neighbours"]["tasks"]["length"]["n_measured"] == 30
 
 
+class TestEachValue:
+    @pytest.fixture
+    def long(self, recipe):
+        """A recipe whose table has a column of assays, the third of which has too few rows."""
+        rows = labelled_rows(62)
+        for i, row in enumerate(rows):
+            row["assay"] = "AB"[i % 2] if i < 60 else "C"
+        return recipe(rows, evaluation={"folds": 2, "baselines": ["nearest-active"]})
+
+    def test_from_table_to_one_table_over_all(self, evaluated, long, tmp_path):
+        run = evaluated(long, "--each-value-of", "assay", "--value", "A", "--value", "B")
+        assert run.code == 0
+        assert names_in(tmp_path / "out") == {"A", "B", "evaluations.json", "evaluations.md"}
+        assert names_in(tmp_path / "out" / "A") == FILES | {"table.csv"}
+        for words in ("median over 2 values of assay", "Nearest active", "mean rank by ROC-AUC"):
+            assert words in run.out
+        assert "A: 30 molecules, done" in run.err
+        found = json.loads((tmp_path / "out" / "evaluations.json").read_text())
+        assert "--each-value-of assay --value A --value B" in found["command"]
+        assert list(found["values"]) == ["A", "B"]
+        run = evaluated(long, "--each-value-of", "assay", "--resume")
+        assert run.code == 1
+        assert "warning: C: not evaluated: " in run.err
+        assert "1 of 3 values of assay were not evaluated; see above" in run.err
+        found = json.loads((tmp_path / "out" / "evaluations.json").read_text())
+        assert list(found["failures"]) == ["C"]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--value", "A"], "--value is of no use without --each-value-of"),
+            (["--each-value-of", "assay", "--card", "m"], "--card is of no use with --each-value-of"),
+            (["--each-value-of", "assya"], "unknown column 'assya'; did you mean 'assay'?"),
+        ],
+    )
+    def test_wrong_options(self, evaluated, long, tmp_path, *, options, message):
+        run = evaluated(long, *options)
+        assert run.code == 2
+        assert message in run.err
+        assert not list(tmp_path.glob("out/*.json"))
+
+
 class TestTraining:
     def test_the_recipe_names_the_table(self, molig, recipe, tmp_path):
         path = recipe(optimization={"epochs": 1})
