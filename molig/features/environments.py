@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -183,20 +182,18 @@ def _occurrences(mol: Chem.Mol, blocks: Sequence[EnvironmentBlock]) -> PackedEnv
         for key, places in output.GetBitInfoMap().items():
             rows += [((number << _ID_BITS) | key, centre, radius) for centre, radius in places]
     rows.sort()
-    inside = [_around(distances[centre], centre, radius) for _, centre, radius in rows]
+    ids, centres, radii = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+    within = distances[centres] <= radii[:, None]
+    row, atom = np.nonzero(within)
+    first = np.lexsort((atom, atom != centres[row], row))  # the centre before the others
     return PackedEnvironments(
-        np.array([key for key, _, _ in rows], dtype=np.int64),
+        ids,
         np.ones(len(rows), dtype=np.float32),
         np.array([len(rows)]),
-        np.array([radius for _, _, radius in rows], dtype=np.int8),
-        np.array([len(atoms) for atoms in inside], dtype=np.int64),
-        np.array(list(chain.from_iterable(inside)), dtype=np.int64),
+        radii.astype(np.int8),
+        within.sum(axis=1),
+        atom[first],
     )
-
-
-def _around(distance: npt.NDArray[np.float64], centre: int, radius: int) -> list[int]:
-    within = np.flatnonzero(distance <= radius).tolist()
-    return [centre, *(atom for atom in within if atom != centre)]
 
 
 def bonds_of_environments(mol: Chem.Mol, held: PackedEnvironments) -> npt.NDArray[np.bool_]:
