@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +20,7 @@ from molig.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from molig.model import ScreeningModel
+    from molig.model import ModelInfo, ScreeningModel
 
 
 def train(
@@ -78,23 +79,21 @@ def train(
     --split group rows that say the same in the column stay together; with --split time the latest rows test.
     """
     from molig.model import Objective
-    from molig.training import Progress, Recipe, TrainingRequest, train_model
+    from molig.training import Progress, TrainingRequest, train_model
     from molig.training.output import check_output
-    from molig.training.recipe import locate_table, read_recipe_and_table, with_cut, with_split
+    from molig.training.recipe import DEFAULT_RECIPE, read_recipe_and_table, with_cut, with_split
 
     reporter = Reporter(quiet)
     use_threads(threads)
     check_output(output, resume=resume, force=force)
     targets = (*(target or []), *(more_targets or []))
-    if recipe:
-        chosen, table = read_recipe_and_table(
-            recipe, source=source, targets=targets, smiles_column=smiles_column, delimiter=delimiter
-        )
-    else:
-        chosen = Recipe()
-        table = locate_table(
-            chosen, source=source, targets=targets, smiles_column=smiles_column, delimiter=delimiter
-        )
+    chosen, table = read_recipe_and_table(
+        recipe or DEFAULT_RECIPE,
+        source=source,
+        targets=targets,
+        smiles_column=smiles_column,
+        delimiter=delimiter,
+    )
     read = chosen
     chosen = with_cut(chosen, active_above, active_below)
     chosen = with_split(chosen, split, column=split_column, validation=validation, test=test)
@@ -130,12 +129,43 @@ def train(
         )
         model = train_model(request, Progress(advance_rows, report, reporter.warning))
     _print_figures(model)
+    if sentence := beside_the_forest(model.info):
+        reporter.info(sentence)
     provenance = model.info.training
     if provenance and provenance.n_test_in_train:
         reporter.warning(
             f"{provenance.n_test_in_train} of {provenance.n_test} test molecules have a copy in training"
         )
     reporter.info(f"model: {output}")
+
+
+def beside_the_forest(info: ModelInfo) -> str:
+    """How good a committee is, in words, and how good the forest is that was trained beside it."""
+    forest = next((m for m in info.committee.members if m.kind == "forest"), None) if info.committee else None
+    part = info.held_out
+    if forest is None or part is None:
+        return ""
+    regression = info.objective == "regression"
+    names = {"rmse": "RMSE", "r2": "R2"} if regression else {"roc_auc": "ROC-AUC", "ef_1": "EF 1 %"}
+    pairs = []
+    for name, label in names.items():
+        values = [getattr(task, name) for task in info.metrics[part].values()]
+        known = [value for value in values if value is not None]
+        alone = forest.figures.get(name)
+        if known and alone is not None:
+            pairs.append((label, float(median(known)), alone))
+    if not pairs:
+        return ""
+    label, own, alone = pairs[0]
+    better = own < alone if regression else own > alone
+    word = "level with" if abs(own - alone) < _LEVEL else "better than" if better else "worse than"
+    figures = ", ".join(f"{label} {own:.3g} against {alone:.3g}" for label, own, alone in pairs)
+    of = "validation" if part == "validation" else "test"
+    return f"on the {of} part the model is {word} a random forest on substructures: {figures}"
+
+
+# Of a figure: smaller differences are within the noise of a held-out part.
+_LEVEL = 0.005
 
 
 def _print_figures(model: ScreeningModel) -> None:

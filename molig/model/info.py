@@ -234,6 +234,7 @@ class MemberInfo(Section):
     weights: tuple[Annotated[float, Field(ge=0, le=1)], ...]  # in the order of the tasks
     n_columns: int = 0  # different environments that it knows
     size: int = 0  # hidden units, or trees of all tasks
+    figures: dict[str, float | None] = Field(default={})  # alone on the held-out part, medians over tasks
 
 
 class CommitteeInfo(Section):

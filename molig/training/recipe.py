@@ -436,6 +436,10 @@ def _bundled_folder() -> Path:
     return Path(str(resources.files("molig.training"))) / "recipes"
 
 
+DEFAULT_RECIPE = "committee"
+"""Bundled recipe of ``molig train`` where none is named."""
+
+
 def find_recipe(path_or_name: str | Path) -> Path:
     """File of a recipe, given by its path or, for a bundled one, its name; UsageError if there is none."""
     path, bundled = Path(path_or_name), bundled_recipes()

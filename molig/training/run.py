@@ -7,7 +7,7 @@ import hashlib
 import json
 import platform
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import rdkit
 import torch
+from pydantic import BaseModel
 from scipy.special import expit
 
 from molig.datasets import datasets
@@ -24,6 +25,7 @@ from molig.model import (
     Applicability,
     BaselineScore,
     BaselineValue,
+    CommitteeInfo,
     ModelInfo,
     Objective,
     Provenance,
@@ -33,7 +35,7 @@ from molig.model import (
     save_model,
 )
 from molig.model.device import resolve_device
-from molig.stats import RankingQuality
+from molig.stats import RankingQuality, ranking_quality
 from molig.tables.writers import spreadsheet_safe
 from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
 from molig.training.dataset import (
@@ -273,7 +275,8 @@ def _finish(
     seed = request.recipe.optimization.seed
     fitted.applicability = training_domain(data, parts, fitted.schema, seed)
     stored = save_model(fitted, folder)
-    held_out = _part(data, parts, "test" if (parts == "test").any() else "validation").graphs
+    judged = _part(data, parts, "test" if (parts == "test").any() else "validation")
+    held_out = judged.graphs
     baseline: dict[str, BaselineScore] | dict[str, BaselineValue]
     if stored.objective is Objective.REGRESSION:
         sd = np.nanstd(_part(data, parts, "train").labels, axis=0)
@@ -288,12 +291,37 @@ def _finish(
                 if len(part.labels)
             },
             "baseline": baseline,
+            "committee": with_figures(stored, judged),
         }
     )
     # A second save, now that the figures are known: they belong to the weights as they are stored.
     model = save_model(stored.with_info(info), folder)
     (folder / "CARD.md").write_text(model_card(model.info), encoding="utf-8")
     return model
+
+
+def with_figures(model: ScreeningModel, part: Part) -> CommitteeInfo | None:
+    """The committee with the figures of each member alone; None if the model is none."""
+    if model.info.committee is None:
+        return None
+    members = []
+    for member, scores in zip(model.info.committee.members, model.member_scores(part.graphs), strict=True):
+        if model.objective is Objective.REGRESSION:
+            of_tasks: Mapping[str, BaseModel] = all_regression_metrics(part.labels, scores, model.tasks)
+            names: tuple[str, ...] = ("r2", "rmse", "spearman")
+        else:
+            of_tasks = {
+                task: ranking_quality(part.labels[:, i], scores[:, i]) for i, task in enumerate(model.tasks)
+            }
+            names = ("roc_auc", "pr_auc", "bedroc", "ef_1")
+        figures = {name: _median([getattr(each, name) for each in of_tasks.values()]) for name in names}
+        members.append(member.model_copy(update={"figures": figures}))
+    return model.info.committee.model_copy(update={"members": tuple(members)})
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(float(np.median(known)), 4) if known else None
 
 
 def training_domain(
