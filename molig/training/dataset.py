@@ -26,6 +26,7 @@ from molig.molecules.causes import likely_cause
 from molig.molecules.records import batched
 from molig.molecules.standardize import PARENT_VERSION
 from molig.training.labels import Cut, LabelReader, check_variety
+from molig.training.memory import MemoryWatch
 from molig.training.recipe import ConflictPolicy, SplitColumn
 from molig.training.split_column import PARTS, SplitReader
 from molig.version import __version__
@@ -82,7 +83,7 @@ def read_training_data(
     """Read, parse and featurize a table; rows without a usable molecule and label are its rejections.
 
     Raises InputError if no row can be used, a target has one class or one value only, a column holds no
-    labels, or a row names no part of the split.
+    labels, a row names no part of the split, or the table is too large for the memory.
     """
     if not targets:
         raise UsageError("name at least one target column")
@@ -91,6 +92,7 @@ def read_training_data(
     reader, split_reader = LabelReader(targets, objective, cut), SplitReader(split_column)
     columns = [*targets, *([split_column.name] if split_column else [])]
     records = read_records(source, smiles_column=smiles_column, columns=columns, delimiter=delimiter)
+    memory = MemoryWatch(source)
     graphs: list[PackedGraphs] = []
     labels: list[FloatArray] = []
     rows: list[_Row] = []
@@ -113,6 +115,7 @@ def read_training_data(
                 known.append(found)
         if mols:
             graphs.append(featurizer.featurize(mols, occurrences=False))
+            memory.add(len(mols), sum(array.nbytes for array in graphs[-1].arrays().values()))
             labels.append(np.array(known, dtype=np.float64))
         if progress:
             progress(len(chunk))

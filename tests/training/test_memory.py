@@ -1,0 +1,55 @@
+"""Tables larger than memory."""
+
+from __future__ import annotations
+
+import pytest
+from support.small_model import TASKS, write_labelled
+
+from molig.errors import InputError
+from molig.features import Featurizer, preset
+from molig.molecules import MoleculeParser
+from molig.training import memory
+from molig.training.dataset import read_training_data
+
+
+@pytest.fixture
+def free(tmp_path, monkeypatch):
+    """Let the system say how much memory is free, in kB."""
+
+    def say(text):
+        (tmp_path / "meminfo").write_text(text)
+        monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+
+    return say
+
+
+def test_what_is_free_is_read(free):
+    assert memory._free_bytes() is None or memory._free_bytes() > 1_000_000
+    free("MemTotal:  9 kB\nMemFree:  1 kB\nMemAvailable:    7 kB\n")
+    assert memory._free_bytes() == 7 * 1024
+
+
+@pytest.mark.parametrize("text", ["", "MemAvailable:\n", "MemAvailable: much kB\n"])
+def test_a_system_that_does_not_say(free, text):
+    free(text)
+    assert memory._free_bytes() is None
+    memory.MemoryWatch("t.csv").add(1, 10**15)
+
+
+def test_a_table_is_refused_while_it_is_read(free):
+    free("MemAvailable: 1000000 kB\n")
+    watch = memory.MemoryWatch("t.csv")
+    watch.add(1_000, 500_000_000)
+    message = r"t\.csv: the first 1,512 molecules need 1\.2 GB more for training, and 1\.0 GB .* are free"
+    with pytest.raises(InputError, match=message):
+        watch.add(512, 100_000_000)
+
+
+def test_small_tables_never_are(free, monkeypatch, tmp_path, nci_file):
+    free("MemAvailable: 0 kB\n")
+    read = [write_labelled(tmp_path / "t.csv", 20), TASKS, MoleculeParser()]
+    featurizer = Featurizer(preset("simple", max_pair_distance=2))
+    assert len(read_training_data(*read, featurizer)) == 20
+    monkeypatch.setattr(memory, "_LEAST", 100)
+    with pytest.raises(InputError, match="the first 20 molecules need"):
+        read_training_data(*read, featurizer)
