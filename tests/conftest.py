@@ -21,7 +21,7 @@ torch.set_num_threads(1)  # the tests share their machine; tiny tensors gain not
 
 
 _TRAINING_ROOMS, _TRAINING_MODULES = {"training"}, {"test_train.py"}
-_TRAINED = {"small_model", "small_regression"}
+_TRAINED = {"small_model", "small_regression", "small_committee"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -69,6 +69,23 @@ def small_regression_dir(tmp_path_factory: pytest.TempPathFactory, nci_file: Pat
 def small_regression(small_regression_dir: Path) -> ScreeningModel:
     """The small regression, loaded on the CPU."""
     return load_model(small_regression_dir)
+
+
+@pytest.fixture(scope="session")
+def small_committee_dir(tmp_path_factory: pytest.TempPathFactory, nci_file: Path) -> Path:
+    """Directory of a tiny committee of a Weave network, an environment network and a forest.
+
+    It has the tasks and the table of the small model. Do not write to it.
+    """
+    directory = tmp_path_factory.mktemp("small-committee")
+    write_labelled(directory / "labelled.csv")
+    return Path(shutil.copytree(MODELS / "committee", directory / "committee"))
+
+
+@pytest.fixture(scope="session")
+def small_committee(small_committee_dir: Path) -> ScreeningModel:
+    """The small committee, loaded on the CPU."""
+    return load_model(small_committee_dir)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from rdkit import Chem
+from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 
 from molig.errors import ModelFormatError, UsageError
@@ -146,11 +146,24 @@ def environments(
     mols: Sequence[Chem.Mol], blocks: Sequence[EnvironmentBlock], *, occurrences: bool
 ) -> PackedEnvironments:
     """Count the environments of molecules, or list every occurrence with its atoms."""
-    found = [_occurrences(mol, blocks) for mol in mols] if occurrences else [_counts(m, blocks) for m in mols]
+    read = _occurrences if occurrences else _counts
+    found = [read(_with_rings(mol), blocks) for mol in mols]
     if not found:
         none = np.zeros(0, dtype=np.int64)
         return PackedEnvironments(none, none.astype(np.float32), none, none.astype(np.int8), none, none)
     return PackedEnvironments.concatenate(found)
+
+
+def _with_rings(mol: Chem.Mol) -> Chem.Mol:
+    """The molecule with ring information, which standardisation may have dropped."""
+    try:
+        with rdBase.BlockLogs():
+            mol.GetRingInfo().NumRings()
+    except RuntimeError:
+        # On a copy: the other features of the original count rings more exactly.
+        mol = Chem.Mol(mol)
+        Chem.FastFindRings(mol)
+    return mol
 
 
 def _counts(mol: Chem.Mol, blocks: Sequence[EnvironmentBlock]) -> PackedEnvironments:

@@ -34,7 +34,9 @@ _GROUPS = 10
 _ENOUGH_ACTIVES = 20
 # Weights are multiples of a tenth before those that are as good are averaged.
 _STEPS = 10
-# Weight of the squared distance of a task's offset from the mean offset, in units of one molecule's loss.
+# Weight of the squared distance of a task's offset from the mean offset, and of the logarithm of the slope
+# from 0, in units of one molecule's loss. Where both classes are told apart without error, cross-entropy
+# alone would make the slope infinite.
 _SHRINKAGE = 5.0
 
 
@@ -291,7 +293,8 @@ def _fit(values: FloatArray, labels: FloatArray) -> float:
 def calibration(mean: FloatArray, labels: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Slope, the same for all tasks, and offset of each task (Platt 1999), from probabilities (n, n_tasks).
 
-    The cross-entropy is smallest, while offsets of tasks with few labels are drawn to the mean offset.
+    The cross-entropy is smallest, while with few labels the slope is drawn to 1 and a task's offset to the
+    mean offset.
     """
     n_tasks = mean.shape[1]
     known = ~np.isnan(labels)
@@ -305,9 +308,10 @@ def calibration(mean: FloatArray, labels: FloatArray) -> tuple[FloatArray, Float
         away = (expit(z) - target) * known
         value = float(((np.logaddexp(0, z) - target * z) * known).sum())
         apart = offset - offset.mean()
-        value += _SHRINKAGE * float((apart**2).sum())
+        value += _SHRINKAGE * (float((apart**2).sum()) + float(parameters[0]) ** 2)
         by_offset = away.sum(axis=0) + 2 * _SHRINKAGE * (apart - apart.mean())
-        return value, np.concatenate([[slope * float((away * outputs).sum())], by_offset])
+        by_log_slope = slope * float((away * outputs).sum()) + 2 * _SHRINKAGE * float(parameters[0])
+        return value, np.concatenate([[by_log_slope], by_offset])
 
     found = minimize(
         loss, np.zeros(n_tasks + 1), jac=True, method="L-BFGS-B", bounds=[(-3, 3)] + [(-20, 20)] * n_tasks

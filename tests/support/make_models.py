@@ -24,9 +24,11 @@ from support.small_model import (
     MODELS,
     N_SMALL,
     VALUES,
+    committee_recipe,
     label,
     nci_smiles,
     small_recipe,
+    train_small_committee,
     train_small_regression,
     value,
 )
@@ -46,6 +48,8 @@ def main() -> None:
         keep(Path(folder) / "small", first_healthy(Path(folder)))
     with TemporaryDirectory() as folder:
         keep(Path(folder) / "values", first_fitting(Path(folder)))
+    with TemporaryDirectory() as folder:
+        keep(Path(folder) / "committee", first_healthy_committee(Path(folder)))
 
 
 def first_healthy(folder: Path) -> str:
@@ -81,6 +85,20 @@ def first_fitting(folder: Path) -> str:
             return f"seed {seed}: R2 {json.dumps(found.round(3).tolist())}"
         shutil.rmtree(folder / "values")
     raise SystemExit("no training gave a regression that fits")
+
+
+def first_healthy_committee(folder: Path) -> str:
+    """The same for the committee, whose attributions must be as clear as those of the classification."""
+    held_out = nci_smiles(500, 700)
+    for seed in range(1, ATTEMPTS + 1):
+        recipe = committee_recipe().model_dump(mode="json", exclude_none=True)
+        model = train_small_committee(folder, optimization=recipe["optimization"] | {"seed": seed})
+        shown = show(model, held_out, Plan())
+        print(seed, shown, file=sys.stderr)
+        if all(one.is_fit(Plan()) and (one.on_rule or 0.0) >= CLEAR for one in shown.values()):
+            return f"seed {seed}: {shown}"
+        shutil.rmtree(folder / "committee")
+    raise SystemExit("no training gave a healthy committee")
 
 
 def keep(made: Path, shown: str) -> None:

@@ -124,6 +124,59 @@ def train_small_model(directory: Path, n: int = N_SMALL, **optimization: Any) ->
     return train_model(request)
 
 
+def committee_recipe(**changes: Any) -> Recipe:
+    """Recipe of a committee of all kinds of members, small enough for a test.
+
+    Parameters
+    ----------
+    **changes
+        Overrules top-level keys and whole sections of the recipe.
+    """
+    small = small_recipe(epochs=60, weight_average=0.99, keep="last").model_dump(
+        mode="json", exclude_none=True
+    )
+    sections = {
+        "neutral": small["neutral"] | {"copies": 32, "weight": 0.5},
+        "committee": {"members": ["weave", "environments", "forest"]},
+        "environments": {
+            "max_columns": 300,
+            "hidden": 16,
+            "dropout": 0.2,
+            "optimization": {"epochs": 30, "batch_size": 16, "learning_rate": 1e-2, "keep": "last"},
+        },
+        "forest": {"trees": 20, "max_features": 0.2},
+    }
+    return parse_recipe(small | sections | changes)
+
+
+def train_small_committee(directory: Path, n: int = N_SMALL, **changes: Any) -> ScreeningModel:
+    """Train a small committee on the compounds and classes of the small model.
+
+    Parameters
+    ----------
+    directory : Path
+        An existing directory. The model goes to ``directory/committee``, its table to
+        ``directory/labelled.csv``.
+    n : int
+        Molecules in the table.
+    **changes
+        Overrules top-level keys and whole sections of the recipe.
+
+    Returns
+    -------
+    ScreeningModel
+        The model as it reads back from its files.
+    """
+    request = TrainingRequest(
+        source=write_labelled(directory / "labelled.csv", n),
+        output=directory / "committee",
+        targets=TASKS,
+        recipe=committee_recipe(**changes),
+        device="cpu",
+    )
+    return train_model(request)
+
+
 def train_small_regression(directory: Path, n: int = N_VALUES, **changes: Any) -> ScreeningModel:
     """Train a small regression on NCI compounds.
 
