@@ -45,8 +45,8 @@ class WeaveNet(nn.Module):
             raise TypeError("the last layer of a head is linear")
         return layer
 
-    @last.setter
-    def last(self, layer: nn.Linear) -> None:
+    def replace_last(self, layer: nn.Linear) -> None:
+        """Put another layer there; a setter is of no use, as nn.Module keeps every module assigned to it."""
         self.head[-1] = layer
 
     def spread_states(self) -> None:

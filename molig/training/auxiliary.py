@@ -132,5 +132,5 @@ def first_tasks(network: Net, n_tasks: int) -> Net:
     with torch.no_grad():
         last.weight.copy_(every.weight[:n_tasks])
         last.bias.copy_(every.bias[:n_tasks])
-    kept.last = last
+    kept.replace_last(last)
     return kept
