@@ -160,9 +160,10 @@ class GradientBoosting(Baseline):
 
     n_iterations: int = 100
     learning_rate: float = 0.1
-    max_leaves: int = 31
-    min_samples_leaf: int = 20
-    l2_regularization: float = 0.0
+    max_leaves: int = 15
+    min_samples_leaf: int = 5
+    l2_regularization: float = 10.0
+    max_features: float = 0.1  # share of the columns that a node chooses from
     positive_weight: float = 0.5  # exponent of the ratio of inactives to actives in the weight of an active
     min_share: float = 0.01  # of the training molecules that have the environment of a column
     max_inactives: int = 20_000
@@ -282,9 +283,10 @@ class ValueBoosting(Baseline):
 
     n_iterations: int = 200
     learning_rate: float = 0.1
-    max_leaves: int = 31
+    max_leaves: int = 15
     min_samples_leaf: int = 10
     l2_regularization: float = 1.0
+    max_features: float = 1.0  # share of the columns that a node chooses from
     min_share: float = 0.01  # of the training molecules that have the environment of a column
 
     name: ClassVar[str] = "gradient-boosting"
@@ -423,6 +425,10 @@ def _dense(train: Described, test: Described, min_share: float) -> tuple[Any, An
     return np.hstack(parts[0]), np.hstack(parts[1])
 
 
+# Counts have few values; twice as fast as with the 255 bins of scikit-learn, and no worse.
+_MAX_BINS = 63
+
+
 def _boosting(baseline: GradientBoosting | ValueBoosting) -> dict[str, Any]:
     return {
         "max_iter": baseline.n_iterations,
@@ -430,5 +436,7 @@ def _boosting(baseline: GradientBoosting | ValueBoosting) -> dict[str, Any]:
         "max_leaf_nodes": baseline.max_leaves,
         "min_samples_leaf": baseline.min_samples_leaf,
         "l2_regularization": baseline.l2_regularization,
+        "max_features": baseline.max_features,
+        "max_bins": _MAX_BINS,
         "early_stopping": False,
     }

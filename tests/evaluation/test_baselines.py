@@ -103,8 +103,7 @@ def test_same_seed_same_scores(method, nci):
         method.fit_predict(counts[:300], labels[:300], counts[300:], seed=seed) for seed in (3, 3, 4)
     )
     assert (first == second).all()
-    # Boosting draws at random only where some inactives are left out.
-    assert (first != other).any() == (method.name == "random-forest")
+    assert (first != other).any() == (method.name in {"random-forest", "gradient-boosting"})
 
 
 def test_nearest_active_is_the_naive_loop():
