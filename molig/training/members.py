@@ -77,7 +77,9 @@ class MembersRun:
     ) -> ScreeningModel:
         """Train the Weave network and the other members; the model that they make, in full precision."""
         checkpoint = directory / CHECKPOINT_FILE
-        if resume and checkpoint.exists():
+        if not resume:
+            self.forget(directory)  # of a run that was broken off and given up
+        elif checkpoint.exists():
             trainer.resume(checkpoint)
         trainer.fit(checkpoint, on_epoch)
         weave = ScreeningModel(info, trainer.finished_network(), self.device)
@@ -112,7 +114,7 @@ class MembersRun:
 
     @staticmethod
     def forget(directory: Path) -> None:
-        """Remove the checkpoints of a finished run."""
+        """Remove the checkpoints of a run that is finished or given up."""
         for name in (CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT):
             (directory / name).unlink(missing_ok=True)
 

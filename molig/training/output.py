@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from molig.errors import OutputError, UsageError, called
+from molig.model.domain import APPLICABILITY_FILE
+from molig.model.files import INFO_FILE, MEMBERS_FILE
 from molig.tables.locks import exclusive_directory, scratch_name
 from molig.training.loop import CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT
-
-_MODEL_FILE = "model.json"
 
 
 def check_output(output: Path, *, resume: bool = False, force: bool = False) -> None:
@@ -22,7 +22,7 @@ def check_output(output: Path, *, resume: bool = False, force: bool = False) -> 
 
     Raises UsageError.
     """
-    if not (output / _MODEL_FILE).exists() or force:
+    if not (output / INFO_FILE).exists() or force:
         return
     if not resume:
         raise UsageError(
@@ -68,10 +68,13 @@ def _scratch(output: Path) -> Path:
 def _move(scratch: Path, output: Path) -> None:
     """Put the files in place; model.json comes last, as it vouches for the others."""
     try:
-        for path in sorted(scratch.iterdir(), key=lambda path: path.name == _MODEL_FILE):
+        made = sorted(scratch.iterdir(), key=lambda path: path.name == INFO_FILE)
+        for path in made:
             former = output / path.name
             if former.is_dir() and not former.is_symlink():  # only an empty one can be replaced
                 shutil.rmtree(former)
             os.replace(path, former)
+        for name in {MEMBERS_FILE, APPLICABILITY_FILE} - {path.name for path in made}:
+            (output / name).unlink(missing_ok=True)  # of a former model that had them
     except OSError as err:
         raise OutputError(f"cannot write the model to {output}: {err.strerror or err}") from err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -654,6 +655,15 @@ class TestOutput:
         resumed = self.digests(tmp_path / "model")["weights.safetensors"]
         assert trained(labelled, *BOTH, "--force").code == 0
         assert self.digests(tmp_path / "model")["weights.safetensors"] == resumed
+
+    def test_nothing_is_left_of_a_committee_that_a_single_network_replaces(
+        self, trained, labelled, tmp_path, small_committee_dir
+    ):
+        shutil.copytree(small_committee_dir, tmp_path / "model")
+        assert "members.safetensors" in names_in(tmp_path / "model")
+        assert trained(labelled, *BOTH, "--force").code == 0
+        assert "members.safetensors" not in names_in(tmp_path / "model")
+        assert load_model(tmp_path / "model").info.committee is None
 
     def test_a_finished_run_cannot_be_resumed(self, trained, labelled):
         assert trained(labelled, *BOTH).code == 0
