@@ -137,7 +137,7 @@ def read_training_data(
     )
     if objective is Objective.CLASSIFICATION:
         data = _settled(data, rows, conflicts)
-    check_variety(source, data.labels, targets, objective)
+    check_variety(source, data.labels, targets, objective, cut)
     return data
 
 

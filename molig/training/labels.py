@@ -243,7 +243,13 @@ class LabelReader:
         )
 
 
-def check_variety(source: str | Path, labels: FloatArray, tasks: Sequence[str], objective: Objective) -> None:
+def check_variety(
+    source: str | Path,
+    labels: FloatArray,
+    tasks: Sequence[str],
+    objective: Objective,
+    cut: Cut | None = None,
+) -> None:
     """Refuse tasks that have nothing to learn."""
     for column, task in enumerate(tasks):
         known = labels[~np.isnan(labels[:, column]), column]
@@ -255,11 +261,12 @@ def check_variety(source: str | Path, labels: FloatArray, tasks: Sequence[str], 
                     "different values: leave it out or add data"
                 )
             continue
+        move = f"move the cut (active: {cut})"
         actives, inactives = int((known == 1).sum()), int((known == 0).sum())
         if not actives or not inactives:
             raise InputError(
                 f"{source}: target {task!r} has {actives} actives and {inactives} inactives among the usable "
-                "rows; a task needs both classes: leave it out or add data"
+                f"rows; a task needs both classes: {'leave it out or add data' if cut is None else move}"
             )
 
 

@@ -216,6 +216,12 @@ class TestLabelsAsPeopleWriteThem:
         assert "1 labels of mass can lie on either side of the cut (active: 150 or above; " in run.err
         assert "first: row 5: '>1') and count as not measured; 2 other ranges lie on one side" in run.err
 
+    def test_a_cut_with_all_on_one_side(self, trained, measured):
+        run = trained(measured, "--target", "mass", "--active-above", -1)
+        assert run.code == 1
+        assert "has 60 actives and 0 inactives" in run.err
+        assert "a task needs both classes: move the cut (active: -1 or above)" in run.err
+
     def test_two_cuts_exclude_each_other(self, trained, measured):
         run = trained(measured, "--target", "mass", "--active-above", 1, "--active-below", 2)
         assert run.code == 2
