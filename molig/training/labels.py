@@ -68,6 +68,9 @@ class Cut(NamedTuple):
         return 0.0 if high < self.above or (high == self.above and without_high) else None
 
 
+_REMEMBERED = 1_000
+
+
 class Label(NamedTuple):
     """What a cell says."""
 
@@ -154,8 +157,12 @@ class _Column:
         return self.n_numbers + self.n_texts
 
     def add(self, record: Record, raw: Any, label: Label) -> None:
+        if not label.kind:
+            return
+        self.n_labels += 1
+        if label.kind == "number" and not label.is_odd:
+            return
         shown = f"row {record.row}: {raw!r}"
-        self.n_labels += bool(label.kind)
         if label.is_odd:
             self.first_odd = self.first_odd or shown
             self.n_texts += label.kind == "text"
@@ -178,13 +185,14 @@ class LabelReader:
     def __init__(self, targets: Sequence[str], objective: Objective, cut: Cut | None = None) -> None:
         self.targets, self.objective, self.cut = targets, objective, cut
         self._columns = {target: _Column() for target in targets}
+        self._seen: dict[tuple[type, Any], Label] = {}
 
     def labels(self, record: Record) -> tuple[list[float], str | None]:
         """Labels of a row, NaN where not measured, and what is wrong with them, if anything."""
         labels, undecided = [], ""
         for target in self.targets:
             raw = record.fields.get(target)
-            label = read_label(raw, self.objective, self.cut)
+            label = self._read(raw)
             self._columns[target].add(record, raw, label)
             if label.is_odd:
                 return [], f"label {target} = {raw!r} is {self._expected()}"
@@ -196,6 +204,21 @@ class LabelReader:
         if all(math.isnan(v) for v in labels):
             return [], undecided or "no label in any target column"
         return labels, None
+
+    def _read(self, raw: Any) -> Label:
+        """Read a cell, or remember it: the same few texts and numbers fill millions of cells."""
+        if raw is None or raw != raw:  # noqa: PLR0124 - NaN
+            return Label()
+        key = (raw.__class__, raw)  # the class, since True equals 1
+        try:
+            label = self._seen.get(key)
+        except TypeError:  # a list or the like
+            return read_label(raw, self.objective, self.cut)
+        if label is None:
+            label = read_label(raw, self.objective, self.cut)
+            if len(self._seen) < _REMEMBERED:
+                self._seen[key] = label
+        return label
 
     def _expected(self) -> str:
         if self.cut is not None or self.objective is Objective.REGRESSION:

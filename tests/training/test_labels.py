@@ -92,6 +92,14 @@ class TestClasses:
         with pytest.raises(InputError, match=message):
             reader_of(["yes", "no", "medium", "weak"]).check_columns("t.csv")
 
+    def test_what_was_read_before_is_read_the_same_again(self):
+        raw = [True, 1, 1.0, "1", "yes", 7, [1], {"a": 1}, math.nan, None]
+        for objective, cut in ((CLASSIFICATION, None), (REGRESSION, None), (CLASSIFICATION, ABOVE)):
+            reader = LabelReader(["a"], objective, cut)
+            for cell in [*raw, *raw]:
+                found = reader._read(cell)
+                np.testing.assert_equal(found, read_label(cell, objective, cut))
+
     def test_a_dash_alone_may_mean_either(self):
         with pytest.raises(InputError, match=r"'a' has '-' \(row 2: '-'\) but no '\+', so '-' may mean"):
             reader_of([1, "-", 0, 1]).check_columns("t.csv")
