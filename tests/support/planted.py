@@ -403,6 +403,7 @@ def train_on(
         targets=targets,
         recipe=parse_recipe(recipe),
         device="cpu",
+        force=True,
     )
     return train_model(request)
 

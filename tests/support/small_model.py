@@ -120,6 +120,7 @@ def train_small_model(directory: Path, n: int = N_SMALL, **optimization: Any) ->
         targets=TASKS,
         recipe=small_recipe(**optimization),
         device="cpu",
+        force=True,
     )
     return train_model(request)
 
@@ -173,6 +174,7 @@ def train_small_committee(directory: Path, n: int = N_SMALL, **changes: Any) -> 
         targets=TASKS,
         recipe=committee_recipe(**changes),
         device="cpu",
+        force=True,
     )
     return train_model(request)
 
@@ -201,6 +203,7 @@ def train_small_regression(directory: Path, n: int = N_VALUES, **changes: Any) -
         targets=VALUES,
         recipe=parse_recipe(data),
         device="cpu",
+        force=True,
     )
     return train_model(request)
 
