@@ -39,6 +39,7 @@ FLOORS: list[tuple[str, dict[str, str]]] = [
         {
             "network": "Weave modules and readouts, in torch",
             "secant": "shares slopes along paths",
+            "committee": "members that judge together",
             "model": "network, features, domain, card: one directory",
             "training": "a table in, a model out",
         },
