@@ -16,7 +16,7 @@ from rdkit import Chem
 from molig.depiction import Panel, draw_png, draw_svg
 from molig.errors import UsageError
 from molig.features import FeatureSchema, MolGraph
-from molig.features.environments import block_of, bonds_of_environments, fragment_smiles
+from molig.features.environments import block_of, bonds_of_environments, fragment_smiles, pair_text
 from molig.molecules import Molecule
 from molig.molecules.records import scored_note
 
@@ -372,9 +372,12 @@ def _substructures(explanation: Explanation) -> list[tuple[Any, ...]]:
     for key in np.unique(held.ids[shares != 0]):
         places = np.flatnonzero(held.ids == key)
         first = places[0]
-        smiles = fragment_smiles(mol, atoms[first].tolist(), np.flatnonzero(inside[first]).tolist())
-        indices = tuple(tuple(explanation.input_atoms[atoms[place]].tolist()) for place in places)
         block = block_of(int(key), explanation.schema.environment_blocks)
+        if block.name == "element_pair":
+            smiles = pair_text(int(key))
+        else:
+            smiles = fragment_smiles(mol, atoms[first].tolist(), np.flatnonzero(inside[first]).tolist())
+        indices = tuple(tuple(explanation.input_atoms[atoms[place]].tolist()) for place in places)
         rows.append((block.name, smiles, len(places), float(shares[places].sum()), indices))
     return sorted(rows, key=lambda row: (-abs(row[3]), row[1]))
 

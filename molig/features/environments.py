@@ -1,6 +1,6 @@
-"""Circular environments of atoms, counted per molecule.
+"""Substructures counted per molecule: circular environments of atoms, and pairs of atoms.
 
-Rogers & Hahn 2010, doi:10.1021/ci100050t.
+Rogers & Hahn 2010, doi:10.1021/ci100050t; Carhart, Smith & Venkataraghavan 1985, doi:10.1021/ci00046a002.
 """
 
 from __future__ import annotations
@@ -20,24 +20,23 @@ from molig.errors import ModelFormatError, UsageError
 
 Index = npt.NDArray[np.int64]
 
-MAX_RADIUS = 4
-
-_BLOCKS = ("environment", "element_environment")
+_LARGEST_RADIUS = {"environment": 4, "element_environment": 4, "element_pair": 15}
 
 _ID_BITS = 32
 
 
 @dataclass(frozen=True)
 class EnvironmentBlock:
-    """Counts of the environments of one kind.
+    """Counts of the substructures of one kind.
 
     Parameters
     ----------
-    name : {"environment", "element_environment"}
-        Atoms told apart by element, charge, ring, and numbers of neighbours and hydrogens (as in ECFP), or by
-        their element alone, so that what is attached to a substructure does not matter.
+    name : {"environment", "element_environment", "element_pair"}
+        Circular environments whose atoms are told apart by element, charge, ring, and numbers of neighbours
+        and hydrogens (as in ECFP), or by their element alone, so that what is attached does not matter; or
+        pairs of elements and the number of bonds between them.
     radius : int
-        Bonds from the centre to the rim of the largest environments.
+        Bonds from the centre to the rim of the largest environments, or between the atoms of a pair.
     """
 
     name: str
@@ -45,13 +44,14 @@ class EnvironmentBlock:
 
     def __post_init__(self) -> None:
         """Refuse blocks that cannot be computed."""
-        if self.name not in _BLOCKS:
+        if self.name not in _LARGEST_RADIUS:
             raise ModelFormatError(
                 f"this version of molig cannot compute the feature block {self.name!r} "
-                f"(it knows {', '.join(_BLOCKS)}); the model needs a newer version"
+                f"(it knows {', '.join(_LARGEST_RADIUS)}); the model needs a newer version"
             )
-        if type(self.radius) is not int or not 0 <= self.radius <= MAX_RADIUS:
-            raise UsageError(f"the radius of {self.name} must be from 0 to {MAX_RADIUS} (got {self.radius})")
+        largest = _LARGEST_RADIUS[self.name]
+        if type(self.radius) is not int or not 0 <= self.radius <= largest:
+            raise UsageError(f"the radius of {self.name} must be from 0 to {largest} (got {self.radius})")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,8 @@ class PackedEnvironments:
     row_counts : array of int64, shape (n_mols,)
         Rows per molecule.
     radii : array of int8, shape (n_rows,)
-        Bonds from centre to rim of an occurrence; of shape (0,) where occurrences were not asked for.
+        Bonds from centre to rim of an occurrence, 0 of a pair of atoms; of shape (0,) where occurrences were
+        not asked for.
     sizes : array of int64, shape (n_rows,)
         Atoms of an occurrence; likewise.
     atoms : array of int64, shape (sum of sizes,)
@@ -169,8 +170,12 @@ def _with_rings(mol: Chem.Mol) -> Chem.Mol:
 def _counts(mol: Chem.Mol, blocks: Sequence[EnvironmentBlock]) -> PackedEnvironments:
     ids, counts = [], []
     for number, block in enumerate(blocks):
-        found = _generator(block.radius).GetSparseCountFingerprint(mol, **_told_apart(mol, block))
-        held = found.GetNonzeroElements()
+        if block.name == "element_pair":
+            keys, _ = _pairs(mol, block)
+            held = dict(zip(*(a.tolist() for a in np.unique(keys, return_counts=True)), strict=True))
+        else:
+            generator = _generator(block.radius)
+            held = generator.GetSparseCountFingerprint(mol, **_told_apart(mol, block)).GetNonzeroElements()
         ids += [(number << _ID_BITS) | key for key in held]
         counts += list(held.values())
     order = np.argsort(np.array(ids, dtype=np.int64), kind="stable")
@@ -185,28 +190,51 @@ def _counts(mol: Chem.Mol, blocks: Sequence[EnvironmentBlock]) -> PackedEnvironm
 
 
 def _occurrences(mol: Chem.Mol, blocks: Sequence[EnvironmentBlock]) -> PackedEnvironments:
-    distances = Chem.GetDistanceMatrix(mol)
-    rows = []
+    found = []
     for number, block in enumerate(blocks):
-        output = rdFingerprintGenerator.AdditionalOutput()
-        output.CollectBitInfoMap()
-        apart = _told_apart(mol, block)
-        _generator(block.radius).GetSparseCountFingerprint(mol, additionalOutput=output, **apart)
-        for key, places in output.GetBitInfoMap().items():
-            rows += [((number << _ID_BITS) | key, centre, radius) for centre, radius in places]
-    rows.sort()
-    ids, centres, radii = np.array(rows, dtype=np.int64).reshape(-1, 3).T
-    within = distances[centres] <= radii[:, None]
+        keys, radii, sizes, atoms = (
+            _occurring_pairs(mol, block) if block.name == "element_pair" else _occurring(mol, block)
+        )
+        ones = np.ones(len(keys), dtype=np.float32)
+        ids = (number << _ID_BITS) | keys
+        found.append(PackedEnvironments(ids, ones, np.array([len(keys)]), radii, sizes, atoms))
+    one = PackedEnvironments.concatenate(found)
+    return replace(one, row_counts=np.array([one.n_rows]))
+
+
+_Rows = tuple[Index, npt.NDArray[np.int8], Index, Index]
+"""Numbers, radii and sizes of occurrences, and their atoms."""
+
+
+def _occurring(mol: Chem.Mol, block: EnvironmentBlock) -> _Rows:
+    output = rdFingerprintGenerator.AdditionalOutput()
+    output.CollectBitInfoMap()
+    apart = _told_apart(mol, block)
+    _generator(block.radius).GetSparseCountFingerprint(mol, additionalOutput=output, **apart)
+    places = output.GetBitInfoMap().items()
+    rows = sorted((key, centre, radius) for key, where in places for centre, radius in where)
+    keys, centres, radii = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+    within = Chem.GetDistanceMatrix(mol)[centres] <= radii[:, None]
     row, atom = np.nonzero(within)
     first = np.lexsort((atom, atom != centres[row], row))  # the centre before the others
-    return PackedEnvironments(
-        ids,
-        np.ones(len(rows), dtype=np.float32),
-        np.array([len(rows)]),
-        radii.astype(np.int8),
-        within.sum(axis=1),
-        atom[first],
-    )
+    return keys, radii.astype(np.int8), within.sum(axis=1), atom[first]
+
+
+def _occurring_pairs(mol: Chem.Mol, block: EnvironmentBlock) -> _Rows:
+    keys, ends = _pairs(mol, block)
+    order = np.argsort(keys, kind="stable")
+    n = len(keys)
+    return keys[order], np.zeros(n, dtype=np.int8), np.full(n, 2), ends[order].ravel()
+
+
+def _pairs(mol: Chem.Mol, block: EnvironmentBlock) -> tuple[Index, Index]:
+    """Numbers of the pairs of atoms within the radius, and the two atoms of each, shape (n_pairs, 2)."""
+    distance = Chem.GetDistanceMatrix(mol)
+    first, second = np.nonzero(np.triu((distance > 0) & (distance <= block.radius)))
+    elements = np.array(_elements(mol), dtype=np.int64)
+    ends = np.sort(np.stack([elements[first], elements[second]]), axis=0)
+    keys = (ends[0] << 16) | (ends[1] << 8) | distance[first, second].astype(np.int64)
+    return keys, np.stack([first, second], axis=1)
 
 
 def bonds_of_environments(mol: Chem.Mol, held: PackedEnvironments) -> npt.NDArray[np.bool_]:
@@ -221,6 +249,13 @@ def bonds_of_environments(mol: Chem.Mol, held: PackedEnvironments) -> npt.NDArra
 def block_of(environment: int, blocks: Sequence[EnvironmentBlock]) -> EnvironmentBlock:
     """Block that the number of an environment belongs to."""
     return blocks[environment >> _ID_BITS]
+
+
+def pair_text(environment: int) -> str:
+    """What the number of a pair of elements says, such as ``"N and O, 4 bonds apart"``."""
+    first, second, bonds = (environment >> 16) & 0xFF, (environment >> 8) & 0xFF, environment & 0xFF
+    symbols = " and ".join(Chem.GetPeriodicTable().GetElementSymbol(z) if z else "*" for z in (first, second))
+    return f"{symbols}, {bonds} bond{'s' if bonds > 1 else ''} apart"
 
 
 def fragment_smiles(mol: Chem.Mol, atoms: Sequence[int], bonds: Sequence[int]) -> str:
@@ -238,8 +273,12 @@ def _told_apart(mol: Chem.Mol, block: EnvironmentBlock) -> dict[str, list[int]]:
     """What tells the atoms apart, where it is not what RDKit takes."""
     if block.name == "environment":
         return {}
+    return {"customAtomInvariants": _elements(mol)}
+
+
+def _elements(mol: Chem.Mol) -> list[int]:
     atom = mol.GetAtomWithIdx  # faster than RDKit's own loop over the atoms
-    return {"customAtomInvariants": [atom(i).GetAtomicNum() for i in range(mol.GetNumAtoms())]}
+    return [atom(i).GetAtomicNum() for i in range(mol.GetNumAtoms())]
 
 
 _PROBE = (

@@ -17,7 +17,6 @@ from molig.datasets import datasets
 from molig.datasets.places import find_dataset
 from molig.errors import UnknownNameError, UsageError, called
 from molig.features import EnvironmentBlock, FeatureSchema, preset
-from molig.features.environments import MAX_RADIUS
 from molig.files import read_regular
 from molig.model import MoleculePolicy, Objective
 from molig.molecules.standardize import PARENT_VERSION
@@ -289,8 +288,8 @@ class EnvironmentRecipe(Section):
         epochs=8,
         batch_size=64,
         learning_rate=1e-3,
-        weight_decay=0.0,
-        positive_weight=0.5,
+        weight_decay=0.3,
+        positive_weight=0.0,
         keep="last",
     )
     """How its weights are fitted; ``inactives_per_epoch`` is that of ``optimization`` by default."""
@@ -330,13 +329,18 @@ class CommitteeRecipe(Section):
 
     members: tuple[MemberKind, ...] = (MemberKind.WEAVE,)
     """``weave`` is always one of them; the others read counts of circular environments."""
-    blocks: tuple[Literal["environment", "element_environment"], ...] = (
+    blocks: tuple[Literal["environment", "element_environment", "element_pair"], ...] = (
         "environment",
         "element_environment",
+        "element_pair",
     )
-    """Environments whose atoms are told apart as in ECFP, or by their element alone."""
-    radius: int = Field(default=2, ge=0, le=MAX_RADIUS)
+    """Circular environments whose atoms are told apart as in ECFP, or by their element alone; and pairs of
+    elements with the number of bonds between them.
+    """
+    radius: int = Field(default=2, ge=0, le=4)
     """Bonds from the centre to the rim of the largest environments."""
+    pair_distance: int = Field(default=5, ge=1, le=15)
+    """Bonds between the atoms of a pair at most."""
     weights: Literal["learned", "equal"] = "learned"
     """Weights of the members: chosen on the validation part, the same for all tasks, or equal."""
     calibrate: bool = True
@@ -396,7 +400,11 @@ class Recipe(Section):
         schema = self.features.schema_()
         if not self.committee.others:
             return schema
-        blocks = tuple(EnvironmentBlock(name, self.committee.radius) for name in self.committee.blocks)
+        options = self.committee
+        blocks = tuple(
+            EnvironmentBlock(name, options.pair_distance if name == "element_pair" else options.radius)
+            for name in options.blocks
+        )
         return replace(schema, environment_blocks=blocks)
 
     @model_validator(mode="after")
