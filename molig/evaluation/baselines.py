@@ -112,7 +112,7 @@ class RandomForest(Baseline):
     chosen on validation parts of Tox21, MUV and AID 1706.
     """
 
-    n_trees: int = 200  # of a task, over all groups
+    n_trees: int = 500  # of a task, over all groups
     min_samples_leaf: int = 2
     max_features: str | int | float = 0.05
     max_inactives: int = 20_000  # that one group sees; up to so many there is one group, an ordinary forest
@@ -253,7 +253,7 @@ class ValueForest(Baseline):
 
     n_trees: int = 200
     min_samples_leaf: int = 1
-    max_features: str | int | float = 0.33
+    max_features: str | int | float = 0.1
     n_jobs: int = 1
 
     name: ClassVar[str] = "random-forest"
@@ -286,7 +286,7 @@ class ValueBoosting(Baseline):
     max_leaves: int = 15
     min_samples_leaf: int = 10
     l2_regularization: float = 1.0
-    max_features: float = 1.0  # share of the columns that a node chooses from
+    max_features: float = 0.1  # share of the columns that a node chooses from
     min_share: float = 0.01  # of the training molecules that have the environment of a column
 
     name: ClassVar[str] = "gradient-boosting"
@@ -314,7 +314,7 @@ class ValueBoosting(Baseline):
 class RidgeModel(Baseline):
     """Linear regression on the logarithms of counts with a quadratic penalty."""
 
-    alpha: float = 10.0
+    alpha: float = 3.0
 
     name: ClassVar[str] = "ridge-regression"
     title: ClassVar[str] = "Ridge regression"

@@ -34,7 +34,12 @@ METHODS = [
     LogisticModel(),
     NearestActive(),
 ]
-OF_VALUES = [ValueForest(n_trees=10), ValueBoosting(n_iterations=30), RidgeModel(), NearestNeighbours()]
+OF_VALUES = [
+    ValueForest(n_trees=30, max_features=0.33),
+    ValueBoosting(n_iterations=30),
+    RidgeModel(),
+    NearestNeighbours(),
+]
 
 
 def described(smiles):
