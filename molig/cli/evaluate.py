@@ -172,13 +172,14 @@ def _each_value(
         found = evaluate_by_value(recipe, table, column, options, only=values, title=title, on_value=done)
     paths = write_by_value(found, options.output, title=title, command=command)
     header, rows = printed_rows(found)
-    print_table(header, rows, title=f"{title}: median over {len(found.evaluations)} values of {column}")
+    n = len(found.evaluations)
+    print_table(header, rows, title=f"{title}: median over {n} value{'s' if n > 1 else ''} of {column}")
     if found.shares.n_without:
         reporter.warning(f"{found.shares.n_without} rows have no {column}, or cannot be read")
     reporter.info(f"results: {paths[0]}, {paths[1]}")
     if found.failures:
-        n = len(found.shares.each)
-        raise MoligError(f"{len(found.failures)} of {n} values of {column} were not evaluated; see above")
+        failed, asked = len(found.failures), len(found.shares.each)
+        raise MoligError(f"{failed} of {asked} values of {column} were not evaluated; see above")
 
 
 def _given(context: typer.Context) -> dict[str, str]:

@@ -346,7 +346,7 @@ def _markdown(found: ByValue, title: str, command: str) -> str:
     lines = [
         f"# {title}",
         "",
-        f"{how} of each of {len(found.evaluations)} values of `{column}` in `{found.shares.source}`: {n:,} "
+        f"{how} of the rows of each `{column}` ({len(found.evaluations)}) in `{found.shares.source}`: {n:,} "
         f"molecules. A mean rank of 1 means the best of {len(whole.figures)} methods everywhere. "
         f"{criteria.about}",
         "",

@@ -101,7 +101,7 @@ def test_files(whole, tmp_path):
     assert content["methods"]["molig"]["tasks"]["B"]["n_measured"] == 8
     assert content["subset"]["column"] == "cliff"
     text = report.read_text()
-    assert "Given split of each of 2 values of `assay` in `long.csv`: 60 molecules." in text
+    assert "Given split of the rows of each `assay` (2) in `long.csv`: 60 molecules." in text
     assert "| method | RMSE: mean | median | mean rank |" in text
     assert "| Ridge regression | RMSE |" in text
     assert "## Where `cliff` is true" in text
