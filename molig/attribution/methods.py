@@ -103,12 +103,11 @@ def _by_members(question: Question, committee: RelaxedCommittee) -> list[Answer]
         residual, error = end - start - float(flat.sum()), float(scale[0]) * answer.error
         tolerance = question.tolerance
         within = abs(residual) <= tolerance.residual(end - start)
-        within &= error <= tolerance.error(float(np.abs(flat).max(initial=0.0)))
+        imprecise = error > tolerance.error(float(np.abs(flat).max(initial=0.0)))
+        converged = within and (answer.converged or not imprecise)
         members = tuple((scale * (ends[:, path] - starts[:, path])).tolist())
         answers.append(
-            Answer(
-                start, end, flat, residual, error, within or answer.converged, answer.n_evaluations, members
-            )
+            Answer(start, end, flat, residual, error, bool(converged), answer.n_evaluations, members)
         )
     return answers
 

@@ -125,6 +125,7 @@ def audit_data(audit: Audit) -> dict[str, Any]:
             "applicability_sha256": info.applicability.sha256 if info.applicability else None,
             "network": f"W{info.network.n_modules}N{'max' if distance is None else distance}",
             "tasks": list(subject.model.tasks),
+            "members": _members(subject.model),
         },
         "molecules": {
             "source": audit.source,
@@ -156,6 +157,14 @@ def audit_data(audit: Audit) -> dict[str, Any]:
     }
 
 
+def _members(model: ScreeningModel) -> dict[str, dict[str, float]]:
+    """Name of each member of a committee to its weight in the score of each task."""
+    committee = model.info.committee
+    if committee is None:
+        return {}
+    return {m.name: dict(zip(model.tasks, m.weights, strict=True)) for m in committee.members}
+
+
 def audit_json(audit: Audit) -> str:
     """JSON text of `audit_data`; the same audit gives the same text."""
     return json.dumps(audit_data(audit), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -177,7 +186,8 @@ def sampling(audit: Audit) -> list[str]:
     """Sentences about which molecules were audited and explained."""
     subject, settings = audit.subject, audit.subject.settings
     n, n_rejected, n_explained = len(subject.molecules), len(subject.rejections), _explained(audit)
-    sentences = [f"{n:,} molecules audited" + (f" of {audit.source}" if audit.source else "") + "."]
+    sentences = _committee(subject.model)
+    sentences += [f"{n:,} molecules audited" + (f" of {audit.source}" if audit.source else "") + "."]
     if n + n_rejected >= settings.max_molecules:
         sentences.append(
             f"At most {settings.max_molecules:,} rows are taken: a sample, half of it active if there are so "
@@ -198,6 +208,18 @@ def sampling(audit: Audit) -> list[str]:
     if not subject.is_labelled:
         sentences.append("There are no labels.")
     return sentences
+
+
+def _committee(model: ScreeningModel) -> list[str]:
+    """A sentence about the members of a committee and their weights; none for a network alone."""
+    shares = {name: sorted(by_task.values()) for name, by_task in _members(model).items()}
+    if not shares:
+        return []
+    named = [
+        f"{name} {ws[0]:.0%}" if ws[-1] - ws[0] < 0.005 else f"{name} {ws[0]:.0%} to {ws[-1]:.0%}"
+        for name, ws in shares.items()
+    ]
+    return [f"The model is a committee; weights of its members: {', '.join(named)}."]
 
 
 def _explained(audit: Audit) -> int:

@@ -152,6 +152,16 @@ class AuditSubject:
         return self.model.objective is Objective.REGRESSION
 
     @property
+    def is_committee(self) -> bool:
+        """Whether other members score beside the model's Weave network."""
+        return self.model.info.committee is not None
+
+    @property
+    def has_forest(self) -> bool:
+        """Whether one of them is a forest, whose score has steps and no gradient."""
+        return any(member.kind == "forest" for member in self.model.members)
+
+    @property
     def is_labelled(self) -> bool:
         """Whether any molecule has a label; label columns may be empty."""
         return self.labels is not None and bool(np.isfinite(self.labels).any())

@@ -184,8 +184,12 @@ class ScreeningModel:
             return self
         schema = replace(self.schema, environment_blocks=())
         changes = {"committee": None, "feature_schema": schema.to_dict(), "schema_hash": schema.hash}
-        info = self.info.model_copy(update=changes)
-        return type(self)(info, self.network, self.device, self.applicability)
+        alone = copy.copy(self)  # the network as it is, even in training mode, which an audit must see
+        alone.__dict__.pop("secants", None)
+        alone.info = self.info.model_copy(update=changes)
+        alone.schema, alone.featurizer = schema, Featurizer(schema)
+        alone.members, alone.combination = (), None
+        return alone
 
     @property
     def member_names(self) -> tuple[str, ...]:

@@ -479,14 +479,19 @@ class Cliff:
 
 
 def changed_attribution(explanation: Explanation, atoms: Index) -> float:
-    """Attribution of atoms: their own features and all of every pair with one of them.
+    """Attribution of atoms: their own features, and all of every pair and substructure with one of them.
 
     A bond to a changed atom is changed as a whole; half of it would be left with the atom that stays.
     """
     is_changed = np.zeros(explanation.mol.GetNumAtoms(), dtype=bool)
     is_changed[atoms] = True
     touched = is_changed[explanation.graph.pair_atoms].any(axis=1)
-    return float(explanation.own_atom_scores[is_changed].sum() + explanation.pair_scores[touched].sum())
+    total = explanation.own_atom_scores[is_changed].sum() + explanation.pair_scores[touched].sum()
+    held, shares = explanation.graph.environments, explanation.environment_attributions
+    if held is not None and len(shares):
+        rows = np.repeat(np.arange(held.n_rows), held.sizes)[is_changed[held.atoms]]
+        total += shares[np.unique(rows)].sum()
+    return float(total)
 
 
 def _agree(value: float, truth: float, least: float) -> float:

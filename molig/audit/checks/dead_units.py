@@ -61,7 +61,7 @@ def check(subject: AuditSubject) -> Outcome:
             f"the molecules are too alike: {kinds[0]} kinds of atoms and {kinds[1]} kinds of pairs; units "
             "for other kinds must rest"
         )
-    every = layers(subject.model, graphs)
+    every = layers(subject.model.weave_alone(), graphs)
     constant = [layer for layer in every if (layer.dead | layer.unread).all()]
     constant += [
         layer for layer in every if layer.kind == "output" and layer.dead.any() and layer not in constant
@@ -74,7 +74,10 @@ def check(subject: AuditSubject) -> Outcome:
     findings += [_unread(unread)] if unread else []
     shares = {layer.name: float(layer.dead.mean()) for layer in every}
     figure = bars(shares, "Units that never vary", "share of the layer")
-    return Outcome(findings, _numbers(every), [figure], f"Over {len(graphs)} of {n} molecules.")
+    remark = f"Over {len(graphs)} of {n} molecules."
+    if subject.is_committee:
+        remark += " Units of the committee's Weave network; its other members are not watched."
+    return Outcome(findings, _numbers(every), [figure], remark)
 
 
 def _too_many(flags: npt.NDArray[np.bool_], allowed: float) -> bool:
@@ -97,7 +100,8 @@ def _constant(subject: AuditSubject, constant: Sequence[Layer]) -> Finding:
             f"nothing passes through {', '.join(named)}: no unit varies, or nothing reads those that do"
         )
     if outputs:
-        parts.append(f"every molecule gets the same score on {', '.join(outputs)}")
+        whose = " from the committee's Weave network" if subject.is_committee else ""
+        parts.append(f"every molecule gets the same score{whose} on {', '.join(outputs)}")
     text = "; ".join(parts)
     return Finding(
         NAME,

@@ -275,6 +275,7 @@ def carried_by_unseen(subject: AuditSubject, known: Applicability) -> CarriedByU
                 break
             amounts = [np.abs(explanation.atom_attributions), np.abs(explanation.pair_attributions)]
             total = float(sum(amount.sum() for amount in amounts))
+            total += float(np.abs(explanation.environment_attributions).sum())
             on_unseen = float(sum(a[m].sum() for a, m in zip(amounts, masks, strict=True)))
             change = abs(explanation.score - explanation.baseline_score)
             if total <= 0 or change < LEAST_CHANGE * subject.unit(task):

@@ -83,6 +83,8 @@ def check(subject: AuditSubject) -> Outcome:
         findings = [_cannot_see(critical, len(subject.explanations))]
     elif critical.tasks_unused:
         findings = [_does_not_use(critical, len(subject.explanations))]
+    if subject.is_committee:
+        findings = [_of_weave(finding) for finding in findings]
     measured = {
         "by_radius": tally.table(),
         "told_apart_by_neighbours_types_only": critical.numbers(),
@@ -94,7 +96,19 @@ def check(subject: AuditSubject) -> Outcome:
         "counted at the level at which they first differ; attributions of the atoms' own features are "
         f"identical if they differ by at most {IDENTICAL:g} of the molecule's largest."
     )
+    if subject.is_committee:
+        remark += (
+            " Attributions are those of the committee's Weave network alone; the shares of substructures, "
+            "which tell atoms by their neighbours, come on top."
+        )
     return Outcome(findings, measured, [_figure(tally)], remark)
+
+
+def _of_weave(finding: Finding) -> Finding:
+    """The same of a committee, whose other members see the neighbours."""
+    severity = min(finding.severity, Severity.WARNING, key=lambda severity: severity.rank)
+    summary = f"Of the committee's Weave network alone, without substructures: {finding.summary}"
+    return replace(finding, severity=severity, summary=summary)
 
 
 def _cannot_see(critical: CriticalPairs, n_molecules: int) -> Finding:

@@ -81,6 +81,7 @@ def check(subject: AuditSubject) -> Outcome:
         {level: column_table(subject.graphs, schema, level) for level in LEVELS},
         {task: credits_of((by[task] for by in subject.explanations), schema) for task in subject.tasks},
         first_weights(subject.model),
+        {task: _of_substructures(by[task] for by in subject.explanations) for task in subject.tasks},
     )
     findings = [
         *_constant(study),
@@ -93,6 +94,11 @@ def check(subject: AuditSubject) -> Outcome:
         f"Values over {len(subject.molecules)} molecules, attributions over {len(subject.explanations)} of "
         "them; shares are means over the tasks."
     )
+    if subject.is_committee:
+        remark += (
+            " The columns are those of the committee's Weave network; the substructures that its other "
+            f"members read have {study.share_of_substructures:.0%} of all attribution."
+        )
     return Outcome(findings, _measured(study), [_figure(study)], remark)
 
 
@@ -191,6 +197,8 @@ def _ignored(study: ColumnStudy, by_weights: list[Place], by_attribution: list[P
     places = by_weights + by_attribution
     counts = {str(study.column((level, i))): study.tables[level].molecules_with(i) for level, i in places}
     both = bool(by_weights and by_attribution)
+    committee = study.subject.is_committee
+    who, by_whom = ("The Weave network", " from it") if committee else ("The model", "")
     reasons = []
     if by_weights:
         what = ", ".join(study.names(by_weights)) if both else "them"
@@ -201,7 +209,7 @@ def _ignored(study: ColumnStudy, by_weights: list[Place], by_attribution: list[P
     return Finding(
         NAME,
         Severity.WARNING,
-        f"The model ignores {', '.join(study.names(places))}, which up to {max(counts.values())} of the "
+        f"{who} ignores {', '.join(study.names(places))}, which up to {max(counts.values())} of the "
         f"{len(study.subject.molecules)} molecules have. {' '.join(reasons)}",
         Evidence(
             {
@@ -211,8 +219,8 @@ def _ignored(study: ColumnStudy, by_weights: list[Place], by_attribution: list[P
             },
             study.names(places),
         ),
-        "Molecules that differ only in these features get the same score. Leave the columns out, or find "
-        "out why training has silenced them (dead units, damaged weights).",
+        f"Molecules that differ only in these features get the same score{by_whom}. Leave the columns out, "
+        "or find out why training has silenced them (dead units, damaged weights).",
     )
 
 
@@ -300,6 +308,7 @@ class ColumnStudy:
     tables: dict[str, ColumnTable]  # values over all molecules, by level
     credits: dict[str, dict[str, Credit]]  # attributions in the explained molecules, by task and level
     weights: dict[str, FloatArray]  # largest |weight| that reads each column, by level
+    substructures: dict[str, float]  # sum of |attribution| of a committee's substructures, by task
 
     def column(self, place: Place) -> Column:
         """Say what a column is."""
@@ -337,8 +346,15 @@ class ColumnStudy:
         shares = {}
         for task, levels in self.credits.items():
             total = sum(float(credit.absolute.sum()) for credit in levels.values())
+            total += self.substructures[task]
             shares[task] = {level: credit.absolute / (total or 1.0) for level, credit in levels.items()}
         return shares
+
+    @property
+    def share_of_substructures(self) -> float:
+        """Share of all |attribution| that no column has, mean over the tasks."""
+        every = {task: sum(float(s.sum()) for s in by.values()) for task, by in self.shares.items()}
+        return float(np.mean([1 - every[task] if self.substructures[task] else 0.0 for task in every]))
 
     def share(self, places: Sequence[Place]) -> float:
         """Share of all |attribution| that columns absorb, mean over the tasks."""
@@ -571,6 +587,11 @@ def credits_of(explanations: Iterable[Explanation], schema: FeatureSchema) -> di
                 continue
             _add(why, level, np.abs(scores), absolute[level], uses[level])
     return {level: Credit(absolute[level], uses[level]) for level in LEVELS}
+
+
+def _of_substructures(explanations: Iterable[Explanation]) -> float:
+    """Sum of |attribution| of all substructures."""
+    return float(sum(np.nansum(np.abs(why.environment_attributions)) for why in explanations))
 
 
 def _add(why: Explanation, level: str, scores: FloatArray, absolute: FloatArray, uses: FloatArray) -> None:

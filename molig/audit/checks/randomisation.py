@@ -74,7 +74,7 @@ def check(subject: AuditSubject) -> Outcome:
             f"{comparison.n_molecules} molecules with at least {LEAST_ATOMS} atoms of different attributions "
             f"are too few to compare ranks; the least is {LEAST_MOLECULES}"
         )
-    layers = layers_of(subject.model.network)
+    layers = layers_of(comparison.model.network)
     alone = {layer.name: comparison.likeness([layer], N_COPIES) for layer in layers}
     stages = list(dict.fromkeys(layer.stage for layer in layers))
     cascade = {stages[0]: alone[layers[0].name]}
@@ -84,9 +84,9 @@ def check(subject: AuditSubject) -> Outcome:
     full = cascade[stages[-1]]
     findings = []
     if max(full.either_sign.values()) >= NEARLY_THE_SAME:
-        findings.append(_independent(full, comparison.examples(full)))
+        findings.append(_independent(subject, full, comparison.examples(full)))
     if any(alike.idle for alike in alone.values()):
-        findings.append(_idle(alone))
+        findings.append(_idle(subject, alone))
     measured = {
         "fully_random": full.numbers() | {"in_either_direction": full.either_sign},
         "cascade_from_the_output_down_to": {name: alike.numbers() for name, alike in cascade.items()},
@@ -98,16 +98,22 @@ def check(subject: AuditSubject) -> Outcome:
         f"each, {N_FULL_COPIES} fully random; gradients of the logit (or value) averaged over a dozen points "
         "of the path, mean of Spearman's rank correlation of the atoms' scores within a molecule."
     )
+    if subject.is_committee:
+        remark += (
+            " Only the Weave network of the committee is drawn anew, and only its own attributions are "
+            "compared."
+        )
     return Outcome(findings, measured, [_figure(cascade, alone)], remark)
 
 
-def _independent(full: _Likeness, examples: list[Example]) -> Finding:
+def _independent(subject: AuditSubject, full: _Likeness, examples: list[Example]) -> Finding:
     likeness_of = full.either_sign
+    whose = "The Weave network's explanations" if subject.is_committee else "Explanations"
     return Finding(
         NAME,
         Severity.ERROR,
-        "Explanations do not depend on what the model has learned: copies with random weights in all layers "
-        "score the atoms nearly the same, up to the sign (mean correlation with the trained model's scores "
+        f"{whose} do not depend on what was learned: copies with random weights in all layers score the "
+        "atoms nearly the same, up to the sign (mean correlation with the trained model's scores "
         f"{likeness_of['linear']:.2f}, of ranks {likeness_of['signed']:.2f}).",
         Evidence(full.numbers() | {"in_either_direction": likeness_of}, molecules=examples),
         "Do not read anything out of these explanations: a network that has learned nothing produces them "
@@ -116,13 +122,14 @@ def _independent(full: _Likeness, examples: list[Example]) -> Finding:
     )
 
 
-def _idle(alone: dict[str, _Likeness]) -> Finding:
+def _idle(subject: AuditSubject, alone: dict[str, _Likeness]) -> Finding:
     idle = {name: alike.numbers() for name, alike in alone.items() if alike.idle}
+    whose = " of the Weave network" if subject.is_committee else ""
     return Finding(
         NAME,
         Severity.WARNING,
-        f"{len(idle)} of {len(alone)} layers have no part in the scores: drawing their weights anew leaves "
-        f"the attributions as they are ({', '.join(idle)}).",
+        f"{len(idle)} of {len(alone)} layers{whose} have no part in the scores: drawing their weights anew "
+        f"leaves the attributions as they are ({', '.join(idle)}).",
         Evidence(idle),
         "What these layers have learned does not reach the score; look at dead units and at the weights of "
         "the layers that take them up. Train again, with a smaller learning rate or a smaller network.",
@@ -158,7 +165,7 @@ class _Comparison:
     def __init__(self, subject: AuditSubject) -> None:
         places = np.linspace(0, len(subject.tasks) - 1, min(MOST_TASKS, len(subject.tasks))).astype(int)
         self.tasks = [subject.tasks[place] for place in places]
-        self.model = subject.model
+        self.model = subject.model.weave_alone()
         self._columns = [subject.column(task) for task in self.tasks]
         self._rng = subject.rng(NAME)
         large = subject.sample[subject.graphs.atom_counts[subject.sample] >= LEAST_ATOMS]
@@ -287,7 +294,7 @@ def redrawn(model: ScreeningModel, layers: Sequence[Layer], seed: int) -> Screen
         fresh.spread_states()
     for name in (part for layer in layers for part in layer.parts):
         network.get_submodule(name).load_state_dict(fresh.get_submodule(name).state_dict())
-    return ScreeningModel(model.info, network, model.device, model.applicability)
+    return model.with_network(network)
 
 
 def atom_scores(model: ScreeningModel, graphs: PackedGraphs, tasks: Sequence[int]) -> list[FloatArray]:

@@ -111,6 +111,11 @@ def check(subject: AuditSubject) -> Outcome:
         f"Actives {'by label' if labelled else 'by a score above 0.5'}, at most {MOST} per task; curves of "
         f"{chosen.name}."
     )
+    if subject.has_forest:
+        remark += (
+            " The committee's forest moves in steps and has no gradient: its part of the score counts as "
+            "levelled off."
+        )
     measured = {"all": pooled, **{task.name: task.numbers() for task in tasks}}
     return Outcome(findings, measured, [_curves(subject, chosen)], remark)
 
@@ -130,6 +135,8 @@ def _measure(subject: AuditSubject, task: str, molecules: Index) -> _Task:
         everything, np.ones(len(molecules)), np.full(len(molecules), column)
     )
     gradient = np.array([a.sum() + p.sum() for a, p in zip(at_end.atoms, at_end.pairs, strict=True)])
+    if at_end.environments:
+        gradient += [rows.sum() for rows in at_end.environments]
     share, logit_share = gradient_shares(gradient, at_end.values, subject.baseline_logits[molecules, column])
     usable = np.isfinite(share)
     return _Task(
@@ -188,8 +195,9 @@ def _saturated(subject: AuditSubject, tasks: Sequence[_Task], pooled: dict[str, 
             {task.name: task.numbers()["under_10_percent"] for task in tasks if len(task.share)},
             molecules=_examples(subject, worst, notes),
         ),
-        "Nothing to repair: the score levels off, as most networks' do. Use integrated gradients, not plain "
-        "gradients, for this model.",
+        "Nothing to repair: the score levels off, as most networks' do"
+        f"{', and a forest has no gradient' if subject.has_forest else ''}. Use integrated gradients, not "
+        "plain gradients, for this model.",
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from rdkit import Chem, rdBase
+from torch import nn
 
 from molig.attribution import Explanation
 from molig.audit.checks.activity_cliffs import STRONG
@@ -29,7 +30,6 @@ from molig.features import PackedGraphs
 from molig.model import ScreeningModel
 from molig.molecules import Molecule, Record
 from molig.molecules.standardize import input_atom_indices
-from molig.network import WeaveNet
 from molig.stats.intervals import spearman
 
 NAME = "stability"
@@ -384,10 +384,13 @@ def largest_difference(first: FloatArray, second: FloatArray) -> FloatArray:
 
 
 def modules_in_training(model: ScreeningModel) -> list[str]:
-    """Names of the network's dropout and normalisation layers that are in training mode."""
+    """Names of the dropout and normalisation layers of all networks that are in training mode."""
+    networks: list[tuple[str, nn.Module]] = [("", model.network)]
+    networks += [(f"{member.kind}: ", member) for member in model.members if isinstance(member, nn.Module)]
     return [
-        name
-        for name, module in model.network.named_modules()
+        prefix + name
+        for prefix, network in networks
+        for name, module in network.named_modules()
         if module.training and type(module).__name__ in {"Dropout", "BatchNorm1d", "LayerNorm"}
     ]
 
@@ -526,7 +529,7 @@ def large_molecules(model: ScreeningModel) -> list[Molecule]:
 
 def in_double(model: ScreeningModel) -> ScreeningModel:
     """The same model, its parts and their states as they are, in double precision."""
-    return _with_network(model, copy.deepcopy(model.network).double())
+    return _with_networks(model, lambda network: network.double())
 
 
 def other_device(model: ScreeningModel) -> str | None:
@@ -538,16 +541,20 @@ def other_device(model: ScreeningModel) -> str | None:
 
 def on_device(model: ScreeningModel, device: str) -> ScreeningModel:
     """The same model, its parts, their states and its precision as they are, on another device."""
-    twin = _with_network(model, copy.deepcopy(model.network).to(device))
+    twin = _with_networks(model, lambda network: network.to(device))
     twin.device = torch.device(device)
     return twin
 
 
-def _with_network(model: ScreeningModel, network: WeaveNet) -> ScreeningModel:
+def _with_networks(model: ScreeningModel, move: Callable[[nn.Module], nn.Module]) -> ScreeningModel:
+    """The same model with copies of all its networks, moved; a forest has no precision and no device."""
     twin = copy.copy(model)
     for cached in ("dtype", "secants"):
         twin.__dict__.pop(cached, None)
-    twin.network = network
+    twin.network, twin.members = copy.deepcopy(model.network), copy.deepcopy(model.members)
+    for network in (twin.network, *twin.members):
+        if isinstance(network, nn.Module):
+            move(network)
     return twin
 
 
