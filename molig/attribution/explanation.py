@@ -16,7 +16,13 @@ from rdkit import Chem
 from molig.depiction import Panel, draw_png, draw_svg
 from molig.errors import UsageError
 from molig.features import FeatureSchema, MolGraph
-from molig.features.environments import block_of, bonds_of_environments, fragment_smiles, pair_text
+from molig.features.environments import (
+    PackedEnvironments,
+    block_of,
+    bonds_of_environments,
+    fragment_smiles,
+    pair_text,
+)
 from molig.molecules import Molecule
 from molig.molecules.records import scored_note
 
@@ -148,7 +154,7 @@ class Explanation:
         bonds. They add up to F(x) - F(x') - residual.
         """
         scores = share_pairs(self.own_atom_scores, self.pair_scores, self.graph.pair_atoms)
-        return scores + self._of_environments.atoms + self._of_environments.bonds_by_atom
+        return scores + self.substructure_scores
 
     @cached_property
     def input_atom_scores(self) -> FloatArray:
@@ -198,6 +204,14 @@ class Explanation:
     @cached_property
     def _of_environments(self) -> _EnvironmentShares:
         return _EnvironmentShares.of(self)
+
+    @property
+    def substructure_scores(self) -> FloatArray:
+        """Of a committee: score that each atom of ``mol`` has from substructures, shape (n_atoms,).
+
+        Its part of those that it belongs to, and half of the parts of its bonds.
+        """
+        return self._of_environments.atoms + self._of_environments.bonds_by_atom
 
     @cached_property
     def substructures(self) -> pd.DataFrame:
@@ -347,19 +361,33 @@ class _EnvironmentShares:
     @classmethod
     def of(cls, explanation: Explanation) -> _EnvironmentShares:
         mol, shares = explanation.mol, explanation.environment_attributions
-        atoms, bonds = np.zeros(mol.GetNumAtoms()), np.zeros(mol.GetNumBonds())
         held = explanation.graph.environments
         if held is None or not len(shares):
-            return cls(atoms, bonds, np.zeros_like(atoms))
-        inside = bonds_of_environments(mol, held)
-        per_place = shares / (held.sizes + inside.sum(axis=1))
-        np.add.at(atoms, held.atoms, np.repeat(per_place, held.sizes))
-        bonds += per_place @ inside
-        by_atom = np.zeros_like(atoms)
-        ends = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in mol.GetBonds()]
-        if ends:
-            np.add.at(by_atom, np.array(ends).ravel(), np.repeat(bonds / 2, 2))
-        return cls(atoms, bonds, by_atom)
+            atoms = np.zeros(mol.GetNumAtoms())
+            return cls(atoms, np.zeros(mol.GetNumBonds()), atoms)
+        of_atoms, of_bonds = environment_parts(mol, held)
+        bonds = shares @ of_bonds
+        return cls(shares @ of_atoms, bonds, bonds @ half_bonds(mol))
+
+
+def environment_parts(mol: Chem.Mol, held: PackedEnvironments) -> tuple[FloatArray, FloatArray]:
+    """Part of each occurrence that each atom and bond has: shapes (n_rows, n_atoms) and (n_rows, n_bonds).
+
+    The atoms and bonds of an occurrence have equal parts, which add up to 1.
+    """
+    inside = bonds_of_environments(mol, held)
+    atoms = np.zeros((held.n_rows, mol.GetNumAtoms()))
+    atoms[np.repeat(np.arange(held.n_rows), held.sizes), held.atoms] = 1
+    places = held.sizes + inside.sum(axis=1)
+    return atoms / places[:, None], inside / places[:, None]
+
+
+def half_bonds(mol: Chem.Mol) -> FloatArray:
+    """Half of each bond for each of its two atoms, shape (n_bonds, n_atoms)."""
+    halves = np.zeros((mol.GetNumBonds(), mol.GetNumAtoms()))
+    for bond in mol.GetBonds():
+        halves[bond.GetIdx(), [bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()]] = 0.5
+    return halves
 
 
 def _substructures(explanation: Explanation) -> list[tuple[Any, ...]]:

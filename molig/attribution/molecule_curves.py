@@ -12,7 +12,7 @@ from rdkit import Chem
 
 from molig.attribution.baselines import Baseline
 from molig.attribution.explainer import Explainer
-from molig.attribution.explanation import share_pairs
+from molig.attribution.explanation import environment_parts, half_bonds, share_pairs
 from molig.attribution.protocol import ExplainableModel
 from molig.errors import UsageError
 from molig.features import PackedGraphs
@@ -147,7 +147,9 @@ class MoleculeCurves:
         F at these points.
     atom_rates : array of float, shape (n_points, n_atoms)
         Interior gradients at these points: (x - x') dF/dx of the features of each atom and half of that of
-        its pairs. Averaged over all a they are `Explanation.atom_scores`.
+        its pairs; of a committee also its parts of substructures and half of those of its bonds, where a
+        forest, which moves in steps, has none. Averaged over all a they are the `Explanation.atom_scores` of
+        a network alone.
     share : float
         Share of the score's change that ``reached_at`` looks for.
     reached_at : float
@@ -180,7 +182,10 @@ class MoleculeCurves:
 
     @property
     def rates(self) -> FloatArray:
-        """Attribution rate dF/da at the points, shape (n_points,); its integral is F(1) - F(0)."""
+        """Attribution rate dF/da at the points, shape (n_points,); its integral is F(1) - F(0).
+
+        Of a committee with a forest the integral lacks the forest's steps.
+        """
         return np.asarray(self.atom_rates.sum(axis=1))
 
     def atoms_at(self, a: float) -> FloatArray:
@@ -298,29 +303,35 @@ class _Follower:
             tasks = explainer.model.relax(graphs).outputs(np.arange(len(graphs))).argmax(axis=1)
         else:
             tasks = np.full(len(graphs), explainer.task)
-        by_baseline = [self._along_path(graphs, tasks, baseline) for baseline in explainer.baselines]
+        mols = [molecule.mol for molecule in molecules]
+        by_baseline = [self._along_path(mols, graphs, tasks, baseline) for baseline in explainer.baselines]
         return [
             self._result(molecule, int(task), [curves[i] for curves in by_baseline])
             for i, (molecule, task) in enumerate(zip(molecules, tasks, strict=True))
         ]
 
-    def _along_path(self, graphs: PackedGraphs, tasks: Index, baseline: Baseline) -> list[Curves]:
+    def _along_path(
+        self, mols: list[Chem.Mol], graphs: PackedGraphs, tasks: Index, baseline: Baseline
+    ) -> list[Curves]:
         relaxed = self._explainer.model.relax(graphs, (baseline.atom_row, baseline.pair_row))
         n_points, target = len(self._at), self._explainer.target
         which = np.repeat(np.arange(len(graphs)), n_points)
         found = relaxed.densities(which, np.tile(self._at, len(graphs)), tasks[which])
         scores = target.score(found.values)
-        slopes = target.slope(found.values, found.values).tolist()
+        slopes = target.slope(found.values, found.values)
         curves = []
-        for i, graph in enumerate(graphs):
+        for i, (mol, graph) in enumerate(zip(mols, graphs, strict=True)):
             part = slice(i * n_points, (i + 1) * n_points)
-            rates = [
-                slope * share_pairs(atoms.sum(axis=1), pairs.sum(axis=1), graph.pair_atoms)
-                for slope, atoms, pairs in zip(
-                    slopes[part], found.atoms[part], found.pairs[part], strict=True
-                )
-            ]
-            curves.append((scores[part], np.array(rates)))
+            rates = np.array(
+                [
+                    share_pairs(atoms.sum(axis=1), pairs.sum(axis=1), graph.pair_atoms)
+                    for atoms, pairs in zip(found.atoms[part], found.pairs[part], strict=True)
+                ]
+            )
+            if found.environments and graph.environments is not None:
+                of_atoms, of_bonds = environment_parts(mol, graph.environments)
+                rates += np.array(found.environments[part]) @ (of_atoms + of_bonds @ half_bonds(mol))
+            curves.append((scores[part], slopes[part, None] * rates))
         return curves
 
     def _result(self, molecule: Molecule, task: int, curves: list[Curves]) -> MoleculeCurves | Rejection:

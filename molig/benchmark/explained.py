@@ -136,10 +136,13 @@ _ADDED = -1  # origin of a hydrogen that the parser has added
 
 
 def projected_scores(explanation: Explanation, projection: Projection) -> FloatArray:
-    """Atom scores of an explanation, shape (n_atoms,), from the pairs that a projection counts."""
+    """Atom scores of an explanation, shape (n_atoms,), from the pairs that a projection counts.
+
+    Of a committee, substructures count in all projections.
+    """
     if projection is Projection.ALL:
         return explanation.atom_scores
-    own = explanation.own_atom_scores
+    own = explanation.own_atom_scores + explanation.substructure_scores
     if projection is Projection.OWN or not explanation.pair_attributions.shape[1]:
         return own
     pairs = explanation.graph.pair_atoms

@@ -18,6 +18,7 @@ from molig.model import Objective, ScreeningModel, load_model
 from molig.training import Progress, Recipe, TrainingRequest, read_recipe, train_model, write_recipe
 from molig.training.dataset import file_digest
 from molig.training.loop import CHECKPOINT_FILE
+from molig.training.members import MembersRun
 
 TABLE_FILE = "data.csv"
 JUDGED_PARTS = ("test", "validation")
@@ -77,8 +78,8 @@ def write_training_table(truth: GroundTruth, directory: Path) -> Path:
     content = frame.to_csv(index=False, lineterminator="\n").encode()
     if not path.is_file() or path.read_bytes() != content:
         write_whole(path, content)
-        for stale in directory.glob(f"model*/{CHECKPOINT_FILE}"):
-            stale.unlink()
+        for stale in directory.glob("model*"):
+            MembersRun.forget(stale)
     return path
 
 
@@ -105,8 +106,8 @@ def _member(request: TrainingRequest, progress: Progress | None) -> ScreeningMod
     resume = checkpoint.exists() and _stored_recipe(directory) == recipe
     if not resume:
         # Nothing old may be taken for the result of this run should it break off.
-        for stale in (checkpoint, directory / _INFO_FILE):
-            stale.unlink(missing_ok=True)
+        MembersRun.forget(directory)
+        (directory / _INFO_FILE).unlink(missing_ok=True)
         # So that a run that breaks off is known again; training writes it at the end only.
         directory.mkdir(parents=True, exist_ok=True)
         write_recipe(recipe, directory / _RECIPE_FILE)

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from molig.molecules import Molecule, Rejection
 
 _SHOWN = 20
+_OF_FOREST = (
+    "This committee has a forest, whose score moves in steps as counts of substructures are scaled: it has "
+    "no gradient, so rates, and gradient x input, lack its part of the score's change."
+)
 
 
 def saturation(
@@ -92,9 +96,13 @@ def saturation(
     if len(chosen.molecules) < actives:
         reporter.warning(f"only {len(chosen.molecules)} of the {actives} molecules asked for are there")
     reporter.info(f"showing {chosen.rule}")
+    subtitle = f"Showing {chosen.rule}"
+    if any(member.kind == "forest" for member in loaded.members):
+        subtitle += ". The forest moves in steps, which rates leave out"
+        reporter.info(_OF_FOREST)
     curves = _follow(explainer, chosen.molecules, points, reporter)
     title = f"{task} ({loaded.name}): {_count(len(curves), label)} on the way from the zero baseline"
-    write_saturation(curves, outputs, title=title, subtitle=f"Showing {chosen.rule}", csv_safe=csv_safe)
+    write_saturation(curves, outputs, title=title, subtitle=subtitle, csv_safe=csv_safe)
     _print_summary(loaded.name, curves)
     reporter.info("\n".join(f"written: {output}" for output in outputs))
 
