@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,16 +13,16 @@ import pandas as pd
 import pyarrow as pa
 from rdkit import Chem
 
+from molig.attribution.substructures import (
+    Substructure,
+    main_substructures,
+    names_of_occurrences,
+    substructures_of,
+)
 from molig.depiction import Panel, draw_png, draw_svg
 from molig.errors import UsageError
 from molig.features import FeatureSchema, MolGraph
-from molig.features.environments import (
-    PackedEnvironments,
-    block_of,
-    bonds_of_environments,
-    fragment_smiles,
-    pair_text,
-)
+from molig.features.environments import PackedEnvironments, bonds_of_environments
 from molig.molecules import Molecule
 from molig.molecules.records import scored_note
 
@@ -217,15 +217,35 @@ class Explanation:
     def substructures(self) -> pd.DataFrame:
         """Of a committee: what each substructure contributes, the largest first; empty otherwise.
 
-        Columns: ``block`` ("environment", whose atoms are told apart as in ECFP, or "element_environment", by
-        their element alone), ``smiles`` of the substructure as it stands in this molecule,
-        ``count``, ``score`` of all its occurrences together, and ``atoms``, the tuple of atom indices in the
-        input of each occurrence. A substructure's score is spread evenly over its atoms and bonds.
+        Columns: ``block`` ("environment", whose atoms are told apart as in ECFP, "element_environment", by
+        their element alone, or "element_pair"), ``substructure`` (its SMILES, see
+        `Substructure.name`), ``count``, ``score`` of all its occurrences together, and ``atoms``, the tuple
+        of atom indices in the input of each occurrence. A substructure's score is spread evenly over its
+        atoms and bonds.
         """
-        return pd.DataFrame(_substructures(self), columns=["block", "smiles", "count", "score", "atoms"])
+        rows = [(s.block, s.name, s.count, s.score, s.atoms) for s in self._substructures(by_block=True)]
+        return pd.DataFrame(rows, columns=["block", "substructure", "count", "score", "atoms"])
+
+    def main_substructures(self, n: int = 3) -> list[Substructure]:
+        """Of a committee: the `n` substructures that say most about the score; empty otherwise.
+
+        Of substructures within each other, which share a score among them, the largest is named that carries
+        nearly as much as the others; blocks count together.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+
+        Returns
+        -------
+        list of Substructure
+            The largest contribution first, with atom indices in the input.
+        """
+        return main_substructures(self._substructures(by_block=False), n)
 
     def substructure_sentences(self, n: int = 3) -> list[str]:
-        """The `n` largest contributions of substructures, in words.
+        """`main_substructures` in words.
 
         Parameters
         ----------
@@ -237,8 +257,24 @@ class Explanation:
         list of str
             Such as ``"contains c1ccc(O)cc1 twice: +0.12"``.
         """
-        rows = _substructures(self)[:n]
-        return [f"contains {smiles}{_times(count)}: {score:+.3g}" for _, smiles, count, score, _ in rows]
+        return [one.sentence for one in self.main_substructures(n)]
+
+    def _substructures(self, *, by_block: bool) -> list[Substructure]:
+        held = self.graph.environments
+        if held is None or not len(self.environment_attributions):
+            return []
+        found = substructures_of(
+            self.mol,
+            held,
+            self.schema.environment_blocks,
+            self.environment_attributions,
+            by_block=by_block,
+        )
+        number = self.input_atoms.tolist()
+        return [
+            replace(one, atoms=tuple(tuple(number[atom] for atom in place) for place in one.atoms))
+            for one in found
+        ]
 
     @property
     def removed_text(self) -> str:
@@ -293,7 +329,8 @@ class Explanation:
         """All attributions, of atoms and pairs, as one table with the molecule's id and task.
 
         ``atom_i`` and ``atom_j`` are indices in the input; hydrogens that the model wanted as atoms are
-        numbered behind its atoms.
+        numbered behind its atoms. Of a committee also those of substructures: a row for every occurrence with
+        a score, whose ``atom_i`` is its centre and whose ``category`` is its name (see `Substructure`).
         """
         return self._table.copy()
 
@@ -390,30 +427,6 @@ def half_bonds(mol: Chem.Mol) -> FloatArray:
     return halves
 
 
-def _substructures(explanation: Explanation) -> list[tuple[Any, ...]]:
-    held, shares, mol = explanation.graph.environments, explanation.environment_attributions, explanation.mol
-    if held is None or not len(shares):
-        return []
-    inside = bonds_of_environments(mol, held)
-    atoms = np.split(held.atoms, np.cumsum(held.sizes)[:-1])
-    rows = []
-    for key in np.unique(held.ids[shares != 0]):
-        places = np.flatnonzero(held.ids == key)
-        first = places[0]
-        block = block_of(int(key), explanation.schema.environment_blocks)
-        if block.name == "element_pair":
-            smiles = pair_text(int(key))
-        else:
-            smiles = fragment_smiles(mol, atoms[first].tolist(), np.flatnonzero(inside[first]).tolist())
-        indices = tuple(tuple(explanation.input_atoms[atoms[place]].tolist()) for place in places)
-        rows.append((block.name, smiles, len(places), float(shares[places].sum()), indices))
-    return sorted(rows, key=lambda row: (-abs(row[3]), row[1]))
-
-
-def _times(count: int) -> str:
-    return {1: "", 2: " twice"}.get(count, f" {count} times")
-
-
 def share_pairs(own: FloatArray, pair_scores: FloatArray, pair_atoms: Index) -> FloatArray:
     """Give each atom its own score and half of each of its pairs': the sum stays the same."""
     projected = own.copy()
@@ -434,6 +447,7 @@ def bonds_of_pairs(mol: Chem.Mol, pair_atoms: Index) -> Index:
 # Explanations as a long table, a row per feature.
 
 _LEVELS = ("atom", "pair")
+_SUBSTRUCTURE = "substructure"
 
 TABLE_SCHEMA = pa.schema(
     [
@@ -479,12 +493,19 @@ def feature_batch(explanations: Sequence[Explanation]) -> pa.RecordBatch:
         atoms, pairs = (_level_rows(explanations, schema, level) for level in _LEVELS)
         names = [(column.block, column.name) for level in _LEVELS for column in schema.columns(level)]
         names += [(block.name, ABSENT) for level in _LEVELS for block in schema.blocks(level)]
-    place = _Interleaving(atoms.counts, pairs.counts)
-    name = place.merge(atoms.name, pairs.name)
+    inside, inside_names = _occurrence_rows(explanations, schema, len(names))
+    names += inside_names
+    levels = (*_LEVELS, _SUBSTRUCTURE) if len(inside.row) else _LEVELS
+    parts = (atoms, pairs, inside)
+    place = _Interleaving([part.counts for part in parts])
+    level = place.merge([np.full(len(part.row), number) for number, part in enumerate(parts)])
+    name = place.merge([part.name for part in parts])
     given = np.concatenate([e.input_atoms for e in explanations])
     bonded, ends = _pair_ends(explanations)
-    only_pairs = place.merge(np.zeros(len(atoms.row), dtype=bool), np.ones(len(pairs.row), dtype=bool))
-    whole = _Molecules(explanations, atoms.counts + pairs.counts)
+    no_pair, of_atoms, of_inside = level != 1, np.zeros_like(atoms.row), np.zeros_like(inside.row)
+    whole = _Molecules(explanations, np.sum([part.counts for part in parts], axis=0))
+    firsts = [given[atoms.row], ends[pairs.row, 0], given[inside.row]]
+    joined = [of_atoms.astype(bool), bonded[pairs.row], of_inside.astype(bool)]
     arrays = {
         "row": whole.numbers("row", np.int64),
         "id": whole.texts("id"),
@@ -493,15 +514,17 @@ def feature_batch(explanations: Sequence[Explanation]) -> pa.RecordBatch:
         "removed": whole.texts("removed_text"),
         "task": whole.texts("task"),
         "target": whole.texts("target"),
-        "level": _encoded(_LEVELS, only_pairs.astype(np.int64)),
-        "atom_i": pa.array(place.merge(given[atoms.row], ends[pairs.row, 0])),
-        "atom_j": pa.array(place.merge(np.zeros_like(atoms.row), ends[pairs.row, 1]), mask=~only_pairs),
-        "bonded": pa.array(place.merge(np.zeros(len(atoms.row), bool), bonded[pairs.row]), mask=~only_pairs),
-        "symbol": _encoded(symbols, place.merge(atoms.row, np.zeros_like(pairs.row)), mask=only_pairs),
+        "level": _encoded(levels, level),
+        "atom_i": pa.array(place.merge(firsts)),
+        "atom_j": pa.array(place.merge([of_atoms, ends[pairs.row, 1], of_inside]), mask=no_pair),
+        "bonded": pa.array(place.merge(joined), mask=no_pair),
+        "symbol": _encoded(
+            symbols, place.merge([atoms.row, np.zeros_like(pairs.row), inside.row]), mask=~no_pair
+        ),
         "block": _encoded([block for block, _ in names], name),
         "category": _encoded([category for _, category in names], name),
-        "value": pa.array(place.merge(atoms.value, pairs.value)),
-        "score": pa.array(place.merge(atoms.score, pairs.score)),
+        "value": pa.array(place.merge([part.value for part in parts])),
+        "score": pa.array(place.merge([part.score for part in parts])),
         "molecule_score": whole.numbers("score"),
         "baseline_score": whole.numbers("baseline_score"),
         "residual": whole.numbers("residual"),
@@ -512,7 +535,7 @@ def feature_batch(explanations: Sequence[Explanation]) -> pa.RecordBatch:
 
 @dataclass(frozen=True)
 class _LevelRows:
-    """The present features of the atoms, or of the pairs, of all molecules."""
+    """The present features of the atoms, the pairs, or the centres of substructures, of all molecules."""
 
     row: Index
     name: Index
@@ -592,17 +615,52 @@ def _entries(
     return np.stack(column, axis=1), np.stack(value, axis=1), np.stack(present, axis=1)
 
 
+def _occurrence_rows(
+    explanations: Sequence[Explanation], schema: FeatureSchema, first_name: int
+) -> tuple[_LevelRows, list[tuple[str, str]]]:
+    """Occurrences of substructures that have a score, with names that are numbered from `first_name` on."""
+    if not any(map(len, (e.environment_attributions for e in explanations))):
+        none = np.zeros(0, dtype=np.int64)
+        return _LevelRows(none, none, np.zeros(0), np.zeros(0), np.zeros(len(explanations), np.int64)), []
+    counts = np.array([np.count_nonzero(e.environment_attributions) for e in explanations], dtype=np.int64)
+    rows, scores, names = [np.zeros(0, np.int64)], [np.zeros(0)], list[int]()
+    number: dict[tuple[str, str], int] = {}
+    known: dict[int, list[tuple[str, str]]] = {}  # of a molecule whose tasks are all explained
+    first_atom = 0
+    for explanation, count in zip(explanations, counts.tolist(), strict=True):
+        held, shares = explanation.graph.environments, explanation.environment_attributions
+        if count and held is not None:
+            chosen = np.flatnonzero(shares)
+            rows.append(first_atom + held.atoms[(np.cumsum(held.sizes) - held.sizes)[chosen]])
+            scores.append(shares[chosen])
+            key = id(explanation.graph)
+            if key not in known:
+                known[key] = names_of_occurrences(explanation.mol, held, schema.environment_blocks)
+            named = known[key]
+            names += [number.setdefault(named[row], first_name + len(number)) for row in chosen.tolist()]
+        first_atom += len(explanation.graph.atom_codes)
+    row = np.concatenate(rows)
+    found = _LevelRows(
+        row, np.array(names, dtype=np.int64), np.ones(len(row)), np.concatenate(scores), counts
+    )
+    return found, list(number)
+
+
 class _Interleaving:
-    """Puts the atoms' rows of each molecule before those of its pairs."""
+    """Puts the rows of each molecule together: those of its atoms, then of its pairs, then the rest."""
 
-    def __init__(self, atoms: Index, pairs: Index) -> None:
-        starts = _starts(np.stack([atoms, pairs], axis=1).ravel())
-        self._atoms = np.arange(atoms.sum()) + np.repeat(starts[0::2] - _starts(atoms), atoms)
-        self._pairs = np.arange(pairs.sum()) + np.repeat(starts[1::2] - _starts(pairs), pairs)
+    def __init__(self, counts: Sequence[Index]) -> None:
+        starts, n = _starts(np.stack(counts, axis=1).ravel()), len(counts)
+        self._places = [
+            np.arange(own.sum()) + np.repeat(starts[part::n] - _starts(own), own) if own.any() else own[:0]
+            for part, own in enumerate(counts)
+        ]
 
-    def merge(self, atoms: npt.NDArray[np.generic], pairs: npt.NDArray[np.generic]) -> npt.NDArray[Any]:
-        merged = np.empty(len(atoms) + len(pairs), dtype=atoms.dtype)
-        merged[self._atoms], merged[self._pairs] = atoms, pairs
+    def merge(self, parts: Sequence[npt.NDArray[np.generic]]) -> npt.NDArray[Any]:
+        merged = np.empty(sum(map(len, parts)), dtype=parts[0].dtype)
+        for places, part in zip(self._places, parts, strict=True):
+            if len(part):
+                merged[places] = part
         return merged
 
 

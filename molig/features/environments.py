@@ -258,12 +258,6 @@ def pair_text(environment: int) -> str:
     return f"{symbols}, {bonds} bond{'s' if bonds > 1 else ''} apart"
 
 
-def fragment_smiles(mol: Chem.Mol, atoms: Sequence[int], bonds: Sequence[int]) -> str:
-    """SMILES of an environment as it stands in a molecule."""
-    text: str = Chem.MolFragmentToSmiles(mol, list(atoms), bondsToUse=list(bonds), isomericSmiles=False)
-    return text
-
-
 @cache
 def _generator(radius: int) -> Any:
     return rdFingerprintGenerator.GetMorganGenerator(radius=radius)

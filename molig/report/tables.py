@@ -169,6 +169,7 @@ class _Chunk:
             for one in result:
                 waiting.append(one)
                 n_features += one.atom_attributions.size + one.pair_attributions.size
+                n_features += one.environment_attributions.size
                 if len(waiting) >= _BATCH_MOLECULES or n_features >= _BATCH_FEATURES:
                     yield self._batch(waiting)
                     waiting, n_features = [], 0
