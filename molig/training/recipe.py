@@ -278,9 +278,9 @@ class EnvironmentRecipe(Section):
 
     min_molecules: int = Field(default=3, ge=1)
     """Molecules of the training part that must have an environment for it to be a column."""
-    max_columns: int = Field(default=10_000, ge=1, le=1_000_000)
+    max_columns: int = Field(default=6_000, ge=1, le=1_000_000)
     """Columns at most; of more environments, the commonest are taken."""
-    hidden: int = Field(default=512, ge=1, le=MAX_WIDTH)
+    hidden: int = Field(default=384, ge=1, le=MAX_WIDTH)
     """Width of the hidden layer."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Dropout of the hidden layer."""
@@ -298,13 +298,13 @@ class EnvironmentRecipe(Section):
 class ForestRecipe(Section):
     """The member that reads counts of circular environments in a random forest."""
 
-    trees: int = Field(default=200, ge=1, le=10_000)
+    trees: int = Field(default=100, ge=1, le=10_000)
     """Trees of a task."""
     min_samples_leaf: int = Field(default=2, ge=1)
     """Training molecules of a leaf at least."""
     max_features: float = Field(default=0.05, gt=0, le=1)
     """Share of the columns that a node chooses from."""
-    balanced: bool = False
+    balanced: bool = True
     """Whether both classes weigh the same in a tree."""
     zero_share: float = Field(default=0.03, ge=0, le=1)
     """Molecules without any environment, called inactive, that are added for each training molecule; they
