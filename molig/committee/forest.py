@@ -162,6 +162,14 @@ class Forest:
         ):
             raise ModelFormatError("the tables of a forest must be lists of whole numbers")
         held = {name: arrays[name].numpy() for name in (*whole, "value")}
+        # No number may become another one in the smaller types below.
+        largest = dict.fromkeys(whole, 2**31 - 1) | {"least": _MOST}
+        for name, most in largest.items():
+            least = _LEAF if name == "feature" else 0
+            if len(held[name]) and not (held[name].min() >= least and held[name].max() <= most):
+                raise ModelFormatError(
+                    f"the forest of the model is damaged: {name} must be from {least} to {most}"
+                )
         return cls(
             vocabulary,
             held["task_of_tree"].astype(np.int64),
@@ -187,9 +195,9 @@ class Forest:
         """Refuse tables that would lead out of a tree, or round in circles."""
         sizes = np.diff(self.tree_starts)
         n_nodes = int(self.tree_starts[-1]) if len(self.tree_starts) else 0
-        sound = len(sizes) == self.size and (sizes > 0).all() and self.tree_starts[0] == 0
+        sound = 0 < self.size == len(sizes) and (sizes > 0).all() and self.tree_starts[0] == 0
         sound = sound and all(len(a) == n_nodes for a in (self.feature, self.least, self.right, self.value))
-        sound = sound and ((self.task_of_tree >= 0) & (self.task_of_tree < self.n_tasks)).all()
+        sound = sound and np.array_equal(np.unique(self.task_of_tree), np.arange(self.n_tasks))
         if sound:
             place = np.arange(n_nodes) - np.repeat(self.tree_starts[:-1], sizes)
             size = np.repeat(sizes, sizes)
