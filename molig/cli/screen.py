@@ -48,6 +48,10 @@ def screen(
             "--applicability", help="Say of each molecule whether it is like those of the model's training."
         ),
     ] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="Say how far the members of a committee disagree on each score."),
+    ] = False,
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
@@ -79,9 +83,12 @@ def screen(
             batch_size=batch_size,
             progress=advance,
             applicability=applicability,
+            uncertainty=uncertainty,
             csv_safe=csv_safe,
         )
         result = run(library, loaded, output=output, rejects=rejects, options=options)
+    if loaded.info.meaning_of_score:
+        reporter.info(f"scores: {loaded.info.meaning_of_score}")
     reporter.info(
         f"{result.n_rows:,} rows: {result.n_scored:,} scored, {result.n_rejected:,} rejected, "
         f"{result.n_rows / result.seconds:,.0f} molecules/s"

@@ -372,6 +372,18 @@ class ModelInfo(Section):
         return self
 
     @property
+    def calibrated(self) -> bool:
+        """Whether scores are probabilities that were fitted to shares of actives."""
+        if self.committee is None or self.objective is not Objective.CLASSIFICATION:
+            return False
+        return any(s != 1 for s in self.committee.slope) or any(o != 0 for o in self.committee.offset)
+
+    @property
+    def meaning_of_score(self) -> str:
+        """A phrase that says what a score means, if that is known; otherwise ""."""
+        return "calibrated probabilities of being active" if self.calibrated else ""
+
+    @property
     def held_out(self) -> str | None:
         """The part that the model is judged by: "test", or "validation" where there is none."""
         return next((part for part in ("test", "validation") if self.metrics.get(part)), None)

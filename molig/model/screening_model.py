@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,9 @@ class Predictions:
     scored_smiles : list of str or None, optional
         What was scored: the SMILES itself, or that of the parent where it is another compound; None where a
         SMILES was rejected.
+    uncertainty : array of float, shape (n, n_tasks), optional
+        If it was asked for: weighted standard deviation of the calibrated scores of a committee's members; a
+        row of NaN for every rejected SMILES.
     """
 
     scores: FloatArray
@@ -60,6 +63,7 @@ class Predictions:
     objective: Objective = Objective.CLASSIFICATION
     applicability: list[ApplicabilityFlag | None] | None = None
     scored_smiles: list[str | None] = field(default_factory=list)
+    uncertainty: FloatArray | None = None
 
     @property
     def proba(self) -> FloatArray:
@@ -75,17 +79,30 @@ class Predictions:
         return self.scores
 
     def to_frame(self) -> pd.DataFrame:
-        """Scores as a table with one column per task; then ``applicability`` and ``similarity``, if asked."""
+        """Scores as a table with one column per task; then what else was asked for.
+
+        That is ``applicability`` and ``similarity``, and ``uncertainty``, of several tasks
+        ``uncertainty TASK`` for each.
+        """
         frame = pd.DataFrame(self.scores, columns=list(self.tasks))
-        if self.applicability is None:
-            return frame
-        flags = self.applicability
-        extra = {
-            "applicability": [f and f.status.value for f in flags],
-            "similarity": np.array([f.similarity if f else np.nan for f in flags], dtype=float),
-        }
+        extra: dict[str, Any] = {}
+        if (flags := self.applicability) is not None:
+            extra["applicability"] = [f and f.status.value for f in flags]
+            extra["similarity"] = np.array([f.similarity if f else np.nan for f in flags], dtype=float)
+        if self.uncertainty is not None:
+            several = len(self.tasks) > 1
+            for task, column in zip(self.tasks, self.uncertainty.T, strict=True):
+                extra[f"uncertainty {task}" if several else "uncertainty"] = column
         # Not by assignment: a task may bear one of these names.
         return pd.concat([frame, pd.DataFrame(extra, index=frame.index)], axis=1)
+
+
+class Scored(NamedTuple):
+    """Scores of molecules, with what was asked for besides."""
+
+    scores: FloatArray
+    flags: list[ApplicabilityFlag]
+    spread: FloatArray | None  # of the members, shape (n, n_tasks)
 
 
 class ScreeningModel:
@@ -284,7 +301,7 @@ class ScreeningModel:
         UsageError
             If the model is a network alone.
         """
-        combination = self._committee()
+        combination = self.committee_of_members()
         first = self._network_outputs(graphs, scales, batch_size)
         found = [np.asarray(expit(first)) if combination.probability else first]
         for member in self.members:
@@ -293,7 +310,14 @@ class ScreeningModel:
             found.append(scores_of(member, outputs, combination))
         return np.stack(found)
 
-    def _committee(self) -> Combination:
+    def committee_of_members(self) -> Combination:
+        """How the members' scores are combined.
+
+        Raises
+        ------
+        UsageError
+            If the model is a network alone.
+        """
         if self.combination is None:
             raise UsageError(
                 f"model {self.name!r} is one network: it has no members whose scores could be compared. "
@@ -317,22 +341,36 @@ class ScreeningModel:
         """Probabilities of parsed molecules, or values for a regression; shape (n, n_tasks)."""
         if not molecules:
             return np.empty((0, len(self.tasks)))
-        return self._scores(self.featurizer.featurize([m.mol for m in molecules], occurrences=False))
+        graphs = self.featurizer.featurize([m.mol for m in molecules], occurrences=False)
+        return self._as_scores(self.logits(graphs))
 
-    def score_and_flag(self, molecules: Sequence[Molecule]) -> tuple[FloatArray, list[ApplicabilityFlag]]:
-        """`score_molecules`, and whether the model knows molecules like these.
+    def score_with(
+        self, molecules: Sequence[Molecule], *, applicability: bool = False, uncertainty: bool = False
+    ) -> Scored:
+        """`score_molecules` with what else is asked for, from one pass through the members.
 
         Raises
         ------
         UsageError
-            If the model has no applicability domain.
+            If the model has no applicability domain, or no members.
         """
-        domain = self.domain()
-        if not molecules:
-            return np.empty((0, len(self.tasks))), []
+        domain = self.domain() if applicability else None
+        combination = self.committee_of_members() if uncertainty else None
+        if not molecules or (domain is None and combination is None):
+            scores = self.score_molecules(molecules)
+            return Scored(scores, [], np.zeros_like(scores) if combination else None)
         mols = [m.mol for m in molecules]
         graphs = self.featurizer.featurize(mols, occurrences=False)
-        return self._scores(graphs), domain.flag(mols, graphs)
+        spread = None
+        if combination is None:
+            outputs = self.logits(graphs)
+        else:
+            members = self.member_scores(graphs)
+            outputs, spread = combination.outputs(combination.mean(members)), combination.spread(members)
+        return Scored(self._as_scores(outputs), domain.flag(mols, graphs) if domain else [], spread)
+
+    def _as_scores(self, outputs: FloatArray) -> FloatArray:
+        return outputs if self.objective is Objective.REGRESSION else np.asarray(expit(outputs))
 
     def domain(self) -> Applicability:
         """The applicability domain.
@@ -350,7 +388,12 @@ class ScreeningModel:
         return self.applicability
 
     def predict(
-        self, smiles: str | Iterable[str], *, batch_size: int = 256, applicability: bool = False
+        self,
+        smiles: str | Iterable[str],
+        *,
+        batch_size: int = 256,
+        applicability: bool = False,
+        uncertainty: bool = False,
     ) -> Predictions:
         """Score SMILES, keeping the reasons for those that cannot be scored.
 
@@ -362,6 +405,8 @@ class ScreeningModel:
             Molecules worked on at a time.
         applicability : bool
             Also say of each molecule whether it is like those that the model was trained on.
+        uncertainty : bool
+            Also say how far the members of a committee disagree.
 
         Returns
         -------
@@ -370,12 +415,16 @@ class ScreeningModel:
         Raises
         ------
         UsageError
-            If ``applicability`` is asked of a model that has no such data.
+            If ``applicability`` is asked of a model that has no such data, or ``uncertainty`` of a network
+            alone.
         """
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1 (got {batch_size})")
         if applicability:
             self.domain()
+        if uncertainty:
+            self.committee_of_members()
+        spreads: list[FloatArray] = [np.empty((0, len(self.tasks)))]
         blocks: list[FloatArray] = [np.empty((0, len(self.tasks)))]
         rejections: list[Rejection] = []
         flags: list[ApplicabilityFlag | None] = []
@@ -385,25 +434,31 @@ class ScreeningModel:
             molecules, rejected = self.parser.parse_many(records)
             places = [m.row - records[0].row for m in molecules]
             block = np.full((len(records), len(self.tasks)), np.nan)
-            flag_of: dict[int, ApplicabilityFlag] = {}
-            if applicability:
-                scores, known = self.score_and_flag(molecules)
-                flag_of = dict(zip(places, known, strict=True))
-            else:
-                scores = self.score_molecules(molecules)
+            found = self.score_with(molecules, applicability=applicability, uncertainty=uncertainty)
+            scores = found.scores
+            flag_of = dict(zip(places, found.flags, strict=True)) if applicability else {}
             unusable = not_finite(molecules, scores, self.tasks)
             for row in (refused.row for refused in unusable):
                 scores[[m.row == row for m in molecules]] = np.nan
                 flag_of.pop(row - records[0].row, None)
             block[places] = scores
             blocks.append(block)
+            if found.spread is not None:
+                spread = np.full_like(block, np.nan)
+                spread[places] = np.where(np.isfinite(scores), found.spread, np.nan)
+                spreads.append(spread)
             rejections.extend(sorted([*rejected, *unusable], key=lambda refused: refused.row))
             flags.extend(flag_of.get(i) for i in range(len(records)))
             smiles_of = {m.row: m.scored_smiles for m in molecules}
             scored.extend(smiles_of.get(record.row) for record in records)
-        known_flags = flags if applicability else None
         return Predictions(
-            np.concatenate(blocks), self.tasks, rejections, self.objective, known_flags, scored
+            np.concatenate(blocks),
+            self.tasks,
+            rejections,
+            self.objective,
+            flags if applicability else None,
+            scored,
+            np.concatenate(spreads) if uncertainty else None,
         )
 
     def predict_proba(self, smiles: str | Iterable[str], *, batch_size: int = 256) -> FloatArray:
@@ -434,10 +489,6 @@ class ScreeningModel:
         predictions = self.predict(smiles, batch_size=batch_size)
         self.rejections_ = predictions.rejections
         return predictions.proba
-
-    def _scores(self, graphs: PackedGraphs) -> FloatArray:
-        outputs = self.logits(graphs)
-        return outputs if self.objective is Objective.REGRESSION else np.asarray(expit(outputs))
 
 
 def _combination(info: ModelInfo) -> Combination | None:

@@ -44,28 +44,38 @@ class HitColumns:
 
     tasks: tuple[str, ...]
     applicability: bool = False
+    uncertainty: bool = False
 
     def __post_init__(self) -> None:
         """Refuse two columns of one name."""
         taken = [name for name, _ in _APPLICABILITY if self.applicability and name in self.tasks]
         if taken:
             raise UsageError(f"the model has a task {taken[0]!r}: the applicability columns need this name")
+        if self.uncertainty and "uncertainty" in self.tasks:
+            raise UsageError(
+                "the model has a task 'uncertainty': the column of --uncertainty needs this name"
+            )
 
     @property
     def schema(self) -> pa.Schema:
-        """Columns: those of the molecule, one per task, best_task of several, rank, and applicability."""
+        """Columns: those of the molecule, one per task, best_task of several, rank, and extras."""
         several = [("best_task", pa.string())] if len(self.tasks) > 1 else []
         return pa.schema(
             _HEAD
             + [(task, pa.float32()) for task in self.tasks]
             + [*several, ("rank", pa.int64())]
             + (_APPLICABILITY if self.applicability else [])
+            + ([("uncertainty", pa.float32())] if self.uncertainty else [])
         )
 
     def table(
-        self, molecules: Sequence[Molecule], scores: FloatArray, flags: Sequence[ApplicabilityFlag] = ()
+        self,
+        molecules: Sequence[Molecule],
+        scores: FloatArray,
+        flags: Sequence[ApplicabilityFlag] = (),
+        spread: npt.NDArray[np.float64] | None = None,
     ) -> pa.Table:
-        """Rows of scored molecules, without ranks (0); scores of shape (n, n_tasks), a flag for each row."""
+        """Rows of scored molecules, without ranks (0); scores and spread (n, n_tasks)."""
         columns: list[pa.Array] = [
             pa.array([m.row for m in molecules], pa.int64()),
             pa.array([m.id for m in molecules], pa.string()),
@@ -81,6 +91,9 @@ class HitColumns:
         if self.applicability:
             columns.append(pa.array([flag.status.value for flag in flags], pa.string()))
             columns.append(pa.array([flag.similarity for flag in flags], pa.float32()))
+        if self.uncertainty and spread is not None:
+            of_best = np.take_along_axis(spread, scores.argmax(axis=1)[:, None], axis=1)[:, 0]
+            columns.append(pa.array(of_best, pa.float32()))
         return pa.table(columns, schema=self.schema)
 
     def key(self, table: pa.Table) -> FloatArray:

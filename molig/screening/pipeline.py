@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from molig.errors import OutputError, UsageError
-from molig.model import ApplicabilityFlag, Objective, ScreeningModel, load_model
+from molig.model import Objective, ScreeningModel, load_model
 from molig.model.screening_model import not_finite
 from molig.molecules import Molecule, Record, Rejection, read_records, smiles_records
 from molig.molecules.causes import NothingUsableError, likely_cause
@@ -57,6 +57,9 @@ class ScreeningOptions:
     applicability : bool
         Add the columns ``applicability`` ("in domain", "far from training" or "unseen feature") and
         ``similarity`` (Tanimoto, to the nearest reference molecule of the training part).
+    uncertainty : bool
+        Add the column ``uncertainty``: the weighted standard deviation of the calibrated scores of a
+        committee's members, of several tasks for the best one.
     csv_safe : bool
         In CSV files, write text that a spreadsheet would take for a formula behind an apostrophe.
     """
@@ -70,6 +73,7 @@ class ScreeningOptions:
     batch_size: int = 512
     progress: Progress | None = None
     applicability: bool = False
+    uncertainty: bool = False
     csv_safe: bool = False
 
 
@@ -163,7 +167,8 @@ def screen(
     ------
     UsageError
         For an unknown task, column or format, a path that cannot be written, a regression of several
-        tasks of which none is chosen, or applicability of a model without such data.
+        tasks of which none is chosen, applicability of a model without such data, or uncertainty of a network
+        alone.
     InputError
         If the library cannot be read or no row could be scored.
     OutputError
@@ -192,7 +197,11 @@ def screen(
         )
     if chosen.applicability:
         model.domain()
-    columns = HitColumns((chosen.task,) if chosen.task else model.tasks, chosen.applicability)
+    if chosen.uncertainty:
+        model.committee_of_members()
+    columns = HitColumns(
+        (chosen.task,) if chosen.task else model.tasks, chosen.applicability, chosen.uncertainty
+    )
     if output is not None:
         check_output(output)
     rejects = rejects_path(output, rejects)
@@ -282,14 +291,12 @@ class _Run:
 
     def _table(self, molecules: list[Molecule]) -> tuple[pa.Table, list[Rejection]]:
         """Hits, and those of the molecules whose score is no number, which is never ranked."""
-        flags: list[ApplicabilityFlag] = []
-        if self.columns.applicability:
-            scores, flags = self.model.score_and_flag(molecules)
-        else:
-            scores = self.model.score_molecules(molecules)
+        asked = {"applicability": self.columns.applicability, "uncertainty": self.columns.uncertainty}
+        found = self.model.score_with(molecules, **asked)
         with np.errstate(over="ignore"):
-            wanted = scores[:, self._task_columns].astype(np.float32)
-        table = self.columns.table(molecules, wanted, flags)
+            wanted = found.scores[:, self._task_columns].astype(np.float32)
+        spread = None if found.spread is None else found.spread[:, self._task_columns]
+        table = self.columns.table(molecules, wanted, found.flags, spread)
         unusable = not_finite(molecules, wanted, self.columns.tasks)
         if unusable:
             table = table.filter(pa.array(np.isfinite(wanted).all(axis=1)))

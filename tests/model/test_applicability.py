@@ -234,7 +234,7 @@ class TestPredict:
         with pytest.raises(UsageError, match="'random' has no applicability domain"):
             model.predict(["CCO"], applicability=True)
         with pytest.raises(UsageError, match="no applicability domain"):
-            model.score_and_flag([])
+            model.score_with([], applicability=True)
 
     def test_copies_of_the_model_keep_it(self, domain_model):
         assert domain_model.to("cpu").applicability is domain_model.applicability

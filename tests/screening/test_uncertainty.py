@@ -1,0 +1,106 @@
+"""Hit tables with the spread of a committee's members: the same rows and scores, one column more."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit, logit
+from support.libraries import GOOD
+
+from molig.errors import UsageError
+from molig.molecules import smiles_records
+from molig.screening import ScreeningOptions, screen
+from molig.screening.hits import HitColumns
+
+LIBRARY = [*GOOD, "bad(", *GOOD[:3]]
+
+
+def screened(model, *, output=None, **options):
+    return screen(LIBRARY, model, output=output, options=ScreeningOptions(**options)).hits
+
+
+def by_hand(model):
+    """Weighted standard deviation of calibrated member scores, molecule by molecule."""
+    molecules, _ = model.parser.parse_many(smiles_records(LIBRARY))
+    members = model.member_scores(model.featurize([m.mol for m in molecules]))
+    own = model.info.committee
+    calibrated = expit(np.array(own.slope) * logit(members) + np.array(own.offset))
+    found = {}
+    for column, molecule in enumerate(molecules):
+        for task, name in enumerate(model.tasks):
+            weights = np.array([member.weights[task] for member in own.members])
+            values = calibrated[:, column, task]
+            middle = np.average(values, weights=weights)
+            found[molecule.row, name] = np.sqrt(np.average((values - middle) ** 2, weights=weights))
+    return found
+
+
+@pytest.mark.parametrize("top_k", [None, 4, 100])
+@pytest.mark.parametrize("task", [None, "nitrogen"])
+def test_rows_order_and_scores_are_those_without(small_committee, task, top_k):
+    plain, spread = (screened(small_committee, task=task, top_k=top_k, uncertainty=u) for u in (False, True))
+    pd.testing.assert_frame_equal(spread[list(plain.columns)], plain)
+    assert list(spread.columns) == [*plain.columns, "uncertainty"]
+
+
+@pytest.mark.parametrize("task", [None, "carbonyl"])
+def test_it_is_the_spread_of_the_best_task_or_of_the_one_named(small_committee, task):
+    hits = screened(small_committee, task=task, uncertainty=True)
+    expected = by_hand(small_committee)
+    tasks = hits["best_task"] if task is None else [task] * len(hits)
+    for row, name, value in zip(hits["row"], tasks, hits["uncertainty"], strict=True):
+        assert value == pytest.approx(expected[row, name], abs=1e-6)
+    assert hits["uncertainty"].max() > 0
+
+
+def test_predictions_have_it_for_every_task(small_committee):
+    found = small_committee.predict(LIBRARY, uncertainty=True, batch_size=3)
+    expected = by_hand(small_committee)
+    for row in range(len(LIBRARY)):
+        for column, task in enumerate(small_committee.tasks):
+            value = found.uncertainty[row, column]
+            if LIBRARY[row] == "bad(":
+                assert np.isnan(value)
+            else:
+                assert value == pytest.approx(expected[row + 1, task], abs=1e-6)
+    extra = [f"uncertainty {task}" for task in small_committee.tasks]
+    assert list(found.to_frame()) == [*small_committee.tasks, *extra]
+    assert small_committee.predict(LIBRARY).uncertainty is None
+
+
+def test_members_are_asked_once(small_committee, monkeypatch):
+    calls, own = [], type(small_committee).member_scores
+
+    def counted(self, *args, **options):
+        calls.append(1)
+        return own(self, *args, **options)
+
+    monkeypatch.setattr(type(small_committee), "member_scores", counted)
+    molecules, _ = small_committee.parser.parse_many(smiles_records(GOOD))
+    found = small_committee.score_with(molecules, applicability=True, uncertainty=True)
+    assert len(calls) == 1
+    assert len(found.flags) == len(found.scores) == len(found.spread) == len(GOOD)
+
+
+@pytest.mark.parametrize("name", ["hits.csv", "hits.parquet"])
+def test_files_hold_it(small_committee, tmp_path, name):
+    written = screened(small_committee, output=tmp_path / name, uncertainty=True)
+    pd.testing.assert_frame_equal(
+        written, screened(small_committee, uncertainty=True), check_dtype=False, rtol=1e-5
+    )
+
+
+def test_a_network_alone_is_refused_before_the_library_is_touched(small_model):
+    def untouchable():
+        raise AssertionError("the library was read")
+        yield
+
+    with pytest.raises(UsageError, match="'small' is one network: it has no members"):
+        screen(untouchable(), small_model, options=ScreeningOptions(uncertainty=True))
+    with pytest.raises(UsageError, match="one network"):
+        small_model.predict(["CCO"], uncertainty=True)
+
+
+def test_a_task_of_that_name_is_refused():
+    with pytest.raises(UsageError, match="--uncertainty needs this name"):
+        HitColumns(("uncertainty",), uncertainty=True)
+    assert HitColumns(("uncertainty",)).schema.names[5] == "uncertainty"
