@@ -226,6 +226,10 @@ class CrossValidation(Section):
 # Members of a committee.
 
 
+# Weights that were rounded on their way to a file are still a mean.
+_WEIGHTS_ROUNDED = 1e-6
+
+
 class MemberInfo(Section):
     """A member of a committee: what it reads, its size, and its weight in each task's score."""
 
@@ -367,6 +371,12 @@ class ModelInfo(Section):
             raise ValueError(
                 f"the committee must have one weight and calibration for each of {len(self.tasks)} tasks"
             )
+        for task, *weights in zip(self.tasks, *(m.weights for m in self.committee.members), strict=True):
+            if abs(sum(weights) - 1) > _WEIGHTS_ROUNDED:
+                raise ValueError(f"the weights of the committee's members must add up to 1 for {task}")
+        names = [member.name for member in self.committee.members]
+        if len(set(names)) < len(names):
+            raise ValueError("two members of the committee have the same name")
         if self.committee.members[0].kind != "weave":
             raise ValueError("the first member of a committee must be the Weave network")
         return self
