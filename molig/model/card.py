@@ -87,6 +87,7 @@ def model_card(info: ModelInfo) -> str:
         "weight": info.training.positive_weight if info.training else 1.0,
         "unseen": _unseen(info, schema),
         **_quality(info),
+        **_committee(info),
         **_evaluation(info.cross_validation),
         **_domain(info.applicability),
         **_audit(info.audit),
@@ -163,6 +164,40 @@ def _quality_row(
 
 def _median_row(medians: Mapping[str, float | None], columns: Sequence[Column]) -> list[str]:
     return ["**median**", *(_fixed(medians.get(c.name), c.form) if c.median else "" for c in columns)]
+
+
+_READS = {
+    "weave": "atoms and pairs of atoms of the graph",
+    "environments": "counts of {n:,} substructures, by a network of {size:,} hidden units",
+    "forest": "counts of {n:,} substructures, by {size:,} trees of a random forest",
+}
+
+
+def _committee(info: ModelInfo) -> dict[str, Any]:
+    """Members with what they read, and the calibrated scores beside shares of actives."""
+    committee, part = info.committee, info.held_out
+    facts: dict[str, Any] = {"committee": committee, "calibrated": info.calibrated, "reliability": None}
+    if committee is None:
+        return facts
+    known = [c for c in (*_RANKING, *_REGRESSION) if any(c.name in m.figures for m in committee.members)]
+    rows = []
+    for member in committee.members:
+        reads = _READS[member.kind].format(n=member.n_columns, size=member.size)
+        low, high = min(member.weights), max(member.weights)
+        weight = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
+        figures = [_fixed(member.figures.get(column.name), column.form) for column in known]
+        rows.append([member.name, reads, weight, *figures])
+    reliability = info.reliability.get(part or "")
+    return facts | {
+        "member_columns": known,
+        "member_rows": rows,
+        "offsets": (min(committee.offset), max(committee.offset)),
+        "slopes": (min(committee.slope), max(committee.slope)),
+        "reliability": reliability,
+        "scored_low": min(reliability.bins, key=lambda each: abs(each.mean_score - 0.3), default=None)
+        if reliability
+        else None,
+    }
 
 
 def _evaluation(evaluation: CrossValidation | None) -> dict[str, Any]:

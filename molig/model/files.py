@@ -101,7 +101,10 @@ def save_model(model: ScreeningModel, directory: str | Path) -> ScreeningModel:
         "applicability": section,
         "committee": committee,
     }
-    text = json.dumps(model.info.model_copy(update=changes).model_dump(mode="json"), indent=1) + "\n"
+    # An older molig, which reads networks alone, does not know the reliability of committees.
+    left_out = {"reliability"} if committee is None else None
+    described = model.info.model_copy(update=changes).model_dump(mode="json", exclude=left_out)
+    text = json.dumps(described, indent=1) + "\n"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         write_whole(directory / WEIGHTS_FILE, weights)

@@ -254,6 +254,25 @@ class CommitteeInfo(Section):
     sha256: str = ""  # of the file that holds the other members
 
 
+class ReliabilityBin(Section):
+    """Scores of one tenth of the range from 0 to 1."""
+
+    mean_score: Annotated[float, Field(ge=0, le=1)]
+    share_active: Annotated[float, Field(ge=0, le=1)]
+    n: int = Field(ge=1)
+
+
+class ReliabilityInfo(Section):
+    """Scores and shares of actives on a part of the split, in ten bins of the score.
+
+    The expected calibration error is the mean gap between the two, weighted by molecules.
+    """
+
+    bins: tuple[ReliabilityBin, ...]  # of all tasks together; those without a label are left out
+    expected_error: float
+    by_task: dict[str, float] = Field(default={})  # expected error of each task with labels
+
+
 # The whole of model.json.
 
 
@@ -313,6 +332,8 @@ class ModelInfo(Section):
         Data, split, seed and versions.
     metrics : dict
         Part ("validation", "test") to task to `molig.stats.RankingQuality`, or `RegressionMetrics`.
+    reliability : dict
+        Part to `ReliabilityInfo`: what the calibrated scores of a committee are worth.
     cross_validation : CrossValidation, optional
         Quality of the recipe over folds, and of other methods on the same ones.
     audit : AuditSummary, optional
@@ -340,6 +361,7 @@ class ModelInfo(Section):
     molecules: MoleculePolicy = MoleculePolicy()
     training: Provenance | None = None
     metrics: dict[str, dict[str, RankingQuality | RegressionMetrics]] = Field(default={})
+    reliability: dict[str, ReliabilityInfo] = Field(default={})
     cross_validation: CrossValidation | None = None
     audit: AuditSummary | None = None
     baseline: dict[str, BaselineScore | BaselineValue] = Field(default={})

@@ -10,7 +10,9 @@ import numpy.typing as npt
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 
 from molig.model import RegressionMetrics
+from molig.model.info import ReliabilityBin, ReliabilityInfo
 from molig.stats import RankingQuality, bootstrap_intervals, ranking_quality
+from molig.stats.curves import expected_calibration_error, reliability_curve
 from molig.stats.intervals import spearman
 
 FloatArray = npt.NDArray[np.float64]
@@ -37,6 +39,24 @@ def screening_metrics(
     intervals = bootstrap_intervals(labels, scores, n_resamples=n_resamples) if n_resamples else {}
     defined = {name: ends for name, ends in intervals.items() if not any(map(math.isnan, ends))}
     return quality.model_copy(update={"intervals": defined})
+
+
+def reliability(labels: FloatArray, probabilities: FloatArray, tasks: Sequence[str]) -> ReliabilityInfo:
+    """Scores beside shares of actives, of all tasks together; arrays of shape (n, n_tasks)."""
+    curve = reliability_curve(labels.ravel(), probabilities.ravel())
+    errors = {
+        task: expected_calibration_error(labels[:, i], probabilities[:, i]) for i, task in enumerate(tasks)
+    }
+    return ReliabilityInfo(
+        bins=tuple(
+            ReliabilityBin(mean_score=mean, share_active=share, n=n)
+            for mean, share, n in zip(
+                curve.mean_predicted.tolist(), curve.observed.tolist(), curve.count.tolist(), strict=True
+            )
+        ),
+        expected_error=0.0 if math.isnan(curve.expected_error) else curve.expected_error,
+        by_task={task: error for task, error in errors.items() if not math.isnan(error)},
+    )
 
 
 def regression_metrics(labels: FloatArray, values: FloatArray) -> RegressionMetrics:

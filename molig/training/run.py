@@ -35,6 +35,7 @@ from molig.model import (
     save_model,
 )
 from molig.model.device import resolve_device
+from molig.model.info import ReliabilityInfo
 from molig.stats import RankingQuality, ranking_quality
 from molig.tables.writers import spreadsheet_safe
 from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
@@ -48,7 +49,7 @@ from molig.training.dataset import (
 )
 from molig.training.loop import Part, Trainer
 from molig.training.members import MembersRun
-from molig.training.metrics import all_regression_metrics, screening_metrics
+from molig.training.metrics import all_regression_metrics, reliability, screening_metrics
 from molig.training.output import check_output, model_in_progress
 from molig.training.recipe import Recipe, SplitKind, SplitRecipe, public_data, write_recipe
 from molig.training.split_column import PARTS
@@ -290,6 +291,7 @@ def _finish(
                 for name, part in ((name, _part(data, parts, name)) for name in PARTS[1:])
                 if len(part.labels)
             },
+            "reliability": reliability_of(stored, data, parts),
             "baseline": baseline,
             "committee": with_figures(stored, judged),
         }
@@ -354,6 +356,20 @@ def quality(
     return {
         task: screening_metrics(labels[:, i], outputs[:, i], probabilities[:, i], n_resamples=n_resamples)
         for i, task in enumerate(model.tasks)
+    }
+
+
+def reliability_of(
+    model: ScreeningModel, data: TrainingData, parts: npt.NDArray[np.str_]
+) -> dict[str, ReliabilityInfo]:
+    """What the calibrated scores of a committee are worth on each part that it did not learn from."""
+    if not model.info.calibrated:
+        return {}
+    held_out = {name: _part(data, parts, name) for name in PARTS[1:]}
+    return {
+        name: reliability(part.labels, expit(model.logits(part.graphs)), model.tasks)
+        for name, part in held_out.items()
+        if not np.isnan(part.labels).all()
     }
 
 

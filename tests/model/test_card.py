@@ -15,6 +15,7 @@ from molig.model import (
     RegressionMetrics,
     model_card,
 )
+from molig.model.info import ReliabilityBin, ReliabilityInfo
 from molig.molecules import Hydrogens
 from molig.stats import RankingQuality
 
@@ -339,3 +340,61 @@ def test_what_an_atom_knows_is_what_the_card_says():
             states.append(kept[0].detach())
         changed = torch.any((states[0] - states[1]).abs() > 1e-6, dim=1).numpy()
         assert np.flatnonzero(changed).max() == modules // 2 * 2
+
+
+class TestCommittee:
+    @pytest.fixture
+    def info(self, small_committee):
+        return small_committee.info
+
+    def test_members_say_what_they_read_and_weigh(self, info):
+        forest = info.committee.members[2].model_copy(update={"weights": (0.25, 0.5), "figures": {}})
+        weave, other = info.committee.members[:2]
+        committee = info.committee.model_copy(update={"members": (weave, other, forest)})
+        table = rows(section(card(info, committee=committee), "Committee"))
+        assert table[0][:3] == ["member", "reads", "weight"]
+        assert [line[0] for line in table[2:5]] == ["weave", "environments", "forest"]
+        assert table[3][1] == "counts of 300 substructures, by a network of 16 hidden units"
+        assert table[4][1:3] == [
+            "counts of 300 substructures, by 40 trees of a random forest",
+            "0.25 to 0.50",
+        ]
+
+    def test_calibration(self, info):
+        committee = info.committee.model_copy(update={"slope": (1.5, 1.5), "offset": (-0.25, 0.5)})
+        text = section(card(info, committee=committee), "Committee")
+        assert "with slope 1.50 and offsets from -0.25 to 0.50, which keeps the order." in text
+        assert "the calibrated probability of being active" in model_card(info)
+        assert known_limits(info)[0].startswith("Scores are calibrated on the validation part: ")
+
+    def test_reliability(self, info):
+        bins = (
+            ReliabilityBin(mean_score=0.05, share_active=0.06, n=1200),
+            ReliabilityBin(mean_score=0.31, share_active=0.25, n=40),
+        )
+        curve = ReliabilityInfo(
+            bins=bins, expected_error=0.0123, by_task={"nitrogen": 0.01, "carbonyl": 0.02}
+        )
+        text = section(card(info, reliability={"test": curve}), "Committee")
+        assert "of molecules scored about 0.31, 25 % were active on the test part (40 labels)." in text
+        assert (
+            "Expected calibration error there, all tasks together: 0.012; by task from 0.010 to 0.020."
+            in text
+        )
+        assert rows(text)[-3:] == [
+            ["---"] * 3,
+            ["0.050", "0.060", "1,200"],
+            ["0.310", "0.250", "40"],
+        ]
+
+    def test_what_was_not_calibrated_does_not_claim_it(self, info):
+        committee = info.committee.model_copy(update={"slope": (1.0, 1.0), "offset": (0.0, 0.0)})
+        text = card(info, committee=committee, reliability={})
+        assert "calibrated" not in section(text, "Committee")
+        assert "high for likely actives" in text
+
+    def test_a_network_alone_has_no_such_section(self, bare):
+        assert "ommittee" not in model_card(bare)
+        assert "calibrated probability" not in model_card(bare)
+        assert not bare.calibrated
+        assert bare.meaning_of_score == ""

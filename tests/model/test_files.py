@@ -14,7 +14,7 @@ from support.small_model import edit_model, nci_smiles
 
 from molig.errors import ModelFormatError, UnknownNameError, UsageError
 from molig.model import ScreeningModel, bundled_models, load_info, load_model, model_card, save_model
-from molig.model.info import FORMAT_WITHOUT_COMMITTEE
+from molig.model.info import FORMAT_WITHOUT_COMMITTEE, ReliabilityBin, ReliabilityInfo
 
 SMILES = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"]
 
@@ -214,3 +214,22 @@ def test_a_model_of_this_parent_rule_says_nothing(small_model_dir):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load_model(small_model_dir).info.molecules.standardization_version == 2
+
+
+class TestReliability:
+    CURVE = ReliabilityInfo(
+        bins=(ReliabilityBin(mean_score=0.1, share_active=0.2, n=3),),
+        expected_error=0.1,
+        by_task={"nitrogen": 0.1},
+    )
+
+    def test_a_committee_keeps_it(self, small_committee, tmp_path):
+        info = small_committee.info.model_copy(update={"reliability": {"test": self.CURVE}})
+        saved = save_model(small_committee.with_info(info), tmp_path / "model")
+        assert saved.info.reliability == {"test": self.CURVE}
+
+    def test_a_network_alone_is_written_without_the_key_that_an_older_molig_would_refuse(
+        self, small_model, tmp_path
+    ):
+        save_model(small_model, tmp_path / "model")
+        assert "reliability" not in json.loads((tmp_path / "model" / "model.json").read_text())

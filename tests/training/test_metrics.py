@@ -12,6 +12,7 @@ from molig.training.metrics import (
     all_task_metrics,
     median_figure,
     regression_metrics,
+    reliability,
     screening_metrics,
     task_metrics,
 )
@@ -127,3 +128,18 @@ def test_median_r2_leaves_out_tasks_without_it():
     metrics = all_regression_metrics(labels, values, ["a", "b", "c"])
     assert median_figure(metrics, "r2") == pytest.approx(np.median([1.0, -1.0]))
     assert np.isnan(median_figure({"a": metrics["a"]}, "r2"))
+
+
+def test_reliability_by_hand():
+    labels = np.array([[1, 0], [0, np.nan], [1, 0], [1, 1]])
+    probabilities = np.array([[0.95, 0.05], [0.15, 0.5], [0.15, 0.05], [0.95, 0.45]])
+    found = reliability(labels, probabilities, ["a", "b"])
+    bins = [(0.05, 0, 2), (0.15, 0.5, 2), (0.45, 1, 1), (0.95, 1, 2)]
+    assert [(b.mean_score, b.share_active, b.n) for b in found.bins] == [pytest.approx(b) for b in bins]
+    assert found.expected_error == pytest.approx((2 * 0.05 + 2 * 0.35 + 0.55 + 2 * 0.05) / 7)
+    assert found.by_task == pytest.approx({"a": (2 * 0.35 + 2 * 0.05) / 4, "b": (2 * 0.05 + 0.55) / 3})
+
+
+def test_a_task_without_labels_has_no_reliability():
+    labels = np.array([[1, np.nan], [0, np.nan]])
+    assert set(reliability(labels, np.full((2, 2), 0.5), ["a", "b"]).by_task) == {"a"}
