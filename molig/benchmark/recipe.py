@@ -71,10 +71,13 @@ class BenchmarkRecipe(BaseModel):
         return self
 
     def member(self, index: int) -> Recipe:
-        """Training recipe of a member, from 0: the seed of weights counts up, the split stays."""
-        options = self.training.optimization
+        """Training recipe of a member, from 0: the seeds of weights and trees count up, the split stays."""
+        options, forest = self.training.optimization, self.training.forest
         return self.training.model_copy(
-            update={"optimization": options.model_copy(update={"seed": options.seed + index})}
+            update={
+                "optimization": options.model_copy(update={"seed": options.seed + index}),
+                "forest": forest.model_copy(update={"seed": forest.seed + index}),
+            }
         )
 
     def check_fits(self, what: GroundTruthSet) -> None:

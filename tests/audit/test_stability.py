@@ -13,6 +13,7 @@ from molig.audit.checks.stability import (
     FORMS,
     in_double,
     large_molecules,
+    modules_in_training,
     on_device,
     other_device,
     readable,
@@ -148,6 +149,25 @@ def test_double_precision_keeps_parts(small_model):
     assert in_double(spoiled).featurizer is spoiled.featurizer
     assert in_double(spoiled).dtype.itemsize == 8
     assert spoiled.dtype.itemsize == 4
+
+
+def test_all_networks_of_a_committee_move(small_committee):
+    double = in_double(small_committee)
+    weights = [double.network.head[-1].weight, double.members[0].weight]
+    assert [w.dtype for w in weights] == [torch.float64] * 2
+    assert small_committee.members[0].weight.dtype == torch.float32
+    assert double.members[1].size == small_committee.members[1].size
+    assert {p.device.type for p in on_device(small_committee, "meta").members[0].parameters()} == {"meta"}
+
+
+def test_parts_of_any_member_in_training_mode_are_named(small_committee):
+    spoiled = in_double(small_committee)
+    spoiled.members[0].dropout.train()
+    assert modules_in_training(spoiled) == ["environments: dropout"]
+    assert modules_in_training(spoiled.weave_alone()) == []
+    assert modules_in_training(small_committee) == []
+    spoiled.network.head.train()
+    assert modules_in_training(spoiled.weave_alone()), "looking at the Weave network alone must not heal it"
 
 
 def test_small_computations(small_model):

@@ -69,3 +69,53 @@ def test_every_check_is_made_or_says_why_not(small_model, smiles, size, classes,
         assert all(r.check.title in text for r in result.results)
     for figure in (figure for made in result.results for figure in made.outcome.figures):
         assert "mathdefault" not in figure.svg, f"{figure.title}: markup of a formula is shown as it is"
+
+
+@pytest.fixture(scope="module")
+def result(small_committee, smiles):
+    """Audit of a committee."""
+    settings = AuditSettings(max_explained=30, pairs=[PAIR])
+    return audit(subject_of(small_committee, smiles, labels_of(smiles, "both"), settings))
+
+
+class TestCommittee:
+    """What is said of a model with several members."""
+
+    def test_every_check_is_made(self, result):
+        assert [r.status for r in result.results if r.status in ("failed", "skipped")] == []
+        errors = [finding.summary for finding in result.findings if finding.severity.value == "error"]
+        assert errors == []
+
+    def test_members_and_weights_are_stated(self, result):
+        weights = dict.fromkeys(TASKS, pytest.approx(1 / 3))
+        assert audit_data(result)["model"]["members"] == dict.fromkeys(
+            ("weave", "environments", "forest"), weights
+        )
+        sentence = "weights of its members: weave 33%, environments 33%, forest 33%"
+        assert sentence in audit_markdown(result)
+        assert sentence in audit_html(result)
+
+    @pytest.mark.parametrize(
+        "check", ["identical-attribution", "input-columns", "dead-units", "randomisation"]
+    )
+    def test_what_looks_inside_the_weave_network_says_so(self, result, check):
+        remark = next(r.outcome.remark for r in result.results if r.check.name == check)
+        assert "committee" in remark
+        assert "Weave network" in remark
+
+    def test_closed_forms_and_steps_are_told_from_integrals(self, result):
+        outcome = next(r.outcome for r in result.results if r.check.name == "integration")
+        assert outcome.measured["largest_difference_of_closed_form_to_midpoints"] < 0.02
+        assert outcome.measured["residual_max"] < 0.01
+        assert "Shapley values" in outcome.remark
+
+    def test_columns_and_substructures_share_the_attribution(self, result):
+        outcome = next(r.outcome for r in result.results if r.check.name == "input-columns")
+        shares = sum(row["share"] for row in outcome.measured.values())
+        assert 0.1 < shares < 0.9
+        assert f"have {1 - shares:.0%} of all attribution" in outcome.remark
+
+    def test_a_network_alone_has_no_members(self, small_model, smiles):
+        result = audit(subject_of(small_model, smiles[:30]), only=["baseline"])
+        assert audit_data(result)["model"]["members"] == {}
+        assert "committee" not in audit_markdown(result)

@@ -156,6 +156,17 @@ def test_rankings_beat_chance(small_model, molecules):
     assert first["integrated_gradients"] > first["random"]
 
 
+def test_substructures_go_with_their_atoms(small_committee, molecules):
+    plan = AblationPlan(fractions=(0.3, 1.0), random_repeats=2)
+    frame = model_drop_curves(small_committee, molecules, TASK, methods=["ig"], plan=plan)
+    explained = Explainer(small_committee, task=TASK).explain_molecules(molecules)
+    expected = np.mean([found.score - found.baseline_score for found in explained])
+    gone = frame[frame["removed"] == 1.0]
+    assert gone["drop"].tolist() == pytest.approx([expected] * 2, abs=1e-4)
+    part = frame[frame["removed"] == 0.3].set_index("ranking")["drop"]
+    assert part["integrated_gradients"] > part["random"]
+
+
 def test_unknown_names_are_refused(small_model, molecules):
     with pytest.raises(UnknownNameError, match="did you mean 'nitrogen'"):
         one_task(small_model, "nitrogne")

@@ -254,3 +254,43 @@ def test_names_of_methods():
         "integrated_gradients",
         "averaged_baselines",
     )
+
+
+def test_a_committee_is_trained_and_judged(fragments, tmp_path):
+    """Members of [committee] in a benchmark's recipe are those of its model."""
+    more = """
+[committee]
+members = ["weave", "environments", "forest"]
+
+[environments]
+hidden = 8
+
+[environments.optimization]
+epochs = 2
+batch_size = 8
+learning_rate = 0.01
+
+[forest]
+trees = 5
+"""
+    recipe = read_benchmark_recipe(write_recipe(tmp_path / "recipe.toml", more=more))
+    (model,) = benchmark_models(fragments, recipe, tmp_path, "cpu")
+    assert model.member_names == ("weave", "environments", "forest")
+    (again,) = benchmark_models(fragments, recipe, tmp_path, "cpu", Progress(epoch=_no_epoch))
+    assert again.info.committee == model.info.committee
+    why = explain(model, "FCCC=O")
+    for projection in Projection:
+        scores = projected_scores(why, projection)
+        expected = why.own_atom_scores + why.substructure_scores
+        if projection is Projection.OWN:
+            np.testing.assert_allclose(scores, expected)
+    np.testing.assert_allclose(projected_scores(why, Projection.ALL), why.atom_scores)
+    other = recipe.member(1)
+    assert (other.optimization.seed, other.forest.seed) == (
+        recipe.training.optimization.seed + 1,
+        recipe.training.forest.seed + 1,
+    )
+
+
+def _no_epoch(entry):
+    raise StopTrainingError

@@ -186,3 +186,13 @@ def test_the_bundled_model_on_tox21(molig, data_dir, tmp_path):
     assert set(first["id"]) <= set(rows.loc[rows["SR-MMP"] == 1, "mol_id"])
     assert first["score"].between(0, 0.05).all()  # the model was trained to a neutral baseline
     assert (curves.loc[curves["a"] == 1, "score"] > 0.5).all()
+
+
+def test_a_forest_has_no_rates(molig, small_committee_dir, table, tmp_path):
+    output = tmp_path / "fig.svg"
+    words = ("-m", small_committee_dir, "--device", "cpu", "--task", "carbonyl", "--actives", 3)
+    run = molig("saturation", *words, *FAST, "-i", table, "-o", output)
+    assert run.code == 0
+    assert "This committee has a forest" in run.err.replace("\n", " ")
+    words = " ".join("".join(ET.fromstring(output.read_text()).itertext()).split())
+    assert "The forest moves in steps, which rates leave out" in words

@@ -1,0 +1,254 @@
+"""Members of a committee: their weights, the calibration of their mean, their forests, and whole runs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+from scipy.special import expit, logit
+from support.small_model import TASKS, VALUES, committee_recipe, write_labelled, write_values
+
+from molig.attribution import explain
+from molig.errors import UsageError
+from molig.model import load_model
+from molig.training import Progress, TrainingRequest, parse_recipe, train_model
+from molig.training import members as module
+from molig.training.loop import CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT
+from molig.training.members import _grow_classes, _grow_values, calibration, choose_weights
+from molig.training.recipe import ForestRecipe
+
+N = 120
+
+
+def classes(rng, n=400, n_tasks=2):
+    return (rng.random((n, n_tasks)) < 0.3).astype(float)
+
+
+class TestWeights:
+    def test_the_member_that_ranks_best_has_most(self):
+        rng = np.random.default_rng(0)
+        labels = classes(rng)
+        noise = rng.random((2, *labels.shape))
+        scores = np.stack([noise[0], 0.5 * labels + 0.5 * noise[1], rng.random(labels.shape)])
+        weights = choose_weights(scores, labels, probability=True)
+        np.testing.assert_allclose(weights.sum(axis=0), 1)
+        assert (weights[1] > 0.6).all()
+        np.testing.assert_array_equal(weights[:, 0], weights[:, 1])
+
+    def test_members_that_are_the_same_have_equal_weights(self):
+        labels = classes(np.random.default_rng(1))
+        scores = np.tile(np.random.default_rng(2).random(labels.shape), (3, 1, 1))
+        np.testing.assert_allclose(choose_weights(scores, labels, probability=True), 1 / 3)
+
+    def test_few_actives_choose_nothing(self):
+        labels = np.zeros((300, 2))
+        labels[:9] = 1
+        scores = np.stack([labels, 1 - labels])
+        np.testing.assert_array_equal(choose_weights(scores, labels, probability=True), 0.5)
+
+    def test_tasks_of_one_class_choose_nothing(self):
+        labels = np.ones((300, 1))
+        scores = np.random.default_rng(0).random((2, 300, 1))
+        np.testing.assert_array_equal(choose_weights(scores, labels, probability=True), 0.5)
+
+    def test_values_are_weighted_by_how_well_they_fit(self):
+        rng = np.random.default_rng(3)
+        parts = rng.normal(size=(2, 500, 1))
+        labels = 0.3 * parts[0] + 0.7 * parts[1]
+        labels[::7] = np.nan
+        weights = choose_weights(parts, labels, probability=False)
+        np.testing.assert_allclose(weights[:, 0], [0.3, 0.7], atol=0.05)
+
+
+class TestCalibration:
+    def test_a_known_distortion_is_found(self):
+        rng = np.random.default_rng(0)
+        mean = rng.uniform(0.02, 0.9, (20_000, 2))
+        labels = (rng.random(mean.shape) < expit(2 * logit(mean) + np.array([1.0, 0.5]))).astype(float)
+        labels[::5] = np.nan
+        slope, offset = calibration(mean, labels)
+        np.testing.assert_allclose(slope, 2, atol=0.1)
+        np.testing.assert_allclose(offset, [1.0, 0.5], atol=0.15)
+
+    def test_it_leaves_what_is_calibrated(self):
+        rng = np.random.default_rng(1)
+        mean = rng.uniform(0.01, 0.99, (20_000, 1))
+        labels = (rng.random(mean.shape) < mean).astype(float)
+        slope, offset = calibration(mean, labels)
+        assert slope == pytest.approx(1, abs=0.05)
+        assert offset == pytest.approx(0, abs=0.05)
+
+    def test_classes_without_overlap_do_not_make_the_slope_infinite(self):
+        labels = np.repeat([0.0, 1.0], 30)[:, None]
+        mean = np.where(labels == 1, 0.8, 0.2)
+        slope, offset = calibration(mean, labels)
+        assert 1 < slope[0] < 4
+        assert abs(offset[0]) < 0.1
+
+    def test_few_actives_are_not_calibrated_by(self):
+        labels = np.zeros((200, 2))
+        labels[:5] = 1
+        slope, offset = calibration(np.full((200, 2), 0.5), labels)
+        assert slope.tolist() == [1, 1]
+        assert offset.tolist() == [0, 0]
+
+    def test_a_task_with_few_labels_is_drawn_to_the_others(self):
+        rng = np.random.default_rng(2)
+        mean = rng.uniform(0.1, 0.9, (2_000, 2))
+        labels = (rng.random(mean.shape) < expit(logit(mean) + 1)).astype(float)
+        labels[3:, 1], labels[:3, 1] = np.nan, 0.0
+        _, offset = calibration(mean, labels)
+        assert offset[0] == pytest.approx(1, abs=0.2)
+        assert offset[1] > 0.5
+
+    @given(seed=st.integers(0, 1000))
+    @settings(max_examples=20)
+    def test_ranks_stay(self, seed):
+        rng = np.random.default_rng(seed)
+        mean, labels = rng.random((60, 2)), classes(rng, 60)
+        slope, offset = calibration(mean, labels)
+        assert (slope > 0).all()
+        assert np.isfinite(offset).all()
+
+
+class TestForests:
+    def test_shares_are_those_among_all_inactives(self):
+        """Each group of trees sees a draw of the inactives; what it says holds for all of them."""
+        rng = np.random.default_rng(0)
+        counts = csr_matrix(rng.poisson(0.5, (4_000, 10)).astype(np.float32))
+        labels = (np.arange(4_000) < 80).astype(float)
+        options = ForestRecipe(trees=20, max_inactives=400, min_samples_leaf=40, zero_share=0, balanced=False)
+        grown = _grow_classes(counts, labels, options, 0.0, rng)
+        assert len(grown) == 20
+        roots = [values[0] for _, values in grown]
+        assert np.mean(roots) == pytest.approx(80 / 4_000, rel=0.2)
+
+    def test_without_actives_every_node_scores_nothing(self):
+        counts = csr_matrix(np.eye(5, dtype=np.float32))
+        grown = _grow_classes(counts, np.zeros(5), ForestRecipe(trees=2), 0.0, np.random.default_rng(0))
+        assert all(not values.any() for _, values in grown)
+
+    def test_a_task_without_labels_has_trees(self):
+        none = csr_matrix((0, 5), dtype=np.float32)
+        for grow in (_grow_classes, _grow_values):
+            grown = grow(none, np.zeros(0), ForestRecipe(trees=2), 0.0, np.random.default_rng(0))
+            assert len(grown) == 2
+
+    def test_molecules_without_substructures_are_neutral(self):
+        rng = np.random.default_rng(0)
+        counts = csr_matrix(rng.integers(1, 4, (300, 6)).astype(np.float32))
+        options = ForestRecipe(trees=30, zero_share=0.2, max_features=1.0)
+        labels = rng.normal(5, 1, 300)
+        grown = _grow_values(counts, labels, options, -2.0, rng)
+        nothing = np.zeros((1, 6), dtype=np.float32)
+        found = np.mean([tree.predict(nothing).item() for tree, _ in grown])
+        assert found == pytest.approx(-2, abs=0.2)
+
+
+FEW_EPOCHS = {"epochs": 3, "batch_size": 16, "learning_rate": 1e-2}
+
+
+def request(directory, name="committee", **changes):
+    table = directory / "labelled.csv"
+    if not table.exists():
+        write_labelled(table, N)
+    small = {
+        "optimization": FEW_EPOCHS | {"keep": "last"},
+        "environments": {"max_columns": 100, "hidden": 8, "optimization": FEW_EPOCHS | {"keep": "last"}},
+        "forest": {"trees": 5},
+    }
+    return TrainingRequest(
+        source=table,
+        output=directory / name,
+        targets=TASKS,
+        recipe=committee_recipe(**(small | changes)),
+        device="cpu",
+    )
+
+
+def digests(model):
+    return model.info.weights_sha256, model.info.committee.sha256
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, nci_file):
+    directory = tmp_path_factory.mktemp("committees")
+    return directory, train_model(request(directory))
+
+
+def test_a_committee_is_trained_and_leaves_no_checkpoint(trained):
+    directory, model = trained
+    assert model.member_names == ("weave", "environments", "forest")
+    assert not list((directory / "committee").glob("*checkpoint*"))
+    assert load_model(directory / "committee").info == model.info
+    why = explain(model, "CC(=O)N", "carbonyl")
+    assert sum(why.members.values()) == pytest.approx(why.score - why.baseline_score, abs=1e-9)
+
+
+class StopError(Exception):
+    """Where a run breaks off."""
+
+
+def test_a_run_that_breaks_off_in_the_weave_network_goes_on(trained):
+    directory, whole = trained
+
+    def stop(entry):
+        if entry["epoch"] == 2:
+            raise StopError
+
+    broken = request(directory, "broken")
+    with pytest.raises(StopError):
+        train_model(broken, Progress(epoch=stop))
+    assert (directory / "broken" / CHECKPOINT_FILE).exists()
+    assert digests(train_model(replace(broken, resume=True))) == digests(whole)
+
+
+def test_a_run_that_breaks_off_in_the_forest_goes_on(trained, monkeypatch):
+    directory, whole = trained
+
+    def stop(*args):
+        raise StopError
+
+    broken = request(directory, "felled")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "grow_forest", stop)
+        with pytest.raises(StopError):
+            train_model(broken)
+    assert (directory / "felled" / ENVIRONMENTS_CHECKPOINT).exists()
+    assert digests(train_model(replace(broken, resume=True))) == digests(whole)
+
+
+@pytest.mark.parametrize("other", ["environments", "forest"])
+def test_pairs_of_members(trained, other):
+    directory, _ = trained
+    model = train_model(request(directory, other, committee={"members": ["weave", other]}))
+    assert model.member_names == ("weave", other)
+    why = explain(model, "CC(=O)N", "carbonyl")
+    assert why.atom_scores.sum() == pytest.approx(why.score - why.baseline_score - why.residual, abs=1e-9)
+
+
+def test_a_regression_can_be_a_committee(tmp_path, nci_file):
+    table = write_values(tmp_path / "values.csv", N)
+    recipe = request(tmp_path).recipe.model_dump(mode="json", exclude_none=True) | {"objective": "regression"}
+    model = train_model(
+        TrainingRequest(
+            source=table,
+            output=tmp_path / "values",
+            targets=VALUES,
+            recipe=parse_recipe(recipe),
+            device="cpu",
+        )
+    )
+    assert model.info.committee.slope == (1.0, 1.0)
+    why = explain(model, "CC(=O)N", "mass")
+    change = why.score - why.baseline_score
+    assert why.atom_scores.sum() == pytest.approx(change - why.residual, abs=1e-6 * abs(change))
+    assert sum(why.members.values()) == pytest.approx(change)
+
+
+def test_committees_without_weave_or_with_twins_are_refused():
+    for members in (["forest"], ["weave", "forest", "forest"]):
+        with pytest.raises(UsageError, match="must name weave, and each member once"):
+            committee_recipe(committee={"members": members})
