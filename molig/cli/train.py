@@ -100,6 +100,7 @@ def train(
     if table.note and chosen.split == read.split:
         reporter.warning(table.note)
     epochs = chosen.optimization.epochs
+    passes = 2 if chosen.committee.refit and chosen.committee.others else 1
     quality = "R2" if chosen.objective is Objective.REGRESSION else "AUC"
 
     def report(entry: dict[str, float]) -> None:
@@ -112,7 +113,7 @@ def train(
 
     with (
         reporter.progress("reading", count_rows(table.source)) as advance_rows,
-        reporter.progress("training", epochs, unit="epochs") as advance_epochs,
+        reporter.progress("training", passes * epochs, unit="epochs") as advance_epochs,
     ):
         request = TrainingRequest(
             source=table.source,

@@ -34,6 +34,11 @@ OnEpoch = Callable[[dict[str, float]], None]
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 ENVIRONMENTS_CHECKPOINT = "environments-checkpoint.safetensors"
+REFIT = "refit-"
+"""Before the names of checkpoints of members that are trained again on all but the test part."""
+CHECKPOINTS = tuple(
+    stage + name for stage in ("", REFIT) for name in (CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT)
+)
 
 _MOST_JUDGED = 5_000
 """Inactive validation molecules scored after every epoch; more would hardly sharpen the figure."""

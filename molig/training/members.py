@@ -17,13 +17,21 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from molig.committee import Combination, EnvironmentNet, Forest, Vocabulary
 from molig.committee.vocabulary import environments_of
-from molig.features import FeatureSchema
+from molig.features import FeatureSchema, PackedGraphs
 from molig.features.environments import numbering_digest
 from molig.model import CommitteeInfo, MemberInfo, ModelInfo, Objective, ScreeningModel
 from molig.model.relaxed import scores_of
 from molig.stats import ranking_quality
 from molig.training.auxiliary import Auxiliary
-from molig.training.loop import CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT, OnEpoch, Part, Trainer
+from molig.training.loop import (
+    CHECKPOINT_FILE,
+    CHECKPOINTS,
+    ENVIRONMENTS_CHECKPOINT,
+    REFIT,
+    OnEpoch,
+    Part,
+    Trainer,
+)
 from molig.training.recipe import ForestRecipe, MemberKind, Recipe
 
 FloatArray = npt.NDArray[np.float64]
@@ -52,6 +60,7 @@ class MembersRun:
     device: torch.device
     fingerprint: str
     auxiliaries: Sequence[Auxiliary] = ()
+    stage: str = ""
 
     def weave_trainer(self) -> Trainer:
         """Trainer of the Weave network."""
@@ -76,18 +85,49 @@ class MembersRun:
         on_epoch: OnEpoch | None = None,
     ) -> ScreeningModel:
         """Train the Weave network and the other members; the model that they make, in full precision."""
-        checkpoint = directory / CHECKPOINT_FILE
         if not resume:
             self.forget(directory)  # of a run that was broken off and given up
-        elif checkpoint.exists():
+        model = self._fit_once(trainer, info, directory, resume=resume, on_epoch=on_epoch)
+        if model.info.committee is None or not self.recipe.committee.refit:
+            return model
+        chosen = model.info.committee.model_copy(update={"refit": True})
+        again = self._with_validation()
+        whole = info.model_copy(update={"committee": chosen})
+        return again._fit_once(again.weave_trainer(), whole, directory, resume=resume, on_epoch=on_epoch)
+
+    def _with_validation(self) -> MembersRun:
+        """The run on training and validation part together, which keeps the last epoch."""
+        parts = self.train, self.validation
+        both = Part(
+            PackedGraphs.concatenate([part.graphs for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+        )
+        epochs = self.recipe.optimization.epochs
+        last = self.recipe.optimization.model_copy(update={"keep": "last", "patience": epochs})
+        recipe = self.recipe.model_copy(update={"optimization": last})
+        return replace(self, recipe=recipe, train=both, fingerprint=f"{self.fingerprint} refit", stage=REFIT)
+
+    def _fit_once(
+        self,
+        trainer: Trainer,
+        info: ModelInfo,
+        directory: Path,
+        *,
+        resume: bool,
+        on_epoch: OnEpoch | None,
+    ) -> ScreeningModel:
+        """All members on the training part, combined as described, or else by the validation part."""
+        checkpoint = directory / (self.stage + CHECKPOINT_FILE)
+        if resume and checkpoint.exists():
             trainer.resume(checkpoint)
         trainer.fit(checkpoint, on_epoch)
-        weave = ScreeningModel(info, trainer.finished_network(), self.device)
         others = self._others(directory, resume=resume)
+        alone = info.model_copy(update={"committee": None})
+        weave = ScreeningModel(alone, trainer.finished_network(), self.device)
         if not others:
             return weave
-        committee = self._combined(weave.logits(self.validation.graphs), others)
-        whole = info.model_copy(update={"committee": committee})
+        committee = info.committee or self._combined(weave.logits(self.validation.graphs), others)
+        whole = alone.model_copy(update={"committee": _with_sizes(committee, others)})
         return ScreeningModel(whole, weave.network, self.device, members=others)
 
     def _others(self, directory: Path, *, resume: bool) -> list[EnvironmentNet | Forest]:
@@ -105,7 +145,7 @@ class MembersRun:
                 members.append(grow_forest(self.train, vocabulary, self.recipe))
                 continue
             trainer = self._environment_trainer(vocabulary)
-            checkpoint = directory / ENVIRONMENTS_CHECKPOINT
+            checkpoint = directory / (self.stage + ENVIRONMENTS_CHECKPOINT)
             if resume and checkpoint.exists():
                 trainer.resume(checkpoint)
             trainer.fit(checkpoint)
@@ -115,7 +155,7 @@ class MembersRun:
     @staticmethod
     def forget(directory: Path) -> None:
         """Remove the checkpoints of a run that is finished or given up."""
-        for name in (CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT):
+        for name in CHECKPOINTS:
             (directory / name).unlink(missing_ok=True)
 
     def _environment_trainer(self, vocabulary: Vocabulary) -> Trainer:
@@ -156,16 +196,25 @@ class MembersRun:
         if probability and self.recipe.committee.calibrate:
             slope, offset = calibration(chosen.mean(scores), labels)
         kinds = (MemberKind.WEAVE, *self.recipe.committee.others)
-        sizes = [(0, 0), *((len(m.vocabulary), m.size) for m in others)]
         return CommitteeInfo(
             members=tuple(
-                MemberInfo(name=kind.value, kind=kind.value, weights=tuple(row), n_columns=columns, size=size)
-                for kind, row, (columns, size) in zip(kinds, weights.tolist(), sizes, strict=True)
+                MemberInfo(name=kind.value, kind=kind.value, weights=tuple(row))
+                for kind, row in zip(kinds, weights.tolist(), strict=True)
             ),
             slope=tuple(slope.tolist()),
             offset=tuple(offset.tolist()),
             numbering=numbering_digest(self.schema.environment_blocks),
         )
+
+
+def _with_sizes(committee: CommitteeInfo, others: Sequence[EnvironmentNet | Forest]) -> CommitteeInfo:
+    """The description with the number of environments, and of units or trees, of each member."""
+    first, *rest = committee.members
+    sized = [
+        member.model_copy(update={"n_columns": len(other.vocabulary), "size": other.size})
+        for member, other in zip(rest, others, strict=True)
+    ]
+    return committee.model_copy(update={"members": (first, *sized)})
 
 
 def grow_forest(train: Part, vocabulary: Vocabulary, recipe: Recipe) -> Forest:

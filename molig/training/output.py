@@ -14,7 +14,7 @@ from molig.errors import OutputError, UsageError, called
 from molig.model.domain import APPLICABILITY_FILE
 from molig.model.files import INFO_FILE, MEMBERS_FILE
 from molig.tables.locks import exclusive_directory, scratch_name
-from molig.training.loop import CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT
+from molig.training.loop import CHECKPOINT_FILE, CHECKPOINTS
 
 
 def check_output(output: Path, *, resume: bool = False, force: bool = False) -> None:
@@ -48,7 +48,7 @@ def model_in_progress(output: Path) -> Iterator[Path]:
             try:
                 yield scratch
                 _move(scratch, output)
-                for name in (CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT):
+                for name in CHECKPOINTS:
                     (output / name).unlink(missing_ok=True)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)

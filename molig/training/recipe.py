@@ -345,6 +345,10 @@ class CommitteeRecipe(Section):
     """Weights of the members: chosen on the validation part, the same for all tasks, or equal."""
     calibrate: bool = True
     """Whether the mean of a classification is calibrated on the validation part; ranks stay."""
+    refit: bool = False
+    """Whether the members are trained again on training and validation part together, once weights and
+    calibration are chosen; not where there is no test part left to judge them by.
+    """
 
     @model_validator(mode="after")
     def _has_weave_and_no_twins(self) -> Self:

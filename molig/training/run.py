@@ -196,7 +196,7 @@ def _train(
         check_training_part(data, parts)
     auxiliaries = read_auxiliaries(recipe, data, parts)
     run = MembersRun(
-        recipe,
+        recipe if (parts == "test").any() else without_refit(recipe),
         schema,
         data.tasks,
         train=_part(data, parts, "train"),
@@ -288,7 +288,7 @@ def _finish(
         update={
             "metrics": {
                 name: quality(stored, part.graphs, part.labels)
-                for name, part in ((name, _part(data, parts, name)) for name in PARTS[1:])
+                for name, part in ((name, _part(data, parts, name)) for name in _held_out(stored.info))
                 if len(part.labels)
             },
             "reliability": reliability_of(stored, data, parts),
@@ -300,6 +300,16 @@ def _finish(
     model = save_model(stored.with_info(info), folder)
     (folder / "CARD.md").write_text(model_card(model.info), encoding="utf-8")
     return model
+
+
+def _held_out(info: ModelInfo) -> tuple[str, ...]:
+    """Parts that the members have not seen."""
+    return PARTS[2:] if info.committee and info.committee.refit else PARTS[1:]
+
+
+def without_refit(recipe: Recipe) -> Recipe:
+    """The recipe for a table that has no test part."""
+    return recipe.model_copy(update={"committee": recipe.committee.model_copy(update={"refit": False})})
 
 
 def with_figures(model: ScreeningModel, part: Part) -> CommitteeInfo | None:
