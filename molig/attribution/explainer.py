@@ -263,6 +263,7 @@ class Explainer:
             pair_attributions=answer.attributions[cut:stop].reshape(n_pairs, n_pair_entries),
             environment_attributions=answer.attributions[stop:],
             members=dict(zip(names, answer.members, strict=True)) if answer.members else {},
+            calibrated=bool(getattr(self.model, "calibrated", False)),
             error=answer.error,
             method=self.method.value,
             baseline=", ".join(b.name for b in self.baselines),

@@ -19,6 +19,7 @@ from molig.attribution.substructures import (
     names_of_occurrences,
     substructures_of,
 )
+from molig.attribution.targets import Target
 from molig.depiction import Panel, draw_png, draw_svg
 from molig.errors import UsageError
 from molig.features import FeatureSchema, MolGraph
@@ -87,6 +88,8 @@ class Explanation:
         ``graph.environments``; empty for a network alone and for methods that take whole atoms away.
     members : dict of str to float
         Of a committee: what each member contributes to F(x) - F(x'); they add up to it.
+    calibrated : bool
+        Whether the model's probabilities were fitted to shares of actives.
 
     Examples
     --------
@@ -123,6 +126,7 @@ class Explanation:
     n_input_atoms: int | None = None
     environment_attributions: FloatArray = field(default_factory=lambda: np.zeros(0))
     members: dict[str, float] = field(default_factory=dict)
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         if not self.scored_smiles:
@@ -363,11 +367,13 @@ class Explanation:
         )
         own += self._of_environments.atoms
         symbol = {"probability": "p"}.get(self.target, self.target)
-        lines = (
+        lines: tuple[str, ...] = (
             f"{self.task} · {symbol} = {self.score:.3f}",
             f"baseline {self.baseline_score:.3f} · residual {self.residual:+.1e}"
             + ("" if self.converged else " · NOT CONVERGED"),
         )
+        if self.members:
+            lines += (" · ".join(f"{name} {share:+.2f}" for name, share in self.members.items()),)
         numbers = tuple(self.input_atoms.tolist())
         return Panel(self.mol, own, self.bond_scores, legend=lines, title=self.id, atom_numbers=numbers)
 
@@ -381,6 +387,12 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         return self.to_svg()
+
+    @property
+    def target_in_words(self) -> str:
+        """The target, and that a probability is calibrated if it is."""
+        of_class = self.target == Target.PROBABILITY.value
+        return f"calibrated {self.target}" if self.calibrated and of_class else self.target
 
     @cached_property
     def _bond_of_pair(self) -> Index:

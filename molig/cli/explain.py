@@ -45,7 +45,9 @@ _ALL = "all"
 
 def explain(
     model: ModelOption,
-    output: Annotated[Path, typer.Option("-o", "--output", help="out.svg, .png, .html, .parquet or .csv.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="out.svg, .png, .html, .md, .json, .parquet, .csv.")
+    ],
     smiles: Annotated[list[str] | None, typer.Option("--smiles", help="A molecule; may be repeated.")] = None,
     source: Annotated[str | None, input_option(MOLECULES)] = None,
     task: TaskOrAllOption = None,

@@ -209,6 +209,11 @@ class ScreeningModel:
         return alone
 
     @property
+    def calibrated(self) -> bool:
+        """Whether scores are probabilities that were fitted to shares of actives."""
+        return self.info.calibrated
+
+    @property
     def member_names(self) -> tuple[str, ...]:
         """Names of the members of a committee, the Weave network first; empty for a network alone."""
         return tuple(m.name for m in self.info.committee.members) if self.info.committee else ()

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from molig.attribution import Explanation
+from molig.attribution.explanation import bonds_of_pairs
 
 Index = npt.NDArray[np.int64]
 
@@ -86,10 +87,17 @@ def _bonds(explanations: Sequence[Explanation]) -> _Bonds:
     chosen = [e.bonded_pairs & ~e.is_added[e.graph.pair_atoms].any(axis=1) for e in explanations]
     each = list(zip(explanations, chosen, strict=True))
     return _Bonds(
-        scores=np.concatenate([e.pair_scores[bonds] for e, bonds in each]),
+        scores=np.concatenate([_scores_of(e, bonds) for e, bonds in each]),
         ends=np.concatenate([e.input_atoms[e.graph.pair_atoms[bonds]] for e, bonds in each]),
         counts=np.array([bonds.sum() for bonds in chosen]),
     )
+
+
+def _scores_of(explanation: Explanation, bonds: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    if not len(explanation.environment_attributions):
+        return explanation.pair_scores[bonds]
+    number = bonds_of_pairs(explanation.mol, explanation.graph.pair_atoms[bonds])
+    return explanation.bond_scores[number]
 
 
 def _column(explanations: Sequence[Explanation], name: str) -> pa.Array:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rdkit import Chem
@@ -17,9 +19,12 @@ from molig.molecules import Record, Rejection
 from molig.report.page import Card, Report, render_report
 from molig.report.tables import TABLES, Counts, Result, require_some
 from molig.tables.writers import check_distinct, check_writable
+from molig.text import legible_markdown
 
 # Atoms with at least this share of the largest atom score belong to the part that is named.
 _PROMINENT = 0.5
+_SUBSTRUCTURES_ON_CARDS = 4
+_SUBSTRUCTURES_IN_JSON = 10
 
 
 def main_part(explanation: Explanation) -> tuple[str, float, list[int]]:
@@ -42,6 +47,7 @@ def sentence(explanation: Explanation) -> str:
     return (
         f"{part} carries {score:+.2f} of {change:+.2f}; atoms {shares['atoms']:.0f} %, "
         f"bonds {shares['bonded pairs']:.0f} %, other pairs {shares['non-bonded pairs']:.0f} %"
+        + (f", substructures {shares['substructures']:.0f} %" if "substructures" in shares else "")
     )
 
 
@@ -70,13 +76,20 @@ def explanation_card(explanation: Explanation, *, noise: float = 0.0) -> Card:
         if explanation.converged
         else "The integral did not converge: do not rely on single atoms.",
         scored=explanation.scored_note,
+        members=_shares_of_members(explanation),
+        substructures=explanation.substructure_sentences(_SUBSTRUCTURES_ON_CARDS),
     )
+
+
+def _shares_of_members(explanation: Explanation) -> tuple[tuple[str, float], ...]:
+    change = explanation.score - explanation.baseline_score
+    return tuple((name, 100 * part / change if change else 0.0) for name, part in explanation.members.items())
 
 
 def _facts(explanation: Explanation) -> Sequence[tuple[str, str]]:
     return (
         ("task", explanation.task),
-        (explanation.target, f"{explanation.score:.4f}"),
+        (explanation.target_in_words, f"{explanation.score:.4f}"),
         ("baseline", f"{explanation.baseline_score:.4f}"),
         ("residual", f"{explanation.residual:+.1e}"),
         ("evaluations", str(explanation.n_evaluations)),
@@ -105,7 +118,8 @@ def _connected(mol: Chem.Mol, atoms: set[int]) -> list[list[int]]:
 
 PICTURES = (".svg", ".png")
 PAGES = (".html",)
-DRAWN = (*PICTURES, *PAGES)
+DOCUMENTS = (".json", ".md")
+DRAWN = (*PICTURES, *PAGES, *DOCUMENTS)
 
 _GRID_COLUMNS = 3
 
@@ -122,7 +136,7 @@ def check_explanation_output(path: Path, source: str | None = None) -> None:
 def write_explanations(
     rows: Iterable[tuple[Record, Result]], path: Path, *, title: str, noise: float = 0.0
 ) -> Counts:
-    """Draw explanations, as a picture or on a page.
+    """Write explanations down for people: as a picture, on a page, or as a document.
 
     Parameters
     ----------
@@ -130,7 +144,8 @@ def write_explanations(
         All that belongs on it, as `molig.attribution.Explainer.explain_rows` yields it; it is held in memory.
         For tables of whole libraries see `molig.report.tables.write_table`.
     path : Path
-        .svg or .png (a grid of drawings), or .html (a page of cards).
+        .svg or .png (a grid of drawings), .html (a page of cards), .md (short paragraphs), or .json (scores
+        of atoms and bonds, and of a committee its members and main substructures).
     title : str
         Title of a page.
     noise : float
@@ -151,7 +166,7 @@ def write_explanations(
     """
     suffix = path.suffix.lower()
     if suffix not in DRAWN:
-        raise UsageError(f"{path}: explanations are drawn as {', '.join(DRAWN)}")
+        raise UsageError(f"{path}: explanations are written as {', '.join(DRAWN)}")
     counts, listed, rejections = Counts(), list[Explanation](), list[Rejection]()
     for _, result in rows:
         counts.add(result)
@@ -169,6 +184,10 @@ def _draw(
 ) -> bytes:
     if suffix in PAGES:
         return _page(listed, rejections, title, noise).encode()
+    if suffix == ".json":
+        return (json.dumps(_as_json(listed, rejections, title), indent=1, ensure_ascii=False) + "\n").encode()
+    if suffix == ".md":
+        return legible_markdown(_as_markdown(listed, rejections, title)).encode()
     columns = max(_GRID_COLUMNS, math.isqrt(len(listed)))
     panels = [explanation.panel() for explanation in listed]
     if suffix == ".svg":
@@ -185,3 +204,58 @@ def _page(listed: list[Explanation], rejections: list[Rejection], title: str, no
             footnotes=[f"Row {r.row} ({r.id}) {r.smiles}: {r.reason}" for r in rejections],
         )
     )
+
+
+def _as_json(listed: list[Explanation], rejections: list[Rejection], title: str) -> dict[str, Any]:
+    return {
+        "title": title,
+        "explanations": [_facts_of(explanation) for explanation in listed],
+        "rejected": [{"row": r.row, "id": r.id, "smiles": r.smiles, "reason": r.reason} for r in rejections],
+    }
+
+
+def _facts_of(explanation: Explanation) -> dict[str, Any]:
+    """One explanation as plain values; atoms are counted as in the input."""
+    names = ("row", "id", "smiles", "scored_smiles", "task", "target", "score", "baseline_score", "residual")
+    scores = explanation.input_atom_scores
+    ends = [
+        [int(explanation.bearing_atoms[end]) for end in (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())]
+        for bond in explanation.mol.GetBonds()
+    ]
+    facts: dict[str, Any] = {name: getattr(explanation, name) for name in names}
+    facts |= {
+        "removed": list(explanation.removed),
+        "converged": explanation.converged,
+        "atom_scores": [None if np.isnan(score) else float(score) for score in scores],
+        "bond_atoms": ends,
+        "bond_scores": [float(score) for score in explanation.bond_scores],
+    }
+    if explanation.members:
+        facts["calibrated"] = explanation.calibrated
+        facts["members"] = explanation.members
+        facts["substructures"] = [
+            {"substructure": one.name, "count": one.count, "score": one.score, "atoms": one.atoms}
+            for one in explanation.main_substructures(_SUBSTRUCTURES_IN_JSON)
+        ]
+    return facts
+
+
+def _as_markdown(listed: list[Explanation], rejections: list[Rejection], title: str) -> str:
+    lines = [f"# {title}"]
+    for explanation in listed:
+        lines += ["", f"## {explanation.id or explanation.smiles}", "", f"`{explanation.smiles}`", ""]
+        if explanation.scored_note:
+            lines.append(f"- {explanation.scored_note}")
+        lines.append(
+            f"- {explanation.task}: {explanation.target_in_words} {explanation.score:.4f}, "
+            f"baseline {explanation.baseline_score:.4f}, residual {explanation.residual:+.1e}"
+            + ("" if explanation.converged else "; did not converge: do not rely on single atoms")
+        )
+        lines.append(f"- {sentence(explanation)}")
+        if explanation.members:
+            parts = ", ".join(f"{name} {part:+.3g}" for name, part in explanation.members.items())
+            lines.append(f"- members: {parts}")
+            lines += [f"- {text}" for text in explanation.substructure_sentences(_SUBSTRUCTURES_ON_CARDS)]
+    lines += [""] * bool(rejections)
+    lines += [f"- row {r.row} ({r.id}) {r.smiles}: {r.reason}" for r in rejections]
+    return "\n".join(lines) + "\n"

@@ -41,6 +41,10 @@ class Card:
         Shown prominently, such as "did not converge".
     scored : str, optional
         What was scored instead of the SMILES as given, such as "Scored: CC(=O)O; removed: sodium".
+    members : sequence of (str, float), optional
+        Shares of the members of a committee, in percent, as in the ledger.
+    substructures : sequence of str, optional
+        Sentences on substructures, such as "contains CC(=O)N twice: +0.12".
 
     Raises
     ------
@@ -61,6 +65,8 @@ class Card:
     note: str = ""
     warning: str = ""
     scored: str = ""
+    members: Sequence[tuple[str, float]] = ()
+    substructures: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.svg and not self.svg.startswith("<svg"):
@@ -251,7 +257,9 @@ def render_report(report: Report) -> str:
     anchors = [f"card-{number}" for number in range(1, len(report.cards) + 1)]
     table = build_table(report, anchors)
     page = _environment().get_template("report.html.j2")
-    return page.render(report=report, table=table, cards=list(zip(anchors, report.cards, strict=True)))
+    of_committee = any(card.members for card in report.cards)
+    cards = list(zip(anchors, report.cards, strict=True))
+    return page.render(report=report, table=table, cards=cards, of_committee=of_committee)
 
 
 @lru_cache(maxsize=1)

@@ -179,7 +179,10 @@ class TestRequests:
         [
             (["-o", "why.svg"], "give molecules either by --smiles or by -i FILE"),
             (["--smiles", "C", "-i", "x.smi", "-o", "why.svg"], "either by --smiles or by -i FILE"),
-            (["--smiles", "C", "-o", "why.pdf"], "use a name ending in .svg, .png, .html, .parquet, .csv"),
+            (
+                ["--smiles", "C", "-o", "why.pdf"],
+                "use a name ending in .svg, .png, .html, .json, .md, .parquet, .csv",
+            ),
             (["--smiles", "C", "-o", "why"], "use a name ending in"),
             (["--smiles", "C", "-o", "no/such/place/why.svg"], "the directory no/such/place does not exist"),
             (["--smiles", "C", "-o", "w.svg", "--task", "carbonil"], "did you mean 'carbonyl'?"),

@@ -1,0 +1,115 @@
+"""Pages, documents and tables of explanations by a committee, and of a network alone."""
+
+import json
+
+import numpy as np
+import pytest
+from support.explanations import MIXED
+
+from molig.attribution import Explainer
+from molig.molecules import Rejection, smiles_records
+from molig.report import explanation_card, write_explanations
+from molig.report.molecule_table import molecule_batch
+
+TITLE = "Explanations"
+
+
+@pytest.fixture(scope="module")
+def explained(small_committee):
+    """Rows as `explain_rows` yields them, with one that is rejected."""
+    records = list(smiles_records([*MIXED, "bad("]))
+    return list(Explainer(small_committee, task="nitrogen").explain_rows(records))
+
+
+@pytest.fixture(scope="module")
+def alone(small_model):
+    return list(Explainer(small_model, task="nitrogen").explain_rows(smiles_records([*MIXED, "bad("])))
+
+
+def written(rows, path) -> str:
+    counts = write_explanations(rows, path, title=TITLE)
+    assert (counts.explained, counts.rejected) == (len(MIXED), 1)
+    return path.read_text(encoding="utf-8")
+
+
+class TestPage:
+    def test_cards_have_members_and_substructures(self, explained):
+        (why,) = explained[0][1]
+        card = explanation_card(why)
+        assert [name for name, _ in card.members] == ["weave", "environments", "forest"]
+        change = why.score - why.baseline_score
+        assert sum(share for _, share in card.members) == pytest.approx(
+            100, abs=100 * abs(why.residual / change) + 0.1
+        )
+        assert list(card.substructures) == why.substructure_sentences(4)
+        assert "substructures" in dict(card.ledger)
+        assert card.note.endswith(f"substructures {why.ledger['substructures']:.0f} %")
+        assert card.facts[1][0] == "calibrated probability"
+
+    def test_the_page_tells_of_them(self, explained, tmp_path):
+        page = written(explained, tmp_path / "why.html")
+        assert "Atoms, atom pairs and substructures together add up" in page
+        assert "The same by members of the committee" in page
+        assert "<li>contains " in page
+
+    def test_the_legend_has_the_members(self, explained):
+        (why,) = explained[0][1]
+        parts = " · ".join(f"{name} {share:+.2f}" for name, share in why.members.items())
+        assert why.panel().legend[2] == parts
+
+    def test_of_a_network_alone_nothing_is_told_of_either(self, alone, tmp_path):
+        page = written(alone, tmp_path / "why.html")
+        assert "Atoms and atom pairs together add up" in page
+        assert not any(word in page for word in ("committee", "substructure", "<ul", "calibrated"))
+        (why,) = alone[0][1]
+        assert len(why.panel().legend) == 2
+
+
+class TestDocuments:
+    def test_json_adds_up(self, explained, tmp_path):
+        content = json.loads(written(explained, tmp_path / "why.json"))
+        assert content["rejected"][0]["smiles"] == "bad("
+        for (_, result), found in zip(explained, content["explanations"], strict=False):
+            (why,) = result
+            change = found["score"] - found["baseline_score"]
+            scores = [score for score in found["atom_scores"] if score is not None]
+            assert sum(scores) + found["residual"] == pytest.approx(change, abs=1e-9)
+            assert found["members"] == why.members
+            assert found["calibrated"] is True
+            assert len(found["substructures"]) <= 10
+            assert set(found["substructures"][0]) == {"substructure", "count", "score", "atoms"}
+            inside = {atom for one in found["substructures"] for place in one["atoms"] for atom in place}
+            assert inside <= set(why.input_atoms.tolist())
+
+    def test_json_of_a_network_alone_has_neither(self, alone, tmp_path):
+        content = json.loads(written(alone, tmp_path / "why.json"))
+        assert not {"members", "substructures", "calibrated"} & set(content["explanations"][0])
+
+    def test_markdown(self, explained, alone, tmp_path):
+        text = written(explained, tmp_path / "why.md")
+        (why,) = explained[0][1]
+        assert f"- nitrogen: calibrated probability {why.score:.4f}, " in text
+        assert "- members: weave " in text
+        assert f"- {why.substructure_sentences(1)[0]}" in text
+        assert "bad(: " in text
+        plain = written(alone, tmp_path / "alone.md")
+        assert "members" not in plain
+        assert "- nitrogen: probability " in plain
+
+
+def test_bonds_of_the_molecule_table_have_their_parts_of_substructures(explained):
+    whys = [result[0] for _, result in explained if not isinstance(result, Rejection)]
+    table = molecule_batch(whys).to_pylist()
+    for why, row in zip(whys, table, strict=True):
+        listed = {
+            frozenset(ends): score for ends, score in zip(row["bond_atoms"], row["bond_scores"], strict=True)
+        }
+        ends = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in why.mol.GetBonds()]
+        expected = {
+            frozenset(why.input_atoms[list(pair)].tolist()): score
+            for pair, score in zip(ends, why.bond_scores, strict=True)
+        }
+        assert listed == pytest.approx(expected, abs=1e-6)
+        atoms = [score for score in row["atom_scores"] if score is not None]
+        assert sum(atoms) + row["residual"] == pytest.approx(row["score"] - row["baseline_score"], abs=1e-5)
+        assert np.isfinite(row["bond_scores"]).all()
