@@ -11,6 +11,7 @@ from support.planted import audited
 from support.small_model import nci_smiles
 
 from audit.planted.activity_cliffs import pairs, telling_every_atom
+from molig.attribution import explain
 from molig.audit import ActivityPair, Severity, audit, subject_of
 from molig.audit.checks import activity_cliffs as searched
 from molig.audit.checks.activity_cliffs import (
@@ -81,13 +82,14 @@ DRAWN = {"id": "a", "smiles": "C", "scored_smiles": "C", "removed": (), "to_svg"
 def pair_of(first, second, share=0.8):
     """A pair of molecules all of whose atoms are common, with these attributions."""
     mol = Chem.MolFromSmiles("C" * len(first))
-    graph = SimpleNamespace(pair_atoms=np.zeros((0, 2), dtype=int))
+    graph = SimpleNamespace(pair_atoms=np.zeros((0, 2), dtype=int), environments=None)
     explained = [
         SimpleNamespace(
             mol=mol,
             atom_scores=np.array(scores),
             own_atom_scores=np.array(scores),
             pair_scores=np.zeros(0),
+            environment_attributions=np.zeros(0),
             graph=graph,
             score=sum(scores),
         )
@@ -99,6 +101,17 @@ def pair_of(first, second, share=0.8):
         Overlap(np.arange(len(first)), np.arange(len(first)), share),
         1.0,
     )
+
+
+def test_substructures_with_a_changed_atom_are_changed_as_a_whole(small_committee):
+    why = explain(small_committee, "CC(=O)N", "carbonyl")
+    every = np.arange(4)
+    assert changed_attribution(why, every) == pytest.approx(why.atom_scores.sum())
+    held = why.graph.environments
+    inside = [2 in part for part in np.split(held.atoms, np.cumsum(held.sizes)[:-1])]
+    of_pairs = why.pair_scores[(why.graph.pair_atoms == 2).any(axis=1)].sum()
+    expected = why.own_atom_scores[2] + of_pairs + why.environment_attributions[inside].sum()
+    assert changed_attribution(why, np.array([2])) == pytest.approx(expected)
 
 
 def test_agreement_about_common_atoms():

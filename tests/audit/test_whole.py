@@ -115,6 +115,13 @@ class TestCommittee:
         assert 0.1 < shares < 0.9
         assert f"have {1 - shares:.0%} of all attribution" in outcome.remark
 
+    def test_the_domain_says_how_many_substructures_are_known(self, result, small_committee, smiles):
+        outcome = next(r.outcome for r in result.results if r.check.name == "domain")
+        vocabulary = small_committee.members[0].vocabulary
+        graphs = small_committee.featurize([small_committee.parser.parse_smiles(s).mol for s in smiles])
+        known = vocabulary.count(graphs).values.sum() / graphs.environments.n_rows
+        assert outcome.measured["share_of_substructures_known"] == pytest.approx(known)
+
     def test_a_network_alone_has_no_members(self, small_model, smiles):
         result = audit(subject_of(small_model, smiles[:30]), only=["baseline"])
         assert audit_data(result)["model"]["members"] == {}

@@ -105,12 +105,26 @@ def check(subject: AuditSubject) -> Outcome:
         f"All {len(mols)} molecules compared with {known.info.n_reference} training molecules; "
         f"attributions of {len(subject.sample)} of them.{unknown}"
     )
+    numbers, substructures = _numbers(known, domain, carried), known_substructures(subject)
+    if substructures is not None:
+        numbers["share_of_substructures_known"] = substructures
+        remark += (
+            f" The committee knows {substructures:.0%} of their substructures; others have no part in scores."
+        )
     return Outcome(
         [finding for finding in findings if finding],
-        _numbers(known, domain, carried),
+        numbers,
         [_figure(domain.similarity)],
         remark,
     )
+
+
+def known_substructures(subject: AuditSubject) -> float | None:
+    """Share of all occurrences of substructures that a committee knows; None for a network alone."""
+    held, members = subject.graphs.environments, subject.model.members
+    if held is None or not members or not held.n_rows:
+        return None
+    return float(np.isin(held.ids, members[0].vocabulary.ids).mean())
 
 
 def _outside(subject: AuditSubject, known: Applicability, domain: _Domain) -> Finding | None:
