@@ -375,7 +375,7 @@ def reliability_of(
     """What the calibrated scores of a committee are worth on each part that it did not learn from."""
     if not model.info.calibrated:
         return {}
-    held_out = {name: _part(data, parts, name) for name in PARTS[1:]}
+    held_out = {name: _part(data, parts, name) for name in _held_out(model.info)}
     return {
         name: reliability(part.labels, expit(model.logits(part.graphs)), model.tasks)
         for name, part in held_out.items()

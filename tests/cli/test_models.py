@@ -155,8 +155,9 @@ class TestListing:
         cells = [[cell.strip() for cell in line.split("│")] for line in lines if line[0] == "│"]
         text = ["".join(cell) for cell in zip(*cells, strict=True)]
         assert "tox21-w2n2-simple" in text[1]
-        assert "12:NR-AR," in text[2].replace(" ", "")
-        assert "ROC-AUC" in text[3]
+        assert "Tox21:nuclear" in text[2].replace(" ", "")
+        assert "12:NR-AR," in text[3].replace(" ", "")
+        assert "ROC-AUC" in text[5]
         if width >= 50:
             assert any("tox21-w2n2-simple" in line for line in lines)
 
@@ -176,6 +177,47 @@ class TestListing:
         assert run.code == 0
         assert "R2 " in run.out
         assert "AUC" not in run.out
+
+    def test_what_it_predicts_its_members_and_its_size_are_told(
+        self, molig, small_committee_dir, small_model_dir, monkeypatch
+    ):
+        both = {"one": small_model_dir, "several": small_committee_dir}
+        monkeypatch.setattr("molig.model.bundled_models", lambda: both)
+        one, several = (line for line in molig("models").out.splitlines() if "labels of labelled.csv" in line)
+        assert "weave alone" in one
+        assert "weave, environments, forest" in several
+        for name, line in (("one", one), ("several", several)):
+            files = both[name].glob("*.safetensors")
+            size = sum(f.stat().st_size for f in [*files, both[name] / "model.json"])
+            assert f" {size / 1e6:.1f} MB " in line
+            assert "EF 1 %" in line
+
+    def test_a_bundled_model_says_what_it_predicts(self, molig):
+        (row,) = [line for line in molig("models").out.splitlines() if " hiv-w2n2 " in line]
+        assert "HIV: the AIDS antiviral screen of NCI's DTP" in row
+
+    def test_one_model_is_described(self, molig, small_committee_dir):
+        run = molig("models", small_committee_dir)
+        assert (run.code, run.err) == (0, "")
+        assert "calibrated probabilities of being active" in run.out
+        info = load_info(small_committee_dir)
+        for member in info.committee.members:
+            assert f" {member.name} " in run.out
+        for task, quality in info.metrics[info.held_out].items():
+            (row,) = [line for line in run.out.splitlines() if f" {task} " in line]
+            assert f"{quality.roc_auc:.3f}" in row
+            assert f" {quality.n_actives:,} " in row
+
+    def test_a_network_or_a_regression_is_described_as_well(
+        self, molig, small_model_dir, small_regression_dir
+    ):
+        assert "no calibrated probability" in molig("models", small_model_dir).out
+        assert "values in the unit of the labels" in molig("models", small_regression_dir).out
+
+    def test_an_unknown_name_ends_with_2(self, molig):
+        run = molig("models", "tox22-no-such")
+        assert run.code == 2
+        assert "unknown model 'tox22-no-such'" in run.err
 
     def test_version_is_on_stdout(self, molig):
         run = molig("--version")

@@ -376,6 +376,7 @@ class TestCommittee:
             bins=bins, expected_error=0.0123, by_task={"nitrogen": 0.01, "carbonyl": 0.02}
         )
         text = section(card(info, reliability={"test": curve}), "Committee")
+        assert "Weights and calibration were chosen on the validation part." in text
         assert "of molecules scored about 0.31, 25 % were active on the test part (40 labels)." in text
         assert (
             "Expected calibration error there, all tasks together: 0.012; by task from 0.010 to 0.020."
@@ -386,6 +387,19 @@ class TestCommittee:
             ["0.050", "0.060", "1,200"],
             ["0.310", "0.250", "40"],
         ]
+
+    def test_members_that_were_trained_again_say_so(self, info):
+        committee = info.committee.model_copy(update={"refit": True})
+        text = section(card(info, committee=committee), "Committee")
+        assert "on the validation part; then the members were trained again on it" in text
+
+    def test_the_part_that_was_fitted_flatters(self, info):
+        curve = ReliabilityInfo(
+            bins=(ReliabilityBin(mean_score=0.3, share_active=0.3, n=9),), expected_error=0.0
+        )
+        metrics = {"validation": info.metrics["validation"]}
+        text = card(info, reliability={"validation": curve}, metrics=metrics)
+        assert "fitted to this part, which flatters" in section(text, "Committee")
 
     def test_what_was_not_calibrated_does_not_claim_it(self, info):
         committee = info.committee.model_copy(update={"slope": (1.0, 1.0), "offset": (0.0, 0.0)})
