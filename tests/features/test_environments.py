@@ -16,7 +16,6 @@ from molig.features.environments import (
     block_of,
     bonds_of_environments,
     environments,
-    fragment_smiles,
     numbering_digest,
     pair_text,
 )
@@ -164,16 +163,6 @@ def test_the_numbering_is_the_one_that_models_were_trained_with():
     blocks = (EnvironmentBlock("environment"), EnvironmentBlock("element_environment"))
     assert numbering_digest(blocks) == "3cb284b290b4567850b1f971dbf77da47362a59122a8aa043ad0c99d0c480842"
     assert numbering_digest(blocks[:1]) != numbering_digest(blocks)
-
-
-def test_a_substructure_is_shown_as_it_stands_in_the_molecule():
-    held = environments([PHENOL], [EnvironmentBlock("element_environment", 1)], occurrences=True)
-    inside = bonds_of_environments(PHENOL, held)
-    shown = {
-        fragment_smiles(PHENOL, sorted(atoms), np.flatnonzero(bonds).tolist())
-        for (_, atoms), bonds in zip(atoms_of(held), inside, strict=True)
-    }
-    assert {"O", "c", "cO", "ccc", "cc(O)c"} == shown
 
 
 @pytest.mark.parametrize(("name", "radius"), [("environment", 5), ("environment", -1), ("environment", 1.0)])
