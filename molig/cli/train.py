@@ -128,7 +128,7 @@ def train(
             csv_safe=csv_safe,
             folder=table.folder,
         )
-        model = train_model(request, Progress(advance_rows, report, reporter.warning))
+        model = train_model(request, Progress(advance_rows, report, reporter.warning, reporter.info))
     _print_figures(model)
     if sentence := beside_the_forest(model.info):
         reporter.info(sentence)

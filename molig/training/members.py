@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -37,6 +37,8 @@ from molig.training.recipe import ForestRecipe, MemberKind, Recipe
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
+OnStage = Callable[[str], None]
+
 _GROUPS = 10
 # Actives of the validation part, over all tasks, below which noise would choose weights and calibration.
 _ENOUGH_ACTIVES = 20
@@ -61,6 +63,7 @@ class MembersRun:
     fingerprint: str
     auxiliaries: Sequence[Auxiliary] = ()
     stage: str = ""
+    on_stage: OnStage | None = None
 
     def weave_trainer(self) -> Trainer:
         """Trainer of the Weave network."""
@@ -83,15 +86,17 @@ class MembersRun:
         *,
         resume: bool = False,
         on_epoch: OnEpoch | None = None,
+        on_stage: OnStage | None = None,
     ) -> ScreeningModel:
         """Train the Weave network and the other members; the model that they make, in full precision."""
         if not resume:
             self.forget(directory)  # of a run that was broken off and given up
-        model = self._fit_once(trainer, info, directory, resume=resume, on_epoch=on_epoch)
+        run = replace(self, on_stage=on_stage)
+        model = run._fit_once(trainer, info, directory, resume=resume, on_epoch=on_epoch)
         if model.info.committee is None or not self.recipe.committee.refit:
             return model
         chosen = model.info.committee.model_copy(update={"refit": True})
-        again = self._with_validation()
+        again = run._with_validation()
         whole = info.model_copy(update={"committee": chosen})
         return again._fit_once(again.weave_trainer(), whole, directory, resume=resume, on_epoch=on_epoch)
 
@@ -117,6 +122,8 @@ class MembersRun:
         on_epoch: OnEpoch | None,
     ) -> ScreeningModel:
         """All members on the training part, combined as described, or else by the validation part."""
+        again = ", again, on training and validation part" if self.stage else ""
+        self._tell(f"Weave network: {self.recipe.optimization.epochs} epochs{again}")
         checkpoint = directory / (self.stage + CHECKPOINT_FILE)
         if resume and checkpoint.exists():
             trainer.resume(checkpoint)
@@ -142,8 +149,11 @@ class MembersRun:
         members: list[EnvironmentNet | Forest] = []
         for kind in self.recipe.committee.others:
             if kind is MemberKind.FOREST:
+                self._tell(f"forest: {self.recipe.forest.trees} trees for each of {len(self.tasks)} tasks")
                 members.append(grow_forest(self.train, vocabulary, self.recipe))
                 continue
+            epochs = self.recipe.environments.optimization.epochs
+            self._tell(f"environment network: {epochs} epochs on {len(vocabulary):,} substructures")
             trainer = self._environment_trainer(vocabulary)
             checkpoint = directory / (self.stage + ENVIRONMENTS_CHECKPOINT)
             if resume and checkpoint.exists():
@@ -151,6 +161,10 @@ class MembersRun:
             trainer.fit(checkpoint)
             members.append(trainer.finished_environments())
         return members
+
+    def _tell(self, words: str) -> None:
+        if self.on_stage:
+            self.on_stage(words)
 
     @staticmethod
     def forget(directory: Path) -> None:

@@ -120,11 +120,14 @@ class Progress:
         Takes the history entry of each epoch.
     concern : callable, optional
         Takes a sentence on what is wrong with the data.
+    stage : callable, optional
+        Takes a few words on what is trained next, such as ``"forest: 100 trees for 12 tasks"``.
     """
 
     rows: Callable[[int], None] | None = None
     epoch: Callable[[dict[str, float]], None] | None = None
     concern: Callable[[str], None] | None = None
+    stage: Callable[[str], None] | None = None
 
 
 def train_model(request: TrainingRequest, progress: Progress | None = None) -> ScreeningModel:
@@ -216,6 +219,7 @@ def _train(
         request.output,
         resume=request.resume,
         on_epoch=progress.epoch,
+        on_stage=progress.stage,
     )
     changes = {
         "training": provenance_of(request, data, parts, trainer, digest, listed=listed),
