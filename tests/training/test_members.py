@@ -1,6 +1,7 @@
 """Members of a committee: their weights, the calibration of their mean, their forests, and whole runs."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,16 +9,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from scipy.special import expit, logit
-from support.small_model import TASKS, VALUES, committee_recipe, write_labelled, write_values
+from support.small_model import (
+    TASKS,
+    VALUES,
+    committee_recipe,
+    label,
+    nci_smiles,
+    write_labelled,
+    write_values,
+)
 
 from molig.attribution import explain
 from molig.errors import UsageError
 from molig.model import load_model
+from molig.molecules import smiles_records
+from molig.stats.curves import expected_calibration_error
 from molig.training import Progress, TrainingRequest, parse_recipe, train_model
 from molig.training import members as module
 from molig.training.loop import CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT
 from molig.training.members import _grow_classes, _grow_values, calibration, choose_weights
 from molig.training.recipe import ForestRecipe
+from molig.training.run import reliability_of
 
 N = 120
 
@@ -185,6 +197,30 @@ def test_a_committee_is_trained_and_leaves_no_checkpoint(trained):
     assert load_model(directory / "committee").info == model.info
     why = explain(model, "CC(=O)N", "carbonyl")
     assert sum(why.members.values()) == pytest.approx(why.score - why.baseline_score, abs=1e-9)
+
+
+@pytest.mark.parametrize(("refit", "judged"), [(False, {"validation", "test"}), (True, {"test"})])
+def test_what_scores_are_worth_is_measured_on_parts_that_were_not_learnt(small_committee, refit, judged):
+    committee = small_committee.info.committee.model_copy(update={"refit": refit})
+    model = small_committee.with_info(small_committee.info.model_copy(update={"committee": committee}))
+    smiles = nci_smiles(60)
+    labels = np.array([list(label(one).values()) for one in smiles], dtype=float)
+    molecules, _ = model.parser.parse_many(smiles_records(smiles))
+    data = SimpleNamespace(graphs=model.featurize([m.mol for m in molecules]), labels=labels)
+    parts = np.repeat(["train", "validation", "test"], 20)
+    found = reliability_of(model, data, parts)
+    assert set(found) == judged
+    scores = model.predict(smiles).scores[40:]
+    expected = expected_calibration_error(labels[40:].ravel(), scores.ravel())
+    assert found["test"].expected_error == pytest.approx(expected, abs=1e-6)
+    assert sum(each.n for each in found["test"].bins) == labels[40:].size
+    assert set(found["test"].by_task) == set(TASKS)
+
+
+def test_scores_that_were_not_calibrated_are_worth_what_the_ranking_is(trained):
+    _, model = trained  # on a table with few actives
+    assert not model.info.calibrated
+    assert model.info.reliability == {}
 
 
 class StopError(Exception):
