@@ -147,19 +147,20 @@ def environments(
     mols: Sequence[Chem.Mol], blocks: Sequence[EnvironmentBlock], *, occurrences: bool
 ) -> PackedEnvironments:
     """Count the environments of molecules, or list every occurrence with its atoms."""
-    read = _occurrences if occurrences else _counts
-    found = [read(_with_rings(mol), blocks) for mol in mols]
-    if not found:
+    if not mols:
         none = np.zeros(0, dtype=np.int64)
         return PackedEnvironments(none, none.astype(np.float32), none, none.astype(np.int8), none, none)
-    return PackedEnvironments.concatenate(found)
+    with rdBase.BlockLogs():  # of molecules without ring information, which are told below
+        ready = [_with_rings(mol) for mol in mols]
+    if occurrences:
+        return PackedEnvironments.concatenate([_occurrences(mol, blocks) for mol in ready])
+    return _counts(ready, blocks)
 
 
 def _with_rings(mol: Chem.Mol) -> Chem.Mol:
     """The molecule with ring information, which standardisation may have dropped."""
     try:
-        with rdBase.BlockLogs():
-            mol.GetRingInfo().NumRings()
+        mol.GetRingInfo().NumRings()
     except RuntimeError:
         # On a copy: the other features of the original count rings more exactly.
         mol = Chem.Mol(mol)
@@ -167,25 +168,35 @@ def _with_rings(mol: Chem.Mol) -> Chem.Mol:
     return mol
 
 
-def _counts(mol: Chem.Mol, blocks: Sequence[EnvironmentBlock]) -> PackedEnvironments:
+def _counts(mols: Sequence[Chem.Mol], blocks: Sequence[EnvironmentBlock]) -> PackedEnvironments:
     ids, counts = [], []
-    for number, block in enumerate(blocks):
-        if block.name == "element_pair":
-            keys, _ = _pairs(mol, block)
-            held = dict(zip(*(a.tolist() for a in np.unique(keys, return_counts=True)), strict=True))
-        else:
-            generator = _generator(block.radius)
-            held = generator.GetSparseCountFingerprint(mol, **_told_apart(mol, block)).GetNonzeroElements()
-        ids += [(number << _ID_BITS) | key for key in held]
-        counts += list(held.values())
-    order = np.argsort(np.array(ids, dtype=np.int64), kind="stable")
+    for mol in mols:
+        elements = _elements(mol)
+        for number, block in enumerate(blocks):
+            if block.name == "element_pair":
+                keys, _ = _pairs(mol, block, elements)
+                amounts = np.ones(len(keys))
+            else:
+                apart = {} if block.name == "environment" else {"customAtomInvariants": elements}
+                held = _generator(block.radius).GetSparseCountFingerprint(mol, **apart).GetNonzeroElements()
+                keys = np.fromiter(held.keys(), dtype=np.int64, count=len(held))
+                amounts = np.fromiter(held.values(), dtype=np.float64, count=len(held))
+            ids.append((number << _ID_BITS) | keys)
+            counts.append(amounts)
+    per_block = np.array([len(keys) for keys in ids])
+    mol_of_row = np.repeat(np.arange(len(mols)), per_block.reshape(len(mols), -1).sum(axis=1))
+    every, amount = np.concatenate(ids), np.concatenate(counts)
+    order = np.lexsort((every, mol_of_row))
+    every, mol_of_row = every[order], mol_of_row[order]
+    first = np.flatnonzero((np.diff(every, prepend=-1) != 0) | (np.diff(mol_of_row, prepend=-1) != 0))
+    none = np.zeros(0, dtype=np.int64)
     return PackedEnvironments(
-        np.array(ids, dtype=np.int64)[order],
-        np.array(counts, dtype=np.float32)[order],
-        np.array([len(ids)]),
-        np.zeros(0, dtype=np.int8),
-        np.zeros(0, dtype=np.int64),
-        np.zeros(0, dtype=np.int64),
+        every[first],
+        np.add.reduceat(amount[order], first).astype(np.float32) if len(first) else np.zeros(0, np.float32),
+        np.bincount(mol_of_row[first], minlength=len(mols)).astype(np.int64),
+        none.astype(np.int8),
+        none,
+        none,
     )
 
 
@@ -221,19 +232,22 @@ def _occurring(mol: Chem.Mol, block: EnvironmentBlock) -> _Rows:
 
 
 def _occurring_pairs(mol: Chem.Mol, block: EnvironmentBlock) -> _Rows:
-    keys, ends = _pairs(mol, block)
+    keys, ends = _pairs(mol, block, _elements(mol))
     order = np.argsort(keys, kind="stable")
     n = len(keys)
     return keys[order], np.zeros(n, dtype=np.int8), np.full(n, 2), ends[order].ravel()
 
 
-def _pairs(mol: Chem.Mol, block: EnvironmentBlock) -> tuple[Index, Index]:
+def _pairs(mol: Chem.Mol, block: EnvironmentBlock, elements: list[int]) -> tuple[Index, Index]:
     """Numbers of the pairs of atoms within the radius, and the two atoms of each, shape (n_pairs, 2)."""
     distance = Chem.GetDistanceMatrix(mol)
-    first, second = np.nonzero(np.triu((distance > 0) & (distance <= block.radius)))
-    elements = np.array(_elements(mol), dtype=np.int64)
-    ends = np.sort(np.stack([elements[first], elements[second]]), axis=0)
-    keys = (ends[0] << 16) | (ends[1] << 8) | distance[first, second].astype(np.int64)
+    first, second = np.nonzero(distance <= block.radius)
+    upper = first < second
+    first, second = first[upper], second[upper]
+    numbers = np.array(elements, dtype=np.int64)
+    one, other = numbers[first], numbers[second]
+    keys = (np.minimum(one, other) << 16) | (np.maximum(one, other) << 8)
+    keys |= distance[first, second].astype(np.int64)
     return keys, np.stack([first, second], axis=1)
 
 
