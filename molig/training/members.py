@@ -277,8 +277,9 @@ def _grow_classes(
         forest.fit(inputs.tocsc(), target == 1)
         for estimator in forest.estimators_:
             share = _share_of_actives(estimator.tree_.value, forest.classes_)
-            # Odds among the drawn inactives, back to odds among all.
-            grown.append((estimator.tree_, kept * share / (1 - (1 - kept) * share)))
+            if not options.balanced:  # odds among the drawn inactives, back to odds among all
+                share = kept * share / (1 - (1 - kept) * share)
+            grown.append((estimator.tree_, share))
     return grown
 
 
