@@ -17,6 +17,9 @@ FloatArray = npt.NDArray[np.float64]
 _FEW = 3
 _WORTH_OF_AN_ATOM = 0.25
 _WORTH_OF_A_FEW = 0.5
+# Nor is "C and N, 4 bonds apart" a group that one could change.
+_PAIR = "element_pair"
+_WORTH_OF_A_PAIR = 0.1
 # A larger substructure around another is told of instead if it carries this share of the other's score.
 _NEARLY = 0.75
 # Substructures with more common atoms than that, of all their atoms, are the same finding.
@@ -38,7 +41,7 @@ class Substructure:
     atoms : tuple of tuple of int
         Atoms of each occurrence, the centre first.
     block : str
-        Block of features that it belongs to; "" for all of them together.
+        Block of features that it belongs to; "" for all circular environments together.
     """
 
     name: str
@@ -179,7 +182,7 @@ def substructures_of(
     scores: dict[tuple[str, str], float] = {}
     places: dict[tuple[str, str], dict[frozenset[int], tuple[int, ...]]] = {}
     for row, (block, name) in ((row, names[row]) for row in rows.tolist()):
-        key = (block if by_block else "", name)
+        key = (block if by_block or block == _PAIR else "", name)
         atoms = tuple(held.atoms[starts[row] : starts[row] + held.sizes[row]].tolist())
         scores[key] = scores.get(key, 0.0) + float(shares[row])
         places.setdefault(key, {}).setdefault(frozenset(atoms), atoms)
@@ -204,7 +207,8 @@ def main_substructures(found: Sequence[Substructure], n: int) -> list[Substructu
         around = [
             (other, wider)
             for other, wider in everything
-            if len(other.atoms[0]) > len(one.atoms[0])
+            if other.block != _PAIR
+            and len(other.atoms[0]) > len(one.atoms[0])
             and inside <= wider
             and one.score * other.score > 0
             and abs(other.score) >= _NEARLY * abs(one.score) * _worth(one)
@@ -220,6 +224,8 @@ def main_substructures(found: Sequence[Substructure], n: int) -> list[Substructu
 
 
 def _worth(one: Substructure) -> float:
+    if one.block == _PAIR:
+        return _WORTH_OF_A_PAIR
     size = len(one.atoms[0])
     return _WORTH_OF_AN_ATOM if size == 1 else _WORTH_OF_A_FEW if size <= _FEW else 1.0
 

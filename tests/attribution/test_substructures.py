@@ -203,3 +203,12 @@ class TestTable:
         batch = feature_batch(found)
         assert batch.schema == FEATURE_SCHEMA
         assert batch.column("level").dictionary.to_pylist() == ["atom", "pair"]
+
+
+def test_a_pair_of_elements_is_told_of_only_where_it_says_far_more_than_a_group():
+    group = Substructure("CC(N)=O", 0.02, ((1, 0, 2, 3),))
+    pair = Substructure("C and O, 3 bonds apart", 0.05, ((5, 8), (6, 9)), "element_pair")
+    assert main_substructures([pair, group], 1) == [group]
+    assert main_substructures([pair, group], 2) == [pair, group]
+    far_more = Substructure(pair.name, 0.5, pair.atoms, pair.block)
+    assert main_substructures([far_more, group], 1) == [far_more]
