@@ -16,6 +16,7 @@ SMALL_TEST_PARTS = [name for name in bundled_models() if name.startswith(("tox21
 """Those that are scored again in seconds; `molig evaluate -m NAME` does the same for every model."""
 LARGEST = 8_000_000
 LEAST_AUC = {
+    "tox21": 0.86,
     "tox21-w2n2-simple": 0.85,
     "tox21-w2n2-full": 0.85,
     "tox21-w1n2-simple": 0.78,
