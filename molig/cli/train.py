@@ -159,13 +159,14 @@ def beside_the_forest(info: ModelInfo) -> str:
         return ""
     label, own, alone = pairs[0]
     better = own < alone if regression else own > alone
-    word = "level with" if abs(own - alone) < _LEVEL else "better than" if better else "worse than"
+    level = _LEVEL * max(own, alone) if regression else _LEVEL
+    word = "level with" if abs(own - alone) < level else "better than" if better else "worse than"
     figures = ", ".join(f"{label} {own:.3g} against {alone:.3g}" for label, own, alone in pairs)
     of = "validation" if part == "validation" else "test"
     return f"on the {of} part the model is {word} a random forest on substructures: {figures}"
 
 
-# Of a figure: smaller differences are within the noise of a held-out part.
+# Of a figure, of an error as its share: smaller differences are within the noise of a held-out part.
 _LEVEL = 0.005
 
 

@@ -192,6 +192,13 @@ class Forest:
         _add_leaves(self._trees, counts, len(self.vocabulary), totals)
         return totals / np.maximum(np.bincount(self.task_of_tree, minlength=self.n_tasks), 1)
 
+    def _has_one_parent_each(self, inner: npt.NDArray[np.bool_]) -> bool:
+        """Whether every node but the roots is the child of one other: more would be no tree, and no end."""
+        starts = np.repeat(self.tree_starts[:-1], np.diff(self.tree_starts))
+        children = np.concatenate([np.flatnonzero(inner) + 1, (starts + self.right)[inner]])
+        others = np.setdiff1d(np.arange(len(inner)), self.tree_starts[:-1])
+        return bool(np.array_equal(np.sort(children), others))
+
     def _check(self) -> None:
         """Refuse tables that would lead out of a tree, or round in circles."""
         sizes = np.diff(self.tree_starts)
@@ -206,6 +213,8 @@ class Forest:
             sound = bool(
                 ((self.feature >= _LEAF) & (self.feature < len(self.vocabulary))).all()
                 and ((self.right > place + 1) & (self.right < size))[inner].all()
+                and (self.least[inner] > 0).all()
+                and self._has_one_parent_each(inner)
                 and np.isfinite(self.value).all()
             )
         if not sound:

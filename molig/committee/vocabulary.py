@@ -77,7 +77,7 @@ class Vocabulary:
     """
 
     def __init__(self, ids: Index) -> None:
-        if len(ids) > 1 and (np.diff(ids) <= 0).any():
+        if (ids[1:] <= ids[:-1]).any():
             raise UsageError("the environments of a vocabulary must be in ascending order, each once")
         self.ids = np.asarray(ids, dtype=np.int64)
 
@@ -97,7 +97,7 @@ class Vocabulary:
     @classmethod
     def of_file(cls, ids: Tensor) -> Vocabulary:
         """The environments that a file names; ModelFormatError if they cannot be columns."""
-        if ids.dtype != torch.int64 or ids.dim() != 1 or bool((ids.diff() <= 0).any()):
+        if ids.dtype != torch.int64 or ids.dim() != 1 or bool((ids[1:] <= ids[:-1]).any()):
             raise ModelFormatError("the vocabulary must be different whole numbers in ascending order")
         return cls(ids.numpy())
 

@@ -17,6 +17,7 @@ from molig.model.info import (
     ModelInfo,
     Objective,
     RegressionMetrics,
+    ReliabilityBin,
     TasksWon,
 )
 from molig.molecules import Hydrogens
@@ -189,15 +190,23 @@ def _committee(info: ModelInfo) -> dict[str, Any]:
         rows.append([member.name, reads, weight, *figures])
     reliability = info.reliability.get(part or "")
     return facts | {
+        "equal_weights": len({round(w, 6) for m in committee.members for w in m.weights}) == 1,
         "member_columns": known,
         "member_rows": rows,
         "offsets": (min(committee.offset), max(committee.offset)),
         "slopes": (min(committee.slope), max(committee.slope)),
         "reliability": reliability,
-        "scored_low": min(reliability.bins, key=lambda each: abs(each.mean_score - 0.3), default=None)
-        if reliability
-        else None,
+        "scored_low": _an_example(reliability.bins) if reliability else None,
     }
+
+
+def _an_example(bins: Sequence[ReliabilityBin]) -> ReliabilityBin | None:
+    """A bin of middling scores, of those with labels enough to say something."""
+    enough = [each for each in bins if each.n >= _ENOUGH_LABELS] or bins
+    return min(enough, key=lambda each: abs(each.mean_score - 0.3), default=None)
+
+
+_ENOUGH_LABELS = 20
 
 
 def _evaluation(evaluation: CrossValidation | None) -> dict[str, Any]:

@@ -82,7 +82,8 @@ def save_model(model: ScreeningModel, directory: str | Path) -> ScreeningModel:
     """
     directory = Path(directory)
     state = _stored_state(model)
-    if problem := _unusable(state):
+    stored_members = _stored_members(model) if model.members else {}
+    if problem := _unusable(state) or _unusable(stored_members):
         raise OutputError(
             f"the weights of {model.name!r} cannot be stored in {model.info.weights_dtype}: {problem}; "
             "if training diverged, lower the learning rate"
@@ -91,7 +92,7 @@ def save_model(model: ScreeningModel, directory: str | Path) -> ScreeningModel:
     fingerprints, section = (
         applicability_content(model.applicability) if model.applicability else (None, None)
     )
-    members = save(_stored_members(model)) if model.members else None
+    members = save(stored_members) if stored_members else None
     committee = model.info.committee
     if committee is not None and members is not None:
         committee = committee.model_copy(update={"sha256": digest_of(members)})
@@ -389,6 +390,8 @@ def _read_members(path: Path, info: ModelInfo) -> list[EnvironmentNet | Forest]:
             "fetch the model again"
         )
     blocks = FeatureSchema.from_dict(info.feature_schema).environment_blocks
+    if not blocks:
+        raise ModelFormatError(f"{path.parent / INFO_FILE} is damaged: its committee reads no substructures")
     if numbering_digest(blocks) != info.committee.numbering:
         raise ModelFormatError(
             f"model {info.name!r} counts substructures by RDKit's numbers, and RDKit {rdkit.__version__} "
@@ -410,6 +413,9 @@ def _member(
 ) -> EnvironmentNet | Forest:
     prefix = f"{info.name}/"
     held = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+    kinds = {t.dtype for t in held.values() if t.is_floating_point()} - set(_DTYPES.values())
+    if kinds:
+        raise ModelFormatError(f"{path} cannot be used: {info.name} holds numbers of type {kinds.pop()}")
     if problem := _unusable(held):
         raise ModelFormatError(f"{path} cannot be used: {info.name}: {problem}")
     try:

@@ -400,8 +400,9 @@ class ModelInfo(Section):
         names = [member.name for member in self.committee.members]
         if len(set(names)) < len(names):
             raise ValueError("two members of the committee have the same name")
-        if self.committee.members[0].kind != "weave":
-            raise ValueError("the first member of a committee must be the Weave network")
+        networks = [place for place, member in enumerate(self.committee.members) if member.kind == "weave"]
+        if networks != [0]:
+            raise ValueError("the first member of a committee, and no other, must be the Weave network")
         return self
 
     @property

@@ -109,7 +109,15 @@ class MembersRun:
         )
         epochs = self.recipe.optimization.epochs
         last = self.recipe.optimization.model_copy(update={"keep": "last", "patience": epochs})
-        recipe = self.recipe.model_copy(update={"optimization": last})
+        environments = self.recipe.environments
+        own = environments.optimization
+        of_environments = own.model_copy(update={"keep": "last", "patience": own.epochs})
+        recipe = self.recipe.model_copy(
+            update={
+                "optimization": last,
+                "environments": environments.model_copy(update={"optimization": of_environments}),
+            }
+        )
         return replace(self, recipe=recipe, train=both, fingerprint=f"{self.fingerprint} refit", stage=REFIT)
 
     def _fit_once(

@@ -273,6 +273,20 @@ class OptimizationRecipe(Section):
     """Seed of weights, order and dropout."""
 
 
+class EnvironmentOptimization(OptimizationRecipe):
+    """How the weights of the network that reads environments are fitted, unless the recipe says otherwise.
+
+    The seed is that of ``optimization``, and ``inactives_per_epoch`` is its by default.
+    """
+
+    epochs: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=64, ge=2)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.3, ge=0)
+    positive_weight: float = Field(default=0.0, ge=0, le=1)
+    keep: Literal["best", "last"] = "last"
+
+
 class EnvironmentRecipe(Section):
     """The member that reads counts of circular environments in a fully connected network."""
 
@@ -284,15 +298,8 @@ class EnvironmentRecipe(Section):
     """Width of the hidden layer."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Dropout of the hidden layer."""
-    optimization: OptimizationRecipe = OptimizationRecipe(
-        epochs=8,
-        batch_size=64,
-        learning_rate=1e-3,
-        weight_decay=0.3,
-        positive_weight=0.0,
-        keep="last",
-    )
-    """How its weights are fitted; ``inactives_per_epoch`` is that of ``optimization`` by default."""
+    optimization: EnvironmentOptimization = EnvironmentOptimization()
+    """How its weights are fitted."""
 
 
 class ForestRecipe(Section):
@@ -354,6 +361,8 @@ class CommitteeRecipe(Section):
     def _has_weave_and_no_twins(self) -> Self:
         if MemberKind.WEAVE not in self.members or len(set(self.members)) < len(self.members):
             raise ValueError("members must name weave, and each member once")
+        if self.others and (not self.blocks or len(set(self.blocks)) < len(self.blocks)):
+            raise ValueError("blocks must name at least one kind of substructures, and each once")
         return self
 
     @property
@@ -426,6 +435,11 @@ class Recipe(Section):
             )
         if self.objective is Objective.REGRESSION and self.auxiliary:
             raise ValueError("auxiliary tables are for classes; a regression takes none")
+        if self.committee.refit and self.optimization.keep == "best":
+            raise ValueError(
+                'committee.refit needs optimization.keep = "last": what is trained on all but the test '
+                "part has no validation part to choose the best epoch by"
+            )
         if len({auxiliary.name for auxiliary in self.auxiliary}) < len(self.auxiliary):
             raise ValueError("an auxiliary table is named twice")
         if self.data.name and self.data.name in {auxiliary.name for auxiliary in self.auxiliary}:

@@ -223,7 +223,7 @@ def _train(
     )
     changes = {
         "training": provenance_of(request, data, parts, trainer, digest, listed=listed),
-        "known_limits": limits_of_training(recipe),
+        "known_limits": () if fitted.info.calibrated else limits_of_training(recipe),
     }
     whole = fitted.with_info(fitted.info.model_copy(update=changes))
     model = _finish(request, data, parts, whole, folder)
@@ -337,7 +337,7 @@ def with_figures(model: ScreeningModel, part: Part) -> CommitteeInfo | None:
 
 def _median(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return round(float(np.median(known)), 4) if known else None
+    return float(f"{np.median(known):.4g}") if known else None
 
 
 def training_domain(

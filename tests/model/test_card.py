@@ -376,7 +376,7 @@ class TestCommittee:
             bins=bins, expected_error=0.0123, by_task={"nitrogen": 0.01, "carbonyl": 0.02}
         )
         text = section(card(info, reliability={"test": curve}), "Committee")
-        assert "Weights and calibration were chosen on the validation part." in text
+        assert "All members weigh the same; the calibration was chosen on the validation part." in text
         assert "of molecules scored about 0.31, 25 % were active on the test part (40 labels)." in text
         assert (
             "Expected calibration error there, all tasks together: 0.012; by task from 0.010 to 0.020."

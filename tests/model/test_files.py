@@ -120,13 +120,13 @@ def test_missing_pieces(copy):
 def test_a_description_can_be_read_without_the_weights(copy):
     (copy / "weights.safetensors").unlink()
     assert load_info(copy).tasks == ("nitrogen", "carbonyl")
-    with pytest.raises(UnknownNameError, match="unknown model 'tox21'"):
-        load_info("tox21")
+    with pytest.raises(UnknownNameError, match="unknown model 'tox2'"):
+        load_info("tox2")
 
 
 def test_unknown_names(small_model_dir):
-    with pytest.raises(UnknownNameError, match="unknown model 'tox21'"):
-        load_model("tox21")
+    with pytest.raises(UnknownNameError, match="unknown model 'tox2'"):
+        load_model("tox2")
     with pytest.raises(UsageError, match="no model directory at some"):
         load_model("some/where")
     with pytest.raises(UsageError, match="is a file; a model is the directory"):
