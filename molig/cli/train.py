@@ -100,15 +100,17 @@ def train(
     if table.note and chosen.split == read.split:
         reporter.warning(table.note)
     epochs = chosen.optimization.epochs
-    passes = 2 if chosen.committee.refit and chosen.committee.others else 1
+    refit = chosen.committee.refit and chosen.committee.others
+    passes = 2 if refit and (chosen.split.test or chosen.split.by_column) else 1
     quality = "R2" if chosen.objective is Objective.REGRESSION else "AUC"
 
     def report(entry: dict[str, float]) -> None:
         advance_epochs(1)
+        figure = entry.get(f"validation_{quality.lower()}")
+        judged = "" if figure is None else f"  validation {quality} {figure:.4f}"
         reporter.info(
             f"epoch {entry['epoch']:.0f}/{epochs}  loss {entry['loss']:.4f}  "
-            f"neutral {entry['neutral']:.4f}  "
-            f"validation {quality} {entry[f'validation_{quality.lower()}']:.4f}"
+            f"neutral {entry['neutral']:.4f}{judged}"
         )
 
     with (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -98,7 +99,8 @@ class MembersRun:
         chosen = model.info.committee.model_copy(update={"refit": True})
         again = run._with_validation()
         whole = info.model_copy(update={"committee": chosen})
-        return again._fit_once(again.weave_trainer(), whole, directory, resume=resume, on_epoch=on_epoch)
+        unjudged = on_epoch and partial(_without_validation, on_epoch)
+        return again._fit_once(again.weave_trainer(), whole, directory, resume=resume, on_epoch=unjudged)
 
     def _with_validation(self) -> MembersRun:
         """The run on training and validation part together, which keeps the last epoch."""
@@ -227,6 +229,11 @@ class MembersRun:
             offset=tuple(offset.tolist()),
             numbering=numbering_digest(self.schema.environment_blocks),
         )
+
+
+def _without_validation(on_epoch: OnEpoch, entry: dict[str, float]) -> None:
+    """Tell of an epoch without the figure of a part that is trained on."""
+    on_epoch({name: value for name, value in entry.items() if not name.startswith("validation")})
 
 
 def _with_sizes(committee: CommitteeInfo, others: Sequence[EnvironmentNet | Forest]) -> CommitteeInfo:
