@@ -151,13 +151,13 @@ def environments(
         none = np.zeros(0, dtype=np.int64)
         return PackedEnvironments(none, none.astype(np.float32), none, none.astype(np.int8), none, none)
     with rdBase.BlockLogs():  # of molecules without ring information, which are told below
-        ready = [_with_rings(mol) for mol in mols]
+        ready = [with_rings(mol) for mol in mols]
     if occurrences:
         return PackedEnvironments.concatenate([_occurrences(mol, blocks) for mol in ready])
     return _counts(ready, blocks)
 
 
-def _with_rings(mol: Chem.Mol) -> Chem.Mol:
+def with_rings(mol: Chem.Mol) -> Chem.Mol:
     """The molecule with ring information, which standardisation may have dropped."""
     try:
         mol.GetRingInfo().NumRings()

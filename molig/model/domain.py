@@ -24,6 +24,7 @@ from safetensors.numpy import load, save
 
 from molig.errors import InputError, ModelFormatError
 from molig.features import BlockKind, FeatureSchema, Featurizer, MolGraph, PackedGraphs
+from molig.features.environments import with_rings
 from molig.features.graphs import Level
 from molig.files import digest_of, read_regular
 from molig.model.info import ApplicabilityInfo, SizeRange
@@ -384,13 +385,7 @@ def as_read(mol: Chem.Mol) -> Chem.Mol:
         # A hydrogen with several bonds, as in boranes, has a valence that RDKit refuses to check again.
         with contextlib.suppress(ValueError):
             mol = Chem.RemoveHs(mol)
-    try:
-        mol.GetRingInfo().NumRings()
-    except RuntimeError:
-        # On a copy: the features of the original count rings more exactly.
-        mol = Chem.Mol(mol)
-        Chem.FastFindRings(mol)
-    return mol
+    return with_rings(mol)
 
 
 def scaffold_hashes(smiles: Sequence[str]) -> Hashes:
