@@ -244,7 +244,7 @@ def _with_options(
 ) -> Recipe:
     """The recipe with what the command line says otherwise; `by` is the kind of split and its column."""
     from molig.training import parse_recipe
-    from molig.training.recipe import with_split
+    from molig.training.recipe import OPTIONS, with_split
     from molig.training.splits import WITHOUT_FOLDS
 
     split, column = by
@@ -257,7 +257,7 @@ def _with_options(
         plain["split"]["seed"] = seed
     if baselines is not None:
         evaluation["baselines"] = [] if baselines == "none" else baselines.split(",")
-    return parse_recipe(plain, "options")
+    return parse_recipe(plain, OPTIONS)
 
 
 def _warn(plan: EvaluationPlan, reporter: Reporter) -> None:

@@ -25,6 +25,8 @@ from molig.network.config import MAX_WIDTH
 from molig.training.labels import Cut, label_columns
 
 _LARGEST_RECIPE = 1_000_000
+OPTIONS = "options"
+"""In the place of a file: the command line, whose options bear the names of the keys."""
 _NAMED = 10
 
 
@@ -547,7 +549,12 @@ def parse_recipe(data: dict[str, Any], source: str = "recipe") -> Recipe:
         if first["type"] == "value_error":
             # What contradicts itself is a whole section, or the whole recipe: too long to be repeated.
             raise UsageError(": ".join([source, *where[:1], str(first["ctx"]["error"])])) from err
-        raise UsageError(f"{source}: {'.'.join(where)}: {first['msg']} (got {first['input']!r})") from err
+        raise UsageError(f"{_place(source, where)}: {first['msg']} (got {first['input']!r})") from err
+
+
+def _place(source: str, where: list[str]) -> str:
+    """A key in the words of who gave it: of a recipe, or of a command line."""
+    return f"--{where[-1].replace('_', '-')}" if source == OPTIONS else f"{source}: {'.'.join(where)}"
 
 
 def write_recipe(recipe: Recipe, path: str | Path) -> None:
@@ -689,7 +696,7 @@ def with_cut(recipe: Recipe, above: float | None, below: float | None) -> Recipe
         return recipe
     plain = recipe.model_dump(mode="json", exclude_none=True)
     plain["data"] |= {"active_above": above, "active_below": below}
-    return parse_recipe(plain, "options")
+    return parse_recipe(plain, OPTIONS)
 
 
 def with_split(
@@ -715,7 +722,7 @@ def with_split(
     if not recipe.split.by_column:
         del plain["split"]["column"]  # a default, which is no choice
     plain["split"] |= {"parts": ""} | given
-    changed = parse_recipe(plain, "options")
+    changed = parse_recipe(plain, OPTIONS)
     if column is not None and not changed.split.by_column:
         raise UsageError(
             f"--split-column is of no use to a {changed.split.kind.value} split: add --split group, time or "

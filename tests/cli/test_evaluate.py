@@ -199,7 +199,7 @@ class TestRequests:
                 ["--split", "scafold"],
                 "unknown value of --split 'scafold'; did you mean 'scaffold'? Valid: random, stratified, ",
             ),
-            (["--folds", 101], "evaluation.folds: "),
+            (["--folds", 101], "--folds: Input should be less than or equal to 100"),
             (["--folds", 0], "--folds"),
             (["--target", "nitrogn"], "unknown column 'nitrogn'; did you mean 'nitrogen'?"),
             (["--smiles-column", "smile"], "unknown column 'smile'; did you mean 'smiles'?"),
