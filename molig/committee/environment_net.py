@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -115,7 +117,7 @@ class EnvironmentNet(nn.Module):
         return np.asarray(states @ arrays["out"].T + arrays["out_bias"])
 
     def rates(self, graphs: PackedGraphs, scales: FloatArray, tasks: Index) -> list[FloatArray]:
-        """X dz/dx of the rows of each molecule, at a point of its path and for its task."""
+        """Slope dz/dx times x of each molecule's rows, at a point of its path and for its task."""
         counts, hidden, arrays = self._projected(graphs)
         slopes = (scales[:, None] * hidden + arrays["bias"] > 0) * arrays["out"][tasks]
         return [self._per_row(counts, arrays, molecule, slope) for molecule, slope in enumerate(slopes)]
@@ -173,14 +175,15 @@ class EnvironmentNet(nn.Module):
 
     def _projected(self, graphs: PackedGraphs) -> tuple[Counts, FloatArray, dict[str, FloatArray]]:
         """Counts, W x without b for each molecule, and the weights in double precision."""
-        counts = self.vocabulary.count(graphs)
-        parts = {
-            name: t.detach().double().cpu().numpy() for name, t in self.arrays().items() if name != "ids"
-        }
-        hidden = np.zeros((counts.n_mols, len(self.bias)))
-        states = np.log1p(counts.values)[:, None] * parts["weight"][counts.columns]
-        np.add.at(hidden, counts.mol_of_entry, states)
-        return counts, hidden, parts
+        counts, parts = self.vocabulary.count(graphs), self._in_double
+        shape = (counts.n_mols, len(self.vocabulary))
+        inputs = csr_matrix((np.log1p(counts.values), counts.columns, counts.starts), shape=shape)
+        return counts, np.asarray(inputs @ parts["weight"]), parts
+
+    @cached_property
+    def _in_double(self) -> dict[str, FloatArray]:
+        """Weights of a folded network, which no longer change: converted once, not for every batch."""
+        return {name: t.detach().double().cpu().numpy() for name, t in self.arrays().items()}
 
     @staticmethod
     def _per_row(
