@@ -281,7 +281,7 @@ class TestSplits:
             (["--split-column", "id"], "--split-column is of no use to a stratified split"),
             (["--split", "given", "--test", "0.2"], "--test is of no use to a given split"),
             (["--test", "0.9", "--validation", "0.2"], "must leave molecules for training"),
-            (["--validation", "0"], "split.validation"),
+            (["--validation", "0"], "--validation: Input should be greater than 0 (got 0.0)"),
             (["--split", "group", "--split-column", "seris"], "unknown column 'seris'"),
             (["--split", "time", "--split-column", "nitrogen"], "cannot be a target and decide about"),
         ],
