@@ -29,13 +29,56 @@ _PCBA_AIDS = """
 MUV = tuple(f"MUV-{aid}" for aid in _MUV_AIDS.split())
 PCBA = tuple(f"PCBA-{aid}" for aid in _PCBA_AIDS.split())
 
+SIDER = (
+    "Hepatobiliary disorders",
+    "Metabolism and nutrition disorders",
+    "Product issues",
+    "Eye disorders",
+    "Investigations",
+    "Musculoskeletal and connective tissue disorders",
+    "Gastrointestinal disorders",
+    "Social circumstances",
+    "Immune system disorders",
+    "Reproductive system and breast disorders",
+    "Neoplasms benign, malignant and unspecified (incl cysts and polyps)",
+    "General disorders and administration site conditions",
+    "Endocrine disorders",
+    "Surgical and medical procedures",
+    "Vascular disorders",
+    "Blood and lymphatic system disorders",
+    "Skin and subcutaneous tissue disorders",
+    "Congenital, familial and genetic disorders",
+    "Infections and infestations",
+    "Respiratory, thoracic and mediastinal disorders",
+    "Psychiatric disorders",
+    "Renal and urinary disorders",
+    "Pregnancy, puerperium and perinatal conditions",
+    "Ear and labyrinth disorders",
+    "Cardiac disorders",
+    "Nervous system disorders",
+    "Injury, poisoning and procedural complications",
+)
+
+# Targets of MoleculeACE in the order of its own list.
+MOLECULEACE = (
+    *("CHEMBL1871_Ki", "CHEMBL218_EC50", "CHEMBL244_Ki", "CHEMBL236_Ki", "CHEMBL234_Ki", "CHEMBL219_Ki"),
+    *("CHEMBL238_Ki", "CHEMBL4203_Ki", "CHEMBL2047_EC50", "CHEMBL4616_EC50", "CHEMBL2034_Ki"),
+    *("CHEMBL262_Ki", "CHEMBL231_Ki", "CHEMBL264_Ki", "CHEMBL2835_Ki", "CHEMBL2971_Ki", "CHEMBL237_EC50"),
+    *("CHEMBL237_Ki", "CHEMBL4792_Ki", "CHEMBL239_EC50", "CHEMBL3979_EC50", "CHEMBL235_EC50"),
+    *("CHEMBL4005_Ki", "CHEMBL2147_Ki", "CHEMBL214_Ki", "CHEMBL228_Ki", "CHEMBL287_Ki", "CHEMBL204_Ki"),
+    *("CHEMBL1862_Ki", "CHEMBL233_Ki"),
+)
 
 _MOLECULENET = "Wu et al. 2018, MoleculeNet, Chem. Sci. 9, 513; doi:10.1039/C7SC02664A"
 _BUCKET = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets"
-_DEEPCHEM = "https://github.com/deepchem/deepchem/raw/fbe3b911a94a6eb8c84c1a9e7ac67a472c49ea80/datasets"
+_DEEPCHEM = "https://github.com/deepchem/deepchem/raw/fbe3b911a94a6eb8c84c1a9e7ac67a472c49ea80"
 _COLLECTION = (
     "https://github.com/GLambard/Molecules_Dataset_Collection/raw/"
     "beb35cd0b76db5adef6cb1fa55807e4cd309aaed/originals"
+)
+_MOLECULEACE = (
+    "https://github.com/molML/MoleculeACE/raw/7e6de0bd2968c56589c580f2a397f01c531ede26/"
+    "MoleculeACE/Data/benchmark_data"
 )
 _CORONAVIRUS = "https://github.com/yangkevin2/coronavirus_data/raw/d507aac199746ddd0497ff09e2e8149c86454650"
 
@@ -44,9 +87,9 @@ _CORONAVIRUS = "https://github.com/yangkevin2/coronavirus_data/raw/d507aac199746
 class Dataset:
     """A public set: where it comes from and what its table looks like.
 
-    The table is a Parquet file ``NAME.parquet``. Targets are nullable 8-bit integers (1 active, 0 inactive,
-    null not measured), `numbers` are doubles, all other columns text. Rows are those of the source, in its
-    order, SMILES as written there.
+    The table is a Parquet file ``NAME.parquet``. Columns in `numbers` are doubles, other targets and `flags`
+    nullable 8-bit integers (1 active, 0 inactive, null not measured), all other columns text. Rows are those
+    of the source, in its order, SMILES as written there.
 
     Parameters
     ----------
@@ -57,7 +100,8 @@ class Dataset:
     what : str
         What to know before using it.
     urls : tuple of str
-        Where the source can be downloaded; the first that answers is used. All hold the same rows.
+        Where the source can be downloaded; the first that answers is used. All hold the same rows. An
+        address that ends in a slash is a directory with the files that `members` name.
     licence : str
         Terms of the data and of the file.
     citation : tuple of str
@@ -65,7 +109,7 @@ class Dataset:
     columns : tuple of str
         Columns of the table, in order.
     targets : tuple of str
-        Those to train on.
+        Those to train on: classes, or measured values if they are among `numbers`.
     rows : int
         Number of rows: exact if `table_sha256` is given, otherwise the least that is accepted.
     table_sha256 : str or None
@@ -75,12 +119,17 @@ class Dataset:
         SHA-256 of the file behind `urls`, where its publisher states one.
     numbers : tuple of str
         Columns that are measured values.
+    flags : tuple of str
+        Columns of 0 and 1 that are no targets.
     smiles_column : str
         Column with the SMILES.
     aliases : tuple of (str, str)
         Names that a source may use instead, and the column that is meant.
     members : tuple of (str, str)
-        For an archive: value of column ``split`` and path of the CSV file within, in order.
+        For an archive or a directory: value of column `members_column` and path of the CSV file within, in
+        order.
+    members_column : str
+        Column that says which member a row is of.
 
     Examples
     --------
@@ -101,9 +150,11 @@ class Dataset:
     table_sha256: str | None = None
     sha256: str | None = None
     numbers: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
     smiles_column: str = "smiles"
     aliases: tuple[tuple[str, str], ...] = ()
     members: tuple[tuple[str, str], ...] = ()
+    members_column: str = "split"
 
     @property
     def file(self) -> str:
@@ -115,12 +166,17 @@ class Dataset:
         """Whether the expected content is known before the first download."""
         return self.table_sha256 is not None or self.sha256 is not None
 
+    @property
+    def has_values(self) -> bool:
+        """Whether the targets are measured values rather than classes."""
+        return set(self.targets) <= set(self.numbers)
+
 
 _TOX21 = Dataset(
     name="tox21",
     title="Tox21: nuclear receptors and stress response, 12 assays",
     what="The 8,014 rows of DeepChem's repository; MoleculeNet's later file is documented with 7,831.",
-    urls=(f"{_DEEPCHEM}/tox21.csv.gz",),
+    urls=(f"{_DEEPCHEM}/datasets/tox21.csv.gz",),
     licence="public domain (NIH/NCATS); file: MIT",
     citation=(
         _MOLECULENET,
@@ -136,7 +192,7 @@ _MUV = Dataset(
     name="muv",
     title="MUV: confirmed actives among spatially spread decoys, 17 tasks",
     what="The 93,127 rows of DeepChem's repository; MoleculeNet's later file is documented with 93,087.",
-    urls=(f"{_DEEPCHEM}/muv.csv.gz",),
+    urls=(f"{_DEEPCHEM}/datasets/muv.csv.gz",),
     licence="public domain (NCBI PubChem); selection: free for use; file: MIT",
     citation=(
         _MOLECULENET,
@@ -213,7 +269,148 @@ _AID1706 = Dataset(
     ),
 )
 
-_ALL = (_TOX21, _MUV, _HIV, _BACE, _PCBA, _AID1706)
+_BBBP = Dataset(
+    name="bbbp",
+    title="BBBP: passes the blood-brain barrier or not, one task",
+    what="p_np is 1 for a compound that passes. Three of four do, so those that do not are rare.",
+    urls=(f"{_COLLECTION}/BBBP.csv", f"{_BUCKET}/BBBP.csv"),
+    licence="supporting information of the paper; file: MIT",
+    citation=(
+        _MOLECULENET,
+        "Martins et al. 2012, J. Chem. Inf. Model. 52, 1686; doi:10.1021/ci300124c",
+    ),
+    columns=("num", "name", "p_np", "smiles"),
+    targets=("p_np",),
+    rows=2_050,
+    table_sha256="f9c0a6ae7f190ac51d980bb973caa3224d64987754b9ccf638df6f99b7d42876",
+)
+
+_CLINTOX = Dataset(
+    name="clintox",
+    title="ClinTox: approved by the FDA, or failed in clinical trials for toxicity; two tasks",
+    what=(
+        "All but 18 compounds are either approved or failed, so the two tasks are nearly mirror images. "
+        "DeepChem's repository has 1,491 rows; here the seven that repeat a SMILES are left out."
+    ),
+    urls=(f"{_COLLECTION}/clintox.csv",),
+    licence="derived from public records by MoleculeNet; file: MIT",
+    citation=(
+        _MOLECULENET,
+        "Gayvert et al. 2016, Cell Chem. Biol. 23, 1294; doi:10.1016/j.chembiol.2016.07.023",
+    ),
+    columns=("smiles", "FDA_APPROVED", "CT_TOX"),
+    targets=("FDA_APPROVED", "CT_TOX"),
+    rows=1_484,
+    table_sha256="27a076e7280d5a135257a695a13abc754ce67aac73eea96a463579397a89578c",
+)
+
+_SIDER = Dataset(
+    name="sider",
+    title="SIDER: side effects of marketed drugs, 27 groups of MedDRA",
+    what="A label is 1 if the package insert lists an effect of the group, and 0 if it does not.",
+    urls=(
+        f"{_COLLECTION}/sider.csv",
+        f"{_DEEPCHEM}/examples/sider/sider.csv.gz",
+        f"{_BUCKET}/sider.csv.gz",
+    ),
+    licence="terms of SIDER 4.1 (sideeffects.embl.de); file: MIT",
+    citation=(
+        _MOLECULENET,
+        "Kuhn et al. 2016, SIDER, Nucleic Acids Res. 44, D1075; doi:10.1093/nar/gkv1075",
+    ),
+    columns=("smiles", *SIDER),
+    targets=SIDER,
+    rows=1_427,
+    table_sha256="633ef1426401abb38905a0e87efe4324ecf55dc881af4ee5e1c624e54caa1ac3",
+)
+
+_ESOL = Dataset(
+    name="esol",
+    title="ESOL (Delaney): solubility in water, log10 of mol/l; values",
+    what="ESOL_logS is what Delaney's own equation predicts, for comparison; no column to train on.",
+    urls=(
+        f"{_COLLECTION}/ESOL_delaney-processed.csv",
+        f"{_DEEPCHEM}/datasets/delaney-processed.csv",
+        f"{_BUCKET}/delaney-processed.csv",
+    ),
+    licence="supporting information of the paper; file: MIT",
+    citation=(
+        _MOLECULENET,
+        "Delaney 2004, ESOL, J. Chem. Inf. Comput. Sci. 44, 1000; doi:10.1021/ci034243x",
+    ),
+    columns=("compound", "smiles", "logS", "ESOL_logS"),
+    targets=("logS",),
+    rows=1_128,
+    table_sha256="c5900cddc7bdb7ff132674d1de789ae062e144523db80e5cd2cabda68b678105",
+    numbers=("logS", "ESOL_logS"),
+    aliases=(
+        ("Compound ID", "compound"),
+        ("measured log solubility in mols per litre", "logS"),
+        ("ESOL predicted log solubility in mols per litre", "ESOL_logS"),
+    ),
+)
+
+_FREESOLV = Dataset(
+    name="freesolv",
+    title="FreeSolv: free energy of hydration, kcal/mol; values",
+    what="`expt` was measured; `calc` comes from a simulation, for comparison, and is no column to train on.",
+    urls=(f"{_COLLECTION}/FreeSolv_SAMPL.csv",),
+    licence="terms of FreeSolv (github.com/MobleyLab/FreeSolv); file: MIT",
+    citation=(
+        _MOLECULENET,
+        "Mobley & Guthrie 2014, FreeSolv, J. Comput. Aided Mol. Des. 28, 711; doi:10.1007/s10822-014-9747-x",
+    ),
+    columns=("iupac", "smiles", "expt", "calc"),
+    targets=("expt",),
+    rows=642,
+    table_sha256="ca957b374d7f3f1958a85f4f17973a052bab49d0adeafb971f2a30080414dfc2",
+    numbers=("expt", "calc"),
+)
+
+_LIPOPHILICITY = Dataset(
+    name="lipophilicity",
+    title="Lipophilicity: log D between octanol and water at pH 7.4; values",
+    what="Measured by AstraZeneca and deposited in ChEMBL. log D, not log P: ionised forms count.",
+    urls=(f"{_COLLECTION}/Lipophilicity.csv", f"{_BUCKET}/Lipophilicity.csv"),
+    licence="ChEMBL (CC BY-SA 3.0); file: MIT",
+    citation=(_MOLECULENET, "AstraZeneca's deposition in ChEMBL, CHEMBL3301361; doi:10.6019/CHEMBL3301361"),
+    columns=("CMPD_CHEMBLID", "smiles", "logD"),
+    targets=("logD",),
+    rows=4_200,
+    table_sha256="f44ddd5c773efaf09c7f99bfcd8ef350d1d3114cd55e282c2cb118baca4387e3",
+    numbers=("logD",),
+    aliases=(("exp", "logD"),),
+)
+
+_MOLECULEACE_30 = Dataset(
+    name="moleculeace_30",
+    title="MoleculeACE: pKi or pEC50 at 30 targets of ChEMBL, rich in activity cliffs; values",
+    what=(
+        "A long table: `dataset` names the target, so take the rows of one, or all in turn with `molig "
+        "evaluate --each-value-of dataset`. `split` is the authors', `cliff_mol` marks members of cliffs."
+    ),
+    urls=(f"{_MOLECULEACE}/",),
+    licence="ChEMBL 29 (CC BY-SA 3.0); files: MIT",
+    citation=("van Tilborg et al. 2022, J. Chem. Inf. Model. 62, 5938; doi:10.1021/acs.jcim.2c01073",),
+    columns=("dataset", "smiles", "exp_mean_nM", "y_neg_log10_nM", "pActivity", "cliff_mol", "split"),
+    targets=("pActivity",),
+    rows=48_714,
+    table_sha256="9235fc08b0db291c3bd683d12076744b6ff0ba26ac82e22e0fbe3e0532c8cc91",
+    numbers=("exp_mean_nM", "y_neg_log10_nM", "pActivity"),
+    flags=("cliff_mol",),
+    aliases=(
+        ("exp_mean [nM]", "exp_mean_nM"),
+        ("y", "y_neg_log10_nM"),
+        ("y [pEC50/pKi]", "pActivity"),
+    ),
+    members=tuple((name, f"{name}.csv") for name in MOLECULEACE),
+    members_column="dataset",
+)
+
+_ALL = (
+    *(_TOX21, _MUV, _HIV, _BACE, _PCBA, _AID1706),
+    *(_BBBP, _CLINTOX, _SIDER, _ESOL, _FREESOLV, _LIPOPHILICITY, _MOLECULEACE_30),
+)
 
 
 def datasets() -> dict[str, Dataset]:
@@ -226,8 +423,8 @@ def datasets() -> dict[str, Dataset]:
 
     Examples
     --------
-    >>> list(datasets())
-    ['tox21', 'muv', 'hiv', 'bace', 'pcba', 'hts_3clpro_aid1706']
+    >>> [name for name, one in datasets().items() if one.has_values]
+    ['esol', 'freesolv', 'lipophilicity', 'moleculeace_30']
     """
     return {one.name: one for one in _ALL}
 

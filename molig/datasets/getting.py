@@ -22,7 +22,7 @@ from molig.datasets.catalogue import Dataset, datasets, known_dataset
 from molig.datasets.downloads import Advance, ChecksumError, DownloadError, download, writing
 from molig.datasets.places import cache_directory, locate_dataset
 from molig.errors import InputError
-from molig.files import replacing
+from molig.files import digest_of, replacing
 from molig.version import __version__
 
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
@@ -112,12 +112,19 @@ def get_dataset(
 def _get(dataset: Dataset, url: str, folder: Path, progress: Advance | None) -> Path:
     """Download from one address, check, and write table and record."""
     source = folder / f"{dataset.name}.download"
-    sha256 = download(url, source, sha256=dataset.sha256, progress=progress)
+    if url.endswith("/") and dataset.members:
+        sha256: str | dict[str, str] = _download_members(dataset, url, source, progress)
+    else:
+        sha256 = download(url, source, sha256=dataset.sha256, progress=progress)
+    files = _files(source)
     try:
-        size = source.stat().st_size
+        size = sum(file.stat().st_size for file in files)
         table = read_source(source, dataset)
     finally:
-        source.unlink(missing_ok=True)
+        for file in files:
+            file.unlink(missing_ok=True)
+        if source.is_dir():
+            source.rmdir()
     record = folder / f"{dataset.name}.json"
     digest = _verify(dataset, table, record, url)
     about = {
@@ -137,6 +144,25 @@ def _get(dataset: Dataset, url: str, folder: Path, progress: Advance | None) -> 
     _write(record, lambda path: path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8"))
     _write(folder / dataset.file, lambda path: pq.write_table(table, path, compression="zstd"))
     return folder / dataset.file
+
+
+def _download_members(dataset: Dataset, url: str, folder: Path, progress: Advance | None) -> dict[str, str]:
+    """Download the files of a directory into a folder; returns their SHA-256. What is there stays there."""
+    digests, before = {}, 0
+
+    def advance(received: int, total: int | None) -> None:
+        if progress:
+            progress(before + received, None)  # the size of the files to come is not known
+
+    for _, member in dataset.members:
+        file = folder / member
+        digests[member] = digest_of(file) if file.exists() else download(url + member, file, progress=advance)
+        before += file.stat().st_size
+    return digests
+
+
+def _files(source: Path) -> list[Path]:
+    return sorted(source.iterdir()) if source.is_dir() else [source]
 
 
 def _verify(dataset: Dataset, table: pa.Table, record: Path, url: str) -> str:
@@ -181,7 +207,7 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def read_source(path: Path, dataset: Dataset) -> pa.Table:
-    """Read a downloaded file (CSV, gzipped CSV, or a ZIP archive of CSV files) as the table of its set.
+    """Read what was downloaded as the table of its set: CSV, gzipped CSV, or a ZIP archive or folder of CSV.
 
     Raises InputError if it is damaged, lacks a column, or holds anything but labels in a target.
     """
@@ -197,7 +223,9 @@ def read_source(path: Path, dataset: Dataset) -> pa.Table:
 
 
 def _contents(path: Path, dataset: Dataset) -> list[tuple[str, bytes]]:
-    """Split (or "") and CSV text of each part; gzip and ZIP check their own sums here."""
+    """Name of the member (or "") and CSV text of each part; gzip and ZIP check their own sums here."""
+    if path.is_dir():
+        return [(part, (path / member).read_bytes()) for part, member in dataset.members]
     data = path.read_bytes()
     if data.startswith(_GZIP):
         data = gzip.decompress(data)
@@ -215,8 +243,8 @@ def _contents(path: Path, dataset: Dataset) -> list[tuple[str, bytes]]:
 def _read_csv(content: bytes, part: str, dataset: Dataset) -> pa.Table:
     named = _source_names(content, part, dataset)
     types = {
-        source: pa.float32() if column in dataset.targets
-        else pa.float64() if column in dataset.numbers
+        source: pa.float64() if column in dataset.numbers
+        else pa.float32() if _is_label(column, dataset)
         else pa.large_string()
         for column, source in named.items()
     }  # fmt: skip
@@ -229,13 +257,18 @@ def _read_csv(content: bytes, part: str, dataset: Dataset) -> pa.Table:
         ) from err
     arrays = []
     for column in dataset.columns:
-        if column in dataset.targets:
+        if _is_label(column, dataset):
             arrays.append(_labels(read.column(named[column]), column, dataset))
         elif column in named:
             arrays.append(read.column(named[column]))
         else:
             arrays.append(pa.array([part] * read.num_rows, pa.large_string()))
     return pa.table(arrays, schema=_schema(dataset))
+
+
+def _is_label(column: str, dataset: Dataset) -> bool:
+    """Whether a column holds 0, 1 or nothing."""
+    return column in dataset.flags or (column in dataset.targets and column not in dataset.numbers)
 
 
 def _source_names(content: bytes, part: str, dataset: Dataset) -> dict[str, str]:
@@ -246,7 +279,7 @@ def _source_names(content: bytes, part: str, dataset: Dataset) -> dict[str, str]
     header = next(csv.reader([first.rstrip("\r")]), [])
     named = {}
     for column in dataset.columns:
-        if part and column == "split":
+        if part and column == dataset.members_column:
             continue
         others = [other for other, meant in dataset.aliases if meant == column]
         source = next((name for name in (column, *others) if name in header), None)
@@ -275,7 +308,7 @@ def _labels(column: pa.ChunkedArray, name: str, dataset: Dataset) -> pa.Array:
 def _schema(dataset: Dataset) -> pa.Schema:
     """Types of the columns, with the metadata by which pandas reads labels as nullable integers."""
     kinds = {
-        column: "Int8" if column in dataset.targets else "float64" if column in dataset.numbers else "str"
+        column: "Int8" if _is_label(column, dataset) else "float64" if column in dataset.numbers else "str"
         for column in dataset.columns
     }
     empty = pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in kinds.items()})

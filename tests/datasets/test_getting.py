@@ -197,7 +197,101 @@ def test_catalogue_is_complete():
         assert set(one.targets) < set(one.columns)
         assert len(set(one.columns)) == len(one.columns)
         assert all([one.title, one.what, one.licence, one.citation])
+        assert {*one.numbers, *one.flags, *(meant for _, meant in one.aliases)} <= set(one.columns)
+        assert not one.members or one.members_column in one.columns
+        assert set(one.targets) <= set(one.numbers) or not set(one.targets) & set(one.numbers)
         assert one.table_sha256 is None or len(one.table_sha256) == 64
+
+
+# Header and some rows as each publisher writes them, and what molig makes of the rows.
+LAYOUTS = {
+    "bbbp": (
+        "num,name,p_np,smiles\n1,Propanolol,1,CC(C)NCC(O)COc1cccc2ccccc12\n2,no-name,0,CCO\n",
+        [("1", "Propanolol", 1, "CC(C)NCC(O)COc1cccc2ccccc12"), ("2", "no-name", 0, "CCO")],
+    ),
+    "clintox": ("smiles,FDA_APPROVED,CT_TOX\nCCO,1,0\n", [("CCO", 1, 0)]),
+    "sider": (
+        f"smiles,{','.join(f'{chr(34)}{name}{chr(34)}' for name in datasets()['sider'].targets)}\n"
+        f"CCO{',1' * 26},0\n",
+        [("CCO", *[1] * 26, 0)],
+    ),
+    "esol": (
+        "Compound ID,ESOL predicted log solubility in mols per litre,Minimum Degree,"
+        "measured log solubility in mols per litre,smiles\nAmigdalin,-0.974,1,-0.77,OCC3OC \n",
+        [("Amigdalin", "OCC3OC ", -0.77, -0.974)],
+    ),
+    "freesolv": (
+        'iupac,smiles,expt,calc\n"4-methoxy-N,N-dimethyl-benzamide",CN(C)C(=O)c1ccc(cc1)OC,-11.01,-9.625\n',
+        [("4-methoxy-N,N-dimethyl-benzamide", "CN(C)C(=O)c1ccc(cc1)OC", -11.01, -9.625)],
+    ),
+    "lipophilicity": (
+        "CMPD_CHEMBLID,exp,smiles\nCHEMBL596271,3.54,Cn1ccnc1\n",
+        [("CHEMBL596271", "Cn1ccnc1", 3.54)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_publishers_layout(name, server, cache):
+    content, rows = LAYOUTS[name]
+    server.serve("/source", content.encode())
+    one = replace(datasets()[name], urls=(server.url("/source"),), rows=len(rows), table_sha256=None)
+    frame = pd.read_parquet(get_dataset(one))
+    assert tuple(frame.columns) == one.columns
+    assert list(frame.itertuples(index=False, name=None)) == rows
+    kinds = {"float64"} if one.has_values else {"Int8"}
+    assert {str(frame[target].dtype) for target in one.targets} == kinds
+
+
+class TestDirectoryOfFiles:
+    """MoleculeACE is published as a file for each target."""
+
+    HEADER = "smiles,exp_mean [nM],y,cliff_mol,split,y [pEC50/pKi]\n"
+
+    @pytest.fixture
+    def pair(self, server):
+        server.serve("/ace/A_Ki.csv", f"{self.HEADER}C,10.0,-1.0,0,train,8.0\n".encode())
+        server.serve("/ace/B_Ki.csv", f"{self.HEADER}N,1000.0,-3.0,1,test,6.0\n".encode())
+        return replace(
+            datasets()["moleculeace_30"],
+            urls=(server.url("/ace/"),),
+            members=(("B_Ki", "B_Ki.csv"), ("A_Ki", "A_Ki.csv")),
+            rows=2,
+            table_sha256=None,
+        )
+
+    def test_files_become_one_table(self, pair, cache):
+        seen = []
+        path = get_dataset(pair, progress=lambda received, total: seen.append((received, total)))
+        frame = pd.read_parquet(path)
+        assert list(frame.itertuples(index=False, name=None)) == [
+            ("B_Ki", "N", 1000.0, -3.0, 6.0, 1, "test"),
+            ("A_Ki", "C", 10.0, -1.0, 8.0, 0, "train"),
+        ]
+        assert left_over(cache) == ["moleculeace_30.json", "moleculeace_30.parquet"]
+        record = json.loads((cache / "moleculeace_30.json").read_text())
+        assert list(record["sha256"]) == ["B_Ki.csv", "A_Ki.csv"]
+        assert seen[-1] == (record["bytes"], None)
+        assert seen == sorted(seen, key=lambda each: each[0])
+
+    def test_interrupted_run_goes_on(self, pair, cache, server):
+        with pytest.raises(DownloadError, match=r"/elsewhere/B_Ki\.csv: HTTP 404"):
+            get_dataset(pair, url=server.url("/elsewhere/"))
+
+        def interrupt(received, total):
+            if server.files["/ace/A_Ki.csv"].requests:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            get_dataset(pair, progress=interrupt)
+        get_dataset(pair)
+        assert len(server.files["/ace/B_Ki.csv"].requests) == 1
+        assert left_over(cache) == ["moleculeace_30.json", "moleculeace_30.parquet"]
+
+    def test_wrong_content_leaves_nothing(self, pair, cache):
+        with pytest.raises(ChecksumError):
+            get_dataset(replace(pair, table_sha256="0" * 64))
+        assert left_over(cache) == []
 
 
 SMALL = Dataset(
@@ -403,7 +497,19 @@ def test_real_tables_survive_their_publishers_layout(data_dir, tmp_path, name):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", ["tox21", "muv", "hiv", "bace", "hts_3clpro_aid1706"])
+def test_moleculeace_survives_its_publishers_layout(data_dir, tmp_path):
+    dataset = datasets()["moleculeace_30"]
+    shared = pq.read_table(data_dir / dataset.file)
+    frame = shared.to_pandas().rename(columns={meant: other for other, meant in dataset.aliases})
+    for name, rows in frame.groupby("dataset"):
+        rows.drop(columns="dataset").to_csv(tmp_path / f"{name}.csv", index=False)
+    table = read_source(tmp_path, dataset)
+    assert content_digest(table) == dataset.table_sha256
+    assert table.schema.equals(shared.schema)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["tox21", "muv", "hiv", "bace", "hts_3clpro_aid1706", "moleculeace_30"])
 def test_catalogue_describes_the_shared_tables(data_dir, name):
     dataset = datasets()[name]
     table = pq.read_table(data_dir / dataset.file)
