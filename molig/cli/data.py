@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molig.cli.console import Reporter, print_table
 from molig.cli.options import QuietOption
+
+if TYPE_CHECKING:
+    from molig.datasets import Dataset
+
+_NAMED = 12
 
 app = typer.Typer(
     help="Public data sets: list them, get them; example files.", no_args_is_help=True, rich_markup_mode=None
@@ -18,23 +23,66 @@ app = typer.Typer(
 
 
 @app.command("list")
-def list_sets() -> None:
-    """List the data sets that can be had, and where those lie that are here.
+def list_sets(quiet: QuietOption = False) -> None:
+    """List the data sets that can be had, and say which are on this machine.
 
-    Looked for in MOLIG_DATA_DIR, then in the cache directory. checksum: "catalogue" where the content is
-    known beforehand, "first download" where the first download decides what later ones must hold.
+    Looked for in MOLIG_DATA_DIR, then in the cache directory (MOLIG_CACHE_DIR).
     """
     from molig.datasets import datasets
     from molig.datasets.places import locate_dataset
 
-    rows = []
-    for name, one in datasets().items():
-        path = locate_dataset(name)
-        checksum = "catalogue" if one.is_pinned else "first download"
-        count = f"{one.rows:,}" if one.is_pinned else f">= {one.rows:,}"
-        where = str(path) if path else f"molig data get {name}"
-        rows.append([name, count, str(len(one.targets)), checksum, one.licence, where])
-    print_table(["data set", "rows", "tasks", "checksum", "licence", "where"], rows)
+    rows = [
+        [name, one.title, _count(one), str(len(one.targets)), "yes" if locate_dataset(name) else "no"]
+        for name, one in datasets().items()
+    ]
+    print_table(["data set", "what", "rows", "tasks", "here"], rows, whole=["data set"])
+    Reporter(quiet).info(
+        "molig data show NAME tells more about one, molig data get NAME downloads it; a name can stand for a "
+        "file, as in molig train -i NAME"
+    )
+
+
+@app.command("show")
+def show(name: Annotated[str, typer.Argument(help="Data set; see `molig data list`.")]) -> None:
+    """Say what a data set is: columns, labels, terms, what to cite, where it comes from and where it lies.
+
+    checksum: "catalogue" where the content is known beforehand, "first download" where the first download
+    decides what later ones must hold.
+    """
+    from molig.datasets.catalogue import known_dataset
+    from molig.datasets.places import locate_dataset
+
+    one = known_dataset(name)
+    path = locate_dataset(name)
+    targets = list(one.targets) if len(one.targets) <= _NAMED else [*one.targets[:_NAMED], "..."]
+    kind = "measured values" if one.has_values else "active (1) or not (0)"
+    facts = [
+        ["what", one.title],
+        ["note", one.what],
+        ["rows", _count(one)],
+        ["labels", f"{kind}: {', '.join(targets)}"],
+        ["other columns", ", ".join(column for column in one.columns if column not in one.targets)],
+        ["licence", one.licence],
+        *_listed("please cite", one.citation),
+        *_listed("source", one.urls),
+        ["checksum", "catalogue" if one.is_pinned else "first download"],
+        ["here", str(path) if path else f"no; molig data get {name}"],
+    ]
+    print_table(["", name], facts, whole=[""])
+    if one.meanings:
+        column = "label" if set(one.targets) & set(one.meanings) else one.members_column
+        print_table(
+            [column, "stands for"], [[key, text] for key, text in one.meanings.items()], whole=[column]
+        )
+
+
+def _count(one: Dataset) -> str:
+    return f"{one.rows:,}" if one.is_pinned else f">= {one.rows:,}"
+
+
+def _listed(what: str, items: tuple[str, ...]) -> list[list[str]]:
+    """A row for each item, of which the first is named."""
+    return [["" if i else what, item] for i, item in enumerate(items)]
 
 
 @app.command("get")

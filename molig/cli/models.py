@@ -7,97 +7,141 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molig.cli.console import print_table
+from molig.cli.console import Reporter, print_table
+from molig.cli.options import QuietOption
 
 if TYPE_CHECKING:
     from molig.model import ModelInfo
-
-_TASKS_NAMED = 3
+    from molig.model.info import RegressionMetrics
+    from molig.stats import RankingQuality
 
 
 def models(
     model: Annotated[
         str | None, typer.Argument(help="Say more about one model: a bundled one, or a directory.")
     ] = None,
+    quiet: QuietOption = False,
 ) -> None:
-    """List the bundled models, or describe one."""
+    """List the bundled models, or describe one: what it predicts, how well, and how to use it."""
     if model is not None:
         _describe(model)
         return
     from molig.model import bundled_models, load_info
 
-    rows = []
-    for name, directory in bundled_models().items():
-        info = load_info(directory)
-        date = info.training.date if info.training else "n/a"
-        rows.append(
-            [
-                name,
-                _predicts(info),
-                _tasks(info.tasks),
-                _members(info),
-                _quality(info),
-                date,
-                _size(directory),
-            ]
-        )
-    header = ["model", "predicts", "tasks", "members", "held-out median", "trained", "size"]
-    print_table(header, rows, whole=["model"])
+    infos = {name: load_info(directory) for name, directory in bundled_models().items()}
+    names = sorted(infos, key=lambda name: (*_place(infos[name]), name))
+    quality = " or ".join(dict.fromkeys(_figure(infos[name])[1] for name in names))
+    rows = [
+        [name, _predicts(infos[name]), _kind(infos[name]), *_figures(infos[name], named=" or " in quality)]
+        for name in names
+    ]
+    print_table(["model", "predicts", "kind", quality, "EF 1 %"], rows, whole=["model"])
+    reporter = Reporter(quiet)
+    reporter.info(
+        "figures: median over the tasks, on molecules held out from training. EF 1 %: how many times more "
+        "actives are in the first 1 % of the list than by chance"
+    )
+    reporter.info(
+        "molig models NAME says more about one; molig train --list-recipes lists what can be trained"
+    )
+
+
+def _place(info: ModelInfo) -> tuple[int, bool, float]:
+    """Where a model stands in the list: by data set, committees first, then the better one."""
+    from molig.datasets import datasets
+
+    files = [one.file for one in datasets().values()]
+    file = info.training.data_file if info.training else ""
+    value = info.median_figure(info.held_out, _figure(info)[0]) if info.held_out else None
+    return (
+        files.index(file) if file in files else len(files),
+        info.committee is None,
+        -(value if value is not None else float("-inf")),
+    )
 
 
 def _describe(name: str) -> None:
-    """Print what a model predicts, how well, and who its members are."""
+    """Print what a model predicts, from what data, how well, what its scores mean, and how to use it."""
     from molig.model import load_info
     from molig.model.files import find_model
 
     directory = find_model(name)
     info = load_info(directory)
-    facts = [["predicts", _predicts(info)], ["score", _score(info)], ["members", _members(info)]]
-    if info.training is not None:
-        known = info.training
-        facts.append(["trained on", f"{known.n_train:,} molecules of {known.data_file}, {known.date}"])
-    facts += [["held-out median", _quality(info)], ["size", _size(directory)], ["directory", str(directory)]]
+    facts = [
+        ["predicts", _predicts(info)],
+        ["score", _score(info)],
+        ["quality", _quality(info)],
+        *_data(info),
+        ["members", _members(info)],
+        ["size", _size(directory)],
+        ["directory", str(directory)],
+        ["to rank", f"molig screen library.smi -m {name} -o hits.csv"],
+        ["to explain", f"molig explain -m {name} --smiles CCO -o why.html"],
+    ]
     print_table(["", info.name], facts, whole=[""])
-    if info.committee is not None:
-        columns = list(dict.fromkeys(name for member in info.committee.members for name in member.figures))
-        rows = [
-            [
-                member.name,
-                f"{sum(member.weights) / len(member.weights):.2f}",
-                f"{member.n_columns:,}" if member.n_columns else "",
-                *(_number(column, member.figures.get(column)) for column in columns),
-            ]
-            for member in info.committee.members
-        ]
-        print_table(["member", "weight", "substructures", *map(_heading, columns)], rows, whole=["member"])
-    metrics = info.metrics.get(info.held_out or "", {})
-    figures = [
-        name
-        for name in (
-            "roc_auc",
-            "pr_auc",
-            "bedroc",
-            "ef_1",
-            "n_actives",
-            "n_inactives",
-            "r2",
-            "rmse",
-            "spearman",
-            "n",
-        )
-        if any(getattr(task, name, None) is not None for task in metrics.values())
-    ]
+    _print_members(info)
+    _print_tasks(info)
+
+
+def _print_members(info: ModelInfo) -> None:
+    if info.committee is None:
+        return
+    columns = list(dict.fromkeys(name for member in info.committee.members for name in member.figures))
     rows = [
-        [task, *(_number(name, getattr(of, name, None)) for name in figures)] for task, of in metrics.items()
+        [
+            member.name,
+            f"{sum(member.weights) / len(member.weights):.2f}",
+            f"{member.n_columns:,}" if member.n_columns else "",
+            *(_number(column, member.figures.get(column)) for column in columns),
+        ]
+        for member in info.committee.members
     ]
-    if rows:
-        print_table([f"task ({info.held_out} part)", *map(_heading, figures)], rows)
+    print_table(["member", "weight", "substructures", *map(_heading, columns)], rows, whole=["member"])
+
+
+_OF_TASKS = ("roc_auc", "pr_auc", "bedroc", "ef_1", "r2", "rmse", "spearman")
+
+
+def _print_tasks(info: ModelInfo) -> None:
+    """Print the figures of each task on the part that the model is judged by."""
+    metrics = info.metrics.get(info.held_out or "", {})
+    if not metrics:
+        return
+    figures = [name for name in _OF_TASKS if any(hasattr(of, name) for of in metrics.values())]
+    meanings = _meanings(info)
+    rows = [
+        [
+            f"{task}: {meanings[task]}" if task in meanings else task,
+            *(_number(name, getattr(of, name)) for name in figures),
+            _molecules(of),
+        ]
+        for task, of in metrics.items()
+    ]
+    counted = "molecules" if _figure(info)[0] == "r2" else "actives"
+    header = [f"task ({info.held_out} part)", *map(_heading, figures), counted]
+    print_table(header, rows)
+
+
+def _meanings(info: ModelInfo) -> dict[str, str]:
+    """What the tasks of a public data set stand for, where their names do not tell."""
+    from molig.datasets import datasets
+
+    file = info.training.data_file if info.training else ""
+    return next((dict(one.meanings) for one in datasets().values() if one.file == file), {})
+
+
+def _molecules(of: RankingQuality | RegressionMetrics) -> str:
+    from molig.stats import RankingQuality
+
+    if isinstance(of, RankingQuality):
+        return f"{of.n_actives:,} of {of.n_actives + of.n_inactives:,}"
+    return f"{of.n:,}"
 
 
 def _heading(figure: str) -> str:
     from molig.stats.ranking import FIGURES
 
-    known = {"n_actives": "actives", "n_inactives": "inactives", "n": "molecules", "rmse": "RMSE", "r2": "R2"}
+    known = {"rmse": "RMSE", "r2": "R2"}
     return FIGURES[figure].title if figure in FIGURES else known.get(figure, figure.capitalize())
 
 
@@ -106,8 +150,7 @@ def _number(figure: str, value: float | None) -> str:
 
     if value is None:
         return "n/a"
-    decimals = FIGURES[figure].decimals if figure in FIGURES else 3
-    return f"{value:,}" if isinstance(value, int) else f"{value:.{decimals}f}"
+    return f"{value:.{FIGURES[figure].decimals if figure in FIGURES else 3}f}"
 
 
 def _predicts(info: ModelInfo) -> str:
@@ -118,15 +161,38 @@ def _predicts(info: ModelInfo) -> str:
 
 
 def _score(info: ModelInfo) -> str:
+    """What a score means, and which end of the list is the interesting one."""
     from molig.model import Objective
 
     if info.objective is Objective.REGRESSION:
-        return "values in the unit of the labels"
-    return info.meaning_of_score or "from 0 to 1, for ranking: no calibrated probability"
+        return "a value in the unit of the labels"
+    if info.calibrated:
+        return "a calibrated probability: of molecules with a score of 0.8, about 80 % should be active"
+    return "from 0 to 1, higher for likelier actives; for ranking, no calibrated probability"
+
+
+def _kind(info: ModelInfo) -> str:
+    return "committee" if info.committee else "network"
 
 
 def _members(info: ModelInfo) -> str:
     return ", ".join(m.name for m in info.committee.members) if info.committee else "weave alone"
+
+
+def _data(info: ModelInfo) -> list[list[str]]:
+    """Table, numbers of molecules, terms and sources of the training data."""
+    known = info.training
+    if known is None:
+        return []
+    rules = known.split
+    dealt = f"{rules['kind']} split" if "kind" in rules else f"parts listed in {rules.get('parts', 'a file')}"
+    parts = (("to train on", known.n_train), ("to choose by", known.n_validation), ("to test", known.n_test))
+    counts = ", ".join(f"{n:,} {what}" for what, n in parts if n)
+    citations = known.data_source.split("; ")[1:]
+    facts = [["data", f"molecules of {known.data_file}: {counts} ({dealt}); {known.date}"]]
+    if known.data_licence:
+        facts.append(["licence", known.data_licence])
+    return facts + [["" if i else "please cite", each] for i, each in enumerate(citations)]
 
 
 def _size(directory: Path) -> str:
@@ -138,23 +204,26 @@ def _size(directory: Path) -> str:
     return f"{sum(file.stat().st_size for file in files if file.exists()) / 1e6:.1f} MB"
 
 
-def _tasks(tasks: tuple[str, ...]) -> str:
-    """The names, or the number and the first of them."""
-    if len(tasks) <= _TASKS_NAMED:
-        return ", ".join(tasks)
-    return f"{len(tasks)}: {', '.join(tasks[:_TASKS_NAMED])}, ..."
-
-
-def _quality(info: ModelInfo) -> str:
+def _figure(info: ModelInfo) -> tuple[str, str]:
+    """The figure that a model is judged by first, and what it is called."""
     from molig.model import Objective
 
-    part, figure, title = info.held_out, "roc_auc", "ROC-AUC"
-    if info.objective is Objective.REGRESSION:
-        figure, title = "r2", "R2"
+    return ("r2", "R2") if info.objective is Objective.REGRESSION else ("roc_auc", "ROC-AUC")
+
+
+def _figures(info: ModelInfo, *, named: bool) -> tuple[str, str]:
+    """Median of the first figure, by name where a list has several, and enrichment; held-out molecules."""
+    part, (figure, title) = info.held_out, _figure(info)
     median = info.median_figure(part, figure) if part else None
     if part is None or median is None:
-        return "n/a"
+        return "n/a", "n/a"
     early = info.median_figure(part, "ef_1")
     # Such a figure may be flattered: the part may have chosen the epoch.
     where = " (validation)" if part == "validation" else ""
-    return f"{title} {median:.3f}" + (f", EF 1 % {early:.1f}" if early is not None else "") + where
+    return (f"{title} " if named else "") + f"{median:.3f}{where}", "" if early is None else f"{early:.1f}"
+
+
+def _quality(info: ModelInfo) -> str:
+    first, early = _figures(info, named=True)
+    of = f"median over {len(info.tasks)} tasks" if len(info.tasks) > 1 else "one task"
+    return f"{first}, EF 1 % {early}; {of}" if early not in ("", "n/a") else f"{first}; {of}"

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from molig.errors import UnknownNameError
 
 # Task names of the larger sets, in the order of their columns.
 
-TOX21 = (
-    *("NR-AR", "NR-AR-LBD", "NR-AhR", "NR-Aromatase", "NR-ER", "NR-ER-LBD", "NR-PPAR-gamma"),
-    *("SR-ARE", "SR-ATAD5", "SR-HSE", "SR-MMP", "SR-p53"),
-)
+TOX21 = {
+    "NR-AR": "androgen receptor",
+    "NR-AR-LBD": "androgen receptor, ligand-binding domain",
+    "NR-AhR": "aryl hydrocarbon receptor",
+    "NR-Aromatase": "aromatase",
+    "NR-ER": "oestrogen receptor alpha",
+    "NR-ER-LBD": "oestrogen receptor alpha, ligand-binding domain",
+    "NR-PPAR-gamma": "peroxisome proliferator-activated receptor gamma",
+    "SR-ARE": "antioxidant response element",
+    "SR-ATAD5": "genotoxicity, by ATAD5",
+    "SR-HSE": "heat shock response element",
+    "SR-MMP": "mitochondrial membrane potential",
+    "SR-p53": "p53, DNA damage",
+}
 
 _MUV_AIDS = "466 548 600 644 652 689 692 712 713 733 737 810 832 846 852 858 859"
 
@@ -60,14 +71,38 @@ SIDER = (
 )
 
 # Targets of MoleculeACE in the order of its own list.
-MOLECULEACE = (
-    *("CHEMBL1871_Ki", "CHEMBL218_EC50", "CHEMBL244_Ki", "CHEMBL236_Ki", "CHEMBL234_Ki", "CHEMBL219_Ki"),
-    *("CHEMBL238_Ki", "CHEMBL4203_Ki", "CHEMBL2047_EC50", "CHEMBL4616_EC50", "CHEMBL2034_Ki"),
-    *("CHEMBL262_Ki", "CHEMBL231_Ki", "CHEMBL264_Ki", "CHEMBL2835_Ki", "CHEMBL2971_Ki", "CHEMBL237_EC50"),
-    *("CHEMBL237_Ki", "CHEMBL4792_Ki", "CHEMBL239_EC50", "CHEMBL3979_EC50", "CHEMBL235_EC50"),
-    *("CHEMBL4005_Ki", "CHEMBL2147_Ki", "CHEMBL214_Ki", "CHEMBL228_Ki", "CHEMBL287_Ki", "CHEMBL204_Ki"),
-    *("CHEMBL1862_Ki", "CHEMBL233_Ki"),
-)
+MOLECULEACE = {
+    "CHEMBL1871_Ki": "androgen receptor, Ki",
+    "CHEMBL218_EC50": "cannabinoid receptor 1, EC50",
+    "CHEMBL244_Ki": "coagulation factor X, Ki",
+    "CHEMBL236_Ki": "delta opioid receptor, Ki",
+    "CHEMBL234_Ki": "dopamine D3 receptor, Ki",
+    "CHEMBL219_Ki": "dopamine D4 receptor, Ki",
+    "CHEMBL238_Ki": "dopamine transporter, Ki",
+    "CHEMBL4203_Ki": "dual specificity protein kinase CLK4, Ki",
+    "CHEMBL2047_EC50": "farnesoid X receptor, EC50",
+    "CHEMBL4616_EC50": "ghrelin receptor, EC50",
+    "CHEMBL2034_Ki": "glucocorticoid receptor, Ki",
+    "CHEMBL262_Ki": "glycogen synthase kinase-3 beta, Ki",
+    "CHEMBL231_Ki": "histamine H1 receptor, Ki",
+    "CHEMBL264_Ki": "histamine H3 receptor, Ki",
+    "CHEMBL2835_Ki": "Janus kinase 1, Ki",
+    "CHEMBL2971_Ki": "Janus kinase 2, Ki",
+    "CHEMBL237_EC50": "kappa opioid receptor, EC50",
+    "CHEMBL237_Ki": "kappa opioid receptor, Ki",
+    "CHEMBL4792_Ki": "orexin receptor 2, Ki",
+    "CHEMBL239_EC50": "peroxisome proliferator-activated receptor alpha, EC50",
+    "CHEMBL3979_EC50": "peroxisome proliferator-activated receptor delta, EC50",
+    "CHEMBL235_EC50": "peroxisome proliferator-activated receptor gamma, EC50",
+    "CHEMBL4005_Ki": "PI3-kinase p110-alpha subunit, Ki",
+    "CHEMBL2147_Ki": "serine/threonine-protein kinase PIM1, Ki",
+    "CHEMBL214_Ki": "serotonin 1A receptor, Ki",
+    "CHEMBL228_Ki": "serotonin transporter, Ki",
+    "CHEMBL287_Ki": "sigma opioid receptor, Ki",
+    "CHEMBL204_Ki": "thrombin, Ki",
+    "CHEMBL1862_Ki": "tyrosine-protein kinase ABL1, Ki",
+    "CHEMBL233_Ki": "mu opioid receptor, Ki",
+}
 
 _MOLECULENET = "Wu et al. 2018, MoleculeNet, Chem. Sci. 9, 513; doi:10.1039/C7SC02664A"
 _BUCKET = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets"
@@ -130,6 +165,8 @@ class Dataset:
         order.
     members_column : str
         Column that says which member a row is of.
+    meanings : mapping of str to str
+        What targets and members stand for, where their names do not tell.
 
     Examples
     --------
@@ -155,6 +192,7 @@ class Dataset:
     aliases: tuple[tuple[str, str], ...] = ()
     members: tuple[tuple[str, str], ...] = ()
     members_column: str = "split"
+    meanings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def file(self) -> str:
@@ -183,7 +221,8 @@ _TOX21 = Dataset(
         "Huang et al. 2016, Tox21Challenge, Front. Environ. Sci. 3, 85; doi:10.3389/fenvs.2015.00085",
     ),
     columns=("mol_id", "smiles", *TOX21),
-    targets=TOX21,
+    targets=tuple(TOX21),
+    meanings=TOX21,
     rows=8_014,
     table_sha256="0ed6fed38ed95e8be37eccbb738f9593a8dc32d4a03561773737b673ee0c1d3e",
 )
@@ -300,6 +339,10 @@ _CLINTOX = Dataset(
     ),
     columns=("smiles", "FDA_APPROVED", "CT_TOX"),
     targets=("FDA_APPROVED", "CT_TOX"),
+    meanings={
+        "FDA_APPROVED": "approved by the FDA",
+        "CT_TOX": "failed in clinical trials for toxicity",
+    },
     rows=1_484,
     table_sha256="27a076e7280d5a135257a695a13abc754ce67aac73eea96a463579397a89578c",
 )
@@ -405,6 +448,7 @@ _MOLECULEACE_30 = Dataset(
     ),
     members=tuple((name, f"{name}.csv") for name in MOLECULEACE),
     members_column="dataset",
+    meanings=MOLECULEACE,
 )
 
 _ALL = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,18 @@ def molig(capsys: pytest.CaptureFixture[str]) -> Molig:
         captured = capsys.readouterr()
         code = ended.value.code
         return Run(code if isinstance(code, int) else 1, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def narrow(molig: Molig, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Run `molig` on a terminal of so many columns; returns the lines of stdout, without their colours."""
+
+    def run(*arguments: object, width: int = 80) -> list[str]:
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr("rich.console.Console.is_terminal", True)
+        return re.sub(r"\x1b\[\d+m", "", molig(*arguments).out).splitlines()
 
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -9,7 +10,7 @@ import pytest
 from support.file_server import running_file_server
 from support.made_up_pcba import made_up_pcba
 
-from molig.datasets import catalogue
+from molig.datasets import catalogue, datasets
 from molig.datasets.examples import example_files
 
 
@@ -34,13 +35,38 @@ def server(monkeypatch, cache):
 def test_list(molig, cache):
     run = molig("data", "list")
     assert run.code == 0
-    for name in ("tox21", "muv", "hiv", "bace", "pcba", "hts_3clpro_aid1706"):
-        assert f"molig data get {name}" in run.out
-    assert "first download" in next(line for line in run.out.splitlines() if " pcba " in line)
-    assert "8,014" in run.out
+    lines = {line.split()[1]: line for line in run.out.splitlines() if line.startswith("│ ")}
+    assert list(lines) == list(datasets())
+    assert all(line.endswith(" no   │") for line in lines.values())
+    assert " 8,014 " in lines["tox21"]
+    assert " >= 437,929 " in lines["pcba"]
+    assert "molig data get NAME" in run.err
     cache.mkdir()
     (cache / "bace.parquet").touch()
-    assert "molig data get bace" not in molig("data", "list").out
+    again = molig("data", "list", "-q")
+    assert again.err == ""
+    assert next(line for line in again.out.splitlines() if " bace " in line).endswith(" yes  │")
+
+
+def test_list_fits_a_narrow_terminal(cache, narrow):
+    lines = narrow("data", "list")
+    assert max(map(len, lines)) == 80
+    assert any("│ hts_3clpro_aid1706 │" in line for line in lines)
+
+
+def test_show(molig, cache):
+    run = molig("data", "show", "moleculeace_30")
+    assert run.code == 0
+    assert "measured values: pActivity" in run.out
+    assert "doi:10.1021/acs.jcim.2c01073" in run.out
+    assert "CC BY-SA 3.0" in run.out
+    assert "molig data get moleculeace_30" in run.out
+    assert re.search(r"CHEMBL204_Ki +│ thrombin, Ki", run.out)
+    run = molig("data", "show", "pcba")
+    assert "first download" in run.out
+    assert "PCBA-1030" in run.out
+    assert re.search(r"source +│ https://deepchemdata", run.out)
+    assert molig("data", "show", "tox12").code == 2
 
 
 def test_get(molig, cache, server):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -133,33 +132,35 @@ class TestNames:
 class TestListing:
     def test_models_are_listed_on_stdout(self, molig):
         run = molig("models")
-        assert (run.code, run.err) == (0, "")
-        assert "held-out median" in run.out
+        assert run.code == 0
+        assert "molig models NAME says more" in run.err
         for name in bundled_models():
             info = load_info(name)
             (row,) = [line for line in run.out.splitlines() if f" {name} " in line]
-            assert info.tasks[0] in row
-            assert f"ROC-AUC {info.median_auc('test'):.3f}" in row
-            assert info.training.date in row
+            assert f" {info.median_auc('test'):.3f} " in row
+            assert f" {info.median_figure('test', 'ef_1'):.1f} " in row
+            assert f" {'committee' if info.committee else 'network'} " in row
+        assert molig("models", "-q").err == ""
 
-    def test_of_many_tasks_the_number_and_the_first_are_told(self, molig):
-        (row,) = [line for line in molig("models").out.splitlines() if " tox21-w2n2-simple " in line]
-        assert "12: NR-AR, NR-AR-LBD, NR-AhR, ... " in row
+    def test_models_of_a_table_stand_together_the_committee_first(self, molig):
+        rows = [line.split() for line in molig("models").out.splitlines() if line.startswith("│ ")]
+        data = [row[3] for row in rows]
+        assert data == [name for at, name in enumerate(data) if name not in data[:at] or data[at - 1] == name]
+        kinds = ["committee" in row for row in rows]
+        for at in range(1, len(rows)):
+            assert data[at] != data[at - 1] or kinds[at - 1] >= kinds[at]
 
-    @pytest.mark.parametrize("width", [100, 50, 40])
-    def test_a_narrow_terminal_loses_nothing(self, molig, monkeypatch, width):
-        monkeypatch.setenv("COLUMNS", str(width))
-        monkeypatch.setattr("rich.console.Console.is_terminal", True)
-        lines = re.sub(r"\x1b\[\d+m", "", molig("models").out).splitlines()
+    @pytest.mark.parametrize("width", [100, 80, 50, 40])
+    def test_a_narrow_terminal_loses_nothing(self, narrow, width):
+        lines = narrow("models", width=width)
         assert max(map(len, lines)) <= width
         cells = [[cell.strip() for cell in line.split("│")] for line in lines if line[0] == "│"]
         text = ["".join(cell) for cell in zip(*cells, strict=True)]
         assert "tox21-w2n2-simple" in text[1]
         assert "Tox21:nuclear" in text[2].replace(" ", "")
-        assert "12:NR-AR," in text[3].replace(" ", "")
-        assert "ROC-AUC" in text[5]
-        if width >= 50:
-            assert any("tox21-w2n2-simple" in line for line in lines)
+        assert f"{load_info('hiv-w2n2').median_auc('test'):.3f}" in text[4]
+        if width >= 80:
+            assert any("│ tox21-w2n2-simple │ Tox21: nuclear" in line for line in lines)
 
     def test_a_model_without_a_test_part_shows_its_validation_part(
         self, molig, small_model_dir, tmp_path, monkeypatch
@@ -171,48 +172,71 @@ class TestListing:
         monkeypatch.setattr("molig.model.bundled_models", lambda: {"small": copy})
         assert " (validation) " in molig("models").out
 
-    def test_a_regression_shows_its_r2(self, molig, small_regression_dir, monkeypatch):
+    def test_a_regression_shows_its_r2(self, molig, small_regression_dir, small_model_dir, monkeypatch):
         monkeypatch.setattr("molig.model.bundled_models", lambda: {"values": small_regression_dir})
         run = molig("models")
         assert run.code == 0
-        assert "R2 " in run.out
+        assert " R2 " in run.out
         assert "AUC" not in run.out
+        both = {"values": small_regression_dir, "classes": small_model_dir}
+        monkeypatch.setattr("molig.model.bundled_models", lambda: both)
+        out = molig("models").out
+        assert "ROC-AUC or R2" in out or "R2 or ROC-AUC" in out
+        r2 = load_info(small_regression_dir).median_figure("test", "r2")
+        assert f" R2 {r2:.3f} " in out
 
-    def test_what_it_predicts_its_members_and_its_size_are_told(
-        self, molig, small_committee_dir, small_model_dir, monkeypatch
-    ):
+    def test_the_kind_of_a_model_is_listed(self, molig, small_committee_dir, small_model_dir, monkeypatch):
         both = {"one": small_model_dir, "several": small_committee_dir}
         monkeypatch.setattr("molig.model.bundled_models", lambda: both)
-        one, several = (line for line in molig("models").out.splitlines() if "labels of labelled.csv" in line)
-        assert "weave alone" in one
-        assert "weave, environments, forest" in several
-        for name, line in (("one", one), ("several", several)):
-            files = both[name].glob("*.safetensors")
-            size = sum(f.stat().st_size for f in [*files, both[name] / "model.json"])
-            assert f" {size / 1e6:.1f} MB " in line
-            assert "EF 1 %" in line
+        several, one = (line for line in molig("models").out.splitlines() if "labels of labelled.csv" in line)
+        assert " several " in several
+        assert " committee " in several
+        assert " network " in one
+
+    @pytest.mark.parametrize("fixture", ["small_model_dir", "small_committee_dir"])
+    def test_members_and_size_are_described(self, molig, request, fixture):
+        directory = request.getfixturevalue(fixture)
+        out = molig("models", directory).out
+        assert ("weave alone" in out) == (fixture == "small_model_dir")
+        assert ("weave, environments, forest" in out) == (fixture == "small_committee_dir")
+        size = sum(f.stat().st_size for f in [*directory.glob("*.safetensors"), directory / "model.json"])
+        assert f" {size / 1e6:.1f} MB " in out
 
     def test_a_bundled_model_says_what_it_predicts(self, molig):
         (row,) = [line for line in molig("models").out.splitlines() if " hiv-w2n2 " in line]
         assert "HIV: the AIDS antiviral screen of NCI's DTP" in row
+        out = molig("models", "tox21").out
+        assert "NR-AhR: aryl hydrocarbon receptor" in out
+        assert "public domain (NIH/NCATS)" in out
+        assert "doi:10.3389/fenvs.2015.00085" in out
+        assert "molecules of tox21.parquet" in out
+        assert f"{load_info('tox21').training.n_test:,} to test" in out
+        assert "parts listed in tox21-parts.csv" in out
+        assert "molig screen library.smi -m tox21 -o hits.csv" in out
 
     def test_one_model_is_described(self, molig, small_committee_dir):
         run = molig("models", small_committee_dir)
         assert (run.code, run.err) == (0, "")
-        assert "calibrated probabilities of being active" in run.out
+        assert "a calibrated probability" in run.out
         info = load_info(small_committee_dir)
         for member in info.committee.members:
             assert f" {member.name} " in run.out
         for task, quality in info.metrics[info.held_out].items():
             (row,) = [line for line in run.out.splitlines() if f" {task} " in line]
             assert f"{quality.roc_auc:.3f}" in row
-            assert f" {quality.n_actives:,} " in row
+            assert f" {quality.n_actives:,} of {quality.n_actives + quality.n_inactives:,} " in row
 
     def test_a_network_or_a_regression_is_described_as_well(
         self, molig, small_model_dir, small_regression_dir
     ):
         assert "no calibrated probability" in molig("models", small_model_dir).out
-        assert "values in the unit of the labels" in molig("models", small_regression_dir).out
+        run = molig("models", small_regression_dir)
+        assert "a value in the unit of the labels" in run.out
+        assert "RMSE" in run.out
+        assert "ROC-AUC" not in run.out
+
+    def test_a_description_fits_a_narrow_terminal(self, narrow):
+        assert max(map(len, narrow("models", "tox21"))) <= 80
 
     def test_an_unknown_name_ends_with_2(self, molig):
         run = molig("models", "tox22-no-such")
