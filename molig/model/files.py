@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from molig.committee import EnvironmentNet, Forest, Vocabulary
+from molig.committee import EnvironmentNet, Forest, KernelMachine, Vocabulary
 from molig.errors import ModelFormatError, OutputError, UnknownNameError, UsageError
 from molig.features import FeatureSchema
 from molig.features.environments import numbering_digest
@@ -31,6 +31,7 @@ from molig.model.info import (
     ModelInfo,
     Objective,
 )
+from molig.model.relaxed import Member
 from molig.model.screening_model import ScreeningModel
 from molig.molecules.standardize import PARENT_VERSION
 from molig.network import WeaveNet
@@ -374,7 +375,7 @@ def _read_network(path: Path, info: ModelInfo) -> WeaveNet:
     return network
 
 
-def _read_members(path: Path, info: ModelInfo) -> list[EnvironmentNet | Forest]:
+def _read_members(path: Path, info: ModelInfo) -> list[Member]:
     """The other members of a committee."""
     if info.committee is None:
         return []
@@ -408,9 +409,14 @@ def _read_members(path: Path, info: ModelInfo) -> list[EnvironmentNet | Forest]:
     return [_member(path, state, vocabulary, each, len(info.tasks)) for each in info.committee.members[1:]]
 
 
+_KINDS: dict[str, type[EnvironmentNet | Forest | KernelMachine]] = {
+    kind.kind: kind for kind in (EnvironmentNet, Forest, KernelMachine)
+}
+
+
 def _member(
     path: Path, state: dict[str, torch.Tensor], vocabulary: Vocabulary, info: MemberInfo, n_tasks: int
-) -> EnvironmentNet | Forest:
+) -> Member:
     prefix = f"{info.name}/"
     held = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
     kinds = {t.dtype for t in held.values() if t.is_floating_point()} - set(_DTYPES.values())
@@ -419,10 +425,7 @@ def _member(
     if problem := _unusable(held):
         raise ModelFormatError(f"{path} cannot be used: {info.name}: {problem}")
     try:
-        if info.kind == "forest":
-            member: EnvironmentNet | Forest = Forest.from_arrays(held, vocabulary, n_tasks)
-        else:
-            member = EnvironmentNet.from_arrays(held, vocabulary, n_tasks)
+        member: Member = _KINDS[info.kind].from_arrays(held, vocabulary, n_tasks)
     except _SAFETENSORS_ERRORS as err:
         raise ModelFormatError(f"{path} is damaged: {info.name}: {_first_line(err)}") from err
     if (len(member.vocabulary), member.size) != (info.n_columns, info.size):

@@ -234,10 +234,10 @@ class MemberInfo(Section):
     """A member of a committee: what it reads, its size, and its weight in each task's score."""
 
     name: str
-    kind: Literal["weave", "environments", "forest"]
+    kind: Literal["weave", "environments", "forest", "kernel"]
     weights: tuple[Annotated[float, Field(ge=0, le=1)], ...]  # in the order of the tasks
     n_columns: int = 0  # different environments that it knows
-    size: int = 0  # hidden units, or trees of all tasks
+    size: int = 0  # hidden units, trees of all tasks, or molecules that others are compared with
     figures: dict[str, float | None] = Field(default={})  # alone on the held-out part, medians over tasks
 
 

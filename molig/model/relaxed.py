@@ -142,6 +142,10 @@ class Member(Protocol):
         """What it is, as `molig.model.info.MemberInfo` has it."""
 
     @property
+    def size(self) -> int:
+        """Hidden units, trees of all tasks, or molecules to compare with."""
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The environments that it knows; all members of a committee know the same ones."""
 

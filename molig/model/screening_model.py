@@ -119,7 +119,8 @@ class ScreeningModel:
     applicability : Applicability, optional
         The training molecules to compare others with.
     members : sequence, optional
-        The other members of a committee, `EnvironmentNet` or `Forest`, in the order of ``info.committee``.
+        The other members of a committee, `EnvironmentNet`, `Forest` or `KernelMachine`, in the order of
+        ``info.committee``.
 
     Attributes
     ----------

@@ -11,17 +11,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.optimize import minimize
+from scipy.linalg import cholesky
+from scipy.linalg.lapack import dpotri
+from scipy.optimize import minimize, minimize_scalar
 from scipy.sparse import csr_matrix, vstack
 from scipy.special import expit, logit
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from molig.committee import Combination, EnvironmentNet, Forest, Vocabulary
+from molig.committee import Combination, Forest, KernelMachine, Vocabulary
+from molig.committee.kernel import as_inputs, squared_norms
 from molig.committee.vocabulary import environments_of
 from molig.features import FeatureSchema, PackedGraphs
 from molig.features.environments import numbering_digest
 from molig.model import CommitteeInfo, MemberInfo, ModelInfo, Objective, ScreeningModel
-from molig.model.relaxed import scores_of
+from molig.model.relaxed import Member, scores_of
 from molig.stats import ranking_quality
 from molig.training.auxiliary import Auxiliary
 from molig.training.loop import (
@@ -33,10 +36,12 @@ from molig.training.loop import (
     Part,
     Trainer,
 )
-from molig.training.recipe import ForestRecipe, MemberKind, Recipe
+from molig.training.objectives import neutral_values
+from molig.training.recipe import ForestRecipe, KernelRecipe, MemberKind, Recipe
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+IndexArray = npt.NDArray[np.int64]
 
 OnStage = Callable[[str], None]
 
@@ -147,7 +152,7 @@ class MembersRun:
         whole = alone.model_copy(update={"committee": _with_sizes(committee, others)})
         return ScreeningModel(whole, weave.network, self.device, members=others)
 
-    def _others(self, directory: Path, *, resume: bool) -> list[EnvironmentNet | Forest]:
+    def _others(self, directory: Path, *, resume: bool) -> list[Member]:
         """Train the members beside the Weave network, in the order of the recipe."""
         if not self.recipe.committee.others:
             return []
@@ -156,11 +161,15 @@ class MembersRun:
             min_molecules=min(self.recipe.environments.min_molecules, len(self.train.graphs)),
             max_columns=self.recipe.environments.max_columns,
         )
-        members: list[EnvironmentNet | Forest] = []
+        members: list[Member] = []
         for kind in self.recipe.committee.others:
             if kind is MemberKind.FOREST:
                 self._tell(f"forest: {self.recipe.forest.trees} trees for each of {len(self.tasks)} tasks")
                 members.append(grow_forest(self.train, vocabulary, self.recipe))
+                continue
+            if kind is MemberKind.KERNEL:
+                self._tell(f"kernel machine: similarity to {len(self.train.graphs):,} molecules")
+                members.append(fit_kernel(self.train, vocabulary, self.recipe))
                 continue
             epochs = self.recipe.environments.optimization.epochs
             self._tell(f"environment network: {epochs} epochs on {len(vocabulary):,} substructures")
@@ -198,9 +207,7 @@ class MembersRun:
             vocabulary=vocabulary,
         )
 
-    def _combined(
-        self, weave_outputs: FloatArray, others: Sequence[EnvironmentNet | Forest]
-    ) -> CommitteeInfo:
+    def _combined(self, weave_outputs: FloatArray, others: Sequence[Member]) -> CommitteeInfo:
         """Weights and calibration, chosen by the validation part; `weave_outputs` are the network's there."""
         probability = self.recipe.objective is Objective.CLASSIFICATION
         labels, graphs = self.validation.labels, self.validation.graphs
@@ -236,7 +243,7 @@ def _without_validation(on_epoch: OnEpoch, entry: dict[str, float]) -> None:
     on_epoch({name: value for name, value in entry.items() if not name.startswith("validation")})
 
 
-def _with_sizes(committee: CommitteeInfo, others: Sequence[EnvironmentNet | Forest]) -> CommitteeInfo:
+def _with_sizes(committee: CommitteeInfo, others: Sequence[Member]) -> CommitteeInfo:
     """The description with the number of environments, and of units or trees, of each member."""
     first, *rest = committee.members
     sized = [
@@ -254,14 +261,13 @@ def grow_forest(train: Part, vocabulary: Vocabulary, recipe: Recipe) -> Forest:
     """
     counts, options = vocabulary.matrix(train.graphs), recipe.forest
     regression = recipe.objective is Objective.REGRESSION
+    neutral = neutral_values(recipe, train.labels) if regression else np.zeros(train.labels.shape[1])
     trees, values = [], []
     for task, labels in enumerate(train.labels.T):
         known = np.flatnonzero(~np.isnan(labels))
         grow = _grow_values if regression else _grow_classes
-        neutral = recipe.neutral.value if regression else 0.0
-        grown = grow(
-            counts[known], labels[known], options, neutral, np.random.default_rng([options.seed, task])
-        )
+        random = np.random.default_rng([options.seed, task])
+        grown = grow(counts[known], labels[known], options, float(neutral[task]), random)
         trees.append([tree for tree, _ in grown])
         values.append([value for _, value in grown])
     return Forest.of_trees(vocabulary, trees, values)
@@ -325,6 +331,112 @@ def _with_zeros(
     n_zero = max(int(options.zero_share * len(labels)), 0 if len(labels) else 1)
     zeros = csr_matrix((n_zero, counts.shape[1]), dtype=np.float32)
     return vstack([counts, zeros]).tocsr(), np.concatenate([labels, np.full(n_zero, neutral)])
+
+
+def fit_kernel(train: Part, vocabulary: Vocabulary, recipe: Recipe) -> KernelMachine:
+    """Kernel ridge regression of each task, with a Gauss kernel on log(1 + count) of environments.
+
+    The output without environments is known (the neutral one), which the kernel is conditioned on: that is
+    one more centre, a molecule without any. The ridge is chosen, and a classification's slope fitted, on
+    scores that leave the molecule out; these have a closed form.
+    """
+    counts, options = vocabulary.matrix(train.graphs), recipe.kernel
+    inputs = as_inputs(counts)
+    width = options.width * _median_distance(inputs, options)
+    coefficients = np.zeros((len(train.graphs) + 1, len(train.labels.T)))
+    offset = np.zeros(len(train.labels.T))
+    regression = recipe.objective is Objective.REGRESSION
+    neutral = neutral_values(recipe, train.labels) if regression else offset
+    for task, labels in enumerate(train.labels.T):
+        rows = _compared(labels, options, np.random.default_rng([options.seed, task]))
+        if not len(rows):
+            continue
+        fitted = _fit_ridge(inputs[rows], labels[rows] - neutral[task], width, options)
+        slope, offset[task] = 1.0, neutral[task]
+        if not regression:
+            slope, offset[task] = _slope_and_offset(fitted.left_out, labels[rows], recipe.neutral.logit)
+        coefficients[rows, task] = slope * fitted.coefficients
+        coefficients[-1, task] = slope * fitted.of_nothing
+    used = np.flatnonzero((coefficients != 0).any(axis=1))
+    used = used if len(used) else np.array([len(coefficients) - 1])
+    nothing = csr_matrix((1, counts.shape[1]), dtype=counts.dtype)
+    return KernelMachine(
+        vocabulary, vstack([counts, nothing]).tocsr()[used], coefficients[used], offset, width
+    )
+
+
+@dataclass(frozen=True)
+class _Ridge:
+    """A task's kernel ridge regression."""
+
+    coefficients: FloatArray
+    of_nothing: float  # coefficient of a molecule without any environment
+    left_out: FloatArray  # output of each training molecule from a fit without it
+
+
+def _median_distance(inputs: csr_matrix, options: KernelRecipe) -> float:
+    random = np.random.default_rng(options.seed)
+    few = inputs[np.sort(random.permutation(inputs.shape[0])[:_SAMPLED])]
+    distances = _squared_distances(few, few)[np.triu_indices(few.shape[0], 1)]
+    middle = float(np.median(distances)) if len(distances) else 0.0
+    return middle if middle > 0 else 1.0
+
+
+def _squared_distances(first: csr_matrix, second: csr_matrix) -> FloatArray:
+    products = np.asarray((first @ second.T).todense())
+    squared = squared_norms(first)[:, None] + squared_norms(second) - 2 * products
+    return np.asarray(np.maximum(squared, 0))
+
+
+def _compared(labels: FloatArray, options: KernelRecipe, random: np.random.Generator) -> IndexArray:
+    """Rows with a label, at most as many as the recipe says; the rarer class goes first."""
+    known = np.flatnonzero(~np.isnan(labels))
+    if len(known) <= options.max_molecules:
+        return known
+    classes, counted = np.unique(labels[known], return_counts=True)
+    rarer = labels[known] == classes[counted.argmin()] if len(classes) == 2 else np.zeros(len(known), bool)
+    order = np.lexsort((random.random(len(known)), ~rarer))
+    return np.sort(known[order[: options.max_molecules]])
+
+
+def _fit_ridge(inputs: csr_matrix, target: FloatArray, width: float, options: KernelRecipe) -> _Ridge:
+    """Fit of a target that is 0 without environments."""
+    few = np.sort(np.random.default_rng(options.seed).permutation(len(target))[:_SAMPLED])
+    without = np.exp(-squared_norms(inputs) / width)
+    matrix = np.exp(_squared_distances(inputs, inputs) / -width) - np.outer(without, without)
+    errors = [
+        np.mean((target[few] - _left_out(matrix[np.ix_(few, few)], target[few], ridge)[1]) ** 2)
+        for ridge in options.ridges
+    ]
+    ridge = options.ridges[int(np.argmin(errors))]
+    coefficients, left_out = _left_out(matrix, target, ridge)
+    return _Ridge(coefficients, -float(without @ coefficients), left_out)
+
+
+def _left_out(matrix: FloatArray, target: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:
+    """Coefficients, and outputs of the fits that leave one molecule out."""
+    factor = cholesky(matrix + ridge * np.eye(len(target)), lower=True, overwrite_a=True)
+    lower, _ = dpotri(factor, lower=1, overwrite_c=1)
+    inverse = np.tril(lower) + np.tril(lower, -1).T
+    coefficients = np.asarray(inverse @ target, dtype=np.float64)
+    return coefficients, target - coefficients / np.diag(inverse)
+
+
+def _slope_and_offset(outputs: FloatArray, labels: FloatArray, neutral: float) -> tuple[float, float]:
+    """Logit of an output 0, which a molecule without environments has, and its slope by cross-entropy."""
+    share = (labels.sum() + 1) / (len(labels) + 2)
+    offset = min(neutral, float(logit(share)))
+
+    def loss(log_slope: float) -> float:
+        z = offset + np.exp(log_slope) * outputs
+        return float((np.logaddexp(0, z) - labels * z).sum())
+
+    found = minimize_scalar(loss, bounds=(-2, 5), method="bounded")
+    return float(np.exp(found.x)), offset
+
+
+# Molecules on which the ridge is chosen: the inverse of a larger matrix takes minutes.
+_SAMPLED = 1_500
 
 
 def choose_weights(scores: FloatArray, labels: FloatArray, *, probability: bool) -> FloatArray:

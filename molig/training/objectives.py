@@ -60,9 +60,16 @@ def make_criterion(
     """
     if recipe.objective is Objective.REGRESSION:
         mean, sd = standardisation(labels, tasks)
-        return RegressionCriterion(mean, sd, recipe.neutral.value, device)
+        return RegressionCriterion(mean, sd, neutral_values(recipe, labels), device)
     weights = class_weights(labels, seen) ** recipe.optimization.positive_weight
     return ClassificationCriterion(weights.to(device), recipe.neutral.logit)
+
+
+def neutral_values(recipe: Recipe, labels: FloatArray) -> FloatArray:
+    """Value that the zero baseline of a regression is drawn to, shape (n_tasks,); labels of training."""
+    if recipe.neutral.value == "mean":
+        return np.asarray(np.nanmean(labels, axis=0))
+    return np.full(labels.shape[1], recipe.neutral.value)
 
 
 class ClassificationCriterion:
@@ -105,9 +112,9 @@ class RegressionCriterion:
 
     name = "r2"
 
-    def __init__(self, mean: FloatArray, sd: FloatArray, neutral_value: float, device: torch.device) -> None:
+    def __init__(self, mean: FloatArray, sd: FloatArray, neutral: FloatArray, device: torch.device) -> None:
         self.mean, self.sd = mean, sd
-        target = self.encode(np.full(len(mean), neutral_value))
+        target = self.encode(neutral)
         self.neutral: Tensor | float = torch.from_numpy(target).to(device, torch.float32)
 
     def encode(self, labels: FloatArray) -> FloatArray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
@@ -234,8 +234,10 @@ class NeutralRecipe(Section):
     """
     logit: float = -4.6
     """Logit that the zero baseline of a classification is drawn to; -4.6 is a probability of 0.01."""
-    value: FiniteFloat = 0.0
-    """Value, in the unit of the labels, that the zero baseline of a regression is drawn to, for all tasks."""
+    value: FiniteFloat | Literal["mean"] = "mean"
+    """Value, in the unit of the labels, that the zero baseline of a regression is drawn to: the mean of the
+    training labels of each task, or a number for all tasks.
+    """
 
 
 class OptimizationRecipe(Section):
@@ -325,12 +327,30 @@ class ForestRecipe(Section):
     """Seed of the trees."""
 
 
+class KernelRecipe(Section):
+    """The member that compares a molecule with those of the training part, by counts of environments."""
+
+    width: float = Field(default=1.0, gt=0)
+    """Width of the kernel, in units of the median squared distance between training molecules."""
+    ridges: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(0.03, 0.1, 0.2, 0.4, 1.0, 3.0), min_length=1
+    )
+    """What may be added to the diagonal of the kernel matrix; each task takes the one whose left-out squared
+    error is least.
+    """
+    max_molecules: int = Field(default=6_000, ge=1)
+    """Molecules that a task compares with; of more, the rarer class and a draw of the others."""
+    seed: int = 0
+    """Seed of that draw."""
+
+
 class MemberKind(StrEnum):
     """What a committee can consist of."""
 
     WEAVE = "weave"
     ENVIRONMENTS = "environments"
     FOREST = "forest"
+    KERNEL = "kernel"
 
 
 class CommitteeRecipe(Section):
@@ -380,7 +400,7 @@ class Recipe(Section):
     ----------
     objective : {"classification", "regression"}
         Whether labels are classes (1, 0) or values (any number).
-    data, molecules, features, network, committee, environments, forest : section
+    data, molecules, features, network, committee, environments, forest, kernel : section
         See the classes of the sections.
     split, optimization, neutral, evaluation : section
         Likewise.
@@ -403,6 +423,7 @@ class Recipe(Section):
     committee: CommitteeRecipe = CommitteeRecipe()
     environments: EnvironmentRecipe = EnvironmentRecipe()
     forest: ForestRecipe = ForestRecipe()
+    kernel: KernelRecipe = KernelRecipe()
     split: SplitRecipe = SplitRecipe()
     optimization: OptimizationRecipe = OptimizationRecipe()
     neutral: NeutralRecipe = NeutralRecipe()

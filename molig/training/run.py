@@ -50,6 +50,7 @@ from molig.training.dataset import (
 from molig.training.loop import Part, Trainer
 from molig.training.members import MembersRun
 from molig.training.metrics import all_regression_metrics, reliability, screening_metrics
+from molig.training.objectives import neutral_values
 from molig.training.output import check_output, model_in_progress
 from molig.training.recipe import Recipe, SplitKind, SplitRecipe, public_data, write_recipe
 from molig.training.split_column import PARTS
@@ -284,8 +285,9 @@ def _finish(
     held_out = judged.graphs
     baseline: dict[str, BaselineScore] | dict[str, BaselineValue]
     if stored.objective is Objective.REGRESSION:
-        sd = np.nanstd(_part(data, parts, "train").labels, axis=0)
-        baseline = baseline_values(stored, held_out, request.recipe.neutral.value, sd)
+        labels = _part(data, parts, "train").labels
+        neutral = neutral_values(request.recipe, labels)
+        baseline = baseline_values(stored, held_out, neutral, np.nanstd(labels, axis=0))
     else:
         baseline = baseline_scores(stored, held_out)
     info = stored.info.model_copy(
@@ -401,18 +403,18 @@ def baseline_scores(model: ScreeningModel, graphs: PackedGraphs) -> dict[str, Ba
 
 
 def baseline_values(
-    model: ScreeningModel, graphs: PackedGraphs, neutral: float, sd: FloatArray
+    model: ScreeningModel, graphs: PackedGraphs, neutral: FloatArray, sd: FloatArray
 ) -> dict[str, BaselineValue]:
     """Values of zero features on the graphs of molecules, per task; `sd` is that of the training labels."""
     values = _at_zero(model, graphs)
     figures = {}
     for i, task in enumerate(model.tasks):
-        away, tolerance = np.abs(values[:, i] - neutral), NEUTRAL_SHARE_OF_SD * float(sd[i])
+        away, tolerance = np.abs(values[:, i] - neutral[i]), NEUTRAL_SHARE_OF_SD * float(sd[i])
         figures[task] = BaselineValue(
             median=float(np.median(values[:, i])),
             farthest=float(values[away.argmax(), i]),
             share_neutral=float((away <= tolerance).mean()),
-            neutral=neutral,
+            neutral=float(neutral[i]),
             tolerance=tolerance,
         )
     return figures

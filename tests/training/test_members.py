@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from committee.members import graphs_of, vocabulary_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
@@ -26,8 +27,15 @@ from molig.molecules import smiles_records
 from molig.stats.curves import expected_calibration_error
 from molig.training import Progress, TrainingRequest, parse_recipe, train_model
 from molig.training import members as module
-from molig.training.loop import CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT
-from molig.training.members import _grow_classes, _grow_values, calibration, choose_weights
+from molig.training.loop import CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT, Part
+from molig.training.members import (
+    _grow_classes,
+    _grow_values,
+    _left_out,
+    calibration,
+    choose_weights,
+    fit_kernel,
+)
 from molig.training.recipe import ForestRecipe
 from molig.training.run import reliability_of
 
@@ -159,6 +167,90 @@ class TestForests:
         assert found == pytest.approx(-2, abs=0.2)
 
 
+STRUCTURES = [
+    "CCO",
+    "CCN",
+    "CCC",
+    "CCCl",
+    "CC=O",
+    "CC(=O)O",
+    "c1ccccc1",
+    "c1ccncc1",
+    "Oc1ccccc1",
+    "Nc1ccccc1",
+    "CCOC",
+    "CCOCC",
+    "C1CCCCC1",
+    "CC(C)O",
+    "NCCN",
+    "ClCCl",
+    "OCCO",
+    "CC#N",
+    "CS(C)=O",
+    "CCS",
+]
+
+
+class TestKernels:
+    @staticmethod
+    def part(labels):
+        graphs = graphs_of(STRUCTURES)
+        return Part(graphs, np.asarray(labels, dtype=float).reshape(len(graphs), -1)), vocabulary_of(
+            STRUCTURES
+        )
+
+    def test_outputs_without_a_molecule_are_those_of_a_fit_without_it(self):
+        rng = np.random.default_rng(0)
+        points = rng.normal(size=(30, 4))
+        matrix = np.exp(-((points[:, None] - points[None]) ** 2).sum(axis=-1))
+        target = rng.normal(size=30)
+        _, left_out = _left_out(matrix, target, 0.3)
+        for i in range(30):
+            rest = np.delete(np.arange(30), i)
+            fitted = np.linalg.solve(matrix[np.ix_(rest, rest)] + 0.3 * np.eye(29), target[rest])
+            assert left_out[i] == pytest.approx(matrix[i, rest] @ fitted)
+
+    def test_molecules_without_substructures_are_neutral(self):
+        rng = np.random.default_rng(0)
+        values = rng.normal([5.0, -3.0], 1, (len(STRUCTURES), 2))
+        values[::3, 1] = np.nan
+        part, vocabulary = self.part(values)
+        none = np.zeros(len(STRUCTURES))
+        regression = committee_recipe(objective="regression")
+        found = fit_kernel(part, vocabulary, regression).along_path(part.graphs, none)
+        np.testing.assert_allclose(found, np.tile(np.nanmean(values, axis=0), (len(none), 1)), atol=1e-4)
+        part, vocabulary = self.part(
+            np.where(np.isnan(values), np.nan, values > np.nanmedian(values, axis=0))
+        )
+        found = fit_kernel(part, vocabulary, committee_recipe()).along_path(part.graphs, none)
+        assert found == pytest.approx(np.full_like(found, -4.6), abs=1e-3)
+
+    def test_it_fits_what_it_is_shown(self):
+        values = np.arange(len(STRUCTURES), dtype=float)
+        part, vocabulary = self.part(values)
+        recipe = committee_recipe(objective="regression", kernel={"ridges": [1e-6], "width": 0.2})
+        kernel = fit_kernel(part, vocabulary, recipe)
+        np.testing.assert_allclose(kernel.outputs(part.graphs)[:, 0], values, atol=1e-2)
+
+    def test_of_too_many_molecules_the_rarer_class_is_compared_with(self):
+        labels = np.zeros((len(STRUCTURES), 1))
+        labels[[3, 7]] = 1
+        part, vocabulary = self.part(labels)
+        recipe = committee_recipe(kernel={"max_molecules": 5})
+        kernel = fit_kernel(part, vocabulary, recipe)
+        assert kernel.size == 6  # and a molecule without any substructure
+        rows = [row.tobytes() for row in kernel.counts.toarray()]
+        counts = vocabulary.matrix(part.graphs).astype(np.int16).toarray()
+        assert {counts[3].tobytes(), counts[7].tobytes()} <= set(rows)
+
+    def test_tasks_without_labels_or_with_one_class_are_fitted(self):
+        labels = np.full((len(STRUCTURES), 2), np.nan)
+        labels[:, 1] = 0
+        part, vocabulary = self.part(labels)
+        kernel = fit_kernel(part, vocabulary, committee_recipe())
+        assert np.isfinite(kernel.outputs(part.graphs)).all()
+
+
 FEW_EPOCHS = {"epochs": 3, "batch_size": 16, "learning_rate": 1e-2}
 
 
@@ -256,7 +348,7 @@ def test_a_run_that_breaks_off_in_the_forest_goes_on(trained, monkeypatch):
     assert digests(train_model(replace(broken, resume=True))) == digests(whole)
 
 
-@pytest.mark.parametrize("other", ["environments", "forest"])
+@pytest.mark.parametrize("other", ["environments", "forest", "kernel"])
 def test_pairs_of_members(trained, other):
     directory, _ = trained
     model = train_model(request(directory, other, committee={"members": ["weave", other]}))

@@ -49,7 +49,7 @@ def outputs(network, graphs, scale: float = 1.0) -> np.ndarray:
 
 def squared_error(values, labels):
     one = np.ones(labels.shape[1])
-    return RegressionCriterion(0 * one, one, 0.0, torch.device("cpu")).loss(values, labels)
+    return RegressionCriterion(0 * one, one, 0 * one, torch.device("cpu")).loss(values, labels)
 
 
 def test_squared_error_by_hand():

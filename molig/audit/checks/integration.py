@@ -22,8 +22,8 @@ from molig.audit.findings import (
 )
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray, probabilities
-from molig.committee import EnvironmentNet
 from molig.features import PackedGraphs
+from molig.model.relaxed import Member
 from molig.stats.intervals import surely_above
 
 NAME = "integration"
@@ -42,7 +42,7 @@ ALLOWED_ROUNDING, MISLEADING_ROUNDING = 0.01, 0.1
 that may mislead, and that does. In the bundled models it is below 0.0001."""
 
 MIDPOINTS, ALLOWED_OF_MIDPOINTS = 400, 0.02
-"""Points of a path that the closed form of a committee's environment network is compared with, and the
+"""Points of a path that the closed form of a committee's members is compared with, and the
 difference, of the largest attribution, that the midpoints themselves may be wrong by."""
 
 Flags = npt.NDArray[np.bool_]
@@ -119,8 +119,8 @@ def check(subject: AuditSubject) -> Outcome:
     )
     if closed:
         remark += (
-            f" The environment network's shares have a closed form, compared on {len(closed)} paths with "
-            f"{MIDPOINTS} midpoints."
+            " The shares of substructures in the scores of networks and kernel machines have a closed form, "
+            f"compared on {len(closed)} paths with {MIDPOINTS} midpoints."
         )
     if subject.has_forest:
         remark += " The forest's shares are Shapley values, not integrals; residuals show that they add up."
@@ -186,19 +186,21 @@ def _recompute(subject: AuditSubject, integrals: _Integrals) -> list[float]:
 
 
 def _closed_form_differences(subject: AuditSubject) -> dict[tuple[int, int], float]:
-    """Difference of the environment network's shares to midpoints, by molecule and task; none without one."""
-    nets = [member for member in subject.model.members if isinstance(member, EnvironmentNet)]
+    """Largest difference of members' shares to midpoints, by molecule and task; forests have no integrals."""
+    members = [member for member in subject.model.members if member.kind != "forest"]
     chosen = np.sort(subject.rng(NAME).permutation(subject.sample)[:RECOMPUTED])
     columns = [subject.column(task) for task in subject.tasks]
     tasks = np.resize(np.array(columns, dtype=np.int64), len(chosen))
+    probability = not subject.is_regression
     found: dict[tuple[int, int], float] = {}
-    for net in nets:
+    for member in members:
         graphs = subject.graphs.select(chosen)
-        own = net.shares(graphs, np.arange(len(chosen)), tasks, probability=not subject.is_regression).shares
+        own = member.shares(graphs, np.arange(len(chosen)), tasks, probability=probability).shares
         for place, (molecule, task) in enumerate(zip(chosen.tolist(), tasks.tolist(), strict=True)):
-            summed = _by_midpoints(net, graphs.select([place]), task, probability=not subject.is_regression)
+            summed = _by_midpoints(member, graphs.select([place]), task, probability=probability)
             largest = max(float(np.abs(summed).max(initial=0.0)), FLOOR * _unit(subject, task))
-            found[molecule, task] = float(np.abs(own[place] - summed).max(initial=0.0)) / largest
+            difference = float(np.abs(own[place] - summed).max(initial=0.0)) / largest
+            found[molecule, task] = max(found.get((molecule, task), 0.0), difference)
     return found
 
 
@@ -206,13 +208,13 @@ def _unit(subject: AuditSubject, column: int) -> float:
     return max(subject.unit(subject.model.tasks[column]), FLOOR)
 
 
-def _by_midpoints(net: EnvironmentNet, graph: PackedGraphs, task: int, *, probability: bool) -> FloatArray:
+def _by_midpoints(member: Member, graph: PackedGraphs, task: int, *, probability: bool) -> FloatArray:
     """Integrated gradients of one molecule's rows by many midpoints."""
     scales = (np.arange(MIDPOINTS) + 0.5) / MIDPOINTS
     copies, tasks = graph.select(np.zeros(MIDPOINTS, dtype=np.int64)), np.full(MIDPOINTS, task)
-    rates = np.array(net.rates(copies, scales, tasks))
+    rates = np.array(member.rates(copies, scales, tasks))
     if probability:
-        score = probabilities(net.along_path(copies, scales)[:, task])
+        score = probabilities(member.along_path(copies, scales)[:, task])
         rates = rates * (score * (1 - score))[:, None]
     return np.asarray(rates.mean(axis=0))
 
@@ -221,7 +223,7 @@ def _wrong_closed_form(differences: dict[tuple[int, int], float]) -> Finding:
     return Finding(
         NAME,
         Severity.ERROR,
-        "The shares of substructures in the environment network's score are not its integrated gradients: "
+        "The shares of substructures in a member's score are not its integrated gradients: "
         f"they differ from sums over the path by up to {max(differences.values()):.0%} of the largest one.",
         Evidence({"differences": sorted(differences.values(), reverse=True)}),
         "Do not read the scores of substructures. Load the model again; if that does not help, report it.",
