@@ -22,7 +22,7 @@ from molig.model import BaselineScore, Objective, ScreeningModel, find_model, lo
 from molig.stats import RankingQuality
 from molig.stats.ranking import FIGURES
 from molig.text import legible_markdown
-from molig.training.dataset import TrainingData, file_digest, read_or_load
+from molig.training.dataset import AssayTable, TrainingData, file_digest, read_or_load
 from molig.training.recipe import locate_table, read_recipe
 from molig.training.run import baseline_scores, quality
 
@@ -126,7 +126,7 @@ def judge_held_out(
     folder = find_model(directory)
     parts, chosen = _parts(folder / SPLIT_FILE), read_recipe(folder / RECIPE_FILE).data
     part = "test" if (parts == "test").any() else "validation"
-    data = read_or_load(
+    assay = AssayTable(
         source,
         model.tasks,
         model.parser,
@@ -135,8 +135,8 @@ def judge_held_out(
         delimiter=delimiter or chosen.delimiter,
         conflicts=chosen.conflicts,
         cut=chosen.cut,
-        progress=progress,
     )
+    data = read_or_load(assay, progress)
     graphs, labels = _held_out(data, parts, part, source)
     now = quality(model, graphs, labels)
     stated, stated_zero = model.info.metrics.get(part, {}), model.info.baseline

@@ -21,7 +21,7 @@ from molig.model import Objective, Provenance
 from molig.molecules import read_records
 from molig.training import LabelledTable, Recipe
 from molig.training.auxiliary import auxiliary_digests
-from molig.training.dataset import TrainingData, file_digest, missing_classes, read_or_load
+from molig.training.dataset import AssayTable, TrainingData, file_digest, missing_classes, read_or_load
 from molig.training.labels import read_label
 from molig.training.splits import (
     WITHOUT_FOLDS,
@@ -184,7 +184,7 @@ def plan_evaluation(
         recipe = recipe.model_copy(update={"data": named})
     schema = recipe.schema_()
     listed = read_listed_parts(recipe.split, table.folder) if recipe.evaluation.folds == 1 else None
-    data = read_or_load(
+    assay = AssayTable(
         table.source,
         table.targets,
         recipe.molecules.parser(),
@@ -195,8 +195,8 @@ def plan_evaluation(
         delimiter=table.delimiter,
         conflicts=recipe.data.conflicts,
         cut=recipe.data.cut,
-        progress=progress,
     )
+    data = read_or_load(assay, progress)
     if listed:
         parts: tuple[Parts, ...] = (listed.deal(data),)
     elif recipe.evaluation.folds == 1:

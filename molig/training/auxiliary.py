@@ -22,7 +22,7 @@ from molig.errors import UsageError
 from molig.features import Featurizer, PackedGraphs
 from molig.model import AuxiliaryTable
 from molig.network import WeaveNet
-from molig.training.dataset import FloatArray, TrainingData, file_digest, read_or_load
+from molig.training.dataset import AssayTable, FloatArray, TrainingData, file_digest, read_or_load
 from molig.training.recipe import AuxiliaryRecipe, Recipe
 from molig.training.sampling import EpochSampler
 from molig.training.split_column import PARTS
@@ -62,13 +62,14 @@ def read_auxiliaries(recipe: Recipe, data: TrainingData, parts: npt.NDArray[np.s
 
 def _read(recipe: Recipe, auxiliary: AuxiliaryRecipe, held_out: set[str]) -> Auxiliary:
     source = find_dataset(auxiliary.name)
-    table = read_or_load(
+    assay = AssayTable(
         source,
         auxiliary.columns(),
         recipe.molecules.parser(),
         Featurizer(recipe.schema_()),
         conflicts=recipe.data.conflicts,
     )
+    table = read_or_load(assay)
     used = np.flatnonzero([smiles not in held_out for smiles in table.smiles])
     if not len(used):
         raise UsageError(

@@ -56,6 +56,22 @@ class TrainingData:
         return len(self.rows)
 
 
+@dataclass(frozen=True)
+class AssayTable:
+    """A table of molecules and what was measured of them, and how it is read."""
+
+    source: str | Path
+    targets: Sequence[str]  # label columns
+    parser: MoleculeParser
+    featurizer: Featurizer
+    objective: Objective = Objective.CLASSIFICATION
+    split_column: SplitColumn | None = None
+    smiles_column: str | None = None  # None: found by its name
+    delimiter: str | None = None  # None: guessed
+    conflicts: ConflictPolicy = ConflictPolicy.KEEP
+    cut: Cut | None = None  # where values become classes
+
+
 class _Row(NamedTuple):
     """What is kept of a usable row beside its graph."""
 
@@ -66,32 +82,22 @@ class _Row(NamedTuple):
     split_value: str
 
 
-def read_training_data(
-    source: str | Path,
-    targets: Sequence[str],
-    parser: MoleculeParser,
-    featurizer: Featurizer,
-    *,
-    objective: Objective = Objective.CLASSIFICATION,
-    split_column: SplitColumn | None = None,
-    smiles_column: str | None = None,
-    delimiter: str | None = None,
-    conflicts: ConflictPolicy = ConflictPolicy.KEEP,
-    cut: Cut | None = None,
-    progress: OnRows | None = None,
-) -> TrainingData:
+def read_training_data(assay: AssayTable, progress: OnRows | None = None) -> TrainingData:
     """Read, parse and featurize a table; rows without a usable molecule and label are its rejections.
 
     Raises InputError if no row can be used, a target has one class or one value only, a column holds no
     labels, a row names no part of the split, or the table is too large for the memory.
     """
+    source, targets, by = assay.source, assay.targets, assay.split_column
     if not targets:
         raise UsageError("name at least one target column")
-    if split_column and split_column.name in targets:
-        raise UsageError(f"column {split_column.name!r} cannot be a target and decide about the split")
-    reader, split_reader = LabelReader(targets, objective, cut), SplitReader(split_column)
-    columns = [*targets, *([split_column.name] if split_column else [])]
-    records = read_records(source, smiles_column=smiles_column, columns=columns, delimiter=delimiter)
+    if by and by.name in targets:
+        raise UsageError(f"column {by.name!r} cannot be a target and decide about the split")
+    reader, split_reader = LabelReader(targets, assay.objective, assay.cut), SplitReader(by)
+    columns = [*targets, *([by.name] if by else [])]
+    records = read_records(
+        source, smiles_column=assay.smiles_column, columns=columns, delimiter=assay.delimiter
+    )
     memory = MemoryWatch(source)
     graphs: list[PackedGraphs] = []
     labels: list[FloatArray] = []
@@ -100,7 +106,7 @@ def read_training_data(
     for chunk in batched(records, _CHUNK):
         mols, known = [], []
         for record in chunk:
-            parsed = parser.parse(record)
+            parsed = assay.parser.parse(record)
             found, problem = reader.labels(record)
             said, undealt = split_reader.value(record)
             problem = problem or undealt
@@ -110,11 +116,11 @@ def read_training_data(
                 rejections.append(Rejection(record.row, record.id, record.smiles, problem))
             else:
                 mols.append(parsed.mol)
-                canonical = _canonical(parsed.mol, parser)
+                canonical = _canonical(parsed.mol, assay.parser)
                 rows.append(_Row(record.row, record.id, record.smiles, canonical, said))
                 known.append(found)
         if mols:
-            graphs.append(featurizer.featurize(mols, occurrences=False))
+            graphs.append(assay.featurizer.featurize(mols, occurrences=False))
             memory.add(len(mols), sum(array.nbytes for array in graphs[-1].arrays().values()))
             labels.append(np.array(known, dtype=np.float64))
         if progress:
@@ -135,9 +141,9 @@ def read_training_data(
         split_values=split_reader.settled([row.split_value for row in rows]),
         notes=reader.notes(),
     )
-    if objective is Objective.CLASSIFICATION:
-        data = _settled(data, rows, conflicts)
-    check_variety(source, data.labels, targets, objective, cut)
+    if assay.objective is Objective.CLASSIFICATION:
+        data = _settled(data, rows, assay.conflicts)
+    check_variety(source, data.labels, targets, assay.objective, assay.cut)
     return data
 
 
@@ -342,55 +348,20 @@ def check_targets(targets: Sequence[str]) -> None:
         )
 
 
-def read_or_load(
-    source: str | Path,
-    targets: Sequence[str],
-    parser: MoleculeParser,
-    featurizer: Featurizer,
-    *,
-    objective: Objective = Objective.CLASSIFICATION,
-    split_column: SplitColumn | None = None,
-    smiles_column: str | None = None,
-    delimiter: str | None = None,
-    conflicts: ConflictPolicy = ConflictPolicy.KEEP,
-    cut: Cut | None = None,
-    progress: OnRows | None = None,
-) -> TrainingData:
+def read_or_load(assay: AssayTable, progress: OnRows | None = None) -> TrainingData:
     """Read a table as `read_training_data` does, or load what an earlier run has kept of it.
 
     Kept in the cache directory under a digest of the table's content and of everything else that matters:
     targets, options, feature schema, standardisation, versions.
     """
-    check_targets(targets)
-    policy = [str(parser.policy), PARENT_VERSION, parser.max_heavy_atoms, str(parser.hydrogens)]
-    options = {
-        "objective": objective,
-        "split_column": split_column,
-        "smiles_column": smiles_column,
-        "delimiter": delimiter,
-        "conflicts": conflicts,
-        "cut": cut,
-    }
-    versions = [_LAYOUT, __version__, rdkit.__version__]
-    path = _cached(source, [list(targets), policy, featurizer.schema.hash, options, versions])
-    loaded = _load(path, tuple(targets)) if path else None
+    check_targets(assay.targets)
+    path = _cached(assay)
+    loaded = _load(path, tuple(assay.targets)) if path else None
     if loaded is not None:
         if progress:
             progress(len(loaded) + len(loaded.rejections))
         return loaded
-    data = read_training_data(
-        source,
-        targets,
-        parser,
-        featurizer,
-        objective=objective,
-        split_column=split_column,
-        smiles_column=smiles_column,
-        delimiter=delimiter,
-        conflicts=conflicts,
-        cut=cut,
-        progress=progress,
-    )
+    data = read_training_data(assay, progress)
     if path and len(data) >= _LEAST_ROWS:
         # A cache that cannot be written costs the next run some time, and nothing else.
         with contextlib.suppress(OSError):
@@ -403,10 +374,26 @@ def file_digest(path: str | Path) -> str:
     return digest_of(Path(path))
 
 
-def _cached(source: str | Path, choices: list[Any]) -> Path | None:
+def _cached(assay: AssayTable) -> Path | None:
     """File of a table in the cache; None if the table cannot be read, which the reader explains."""
+    parser = assay.parser
+    options = {
+        "objective": assay.objective,
+        "split_column": assay.split_column,
+        "smiles_column": assay.smiles_column,
+        "delimiter": assay.delimiter,
+        "conflicts": assay.conflicts,
+        "cut": assay.cut,
+    }
     try:
-        key = [file_digest(source), *choices]
+        key = [
+            file_digest(assay.source),
+            list(assay.targets),
+            [str(parser.policy), PARENT_VERSION, parser.max_heavy_atoms, str(parser.hydrogens)],
+            assay.featurizer.schema.hash,
+            options,
+            [_LAYOUT, __version__, rdkit.__version__],
+        ]
     except OSError:
         return None
     name = digest_of(json.dumps(key, default=str))

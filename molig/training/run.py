@@ -40,6 +40,7 @@ from molig.stats import RankingQuality, ranking_quality
 from molig.tables.writers import spreadsheet_safe
 from molig.training.auxiliary import auxiliary_digests, read_auxiliaries
 from molig.training.dataset import (
+    AssayTable,
     TrainingData,
     check_targets,
     check_training_part,
@@ -176,7 +177,7 @@ def _train(
     recipe = request.recipe
     schema = recipe.schema_()
     listed = read_listed_parts(recipe.split, request.folder)
-    data = read_or_load(
+    assay = AssayTable(
         request.source,
         request.targets,
         recipe.molecules.parser(),
@@ -187,8 +188,8 @@ def _train(
         delimiter=request.delimiter,
         conflicts=recipe.data.conflicts,
         cut=recipe.data.cut,
-        progress=progress.rows,
     )
+    data = read_or_load(assay, progress.rows)
     digest = file_digest(request.source)
     if listed:
         parts = listed.deal(data)

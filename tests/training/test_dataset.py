@@ -16,7 +16,7 @@ from molig.features import Featurizer, preset
 from molig.model import Objective
 from molig.molecules import MoleculeParser
 from molig.training import dataset as cache
-from molig.training.dataset import read_or_load, read_training_data, settle_conflicts
+from molig.training.dataset import AssayTable, read_or_load, read_training_data, settle_conflicts
 from molig.training.recipe import ConflictPolicy, SplitColumn, SplitKind
 
 KEEP, MAJORITY, DROP = ConflictPolicy.KEEP, ConflictPolicy.MAJORITY, ConflictPolicy.DROP
@@ -90,9 +90,8 @@ class TestTables:
                 writer.writerow(["id", "smiles", "active", *options.pop("more", [])])
                 writer.writerows(rows)
             featurizer = Featurizer(preset("simple", max_pair_distance=2))
-            return read_training_data(
-                path, ["active"], MoleculeParser(), featurizer, conflicts=policy, **options
-            )
+            assay = AssayTable(path, ["active"], MoleculeParser(), featurizer, conflicts=policy, **options)
+            return read_training_data(assay)
 
         return run
 
@@ -144,10 +143,9 @@ def table(tmp_path, nci_file, monkeypatch):
     return path
 
 
-def cached(table, name="simple", **options):
-    return read_or_load(
-        table, TASKS, MoleculeParser(), Featurizer(preset(name, max_pair_distance=2)), **options
-    )
+def cached(table, name="simple", progress=None, **options):
+    featurizer = Featurizer(preset(name, max_pair_distance=2))
+    return read_or_load(AssayTable(table, TASKS, MoleculeParser(), featurizer, **options), progress)
 
 
 def files(tmp_path):

@@ -9,7 +9,7 @@ from molig.errors import InputError
 from molig.features import Featurizer, preset
 from molig.molecules import MoleculeParser
 from molig.training import memory
-from molig.training.dataset import read_training_data
+from molig.training.dataset import AssayTable, read_training_data
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def test_a_table_is_refused_while_it_is_read(free):
 
 def test_small_tables_never_are(free, monkeypatch, tmp_path, nci_file):
     free("MemAvailable: 0 kB\n")
-    read = [write_labelled(tmp_path / "t.csv", 20), TASKS, MoleculeParser()]
     featurizer = Featurizer(preset("simple", max_pair_distance=2))
-    assert len(read_training_data(*read, featurizer)) == 20
+    assay = AssayTable(write_labelled(tmp_path / "t.csv", 20), TASKS, MoleculeParser(), featurizer)
+    assert len(read_training_data(assay)) == 20
     monkeypatch.setattr(memory, "_LEAST", 100)
     with pytest.raises(InputError, match="the first 20 molecules need"):
-        read_training_data(*read, featurizer)
+        read_training_data(assay)

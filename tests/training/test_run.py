@@ -23,7 +23,7 @@ from molig.features import Featurizer, preset
 from molig.model import Objective, load_model
 from molig.molecules import MoleculeParser
 from molig.training import TrainingRequest, parse_recipe, train_model
-from molig.training.dataset import read_training_data
+from molig.training.dataset import AssayTable, read_training_data
 from molig.training.run import training_domain
 
 
@@ -223,7 +223,7 @@ def test_same_recipe_same_weights(trained_regression_dir, trained_regression, tm
 def test_only_the_training_part_counts(tmp_path, nci_file):
     schema = preset("simple", max_pair_distance=2)
     table = write_labelled(tmp_path / "table.csv", 40)
-    data = read_training_data(table, TASKS, MoleculeParser(), Featurizer(schema))
+    data = read_training_data(AssayTable(table, TASKS, MoleculeParser(), Featurizer(schema)))
     parts = np.array(["train", "validation", "test", "train"] * 10)[: len(data)]
     info = training_domain(data, parts, schema, seed=3).info
     assert info.n_molecules == len({data.smiles[i] for i in np.flatnonzero(parts == "train")})
