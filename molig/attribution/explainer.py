@@ -27,8 +27,8 @@ ByTask = list[Explanation]
 
 # Molecules whose path points share batches.
 _GROUP = 64
-# Atoms of such molecules where nearly every atom has a feature row, and so a row of many tables, of its own.
-_NUMERIC_ATOMS = 192
+# Atoms and pairs of such molecules where each has states of its own at every point, which are kept.
+_NUMERIC_ROWS = 2048
 # Of a probability or logit.
 _FLOOR = 0.01
 # Below this tolerance single precision would be felt.
@@ -223,8 +223,9 @@ class Explainer:
         everything = np.arange(len(graphs))
         if not self._numeric:
             return [everything]
-        atoms = np.cumsum(graphs.atom_counts) - graphs.atom_counts
-        return np.split(everything, np.flatnonzero(np.diff(atoms // _NUMERIC_ATOMS)) + 1)
+        counts = graphs.atom_counts + graphs.pair_counts
+        rows = np.cumsum(counts) - counts
+        return np.split(everything, np.flatnonzero(np.diff(rows // _NUMERIC_ROWS)) + 1)
 
     def _answers(self, graphs: PackedGraphs, tasks: Index) -> list[Answer]:
         answers = []

@@ -1,4 +1,4 @@
-"""Which rows of the stem's tables the atoms, bonds and pairs of many points take."""
+"""Points of paths, and which rows of the stem their atoms, bonds and pairs take."""
 
 from __future__ import annotations
 
@@ -7,12 +7,60 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from molig.features import PackedGraphs
 from molig.features.environments import ragged
 from molig.network import GraphBatch
 
+FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
+
+
+class Points(NamedTuple):
+    """Points on the paths of molecules; those of a trail lie end to end."""
+
+    molecule: Index
+    scale: FloatArray  # 0 is the baseline and 1 the molecule
+    atom: Index  # first row among the atoms of all points
+    pair: Index  # first row among the pairs of all points
+
+    def take(self, which: Index) -> Points:
+        """The points of the given numbers."""
+        return Points(self.molecule[which], self.scale[which], self.atom[which], self.pair[which])
+
+
+class Sums(NamedTuple):
+    """What the stem brings into the new states of atoms, or a gradient there; shape (n_atoms, depth)."""
+
+    first: Tensor  # of the first module
+    second: Tensor | None  # of the second one, if there is one
+
+
+class Growing:
+    """Rows that are appended to, with room for more."""
+
+    def __init__(self) -> None:
+        self._rows: Tensor | None = None
+        self._n = 0
+
+    @property
+    def all(self) -> Tensor:
+        """The rows so far."""
+        if self._rows is None:
+            raise IndexError("no point was visited yet")
+        return self._rows[: self._n]
+
+    def append(self, rows: Tensor) -> None:
+        """Add rows at the end."""
+        stop = self._n + len(rows)
+        if self._rows is None or stop > len(self._rows):
+            grown = rows.new_empty(2 * stop, *rows.shape[1:])
+            if self._rows is not None:
+                grown[: self._n] = self.all
+            self._rows = grown
+        self._rows[self._n : stop] = rows
+        self._n = stop
 
 
 class PointRows(NamedTuple):

@@ -9,7 +9,7 @@ panels of a path, and the result tends to integrated gradients as the panels shr
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,83 @@ def dot_sums(  # noqa: PLR0917 - compiled functions take no keywords
             out[row, entry] = total
 
 
+@compiled
+def relu_line_pull_back(  # noqa: PLR0917 - compiled functions take no keywords
+    gradient: Array, constant: Array, rates: Array, which: Array, left: Array, right: Array
+) -> None:
+    """Multiply a gradient by the secant slopes of relu on straight lines, in place."""
+    # gradient (n, width), constant (width,), rates (n_rows, width), which (n,) rows of rates; left and right
+    # (n,), where on the lines
+    for row in range(len(gradient)):
+        rate, target, start, stop = rates[which[row]], gradient[row], left[row], right[row]
+        for k in range(gradient.shape[1]):
+            low, high = constant[k] + start * rate[k], constant[k] + stop * rate[k]
+            width = high - low
+            rise = max(high, low * 0) - max(low, low * 0)
+            step = low > 0
+            slope = rise / width
+            if width == 0:
+                slope = step
+            target[k] *= slope
+
+
+@compiled
+def _sums_of_ends(rows: Array, ends: Array, out: Array) -> None:
+    for pair in range(ends.shape[1]):
+        i, j = ends[0, pair], ends[1, pair]
+        for k in range(rows.shape[1]):
+            out[pair, k] = rows[i, k] + rows[j, k]
+
+
+@compiled
+def _add_at_ends(first: Array, second: Array, ends: Array, out: Array) -> None:
+    for pair in range(ends.shape[1]):
+        i, j = ends[0, pair], ends[1, pair]
+        for k in range(first.shape[1]):
+            out[i, k] += first[pair, k]
+            out[j, k] += second[pair, k]
+
+
+def sum_of_ends(rows: Tensor, ends: Tensor) -> Tensor:
+    """Sum of the rows of both atoms of each pair; ends (2, n_pairs)."""
+    if rows.device.type != "cpu":
+        return rows[ends[0]] + rows[ends[1]]
+    out = rows.new_empty(ends.shape[1], rows.shape[1])
+    _sums_of_ends(rows.numpy(), ends.numpy(), out.numpy())
+    return out
+
+
+def add_at_ends(first: Tensor, second: Tensor, ends: Tensor, n_atoms: int) -> Tensor:
+    """Sums over the pairs of each atom: of ``first`` where it comes first in the pair, else of ``second``."""
+    out = first.new_zeros(n_atoms, first.shape[1])
+    if out.device.type != "cpu":
+        return out.index_add_(0, ends[0], first).index_add_(0, ends[1], second)
+    _add_at_ends(first.numpy(), second.numpy(), ends.numpy(), out.numpy())
+    return out
+
+
+class Line(NamedTuple):
+    """Inputs of activations that change at a constant rate along the path."""
+
+    constant: Tensor  # (depth,), at the baseline
+    rates: Tensor  # (n_rows, depth)
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor | None, base: Tensor, steps: Tensor) -> Self:
+        """Of a linear layer: weight (depth, columns), the baseline's row, and rows minus baseline."""
+        constant = weight @ base
+        return cls(constant if bias is None else constant + bias, steps @ weight.t())
+
+    @classmethod
+    def of_pairs(cls, left: Line, right: Line, first: Tensor, second: Tensor) -> Self:
+        """Of pairs of atoms: the sum of a line of the first atom and a line of the second one."""
+        return cls(left.constant + right.constant, left.rates[first] + right.rates[second])
+
+    def at(self, which: Tensor, scales: Tensor) -> Tensor:
+        """Values of some rows, each at a scale of its own; shape (n, depth)."""
+        return torch.addcmul(self.constant, self.rates[which], scales[:, None])
+
+
 def closeness(dtype: torch.dtype) -> float:
     """Distance below which a difference quotient is lost in rounding, and the derivative replaces it."""
     return 1e-7 if dtype == torch.float64 else 1e-4
@@ -110,3 +187,13 @@ def pull_back(
         relu_pull_back(gradient.numpy(), inputs.numpy(), left.numpy(), right.numpy())
         return gradient
     return gradient * SLOPES[activation](inputs[left], inputs[right])
+
+
+def line_pull_back(
+    activation: Activation, gradient: Tensor, line: Line, which: Tensor, scales: tuple[Tensor, Tensor]
+) -> Tensor:
+    """A gradient times the secant slopes of an activation along some rows' lines; may be overwritten."""
+    if activation is Activation.RELU and gradient.device.type == "cpu":
+        relu_line_pull_back(*(t.numpy() for t in (gradient, *line, which, *scales)))
+        return gradient
+    return gradient * SLOPES[activation](*(line.at(which, scale) for scale in scales))

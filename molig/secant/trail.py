@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,10 @@ from torch import Tensor
 from molig.features import PackedGraphs
 from molig.network import collate
 from molig.secant.readouts import Ends
-from molig.secant.rows import Kinds
-from molig.secant.weave import SecantNetwork, Stem, StemShares, StemStates, has_bfloat16_units
+from molig.secant.rows import Growing, Kinds, Points, Sums
+from molig.secant.tables import TableStem
+from molig.secant.unfolded import UnfoldedStem
+from molig.secant.weave import SecantNetwork, has_bfloat16_units
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -55,25 +57,17 @@ class Shares(NamedTuple):
     pairs: FloatArray
 
 
-class _Growing:
-    """Rows that are appended to, with room for more."""
+class Stem(Protocol):
+    """The part of a network that does not depend on the surroundings of atoms and pairs."""
 
-    def __init__(self, like: Tensor, room: int) -> None:
-        self._rows = like.new_empty(room, *like.shape[1:])
-        self._n = 0
+    def visit(self, points: Points) -> Callable[[slice], Sums]:
+        """What it brings at new points; call the result for one part of them after the other."""
 
-    @property
-    def all(self) -> Tensor:
-        return self._rows[: self._n]
+    def panels(self, left: Points, right: Points) -> Callable[[slice, Sums], tuple[Tensor, Tensor]]:
+        """Shares of the entries of atoms and of pairs, from gradients where the stem enters.
 
-    def append(self, rows: Tensor) -> None:
-        stop = self._n + len(rows)
-        if stop > len(self._rows):
-            grown = rows.new_empty(2 * stop, *rows.shape[1:])
-            grown[: self._n] = self.all
-            self._rows = grown
-        self._rows[self._n : stop] = rows
-        self._n = stop
+        Call the result for some of the requests, whose ends are these points.
+        """
 
 
 class Trail:
@@ -104,17 +98,19 @@ class Trail:
         self.fast = fast and secants.like.dtype == torch.float32 and has_bfloat16_units(secants.like.device)
         batch = collate(graphs, secants.schema, np.ones(len(graphs), dtype=np.float64))
         batch = batch.to(secants.like.device, secants.like.dtype)
-        self._kinds = Kinds.of(batch, graphs)
-        rows = (base[0].to(secants.like), base[1].to(secants.like))
-        self._stem = Stem(secants.network, batch, rows, (secants.owners[0], secants.owners[1]))
+        rows = base[0].to(secants.like), base[1].to(secants.like)
+        owners = secants.owners[0], secants.owners[1]
+        self._stem: Stem
+        if graphs.atom_values.shape[1] or graphs.pair_values.shape[1]:
+            self._stem = UnfoldedStem(secants.network, batch, graphs, rows, owners)
+        else:
+            self._stem = TableStem(secants.network, batch, Kinds.of(batch, graphs), rows, owners)
         self._budget = _ROWS_CPU if secants.like.device.type == "cpu" else _ROWS_GPU
-        self._step_of: dict[float, int] = {}
-        self._stem_states: StemStates | None = None
-        # Per point: molecule, row of the stem's tables, first row among the atoms of all points.
-        self._points = np.zeros((3, 0), dtype=np.int64)
-        self._n_rows = 0
-        self._atoms: dict[str, _Growing] = {}
-        self._head: dict[int, _Growing] = {}
+        none = np.zeros(0, dtype=np.int64)
+        self._points = Points(none, np.zeros(0), none, none)
+        self._n_rows = np.zeros(2, dtype=np.int64)
+        self._atoms: dict[str, Growing] = {}
+        self._head: dict[int, Growing] = {}
 
     def visit(self, molecules: Index, scales: FloatArray) -> FloatArray:
         """Evaluate the network at points of paths and remember its states there.
@@ -130,38 +126,37 @@ class Trail:
         -------
         array of float, shape (n_points, n_outputs)
         """
+        counts = self._graphs.atom_counts[molecules], self._graphs.pair_counts[molecules]
+        firsts = [n + np.cumsum(c) - c for n, c in zip(self._n_rows, counts, strict=True)]
+        points = Points(molecules, scales, *firsts)
+        outputs = []
         with torch.inference_mode():
-            stem, step = self._stem_at(scales)
-            counts = self._graphs.atom_counts[molecules]
-            found = [
-                self._secants.forward(stem, self._kinds.of_points(molecules[part], step[part]), counts[part])
-                for part in by_rows(counts, self._budget)
-            ]
-            for atoms, head in found:
+            sums = self._stem.visit(points)
+            for part in by_rows(counts[0], self._budget):
+                atoms, head = self._secants.forward(sums(part), counts[0][part])
                 for name, rows in atoms.items():
-                    self._atoms.setdefault(name, _Growing(rows, self._budget)).append(rows)
+                    self._atoms.setdefault(name, Growing()).append(rows)
                 for layer, rows in enumerate(head):
-                    self._head.setdefault(layer, _Growing(rows, self._budget)).append(rows)
-        first = self._n_rows + np.cumsum(counts) - counts
-        self._points = np.concatenate([self._points, np.stack([molecules, step, first])], axis=1)
-        self._n_rows += int(counts.sum())
-        return _array(torch.cat([head[-1] for _, head in found]))
+                    self._head.setdefault(layer, Growing()).append(rows)
+                outputs.append(head[-1])
+        columns = zip(self._points, points, strict=True)
+        self._points = Points(*(np.concatenate([old, new]) for old, new in columns))
+        self._n_rows += [int(count.sum()) for count in counts]
+        return _array(torch.cat(outputs))
 
     def share(self, panels: Panels) -> Shares:
         """Share out the change of outputs between two points of the same path among the features."""
         left, right, tasks = panels
-        steps, step = np.unique(self._points[1][np.stack([left, right])], axis=1, return_inverse=True)
-        counts = self._graphs.atom_counts[self._points[0][left]]
+        counts = self._graphs.atom_counts[self._points.molecule[left]]
         found = []
         with torch.inference_mode():
-            stem = self._stem_shares(steps)
+            shares = self._stem.panels(self._points.take(left), self._points.take(right))
             atom_states = {name: rows.all for name, rows in self._atoms.items()}
             states = atom_states, [rows.all for rows in self._head.values()]
             for part in by_rows(counts, self._budget):
-                rows = self._kinds.of_panels(self._points[0][left[part]], step.ravel()[part])
                 ends = self._ends(left[part], right[part])
-                shares = self._secants.backward(states, ends, tasks[part], stem, rows, fast=self.fast)
-                found.append(shares)
+                gradients = self._secants.backward(states, ends, tasks[part], fast=self.fast)
+                found.append(shares(part, gradients))
         atoms, pairs = zip(*found, strict=True)
         return Shares(_array(torch.cat(atoms)), _array(torch.cat(pairs)))
 
@@ -169,26 +164,9 @@ class Trail:
         """Distinct panels of some requests, which come together."""
         new = np.append(True, (np.diff(left) != 0) | (np.diff(right) != 0))
         points = left[new], right[new]
-        rows = self._points[2]
-        counts = self._graphs.atom_counts[self._points[0][points[0]]]
+        rows = self._points.atom
+        counts = self._graphs.atom_counts[self._points.molecule[points[0]]]
         return Ends(rows[points[0]], rows[points[1]], counts, points, np.cumsum(new) - 1)
-
-    def _stem_at(self, scales: FloatArray) -> tuple[StemStates, Index]:
-        """States of the stem at all scales so far, and the rows of the given ones."""
-        new = sorted(set(scales.tolist()) - self._step_of.keys())
-        if new or self._stem_states is None:
-            states = self._stem.at(torch.tensor(new, dtype=torch.float64).to(self._secants.like))
-            before = self._stem_states
-            self._stem_states = states if before is None else before.extend(states)
-            self._step_of |= {scale: len(self._step_of) + i for i, scale in enumerate(new)}
-        return self._stem_states, np.array([self._step_of[s] for s in scales.tolist()], dtype=np.int64)
-
-    def _stem_shares(self, steps: Index) -> StemShares:
-        if self._stem_states is None:
-            raise IndexError("no point was visited yet")
-        shares = self._stem.shares(self._stem_states, *self._secants.tensors(steps))
-        messages = None if shares.messages is None else shares.messages.flatten(0, 1)
-        return StemShares(shares.atoms.flatten(0, 1), shares.pairs.flatten(0, 1), messages)
 
 
 def by_rows(counts: Index, budget: int) -> Iterator[slice]:

@@ -6,7 +6,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molig.secant.slopes import dot_sums, relu_pull_back, relu_slope
+from molig.network import Activation
+from molig.secant.slopes import (
+    Line,
+    add_at_ends,
+    dot_sums,
+    line_pull_back,
+    relu_pull_back,
+    relu_slope,
+    sum_of_ends,
+)
 
 TYPES = [np.float32, np.float64]
 
@@ -38,6 +47,32 @@ def test_dot_sums(dtype, n, depth, entries, seed):
     both = np.where((first == second)[:, None], gradient[first], gradient[first] + gradient[second])
     expected = np.einsum("nk,nek->ne", both.astype(np.float64), table[which].astype(np.float64))
     np.testing.assert_allclose(out, expected, rtol=0, atol=1e-4 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@given(n=st.integers(0, 12), width=st.integers(1, 20), seed=st.integers(0, 99))
+def test_relu_along_lines(dtype, n, width, seed):
+    random = np.random.default_rng(seed)
+    tensors = random.normal(size=width), random.normal(size=(7, width)), random.normal(size=(n, width))
+    constant, rates, gradient = (torch.from_numpy(t.astype(dtype)) for t in tensors)
+    line, which = Line(constant, rates), torch.from_numpy(random.integers(0, 7, n))
+    left, right = torch.from_numpy(random.integers(0, 4, (2, n)).astype(dtype))  # some panels have no width
+    expected = gradient * relu_slope(line.at(which, left), line.at(which, right))
+    found = line_pull_back(Activation.RELU, gradient.clone(), line, which, (left, right))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@given(n=st.integers(0, 12), depth=st.integers(1, 20), seed=st.integers(0, 99))
+def test_sums_over_pairs_and_ends(dtype, n, depth, seed):
+    random = np.random.default_rng(seed)
+    ends = torch.from_numpy(random.integers(0, 5, (2, n)))
+    rows = torch.from_numpy(random.normal(size=(5, depth)).astype(dtype))
+    np.testing.assert_array_equal(sum_of_ends(rows, ends), rows[ends[0]] + rows[ends[1]])
+    first, second = torch.from_numpy(random.normal(size=(2, n, depth)).astype(dtype))
+    expected = torch.zeros(5, depth, dtype=torch.float64)
+    expected.index_add_(0, ends[0], first.double()).index_add_(0, ends[1], second.double())
+    np.testing.assert_allclose(add_at_ends(first, second, ends, 5), expected, rtol=0, atol=1e-5)
 
 
 def test_not_a_number_reaches_the_sum():

@@ -1,6 +1,6 @@
 """Secant shares of whole networks against plain evaluation and automatic differentiation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +12,11 @@ from network.nets import MIXED, graphs_of, make_net
 from support.random_models import TASKS, random_model
 
 from molig.errors import UsageError
-from molig.network import Activation, Readout
+from molig.network import Activation, Readout, collate
 from molig.secant import Panels, SecantNetwork, Trail, trail, weave
+from molig.secant.rows import Kinds
+from molig.secant.tables import TableStem
+from molig.secant.unfolded import UnfoldedStem
 from molig.secant.weave import entry_matrix
 
 BATCHES = {
@@ -255,6 +258,32 @@ def test_company_order_and_calls_do_not_matter(double, seed, schema, budget):
         *_, shares = walk(case.model().relax(alone, base), zero, *ends, tasks[i : i + 1])
         for found, expected in zip(together[i], shares, strict=True):
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 if double else 1e-3)
+
+
+@given(DOUBLE, st.booleans())
+@settings(max_examples=40)
+def test_tables_and_single_rows_agree(case, double):
+    """Where both can be had, tables of distinct rows and single rows give the same outputs and shares."""
+    case = replace(case, schema="simple", double=double)
+    relaxed = case.relaxed()
+    network, schema, graphs = relaxed.network, relaxed.schema, relaxed.graphs
+    secants = SecantNetwork(network, schema)
+    n = 8
+    molecules, tasks = case.random.integers(0, len(graphs), n), case.random.integers(0, len(TASKS), n)
+    ends = case.random.random((2, n))
+    found = []
+    for stem in (TableStem, UnfoldedStem):
+        walked = Trail(secants, graphs, tuple(relaxed._base))
+        batch = collate(graphs, schema, np.ones(len(graphs)), fold=stem is TableStem)
+        batch = batch.to("cpu", secants.like.dtype)
+        given = Kinds.of(batch, graphs) if stem is TableStem else graphs
+        walked._stem = stem(network, batch, given, tuple(relaxed._base), secants.owners)
+        outputs = [walked.visit(molecules, scales) for scales in ends]
+        shares = walked.share(Panels(np.arange(n), np.arange(n) + n, tasks))
+        found.append([*outputs, *shares])
+    for by_table, by_row in zip(*found, strict=True):
+        largest = max(1, np.abs(by_table).max(initial=0))
+        np.testing.assert_allclose(by_row, by_table, rtol=0, atol=case.tolerance * largest)
 
 
 def test_a_point_may_be_visited_twice():
