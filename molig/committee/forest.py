@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from math import exp, lgamma
+from math import exp, factorial, lgamma
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -34,8 +34,21 @@ class _Trees(NamedTuple):
     value: npt.NDArray[np.float32]
 
 
+class _Questions(NamedTuple):
+    """The different questions that nodes ask, "at least so often?", those about a column together."""
+
+    starts: Index
+    """Where the questions about each column begin, shape (n_columns + 1,)."""
+    least: npt.NDArray[np.uint8]
+    """Ascending for each column, shape (n_questions,)."""
+    of_node: npt.NDArray[np.int32]
+    """Question of each node, -1 for a leaf, shape (n_nodes,)."""
+
+
 # Counts above it are taken for it; no tree has asked for more.
 _MOST = 255
+# Molecules that go down a tree together, a bit each.
+_TOGETHER = 64
 
 
 class Forest:
@@ -187,9 +200,20 @@ class Forest:
         tables = _small(self.feature), self.least, _small(self.right), self.value
         return _Trees(self.task_of_tree, self.tree_starts, *tables)
 
+    @cached_property
+    def _questions(self) -> _Questions:
+        inner = self.feature >= 0
+        keys = self.feature[inner].astype(np.int64) * (_MOST + 1) + self.least[inner]
+        distinct, question = np.unique(keys, return_inverse=True)
+        column, least = np.divmod(distinct, _MOST + 1)
+        of_node = np.full(len(inner), _LEAF, dtype=np.int32)
+        of_node[inner] = question
+        starts = np.searchsorted(column, np.arange(len(self.vocabulary) + 1))
+        return _Questions(starts, least.astype(np.uint8), of_node)
+
     def _scores(self, counts: Counts) -> FloatArray:
         totals = np.zeros((counts.n_mols, self.n_tasks))
-        _add_leaves(self._trees, counts, len(self.vocabulary), totals)
+        _add_leaves(self._trees, self._questions, counts, totals)
         return totals / np.maximum(np.bincount(self.task_of_tree, minlength=self.n_tasks), 1)
 
     def _has_one_parent_each(self, inner: npt.NDArray[np.bool_]) -> bool:
@@ -225,24 +249,63 @@ def _small(table: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
     return table.astype(np.int16) if table.max(initial=0) < 2**15 else table
 
 
+# Place of the only bit of a number, by the topmost six bits of its product with a de Bruijn sequence.
+_SEQUENCE = np.uint64(0x03F79D71B4CB0A89)
+_PLACES = np.zeros(_TOGETHER, dtype=np.int64)
+_PLACES[[(int(_SEQUENCE) << i) % 2**64 >> 58 for i in range(_TOGETHER)]] = np.arange(_TOGETHER)
+
+
 @compiled
-def _add_leaves(trees: _Trees, counts: Counts, n_columns: int, totals: FloatArray) -> None:
+def _add_leaves(trees: _Trees, questions: _Questions, counts: Counts, totals: FloatArray) -> None:
     """Add the leaf of every tree that each molecule reaches, by task."""
-    # Small numbers, so that they stay in the processor's nearest cache; halves round up, see `_add_shapley`.
-    count = np.zeros(n_columns, np.uint8)
-    for mol in range(len(counts.starts) - 1):
-        entries = range(counts.starts[mol], counts.starts[mol + 1])
-        for entry in entries:
-            count[counts.columns[entry]] = min(np.ceil(counts.values[entry] - 0.5), 255.0)
+    # Molecules lack nearly all environments, so 64 of them take much the same way down a tree; a node sends
+    # right those whose bit is set in the answers to its question.
+    n_mols = len(counts.starts) - 1
+    answers = np.zeros(len(questions.least), np.uint64)
+    nodes, groups = np.empty(len(trees.feature) + 1, np.int64), np.empty(len(trees.feature) + 1, np.uint64)
+    for first_mol in range(0, n_mols, _TOGETHER):
+        n_here = min(_TOGETHER, n_mols - first_mol)
+        for i in range(n_here):
+            _answer(questions, counts, first_mol + i, answers, np.uint64(1) << np.uint64(i))
+        everyone = ~np.uint64(0) >> np.uint64(_TOGETHER - n_here)
         for tree in range(len(trees.task_of_tree)):
-            first = trees.tree_starts[tree]
-            node = first
-            while trees.feature[node] >= 0:
-                there = count[trees.feature[node]] >= trees.least[node]
-                node = first + trees.right[node] if there else node + 1
-            totals[mol, trees.task_of_tree[tree]] += trees.value[node]
-        for entry in entries:
-            count[counts.columns[entry]] = 0
+            root, task = trees.tree_starts[tree], trees.task_of_tree[tree]
+            nodes[0], groups[0], n_waiting = root, everyone, 1
+            while n_waiting > 0:
+                n_waiting -= 1
+                node, group = nodes[n_waiting], groups[n_waiting]
+                while questions.of_node[node] >= 0:
+                    right = group & answers[questions.of_node[node]]
+                    if right == 0:
+                        node += 1
+                    elif right == group:
+                        node = root + trees.right[node]
+                    else:
+                        nodes[n_waiting], groups[n_waiting] = root + trees.right[node], right
+                        n_waiting += 1
+                        node, group = node + 1, group & ~right
+                while group:
+                    rest = group & (group - np.uint64(1))
+                    mol = first_mol + _PLACES[((group ^ rest) * _SEQUENCE) >> np.uint64(58)]
+                    totals[mol, task] += trees.value[node]
+                    group = rest
+        for i in range(n_here):
+            _answer(questions, counts, first_mol + i, answers, np.uint64(0))
+
+
+@compiled
+def _answer(
+    questions: _Questions, counts: Counts, mol: int, answers: npt.NDArray[np.uint64], bit: np.uint64
+) -> None:
+    """Set a molecule's bit in the answers to questions about what it has; without a bit, clear them."""
+    for entry in range(counts.starts[mol], counts.starts[mol + 1]):
+        # Halves round up, see `_add_shapley`.
+        count, column = np.ceil(counts.values[entry] - 0.5), counts.columns[entry]
+        for question in range(questions.starts[column], questions.starts[column + 1]):
+            if bit == 0:
+                answers[question] = 0
+            elif questions.least[question] <= count:
+                answers[question] |= bit
 
 
 def _shapley(
@@ -273,17 +336,17 @@ def _add_shapley(  # noqa: PLR0917 (compiled functions take no keywords)
         count[columns[entry]], entry_of[columns[entry]] = counts[entry], entry
     # What is decided on the way down: each of the molecule's features once at most, there (1) or not (2).
     state, decided = np.zeros(n_columns, np.int8), np.empty(len(columns) + 1, np.int64)
-    branches = np.empty((len(columns) + 1, 3), np.int64)
+    branches = np.empty((len(columns) + 1, 3), np.int64)  # node, number decided, column that is not there
     reached = 0.0
     for tree in range(len(trees.task_of_tree)):
         if trees.task_of_tree[tree] != task:
             continue
         first = trees.tree_starts[tree]
-        branches[0] = np.array([first, 0, -1])
+        branches[0, 0], branches[0, 1], branches[0, 2] = first, 0, -1
         n_branches, n_decided, n_there = 1, 0, 0
         while n_branches > 0:
             n_branches -= 1
-            node, kept, without = branches[n_branches]
+            node, kept, without = branches[n_branches, 0], branches[n_branches, 1], branches[n_branches, 2]
             while n_decided > kept:
                 n_decided -= 1
                 n_there -= state[decided[n_decided]] == 1
@@ -297,7 +360,8 @@ def _add_shapley(  # noqa: PLR0917 (compiled functions take no keywords)
                     node += 1
                     continue
                 if state[column] == 0:
-                    branches[n_branches] = np.array([node + 1, n_decided, column])
+                    branch = branches[n_branches]
+                    branch[0], branch[1], branch[2] = node + 1, n_decided, column
                     decided[n_decided], state[column] = column, 1
                     n_branches, n_decided, n_there = n_branches + 1, n_decided + 1, n_there + 1
                 node = first + trees.right[node]
@@ -307,6 +371,15 @@ def _add_shapley(  # noqa: PLR0917 (compiled functions take no keywords)
         for i in range(n_decided):
             state[decided[i]] = 0
     return reached
+
+
+_TABULATED = 32
+_PARTS = np.array(
+    [
+        [factorial(max(a - 1, 0)) * factorial(b) / factorial(a + b) for b in range(_TABULATED)]
+        for a in range(_TABULATED)
+    ]
+)
 
 
 @compiled
@@ -321,7 +394,15 @@ def _share_leaf(  # noqa: PLR0917 (compiled functions take no keywords)
 ) -> None:
     """Credit a leaf to the features that must be there, and charge it to those that must not."""
     n = n_there + n_not
-    given = leaf * exp(lgamma(n_there) + lgamma(n_not + 1) - lgamma(n + 1)) if n_there else 0.0
-    taken = leaf * exp(lgamma(n_there + 1) + lgamma(n_not) - lgamma(n + 1)) if n_not else 0.0
+    given = leaf * _part(n_there, n_not) if n_there else 0.0
+    taken = leaf * _part(n_not, n_there) if n_not else 0.0
     for i in range(n):
         values[entry_of[decided[i]]] += given if state[decided[i]] == 1 else -taken
+
+
+@compiled
+def _part(n_same: int, n_other: int) -> float:
+    """(a - 1)! b! / (a + b)!."""
+    if n_same < _TABULATED and n_other < _TABULATED:
+        return float(_PARTS[n_same, n_other])
+    return exp(lgamma(n_same) + lgamma(n_other + 1) - lgamma(n_same + n_other + 1))

@@ -12,6 +12,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from committee.members import SMILES, graphs_of, random_counts, vocabulary_of
 from molig.committee import Forest, Vocabulary
+from molig.committee.forest import _part
 from molig.errors import ModelFormatError
 from molig.features import PackedGraphs
 
@@ -48,6 +49,26 @@ def test_scores_are_those_of_scikit_learn(seed):
     counts = vocabulary.matrix(graphs).toarray()
     expected = np.stack([one.predict_proba(counts)[:, -1] for one in known], axis=1)
     np.testing.assert_allclose(forest.outputs(graphs), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 131])
+def test_company_does_not_matter(n):
+    """Molecules go down the trees in groups of 64; each gets the score that it has alone."""
+    vocabulary, graphs = vocabulary_of(), graphs_of()
+    forest, known = grown(0, vocabulary, trees=30)
+    chosen = np.random.default_rng(n).integers(0, len(graphs), n)
+    many = graphs.select(chosen)
+    counts = vocabulary.matrix(many).toarray()
+    expected = np.stack([one.predict_proba(counts)[:, -1] for one in known], axis=1)
+    found = forest.outputs(many)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_array_equal(found, forest.outputs(graphs)[chosen])
+
+
+@pytest.mark.parametrize(("n_same", "n_other"), [(1, 0), (2, 3), (31, 31), (31, 32), (40, 60)])
+def test_parts_of_a_leaf(n_same, n_other):
+    expected = factorial(n_same - 1) * factorial(n_other) / factorial(n_same + n_other)
+    assert _part(n_same, n_other) == pytest.approx(expected, rel=1e-12)
 
 
 def test_values_are_those_of_scikit_learn():
