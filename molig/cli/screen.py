@@ -50,7 +50,10 @@ def screen(
     ] = False,
     uncertainty: Annotated[
         bool,
-        typer.Option("--uncertainty", help="Say how far the members of a committee disagree on each score."),
+        typer.Option(
+            "--uncertainty",
+            help="Chance that to call it active (or not) is wrong; how far members of a committee disagree.",
+        ),
     ] = False,
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
@@ -87,8 +90,7 @@ def screen(
             csv_safe=csv_safe,
         )
         result = run(library, loaded, output=output, rejects=rejects, options=options)
-    if loaded.info.meaning_of_score:
-        reporter.info(f"scores: {loaded.info.meaning_of_score}")
+    reporter.info(result.meaning)
     reporter.info(
         f"{result.n_rows:,} rows: {result.n_scored:,} scored, {result.n_rejected:,} rejected, "
         f"{result.n_rows / result.seconds:,.0f} molecules/s"

@@ -36,6 +36,10 @@ _HEAD = [
     ("removed", pa.string()),
 ]
 _APPLICABILITY = [("applicability", pa.string()), ("similarity", pa.float32())]
+_CHANCE_WRONG = (
+    "chance that it is wrong to call the molecule active if the score is above 0.5, inactive otherwise"
+)
+_UNCERTAINTY = "weighted standard deviation of the scores of the committee's members"
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,26 @@ class HitColumns:
     tasks: tuple[str, ...]
     applicability: bool = False
     uncertainty: bool = False
+    calibrated: bool = False  # whether scores are probabilities, so that a chance of error follows from them
+    meaning: str = ""  # of scores; Parquet files keep it
 
     def __post_init__(self) -> None:
         """Refuse two columns of one name."""
         taken = [name for name, _ in _APPLICABILITY if self.applicability and name in self.tasks]
         if taken:
             raise UsageError(f"the model has a task {taken[0]!r}: the applicability columns need this name")
-        if self.uncertainty and "uncertainty" in self.tasks:
+        taken = [field.name for field in self._uncertainty if field.name in self.tasks]
+        if taken:
             raise UsageError(
-                "the model has a task 'uncertainty': the column of --uncertainty needs this name"
+                f"the model has a task {taken[0]!r}: the column of --uncertainty needs this name"
             )
+
+    @property
+    def _uncertainty(self) -> list[pa.Field]:
+        if not self.uncertainty:
+            return []
+        chance = [_described("chance_wrong", _CHANCE_WRONG)] if self.calibrated else []
+        return [*chance, _described("uncertainty", _UNCERTAINTY)]
 
     @property
     def schema(self) -> pa.Schema:
@@ -65,7 +79,8 @@ class HitColumns:
             + [(task, pa.float32()) for task in self.tasks]
             + [*several, ("rank", pa.int64())]
             + (_APPLICABILITY if self.applicability else [])
-            + ([("uncertainty", pa.float32())] if self.uncertainty else [])
+            + self._uncertainty,
+            {"scores": self.meaning} if self.meaning else None,
         )
 
     def table(
@@ -85,13 +100,16 @@ class HitColumns:
             *(pa.array(scores[:, i], pa.float32()) for i in range(len(self.tasks))),
         ]
         if len(self.tasks) > 1:
-            best = np.array(self.tasks, dtype=object)[scores.argmax(axis=1)]
-            columns.append(pa.array(best, pa.string()))
+            names = np.array(self.tasks, dtype=object)[scores.argmax(axis=1)]
+            columns.append(pa.array(names, pa.string()))
         columns.append(pa.array(np.zeros(len(molecules)), pa.int64()))
         if self.applicability:
             columns.append(pa.array([flag.status.value for flag in flags], pa.string()))
             columns.append(pa.array([flag.similarity for flag in flags], pa.float32()))
         if self.uncertainty and spread is not None:
+            if self.calibrated:
+                best = scores.max(axis=1)
+                columns.append(pa.array(np.minimum(best, 1 - best), pa.float32()))
             of_best = np.take_along_axis(spread, scores.argmax(axis=1)[:, None], axis=1)[:, 0]
             columns.append(pa.array(of_best, pa.float32()))
         return pa.table(columns, schema=self.schema)
@@ -101,6 +119,11 @@ class HitColumns:
         scores = [table.column(task).to_numpy() for task in self.tasks]
         rounded = np.round(np.max(scores, axis=0).astype(np.float64), RANK_DECIMALS)
         return np.asarray(rounded, dtype=np.float32)
+
+
+def _described(name: str, description: str) -> pa.Field:
+    """A column of numbers; Parquet files keep what they are."""
+    return pa.field(name, pa.float32(), metadata={"description": description})
 
 
 def with_ranks(table: pa.Table, ranks: npt.NDArray[np.int64]) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import tempfile
 import time
 from collections import Counter
@@ -23,6 +24,7 @@ from molig.molecules import Molecule, Record, Rejection, read_records, smiles_re
 from molig.molecules.causes import NothingUsableError, likely_cause
 from molig.molecules.records import batched
 from molig.screening.hits import REJECTION_SCHEMA, HitColumns, RankRuns, TopK, rejection_table, with_ranks
+from molig.screening.meaning import meaning_of_scores
 from molig.tables.locks import exclusive, scratch_name
 from molig.tables.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
 
@@ -58,8 +60,10 @@ class ScreeningOptions:
         Add the columns ``applicability`` ("in domain", "far from training" or "unseen feature") and
         ``similarity`` (Tanimoto, to the nearest reference molecule of the training part).
     uncertainty : bool
-        Add the column ``uncertainty``: the weighted standard deviation of the calibrated scores of a
-        committee's members, of several tasks for the best one.
+        Add what is known of the error of a committee's scores, of several tasks for the best one:
+        ``chance_wrong``, if scores are calibrated, is the chance that it is wrong to call the molecule active
+        if its score is above 0.5, inactive otherwise; ``uncertainty`` is the weighted standard deviation of
+        the members' scores, calibrated as their mean is.
     csv_safe : bool
         In CSV files, write text that a spreadsheet would take for a formula behind an apostrophe.
     """
@@ -91,6 +95,9 @@ class ScreeningResult:
         Duration.
     output, rejects : str or Path, optional
         Where the tables are; None if they are held in memory.
+    meaning : str
+        What a score is, and for which molecules that holds. Parquet files keep it as ``scores`` in the
+        metadata of their schema.
     """
 
     n_rows: int
@@ -100,6 +107,7 @@ class ScreeningResult:
     seconds: float
     output: str | Path | None = None
     rejects: Path | None = None
+    meaning: str = ""
     _hits: pa.Table | None = field(default=None, repr=False)
     _rejections: pa.Table | None = field(default=None, repr=False)
 
@@ -114,7 +122,7 @@ class ScreeningResult:
         return _frame(self._rejections, self.rejects)
 
     def _repr_html_(self) -> str:
-        return str(self.hits.head(20).to_html())
+        return f"<p>{html.escape(self.meaning)}</p>{self.hits.head(20).to_html()}"
 
 
 def _frame(table: pa.Table | None, path: str | Path | None) -> pd.DataFrame:
@@ -200,7 +208,11 @@ def screen(
     if chosen.uncertainty:
         model.committee_of_members()
     columns = HitColumns(
-        (chosen.task,) if chosen.task else model.tasks, chosen.applicability, chosen.uncertainty
+        (chosen.task,) if chosen.task else model.tasks,
+        chosen.applicability,
+        chosen.uncertainty,
+        model.calibrated,
+        meaning_of_scores(model.info),
     )
     if output is not None:
         check_output(output)
@@ -263,6 +275,7 @@ class _Run:
             seconds=time.perf_counter() - started,
             output=self.output,
             rejects=self.rejects,
+            meaning=self.columns.meaning,
             _hits=hits,
             _rejections=None if self.rejects else pa.concat_tables([*self._rejected, rejection_table([])]),
         )

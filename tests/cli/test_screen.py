@@ -295,12 +295,12 @@ class TestCommittee:
     def test_uncertainty_is_a_column_and_scores_say_what_they_mean(self, molig, write, small_committee_dir):
         run = molig("screen", write("library.smi", "CCO\n"), "-m", small_committee_dir, "--uncertainty")
         assert run.code == 0
-        assert run.out.splitlines()[0].endswith(",rank,uncertainty")
-        assert "scores: calibrated probabilities of being active" in run.err
+        assert run.out.splitlines()[0].endswith(",rank,chance_wrong,uncertainty")
+        assert "Scores are calibrated probabilities of being active: of molecules scored 0.3" in run.err
 
     def test_a_network_alone_has_no_uncertainty_and_no_calibration(self, molig, write, small_model_dir):
         library = write("library.smi", "CCO\n")
         run = molig("screen", library, "-m", small_model_dir, "--uncertainty")
         assert (run.code, run.out) == (2, "")
         assert "has no members whose scores could be compared" in run.err
-        assert "calibrated" not in molig("screen", library, "-m", small_model_dir).err
+        assert "they are no calibrated probabilities" in molig("screen", library, "-m", small_model_dir).err

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from scipy.special import expit, logit
 from support.libraries import GOOD
@@ -39,7 +40,7 @@ def by_hand(model):
 def test_rows_order_and_scores_are_those_without(small_committee, task, top_k):
     plain, spread = (screened(small_committee, task=task, top_k=top_k, uncertainty=u) for u in (False, True))
     pd.testing.assert_frame_equal(spread[list(plain.columns)], plain)
-    assert list(spread.columns) == [*plain.columns, "uncertainty"]
+    assert list(spread.columns) == [*plain.columns, "chance_wrong", "uncertainty"]
 
 
 @pytest.mark.parametrize("task", [None, "carbonyl"])
@@ -50,6 +51,23 @@ def test_it_is_the_spread_of_the_best_task_or_of_the_one_named(small_committee, 
     for row, name, value in zip(hits["row"], tasks, hits["uncertainty"], strict=True):
         assert value == pytest.approx(expected[row, name], abs=1e-6)
     assert hits["uncertainty"].max() > 0
+
+
+@pytest.mark.parametrize("task", [None, "carbonyl"])
+def test_the_chance_of_a_wrong_call_follows_from_the_score_that_ranks(small_committee, task):
+    hits = screened(small_committee, task=task, uncertainty=True)
+    best = hits[list(small_committee.tasks) if task is None else [task]].max(axis=1)
+    np.testing.assert_allclose(hits["chance_wrong"], np.where(best > 0.5, 1 - best, best), atol=1e-7)
+    assert best.min() < 0.5 < best.max()
+
+
+def test_scores_that_are_no_probabilities_have_no_chance(small_committee):
+    own = small_committee.info.committee
+    ones = (1.0,) * len(small_committee.tasks)
+    plain = own.model_copy(update={"slope": ones, "offset": tuple(0 * one for one in ones)})
+    uncalibrated = small_committee.with_info(small_committee.info.model_copy(update={"committee": plain}))
+    hits = screened(uncalibrated, uncertainty=True)
+    assert list(hits)[-2:] == ["rank", "uncertainty"]
 
 
 def test_predictions_have_it_for_every_task(small_committee):
@@ -81,6 +99,14 @@ def test_members_are_asked_once(small_committee, monkeypatch):
     assert len(found.flags) == len(found.scores) == len(found.spread) == len(GOOD)
 
 
+def test_parquet_files_say_what_the_columns_are(small_committee, tmp_path):
+    screened(small_committee, output=tmp_path / "hits.parquet", uncertainty=True, top_k=3)
+    schema = pq.read_schema(tmp_path / "hits.parquet")
+    assert schema.metadata[b"scores"].startswith(b"Scores are calibrated probabilities of being active: ")
+    assert b"wrong to call the molecule active" in schema.field("chance_wrong").metadata[b"description"]
+    assert b"standard deviation" in schema.field("uncertainty").metadata[b"description"]
+
+
 @pytest.mark.parametrize("name", ["hits.csv", "hits.parquet"])
 def test_files_hold_it(small_committee, tmp_path, name):
     written = screened(small_committee, output=tmp_path / name, uncertainty=True)
@@ -103,4 +129,6 @@ def test_a_network_alone_is_refused_before_the_library_is_touched(small_model):
 def test_a_task_of_that_name_is_refused():
     with pytest.raises(UsageError, match="--uncertainty needs this name"):
         HitColumns(("uncertainty",), uncertainty=True)
+    with pytest.raises(UsageError, match="'chance_wrong': the column of --uncertainty needs this name"):
+        HitColumns(("chance_wrong",), uncertainty=True, calibrated=True)
     assert HitColumns(("uncertainty",)).schema.names[5] == "uncertainty"
