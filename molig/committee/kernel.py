@@ -63,7 +63,7 @@ class KernelMachine:
 
     @property
     def size(self) -> int:
-        """Molecules that others are compared with."""
+        """Molecules that others are compared with, mostly one without any environment among them."""
         return len(self.coefficients)
 
     def outputs(self, graphs: PackedGraphs, factors: npt.ArrayLike | None = None) -> FloatArray:

@@ -171,7 +171,7 @@ _READS = {
     "weave": "atoms and pairs of atoms of the graph",
     "environments": "counts of {n:,} substructures, by a network of {size:,} hidden units",
     "forest": "counts of {n:,} substructures, by {size:,} trees of a random forest",
-    "kernel": "counts of {n:,} substructures, by similarity to {size:,} training molecules",
+    "kernel": "counts of {n:,} substructures, by similarity to {size:,} molecules",
 }
 
 

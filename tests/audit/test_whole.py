@@ -87,11 +87,11 @@ class TestCommittee:
         assert errors == []
 
     def test_members_and_weights_are_stated(self, result):
-        weights = dict.fromkeys(TASKS, pytest.approx(1 / 3))
+        weights = dict.fromkeys(TASKS, pytest.approx(1 / 4))
         assert audit_data(result)["model"]["members"] == dict.fromkeys(
-            ("weave", "environments", "forest"), weights
+            ("weave", "environments", "forest", "kernel"), weights
         )
-        sentence = "weights of its members: weave 33%, environments 33%, forest 33%"
+        sentence = "weights of its members: weave 25%, environments 25%, forest 25%, kernel 25%"
         assert sentence in audit_markdown(result)
         assert sentence in audit_html(result)
 

@@ -349,16 +349,17 @@ class TestCommittee:
 
     def test_members_say_what_they_read_and_weigh(self, info):
         forest = info.committee.members[2].model_copy(update={"weights": (0.25, 0.5), "figures": {}})
-        weave, other = info.committee.members[:2]
-        committee = info.committee.model_copy(update={"members": (weave, other, forest)})
+        weave, other, _, kernel = info.committee.members
+        committee = info.committee.model_copy(update={"members": (weave, other, forest, kernel)})
         table = rows(section(card(info, committee=committee), "Committee"))
         assert table[0][:3] == ["member", "reads", "weight"]
-        assert [line[0] for line in table[2:5]] == ["weave", "environments", "forest"]
+        assert [line[0] for line in table[2:6]] == ["weave", "environments", "forest", "kernel"]
         assert table[3][1] == "counts of 300 substructures, by a network of 16 hidden units"
         assert table[4][1:3] == [
             "counts of 300 substructures, by 40 trees of a random forest",
             "0.25 to 0.50",
         ]
+        assert table[5][1] == f"counts of 300 substructures, by similarity to {kernel.size} molecules"
 
     def test_calibration(self, info):
         committee = info.committee.model_copy(update={"slope": (1.5, 1.5), "offset": (-0.25, 0.5)})

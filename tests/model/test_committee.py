@@ -48,7 +48,7 @@ def uncalibrated(model, weights):
 
 
 def weights_of(draw):
-    given_ = np.array([draw(st.floats(0.01, 1)) for _ in range(3)])
+    given_ = np.array([draw(st.floats(0.01, 1)) for _ in range(4)])
     return (given_ / given_.sum()).tolist()
 
 
@@ -60,13 +60,13 @@ def test_the_score_is_the_calibrated_mean_of_the_members_scores(small_committee,
     members = small_committee.member_scores(graphs)
     committee = small_committee.info.committee
     mean = np.mean(members, axis=0)
-    assert members.shape == (3, len(graphs), 2)
-    assert [m.weights for m in committee.members] == [pytest.approx((1 / 3, 1 / 3))] * 3
+    assert members.shape == (4, len(graphs), 2)
+    assert [m.weights for m in committee.members] == [pytest.approx((1 / 4, 1 / 4))] * 4
     np.testing.assert_allclose(found, np.array(committee.slope) * logit(mean) + committee.offset, atol=1e-9)
 
 
 def test_calibration_keeps_ranks(small_committee, graphs):
-    raw = uncalibrated(small_committee, (1 / 3,) * 3).logits(graphs)
+    raw = uncalibrated(small_committee, (1 / 4,) * 4).logits(graphs)
     for own, other in zip(small_committee.logits(graphs).T, raw.T, strict=True):
         np.testing.assert_array_equal(np.argsort(own, kind="stable"), np.argsort(other, kind="stable"))
 
@@ -134,7 +134,7 @@ def test_attributions_and_members_add_up(small_committee, smiles, target):
             assert abs(why.residual) <= 0.01 * max(abs(change), 0.01)
             assert why.atom_scores.sum() == pytest.approx(change - why.residual, abs=1e-9)
             assert sum(why.members.values()) == pytest.approx(change, abs=1e-9)
-            assert list(why.members) == ["weave", "environments", "forest"]
+            assert list(why.members) == ["weave", "environments", "forest", "kernel"]
             total = why.own_atom_scores.sum() + why.pair_scores.sum() + why.environment_attributions.sum()
             assert total == pytest.approx(change - why.residual, abs=1e-9)
             assert why.substructures["score"].sum() == pytest.approx(why.environment_attributions.sum())
@@ -156,7 +156,7 @@ def test_attributions_are_linear_in_the_weights(small_committee, data):
     weights = weights_of(data.draw)
     options = {"task": "carbonyl", "tol": 1e-4}
     mixed = explain(uncalibrated(small_committee, weights), ASPIRIN, **options)
-    pure = [explain(uncalibrated(small_committee, row), ASPIRIN, **options) for row in np.eye(3)]
+    pure = [explain(uncalibrated(small_committee, row), ASPIRIN, **options) for row in np.eye(4)]
     expected = sum(w * one.atom_scores for w, one in zip(weights, pure, strict=True))
     np.testing.assert_allclose(mixed.atom_scores, expected, atol=1e-3)
     np.testing.assert_allclose(
@@ -167,10 +167,10 @@ def test_attributions_are_linear_in_the_weights(small_committee, data):
 
 
 def test_a_member_without_weight_explains_nothing(small_committee):
-    why = explain(with_weights(small_committee, (1.0, 0.0, 0.0)), ASPIRIN, "carbonyl")
+    why = explain(with_weights(small_committee, (1.0, 0.0, 0.0, 0.0)), ASPIRIN, "carbonyl")
     assert not why.environment_attributions.any()
     assert why.members["forest"] == 0
-    why = explain(with_weights(small_committee, (0.0, 0.0, 1.0)), ASPIRIN, "carbonyl")
+    why = explain(with_weights(small_committee, (0.0, 0.0, 1.0, 0.0)), ASPIRIN, "carbonyl")
     assert not why.own_atom_scores.any()
     assert why.environment_attributions.any()
 
@@ -196,13 +196,13 @@ def test_one_atom_left_out_is_that_atom_occluded_or_gone(small_committee):
     kept = np.array([3 not in part for part in np.split(held.atoms, np.cumsum(held.sizes)[:-1])], dtype=float)
     members = [m.outputs(graphs, kept) for m in small_committee.members]
     first = expit(relaxed.weave.outputs(np.array([0]), factors, pairs))
-    mean = np.mean([first, expit(members[0]), members[1]], axis=0)
+    mean = np.mean([first, expit(members[0]), members[1], expit(members[2])], axis=0)
     found = relaxed.outputs(np.array([0]), factors, pairs)
     np.testing.assert_allclose(found, small_committee.combination.outputs(mean), atol=1e-9)
 
 
 def test_rates_on_the_path_are_derivatives_but_for_the_steps_of_the_forest(small_committee):
-    model = with_weights(small_committee, (0.6, 0.4, 0.0)).double()
+    model = with_weights(small_committee, (0.5, 0.2, 0.0, 0.3)).double()
     at, step = np.linspace(0.05, 0.95, 19), 1e-5
     points = np.sort(np.concatenate([at - step, at, at + step]))
     (curves,) = molecule_curves(Explainer(model, task="carbonyl"), smiles_records([ASPIRIN]), at=points)
@@ -213,7 +213,7 @@ def test_rates_on_the_path_are_derivatives_but_for_the_steps_of_the_forest(small
 
 
 def test_rates_average_to_the_attributions_without_forest_and_calibration(small_committee):
-    model = uncalibrated(small_committee, (0.5, 0.5, 0.0)).double()
+    model = uncalibrated(small_committee, (0.4, 0.3, 0.0, 0.3)).double()
     at = (np.arange(2000) + 0.5) / 2000
     (curves,) = molecule_curves(Explainer(model, task="carbonyl"), smiles_records(["CC(=O)N"]), at=at)
     why = explain(model, "CC(=O)N", "carbonyl", tol=1e-5)

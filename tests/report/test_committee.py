@@ -36,7 +36,7 @@ class TestPage:
     def test_cards_have_members_and_substructures(self, explained):
         (why,) = explained[0][1]
         card = explanation_card(why)
-        assert [name for name, _ in card.members] == ["weave", "environments", "forest"]
+        assert [name for name, _ in card.members] == ["weave", "environments", "forest", "kernel"]
         change = why.score - why.baseline_score
         assert sum(share for _, share in card.members) == pytest.approx(
             100, abs=100 * abs(why.residual / change) + 0.1

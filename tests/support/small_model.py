@@ -138,7 +138,7 @@ def committee_recipe(**changes: Any) -> Recipe:
     )
     sections = {
         "neutral": small["neutral"] | {"copies": 32, "weight": 0.5},
-        "committee": {"members": ["weave", "environments", "forest"]},
+        "committee": {"members": ["weave", "environments", "forest", "kernel"]},
         "environments": {
             "max_columns": 300,
             "hidden": 16,

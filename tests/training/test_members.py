@@ -284,7 +284,7 @@ def trained(tmp_path_factory, nci_file):
 
 def test_a_committee_is_trained_and_leaves_no_checkpoint(trained):
     directory, model = trained
-    assert model.member_names == ("weave", "environments", "forest")
+    assert model.member_names == ("weave", "environments", "forest", "kernel")
     assert not list((directory / "committee").glob("*checkpoint*"))
     assert load_model(directory / "committee").info == model.info
     why = explain(model, "CC(=O)N", "carbonyl")
