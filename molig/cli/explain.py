@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -34,9 +35,10 @@ from molig.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from molig.model import ScreeningModel
     from molig.molecules import Record
     from molig.report import Counts
-    from molig.report.tables import Explain, Rows, TableRequest
+    from molig.report.tables import Explain, Result, Rows, TableRequest
     from molig.tables import Parts
 
 _SHOWN = 20
@@ -46,7 +48,10 @@ _ALL = "all"
 def explain(
     model: ModelOption,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="out.svg, .png, .html, .md, .json, .parquet, .csv.")
+        list[Path],
+        typer.Option(
+            "-o", "--output", help="out.svg, .png, .html, .md, .json, .parquet, .csv; may be repeated."
+        ),
     ],
     smiles: Annotated[list[str] | None, typer.Option("--smiles", help="A molecule; may be repeated.")] = None,
     source: Annotated[str | None, input_option(MOLECULES)] = None,
@@ -85,14 +90,11 @@ def explain(
     from molig.attribution import Explainer, Method
     from molig.model import load_model
     from molig.molecules import read_records
-    from molig.report.outputs import check_explanation_output
-    from molig.report.tables import is_repeatable, run_identity
-    from molig.tables import Parts
+    from molig.screening.meaning import meaning_of_scores
     from molig.tables.locks import exclusive
 
     _check_molecules(smiles, source, resume)
-    check_explanation_output(output, source)
-    request = _table_request(output, source, layout, rejects, resume, csv_safe)
+    drawings, request = _drawings_and_table(output, source, layout, rejects, resume, csv_safe)
     use_threads(threads)
     loaded = load_model(model, device)
     all_tasks = task == _ALL and _ALL not in loaded.tasks
@@ -104,7 +106,13 @@ def explain(
         baseline=baseline,
         tol=tol,
     )
-    with exclusive(output, request.rejects_path if request else None):
+    meaning = meaning_of_scores(loaded.info, target=explainer.target.value)
+    if request is not None:
+        request = replace(request, members=loaded.member_names, meaning=meaning)
+    options = {"--task": task, "--target": explainer.target, "--tol": tol, "--method": explainer.method}
+    options |= {"--baseline": baseline, "--smiles-column": smiles_column, "--id-column": id_column}
+    options |= {"--format": file_format, "--delimiter": delimiter}
+    with exclusive(*output, request.rejects_path if request else None):
         if source:
             records = read_records(
                 source,
@@ -115,23 +123,17 @@ def explain(
             )
         else:
             records = _records(smiles or [])
-        parts = None
-        if request is not None and source and (resume or is_repeatable(source)):
-            options = {"--task": task, "--target": explainer.target, "--tol": tol, "--layout": request.layout}
-            options |= {"--method": explainer.method, "--baseline": baseline}
-            columns = {"--smiles-column": smiles_column, "--id-column": id_column, "--format": file_format}
-            columns["--delimiter"] = delimiter
-            identity = run_identity(loaded, source, {**options, **columns})
-            parts = Parts(request.parts_directory, identity)
-            parts.open(resume=resume)
+        parts = _parts(request, source, loaded, options, resume)
         total = count_rows(Path(source)) if source else len(smiles or [])
-        run = _Run(partial(explainer.explain_rows, all_tasks=all_tasks), output, Reporter(quiet), total)
-        if request is None:
-            counts = run.draw(records, f"Explanations by {loaded.name}", noise)
-        else:
-            counts = run.tabulate(records, request, parts)
-        if counts.unconverged and explainer.method is Method.INTEGRATED_GRADIENTS:
-            run.reporter.warning(f"{counts.unconverged} did not converge to tol = {tol}; see their residuals")
+        run = _Run(partial(explainer.explain_rows, all_tasks=all_tasks), Reporter(quiet), total)
+        page = _Page(drawings, f"Explanations by {loaded.name}", noise, meaning)
+        counts = run.tabulate(records, request, parts, page) if request else run.draw(records, page)
+    names = ", ".join(map(str, output))
+    run.reporter.info(f"{counts.explained} explained, {counts.rejected} rejected: {names}")
+    if request is not None:
+        run.reporter.info(f"rejected rows: {request.rejects_path}")
+    if counts.unconverged and explainer.method is Method.INTEGRATED_GRADIENTS:
+        run.reporter.warning(f"{counts.unconverged} did not converge to tol = {tol}; see their residuals")
 
 
 def _check_molecules(smiles: list[str] | None, source: str | None, resume: bool) -> None:
@@ -145,46 +147,121 @@ def _check_molecules(smiles: list[str] | None, source: str | None, resume: bool)
         raise UsageError("standard input cannot be read again, so its run cannot be resumed; use a file")
 
 
+def _drawings_and_table(
+    outputs: list[Path],
+    source: str | None,
+    layout: str | None,
+    rejects: Path | None,
+    resume: bool,
+    csv_safe: bool,
+) -> tuple[list[Path], TableRequest | None]:
+    """Pictures, pages and documents that are asked for, and the table, if one is."""
+    from molig.errors import UsageError
+    from molig.report.outputs import check_explanation_output
+    from molig.report.tables import TABLES, TableRequest
+
+    for path in outputs:
+        check_explanation_output(path, source)
+    if twice := [path for path, n in Counter(path.resolve() for path in outputs).items() if n > 1]:
+        raise UsageError(f"{twice[0].name} is named twice by -o")
+    tables = [path for path in outputs if path.suffix.lower() in TABLES]
+    drawings = [path for path in outputs if path not in tables]
+    if len(tables) > 1:
+        named = " and ".join(map(str, tables))
+        raise UsageError(f"{named} are both tables, of which a run writes one; write the other by itself")
+    if tables and drawings and resume:
+        raise UsageError(
+            f"--resume is for a table alone: {drawings[0]} would lack the rows that are done already"
+        )
+    if tables:
+        return drawings, TableRequest(tables[0], layout or "features", rejects, source, csv_safe)
+    asked = {"--layout": layout is not None, "--rejects": rejects is not None, "--resume": resume}
+    asked["--csv-safe"] = csv_safe
+    wrong = [name for name, given in asked.items() if given]
+    if wrong:
+        raise UsageError(f"{wrong[0]} is for tables ({', '.join(TABLES)}), and {drawings[0]} is none")
+    return drawings, None
+
+
+def _records(smiles: list[str]) -> Iterator[Record]:
+    from molig.molecules import Record, smiles_records
+
+    return (Record(r.row, r.smiles, r.smiles) for r in smiles_records(smiles))
+
+
+def _parts(
+    request: TableRequest | None,
+    source: str | None,
+    model: ScreeningModel,
+    options: Mapping[str, object],
+    resume: bool,
+) -> Parts | None:
+    """Where the finished parts of a table are kept, if its molecules could be read a second time."""
+    from molig.report.tables import is_repeatable, run_identity
+    from molig.tables import Parts
+
+    if request is None or not source or not (resume or is_repeatable(source)):
+        return None
+    identity = run_identity(model, source, {**options, "--layout": request.layout})
+    parts = Parts(request.parts_directory, identity)
+    parts.open(resume=resume)
+    return parts
+
+
+class _Page(NamedTuple):
+    """Pictures, pages and documents to be made."""
+
+    paths: list[Path]
+    title: str
+    noise: float
+    meaning: str
+
+    def write(self, rows: Rows) -> Counts:
+        from molig.report import write_explanations
+
+        return write_explanations(rows, *self.paths, title=self.title, noise=self.noise, meaning=self.meaning)
+
+
 @dataclass
 class _Run:
     """Explaining and writing, with progress and warnings."""
 
     explain: Explain
-    output: Path
     reporter: Reporter
     total: int | None
     # Rejected rows that a warning has named, and the others.
     n_named: int = 0
     n_hidden: int = 0
 
-    def draw(self, records: Iterator[Record], title: str, noise: float) -> Counts:
-        """Make a picture or a page."""
-        from molig.report import write_explanations
-
+    def draw(self, records: Iterator[Record], page: _Page) -> Counts:
+        """Make pictures, pages or documents."""
         with self.reporter.progress("explaining", self.total) as advance:
-            rows = self._watched(self.explain(records), advance)
-            counts = write_explanations(rows, self.output, title=title, noise=noise)
-        self.reporter.info(f"{counts.explained} explained, {counts.rejected} rejected: {self.output}")
-        return counts
+            return page.write(self._watched(self.explain(records), advance))
 
-    def tabulate(self, records: Iterator[Record], request: TableRequest, parts: Parts | None) -> Counts:
-        """Make a table, from where a former run has come to."""
+    def tabulate(
+        self, records: Iterator[Record], request: TableRequest, parts: Parts | None, page: _Page
+    ) -> Counts:
+        """Make a table, from where a former run has come to, and what else is to be made of the same rows."""
         from molig.report.tables import write_table
 
         n_done = parts.n_rows if parts else 0
         if n_done:
             self.reporter.info(f"{n_done:,} rows are done already")
         total = None if self.total is None else max(self.total - n_done, 0)
+        for_page: list[tuple[Record, Result]] = []
         with self._keeping(parts), self.reporter.progress("explaining", total) as advance:
 
             def explain(some: Iterable[Record]) -> Rows:
-                return self._watched(self.explain(some), advance, most=_SHOWN)
+                for row in self._watched(self.explain(some), advance, most=_SHOWN):
+                    if page.paths:
+                        for_page.append(row)
+                    yield row
 
             counts = write_table(records, explain, request, parts=parts)
+        if page.paths:
+            page.write(iter(for_page))
         if self.n_hidden:
             self.reporter.warning(f"{self.n_hidden:,} more rejected rows; see {request.rejects_path}")
-        self.reporter.info(f"{counts.explained} explained, {counts.rejected} rejected: {self.output}")
-        self.reporter.info(f"rejected rows: {request.rejects_path}")
         return counts
 
     def _watched(self, rows: Rows, advance: Callable[[int], None], most: int | None = None) -> Rows:
@@ -213,26 +290,3 @@ class _Run:
                 done = f"{parts.n_rows:,} rows are done and kept in {parts.directory}"
                 self.reporter.warning(f"{done}; the same command with --resume continues there")
             raise
-
-
-def _table_request(
-    output: Path, source: str | None, layout: str | None, rejects: Path | None, resume: bool, csv_safe: bool
-) -> TableRequest | None:
-    """What table is asked for, or None if it is a drawing."""
-    from molig.errors import UsageError
-    from molig.report.tables import TABLES, TableRequest
-
-    if output.suffix.lower() in TABLES:
-        return TableRequest(output, layout or "features", rejects, source, csv_safe)
-    asked = {"--layout": layout is not None, "--rejects": rejects is not None, "--resume": resume}
-    asked["--csv-safe"] = csv_safe
-    wrong = [name for name, given in asked.items() if given]
-    if wrong:
-        raise UsageError(f"{wrong[0]} is for tables ({', '.join(TABLES)}), and {output} is none")
-    return None
-
-
-def _records(smiles: list[str]) -> Iterator[Record]:
-    from molig.molecules import Record, smiles_records
-
-    return (Record(r.row, r.smiles, r.smiles) for r in smiles_records(smiles))

@@ -8,6 +8,9 @@ bears them.
 
 ``atom_scores`` (without nulls) and ``residual`` add up to ``score - baseline_score``, but for the rounding of
 32-bit numbers. Half of each of the ``bond_scores`` is part of its two atoms' scores already.
+
+Of a committee, ``member_NAME`` is what the member of that name contributes; the members add up to ``score -
+baseline_score``, too.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ _SCORED = "the molecule that was scored: smiles itself where nothing was changed
 _REMOVED = "parts taken away before, by name or SMILES, joined by '; '"
 _ERROR = "estimate of the largest error of a single attribution"
 _BOND_ATOMS = "the two atoms of each bond, 0-based, counted as in atom_scores"
+_MEMBER = "what this member of the committee contributes to score - baseline_score"
 _BOND_SCORES = "one per bond, in the order of bond_atoms; half of each is also part of its atoms' scores"
 
 MOLECULE_SCHEMA = pa.schema(
@@ -56,8 +60,16 @@ MOLECULE_SCHEMA = pa.schema(
 """Columns of the table."""
 
 
-def molecule_batch(explanations: Sequence[Explanation]) -> pa.RecordBatch:
-    """Put each explanation into one row."""
+def molecule_schema(members: Sequence[str]) -> pa.Schema:
+    """Columns of the table, and one of each member of a committee: what it contributes."""
+    schema = MOLECULE_SCHEMA
+    for name in members:
+        schema = schema.append(pa.field(f"member_{name}", pa.float64(), metadata={"description": _MEMBER}))
+    return schema
+
+
+def molecule_batch(explanations: Sequence[Explanation], members: Sequence[str] = ()) -> pa.RecordBatch:
+    """Put each explanation into one row; what a method does not tell of members is null."""
     by_atom = [e.input_atom_scores for e in explanations]
     scores = np.concatenate(by_atom)
     bonds = _bonds(explanations)
@@ -70,8 +82,13 @@ def molecule_batch(explanations: Sequence[Explanation]) -> pa.RecordBatch:
         ),
         "bond_atoms": _lists(bonds.counts, _lists(np.full(len(bonds.ends), 2), ends)),
         "bond_scores": _lists(bonds.counts, pa.array(bonds.scores.astype(np.float32))),
+        **{
+            f"member_{name}": pa.array([e.members.get(name) for e in explanations], pa.float64())
+            for name in members
+        },
     }
-    return pa.record_batch([arrays[name] for name in MOLECULE_SCHEMA.names], schema=MOLECULE_SCHEMA)
+    schema = molecule_schema(members)
+    return pa.record_batch([arrays[name] for name in schema.names], schema=schema)
 
 
 class _Bonds(NamedTuple):

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rdkit import Chem
@@ -43,12 +43,17 @@ def sentence(explanation: Explanation) -> str:
     """One line that says where the score comes from."""
     change = explanation.score - explanation.baseline_score
     part, score, _ = main_part(explanation)
-    shares = explanation.ledger
+    shares, decimals = explanation.ledger, _decimals(change)
     return (
-        f"{part} carries {score:+.2f} of {change:+.2f}; atoms {shares['atoms']:.0f} %, "
+        f"{part} carries {score:+.{decimals}f} of {change:+.{decimals}f}; atoms {shares['atoms']:.0f} %, "
         f"bonds {shares['bonded pairs']:.0f} %, other pairs {shares['non-bonded pairs']:.0f} %"
         + (f", substructures {shares['substructures']:.0f} %" if "substructures" in shares else "")
     )
+
+
+def _decimals(change: float) -> int:
+    """Two, or as many as it takes to show two digits of a small number."""
+    return 2 if not change else min(max(2, 1 - math.floor(math.log10(abs(change)))), 6)
 
 
 def explanation_card(explanation: Explanation, *, noise: float = 0.0) -> Card:
@@ -134,7 +139,7 @@ def check_explanation_output(path: Path, source: str | None = None) -> None:
 
 
 def write_explanations(
-    rows: Iterable[tuple[Record, Result]], path: Path, *, title: str, noise: float = 0.0
+    rows: Iterable[tuple[Record, Result]], *paths: Path, title: str, noise: float = 0.0, meaning: str = ""
 ) -> Counts:
     """Write explanations down for people: as a picture, on a page, or as a document.
 
@@ -143,13 +148,16 @@ def write_explanations(
     rows : iterable of (Record, list of Explanation or Rejection)
         All that belongs on it, as `molig.attribution.Explainer.explain_rows` yields it; it is held in memory.
         For tables of whole libraries see `molig.report.tables.write_table`.
-    path : Path
-        .svg or .png (a grid of drawings), .html (a page of cards), .md (short paragraphs), or .json (scores
-        of atoms and bonds, and of a committee its members and main substructures).
+    *paths : Path
+        Files, each as its name says: .svg or .png (a grid of drawings), .html (a page of cards), .md (short
+        paragraphs), or .json (scores of atoms and bonds, and of a committee its members and main
+        substructures).
     title : str
         Title of a page.
     noise : float
         Grey out scores below this share of the largest.
+    meaning : str
+        What a score is, for pages and documents.
 
     Returns
     -------
@@ -158,15 +166,15 @@ def write_explanations(
     Raises
     ------
     UsageError
-        If the name of the file asks for another format.
+        If the name of a file asks for another format.
     InputError
         If there is nothing to draw because every row was rejected.
     OutputError
-        If the file cannot be written; none stays half-written under its name.
+        If a file cannot be written; none stays half-written under its name.
     """
-    suffix = path.suffix.lower()
-    if suffix not in DRAWN:
-        raise UsageError(f"{path}: explanations are written as {', '.join(DRAWN)}")
+    for path in paths:
+        if path.suffix.lower() not in DRAWN:
+            raise UsageError(f"{path}: explanations are written as {', '.join(DRAWN)}")
     counts, listed, rejections = Counts(), list[Explanation](), list[Rejection]()
     for _, result in rows:
         counts.add(result)
@@ -175,30 +183,41 @@ def write_explanations(
         else:
             listed += result
     require_some(counts, rejections)
-    write_whole(path, _draw(suffix, listed, rejections, title, noise))
+    explained = _Explained(title, meaning, listed, rejections)
+    for path in paths:
+        write_whole(path, _draw(path.suffix.lower(), explained, noise))
     return counts
 
 
-def _draw(
-    suffix: str, listed: list[Explanation], rejections: list[Rejection], title: str, noise: float
-) -> bytes:
+class _Explained(NamedTuple):
+    """What a file tells of."""
+
+    title: str
+    meaning: str
+    listed: list[Explanation]
+    rejections: list[Rejection]
+
+
+def _draw(suffix: str, explained: _Explained, noise: float) -> bytes:
     if suffix in PAGES:
-        return _page(listed, rejections, title, noise).encode()
+        return _page(explained, noise).encode()
     if suffix == ".json":
-        return (json.dumps(_as_json(listed, rejections, title), indent=1, ensure_ascii=False) + "\n").encode()
+        return (json.dumps(_as_json(explained), indent=1, ensure_ascii=False) + "\n").encode()
     if suffix == ".md":
-        return legible_markdown(_as_markdown(listed, rejections, title)).encode()
-    columns = max(_GRID_COLUMNS, math.isqrt(len(listed)))
-    panels = [explanation.panel() for explanation in listed]
+        return legible_markdown(_as_markdown(explained)).encode()
+    columns = max(_GRID_COLUMNS, math.isqrt(len(explained.listed)))
+    panels = [explanation.panel() for explanation in explained.listed]
     if suffix == ".svg":
         return draw_svg(panels, columns=columns, noise=noise).encode()
     return draw_png(panels, columns=columns, noise=noise)
 
 
-def _page(listed: list[Explanation], rejections: list[Rejection], title: str, noise: float) -> str:
+def _page(explained: _Explained, noise: float) -> str:
+    title, meaning, listed, rejections = explained
     return render_report(
         Report(
             title=title,
+            subtitle=meaning,
             facts=(("explained", str(len(listed))), ("rejected", str(len(rejections)))),
             cards=[explanation_card(e, noise=noise) for e in listed],
             footnotes=[f"Row {r.row} ({r.id}) {r.smiles}: {r.reason}" for r in rejections],
@@ -206,11 +225,14 @@ def _page(listed: list[Explanation], rejections: list[Rejection], title: str, no
     )
 
 
-def _as_json(listed: list[Explanation], rejections: list[Rejection], title: str) -> dict[str, Any]:
+def _as_json(explained: _Explained) -> dict[str, Any]:
     return {
-        "title": title,
-        "explanations": [_facts_of(explanation) for explanation in listed],
-        "rejected": [{"row": r.row, "id": r.id, "smiles": r.smiles, "reason": r.reason} for r in rejections],
+        "title": explained.title,
+        **({"meaning_of_scores": explained.meaning} if explained.meaning else {}),
+        "explanations": [_facts_of(explanation) for explanation in explained.listed],
+        "rejected": [
+            {"row": r.row, "id": r.id, "smiles": r.smiles, "reason": r.reason} for r in explained.rejections
+        ],
     }
 
 
@@ -240,8 +262,9 @@ def _facts_of(explanation: Explanation) -> dict[str, Any]:
     return facts
 
 
-def _as_markdown(listed: list[Explanation], rejections: list[Rejection], title: str) -> str:
-    lines = [f"# {title}"]
+def _as_markdown(explained: _Explained) -> str:
+    title, meaning, listed, rejections = explained
+    lines = [f"# {title}", *(["", meaning] if meaning else [])]
     for explanation in listed:
         lines += ["", f"## {explanation.id or explanation.smiles}", "", f"`{explanation.smiles}`", ""]
         if explanation.scored_note:

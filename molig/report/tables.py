@@ -18,7 +18,7 @@ from molig.model import ScreeningModel
 from molig.molecules import Record, Rejection
 from molig.molecules.causes import NothingUsableError, likely_cause
 from molig.molecules.records import batched
-from molig.report.molecule_table import MOLECULE_SCHEMA, molecule_batch
+from molig.report.molecule_table import molecule_batch, molecule_schema
 from molig.screening.hits import REJECTION_SCHEMA, rejection_table
 from molig.tables import OutputTable, PartNote, Parts
 from molig.tables.writers import check_distinct, check_output, rejects_path
@@ -99,6 +99,8 @@ class TableRequest:
     rejects: Path | None = None
     source: str | None = None
     csv_safe: bool = False
+    members: tuple[str, ...] = ()  # of a committee; tables by molecule have a column of each
+    meaning: str = ""  # of scores; Parquet files keep it
 
     def __post_init__(self) -> None:
         if self.layout not in list(Layout):
@@ -121,7 +123,8 @@ class TableRequest:
     @property
     def schema(self) -> pa.Schema:
         """Columns of the table."""
-        return MOLECULE_SCHEMA if self.layout is Layout.MOLECULES else FEATURE_SCHEMA
+        schema = molecule_schema(self.members) if self.layout is Layout.MOLECULES else FEATURE_SCHEMA
+        return schema.with_metadata({"scores": self.meaning}) if self.meaning else schema
 
 
 def write_table(
@@ -133,7 +136,7 @@ def write_table(
 ) -> Counts:
     """Explain a library in constant memory; every row is in the table or, with a reason, a rejected one."""
     if parts is None:
-        chunks = (_Chunk(explain(rows), request.layout) for rows in batched(records, _ROWS_AT_A_TIME))
+        chunks = (_Chunk(explain(rows), request) for rows in batched(records, _ROWS_AT_A_TIME))
         return _deliver(chunks, request)
     _work(records, explain, request, parts)
     try:
@@ -149,12 +152,12 @@ def write_table(
 class _Chunk:
     """What becomes of a range of rows: batches as they come, then counts and rejections."""
 
-    def __init__(self, rows: Rows, layout: Layout | str) -> None:
+    def __init__(self, rows: Rows, request: TableRequest) -> None:
         self.counts = Counts()
         self.rejections: list[Rejection] = []
         self._n_rows = 0
         self._rows = rows
-        self._by_molecule = layout is Layout.MOLECULES
+        self._by_molecule, self._members = request.layout is Layout.MOLECULES, request.members
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Go through the rows once."""
@@ -182,7 +185,9 @@ class _Chunk:
         return PartNote(self._n_rows, {"counts": asdict(self.counts), "rejected": rejected})
 
     def _batch(self, explanations: list[Explanation]) -> pa.RecordBatch:
-        return molecule_batch(explanations) if self._by_molecule else feature_batch(explanations)
+        if self._by_molecule:
+            return molecule_batch(explanations, self._members)
+        return feature_batch(explanations)
 
 
 class _KeptChunk:
@@ -206,7 +211,7 @@ def _work(records: Iterable[Record], explain: Explain, request: TableRequest, pa
     rest = islice(records, parts.n_rows, None)
     try:
         for rows in batched(rest, parts.rows_per_part):
-            chunk = _Chunk(explain(rows), request.layout)
+            chunk = _Chunk(explain(rows), request)
             parts.add(request.schema, chunk.batches(), chunk.note)
     except BaseException as err:
         # A damaged library has to change before it can be read to its end: nothing could be continued.

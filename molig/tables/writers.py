@@ -168,6 +168,8 @@ class _ParquetWriter:
         # The Arrow schema in the footer would make readers return dictionaries.
         encoded = any(pa.types.is_dictionary(field.type) for field in schema)
         self._writer = pq.ParquetWriter(path, schema, compression="zstd", store_schema=not encoded)
+        if encoded and schema.metadata:
+            self._writer.add_key_value_metadata(schema.metadata)
         self._row_group = row_group
         self._waiting = [schema.empty_table()]
         self._n_waiting = 0

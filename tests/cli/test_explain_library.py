@@ -182,6 +182,24 @@ class TestLayouts:
             assert explained("--smiles", "CCO", "-o", tmp_path / "why.parquet", *options).code == 0
             assert pq.read_schema(tmp_path / "why.parquet").equals(TABLE_SCHEMA)
 
+    @pytest.mark.parametrize("layout", ["features", "molecules"])
+    def test_parquet_says_what_a_score_means_and_lists_members(
+        self, molig, small_committee_dir, tmp_path, layout
+    ):
+        path = tmp_path / "why.parquet"
+        options = ("-m", small_committee_dir, "--device", "cpu", "--layout", layout, *LOOSE)
+        assert molig("explain", *options, "--smiles", "CCO", "--smiles", "CCN", "-o", path).code == 0
+        table = pq.read_table(path)
+        assert table.schema.metadata[b"scores"].startswith(b"Scores are calibrated probabilities")
+        members = [name for name in table.column_names if name.startswith("member_")]
+        if layout == "molecules":
+            assert members == ["member_weave", "member_environments", "member_forest"]
+            parts = sum(table[name].to_numpy() for name in members)
+            change = table["score"].to_numpy() - table["baseline_score"].to_numpy()
+            np.testing.assert_allclose(parts, change - table["residual"].to_numpy(), atol=1e-9)
+        else:
+            assert members == []
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [
@@ -195,6 +213,9 @@ class TestLayouts:
             (["-o", "why.csv", "--rejects", "why.csv"], "cannot both go to why.csv"),
             (["-o", "why.csv", "--rejects", "bad.txt"], "cannot tell the format of bad.txt"),
             (["-o", "why.csv", "--resume"], "--resume continues a run over a file"),
+            (["-o", "why.csv", "-o", "why.parquet"], "why.csv and why.parquet are both tables"),
+            (["-o", "why.svg", "-o", "./why.svg"], "why.svg is named twice by -o"),
+            (["-o", "why.svg", "-o", "why.html", "--csv-safe"], "--csv-safe is for tables"),
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else "",
     )
@@ -204,6 +225,30 @@ class TestLayouts:
         assert run.code == 2
         assert message in run.err
         assert names_in(tmp_path) == set()
+
+    def test_drawings_and_a_table_of_one_run(self, explained, write, tmp_path):
+        library = write("library.smi", "CCO m1\nbad( m2\nCCN m3\n")
+        names = ("why.html", "why.csv", "why.json")
+        outputs = [word for name in names for word in ("-o", tmp_path / name)]
+        run = explained("-i", library, *outputs, "--task", "carbonyl", "--layout", "molecules")
+        assert run.code == 0
+        assert f"2 explained, 1 rejected: {', '.join(str(tmp_path / name) for name in names)}" in run.err
+        assert run.err.count("not parsable") == 1
+        assert names_in(tmp_path) == {"library.smi", *names, "why.rejected.csv"}
+        found = json.loads((tmp_path / "why.json").read_text())
+        table = pd.read_csv(tmp_path / "why.csv")
+        assert [one["id"] for one in found["explanations"]] == table["id"].tolist() == ["m1", "m3"]
+        np.testing.assert_allclose([one["score"] for one in found["explanations"]], table["score"], rtol=1e-5)
+        assert [one["id"] for one in found["rejected"]] == ["m2"]
+        page = (tmp_path / "why.html").read_text()
+        assert all(name in page for name in ("m1", "m2", "m3"))
+
+    def test_a_table_with_drawings_cannot_be_resumed(self, explained, write, tmp_path):
+        library = write("library.smi", "CCO\n")
+        outputs = ("-o", tmp_path / "why.svg", "-o", tmp_path / "why.csv")
+        run = explained("-i", library, *outputs, "--resume")
+        assert run.code == 2
+        assert "why.svg would lack the rows that are done already" in run.err
 
     def test_resume_of_a_picture_and_of_standard_input(self, explained, write, tmp_path):
         library = write("library.smi", "CCO\n")

@@ -10,6 +10,7 @@ from molig.attribution import Explainer
 from molig.molecules import Rejection, smiles_records
 from molig.report import explanation_card, write_explanations
 from molig.report.molecule_table import molecule_batch
+from molig.report.outputs import _decimals
 
 TITLE = "Explanations"
 
@@ -65,6 +66,14 @@ class TestPage:
         assert len(why.panel().legend) == 2
 
 
+@pytest.mark.parametrize(
+    ("change", "decimals"),
+    [(0.0, 2), (-41.7, 2), (0.13, 2), (0.1, 2), (-0.087, 3), (-0.006, 4), (1.2e-5, 6), (1e-12, 6)],
+)
+def test_sentences_show_two_digits_of_a_small_change(change, decimals):
+    assert _decimals(change) == decimals
+
+
 class TestDocuments:
     def test_json_adds_up(self, explained, tmp_path):
         content = json.loads(written(explained, tmp_path / "why.json"))
@@ -95,6 +104,32 @@ class TestDocuments:
         plain = written(alone, tmp_path / "alone.md")
         assert "members" not in plain
         assert "- nitrogen: probability " in plain
+
+
+def test_pages_and_documents_say_what_a_score_means(explained, tmp_path):
+    paths = [tmp_path / f"why.{suffix}" for suffix in ("html", "md", "json", "svg")]
+    write_explanations(explained, *paths, title=TITLE, meaning="Scores are <calibrated>.")
+    page, text, plain, drawing = (path.read_text(encoding="utf-8") for path in paths)
+    assert "Scores are &lt;calibrated&gt;." in page
+    assert "Scores are" in text.splitlines()[2]
+    assert json.loads(plain)["meaning_of_scores"] == "Scores are <calibrated>."
+    assert drawing.startswith("<?xml") or "<svg" in drawing
+
+
+def test_the_molecule_table_has_what_each_member_contributes(explained, alone):
+    whys = [result[0] for _, result in explained if not isinstance(result, Rejection)]
+    names = list(whys[0].members)
+    batch = molecule_batch(whys, names)
+    batch.validate(full=True)
+    assert batch.schema.names[-3:] == ["member_weave", "member_environments", "member_forest"]
+    assert b"contributes" in batch.schema.field("member_forest").metadata[b"description"]
+    for why, row in zip(whys, batch.to_pylist(), strict=True):
+        assert {name: row[f"member_{name}"] for name in names} == why.members
+        parts = sum(row[f"member_{name}"] for name in names)
+        change = row["score"] - row["baseline_score"]
+        assert parts == pytest.approx(change, abs=abs(row["residual"]) + 1e-9)
+    unknown = [result[0] for _, result in alone if not isinstance(result, Rejection)]
+    assert {row["member_weave"] for row in molecule_batch(unknown, ["weave"]).to_pylist()} == {None}
 
 
 def test_bonds_of_the_molecule_table_have_their_parts_of_substructures(explained):
