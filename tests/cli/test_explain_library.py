@@ -193,7 +193,7 @@ class TestLayouts:
         assert table.schema.metadata[b"scores"].startswith(b"Scores are calibrated probabilities")
         members = [name for name in table.column_names if name.startswith("member_")]
         if layout == "molecules":
-            assert members == ["member_weave", "member_environments", "member_forest"]
+            assert members == ["member_weave", "member_environments", "member_forest", "member_kernel"]
             parts = sum(table[name].to_numpy() for name in members)
             change = table["score"].to_numpy() - table["baseline_score"].to_numpy()
             np.testing.assert_allclose(parts, change - table["residual"].to_numpy(), atol=1e-9)

@@ -121,7 +121,8 @@ def test_the_molecule_table_has_what_each_member_contributes(explained, alone):
     names = list(whys[0].members)
     batch = molecule_batch(whys, names)
     batch.validate(full=True)
-    assert batch.schema.names[-3:] == ["member_weave", "member_environments", "member_forest"]
+    assert names == ["weave", "environments", "forest", "kernel"]
+    assert batch.schema.names[-4:] == [f"member_{name}" for name in names]
     assert b"contributes" in batch.schema.field("member_forest").metadata[b"description"]
     for why, row in zip(whys, batch.to_pylist(), strict=True):
         assert {name: row[f"member_{name}"] for name in names} == why.members
