@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from molig.errors import UsageError
+from molig.evaluation.criteria import ValueQuality
 from molig.evaluation.held_out import RECIPE_FILE
 from molig.evaluation.methods import NETWORK
 from molig.evaluation.plan import is_training_table
@@ -17,6 +19,7 @@ from molig.model import (
     CrossValidation,
     ModelInfo,
     Objective,
+    RegressionMetrics,
     ScreeningModel,
     TasksWon,
     find_model,
@@ -25,10 +28,9 @@ from molig.model import (
     save_model,
 )
 from molig.stats import RankingQuality
-from molig.stats.ranking import OF_MERIT
 from molig.training import Recipe, read_recipe
 
-_SAME_AUC = 1e-6
+_SAME_FIGURE = 1e-6
 # Tables are compared by their digest, and an evaluation may deal its molecules otherwise than the training.
 _OTHERWISE_COMPARED = (
     "evaluation",
@@ -43,8 +45,6 @@ _OF_THIS_TIME = ("split.kind", "split.column", "split.seed", "split.parts")
 
 def attach_to_model(evaluation: Evaluation, directory: str | Path, *, source: str = "") -> ScreeningModel:
     """Write an evaluation into a model's card; refused where it judged another recipe or table."""
-    if evaluation.plan.recipe.objective is Objective.REGRESSION:
-        raise UsageError("a model card states the evaluation of classes only; this one is of a regression")
     folder = find_model(directory)
     model = load_model(folder)
     plan, training = evaluation.plan, model.info.training
@@ -66,19 +66,21 @@ def summary_for_card(evaluation: Evaluation, source: str = "") -> CrossValidatio
     network = evaluation.figures.get(NETWORK)
     if network is None:
         raise UsageError("this evaluation has no figures of the network")
-    recipe = evaluation.plan.recipe
+    recipe, of_merit = evaluation.plan.recipe, evaluation.criteria.of_merit
+    # What the card says of other methods is about rankings; those of a regression are in the results in full.
+    compared = [] if recipe.objective is Objective.REGRESSION else evaluation.comparisons
     return CrossValidation(
         folds=len(evaluation.plan.parts),
         scheme=evaluation.plan.scheme,
         seed=recipe.evaluation.seed,
         tasks={
-            task: {name: _rounded(getattr(figures.mean, name)) for name in OF_MERIT}
+            task: {name: _rounded(getattr(figures.mean, name)) for name in of_merit}
             for task, figures in network.tasks.items()
         },
-        medians={name: _rounded(network.medians[name]) for name in OF_MERIT},
+        medians={name: _rounded(network.medians[name]) for name in of_merit},
         baselines={
             method_title(name): _comparison(evaluation, name)
-            for name in dict.fromkeys(c.against for c in evaluation.comparisons)
+            for name in dict.fromkeys(c.against for c in compared)
         },
         source=source,
     )
@@ -108,18 +110,28 @@ def _same_weights(evaluation: Evaluation, info: ModelInfo) -> bool:
         return False
     pairs = []
     for task, figures in network.tasks.items():
-        own = stated.get(task)
-        mean = figures.mean
-        if not isinstance(own, RankingQuality) or not isinstance(mean, RankingQuality):
+        own = _size_and_figure(stated.get(task))
+        now = _size_and_figure(figures.mean)
+        if own is None or now is None or own[0] != now[0]:
             return False
-        if (own.n_actives, own.n_inactives) != (mean.n_actives, mean.n_inactives):
-            return False
-        pairs.append((own.roc_auc, _rounded(mean.roc_auc)))
+        pairs.append((own[1], now[1]))
     # A task with one class has no figure in either, and says nothing.
     known = [(own, now) for own, now in pairs if own is not None or now is not None]
     return bool(known) and all(
-        own is not None and now is not None and abs(own - now) <= _SAME_AUC for own, now in known
+        own is not None and now is not None and math.isclose(own, now, rel_tol=0, abs_tol=_SAME_FIGURE)
+        for own, now in known
     )
+
+
+def _size_and_figure(quality: object) -> tuple[tuple[int, ...], float | None] | None:
+    """Molecules measured and the figure by which weights are told apart; neither has a unit."""
+    match quality:
+        case RankingQuality():
+            return (quality.n_actives, quality.n_inactives), quality.roc_auc
+        case RegressionMetrics() | ValueQuality():
+            return (quality.n,), quality.r2
+        case _:
+            return None
 
 
 def _check_recipe(recipe: Recipe, folder: Path, name: str) -> None:
@@ -161,4 +173,5 @@ def _shown(value: Any) -> str:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)
+    """Six digits: an error may be small in its unit."""
+    return None if value is None else float(f"{value:.6g}")

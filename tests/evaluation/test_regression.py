@@ -1,6 +1,8 @@
 """Evaluations of values, and of rows that a column marks, end to end on a small table."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from molig.errors import InputError, UnknownNameError, UsageError
 from molig.evaluation import EvaluationRun, evaluate, plan_evaluation, write_evaluation
 from molig.evaluation.card import attach_to_model
 from molig.evaluation.report import evaluation_json, evaluation_markdown
-from molig.training import LabelledTable
+from molig.files import write_whole
+from molig.model import load_model
+from molig.training import LabelledTable, TrainingRequest, train_model
 
 METHODS = ["nearest-neighbours", "ridge-regression"]
 
@@ -88,9 +92,48 @@ def test_json_and_markdown(whole, tmp_path):
     assert [path.name for path in paths] == ["evaluation.json", "evaluation.md"]
 
 
-def test_a_card_states_no_values(whole, tmp_path):
-    with pytest.raises(UsageError, match="a model card states the evaluation of classes only"):
-        attach_to_model(whole, tmp_path)
+@pytest.fixture(scope="module")
+def trained(table, tmp_path_factory):
+    """A model by the recipe of the evaluation, from the same table."""
+    directory = tmp_path_factory.mktemp("trained") / "model"
+    train_model(TrainingRequest(table.source, directory, VALUES, recipe(), device="cpu"))
+    return directory
+
+
+class TestCard:
+    def test_it_states_the_figures_of_values(self, table, trained, tmp_path):
+        folder = shutil.copytree(trained, tmp_path / "model")
+        found = evaluate(plan_evaluation(recipe(), table), EvaluationRun(tmp_path / "out", n_resamples=20))
+        stated = attach_to_model(found, folder, source="evaluation.json").info.cross_validation
+        assert (stated.folds, stated.same_weights, stated.baselines) == (2, False, {})
+        for task in VALUES:
+            mean = found.figures["molig"].tasks[task].mean
+            expected = {name: getattr(mean, name) for name in ("rmse", "r2", "spearman")}
+            assert stated.tasks[task] == pytest.approx(expected, rel=1e-5)
+        card = (folder / "CARD.md").read_text()
+        about = card[card.index("## Cross-validation") :]
+        assert "| task | R2 | RMSE | Spearman |" in about
+        assert f"| mass | {stated.tasks['mass']['r2']:.3f} | {stated.tasks['mass']['rmse']:.4g} | " in about
+        assert "Other methods" not in about
+        assert load_model(folder).info.cross_validation == stated
+
+    def test_one_fold_that_is_the_split_of_the_model(self, table, trained, tmp_path):
+        folder = shutil.copytree(trained, tmp_path / "model")
+        plan = plan_evaluation(recipe(folds=1), table)
+        found = evaluate(plan, EvaluationRun(tmp_path / "out", n_resamples=20))
+        assert attach_to_model(found, folder).info.cross_validation.same_weights
+        assert "scored by these weights" in (folder / "CARD.md").read_text()
+        info = load_model(folder).info
+        moved = info.metrics["test"]["mass"].model_copy(update={"r2": info.metrics["test"]["mass"].r2 + 1e-4})
+        metrics = {"test": info.metrics["test"] | {"mass": moved}}
+        write_whole(folder / "model.json", info.model_copy(update={"metrics": metrics}).model_dump_json())
+        assert not attach_to_model(found, folder).info.cross_validation.same_weights
+
+    def test_a_regression_of_another_recipe_is_refused(self, whole, trained):
+        molecules = whole.plan.recipe.molecules.model_copy(update={"max_heavy_atoms": 9})
+        other = whole.plan.recipe.model_copy(update={"molecules": molecules})
+        with pytest.raises(UsageError, match=r"molecules\.max_heavy_atoms is 200 in .*, 9 in the evaluation"):
+            attach_to_model(replace(whole, plan=replace(whole.plan, recipe=other)), trained)
 
 
 def test_marked_rows_of_classes(tmp_path):
