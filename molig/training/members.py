@@ -340,15 +340,16 @@ def fit_kernel(train: Part, vocabulary: Vocabulary, recipe: Recipe) -> KernelMac
     one more centre, a molecule without any. The ridge is chosen, and a classification's slope fitted, on
     scores that leave the molecule out; these have a closed form.
     """
-    counts, options = vocabulary.matrix(train.graphs), recipe.kernel
+    options = recipe.kernel
+    chosen = _compared(train.labels, options)
+    counts, known_labels = vocabulary.matrix(train.graphs.select(chosen)), train.labels[chosen]
     inputs = as_inputs(counts)
     width = options.width * _median_distance(inputs, options)
-    coefficients = np.zeros((len(train.graphs) + 1, len(train.labels.T)))
-    offset = np.zeros(len(train.labels.T))
+    coefficients, offset = np.zeros((len(chosen) + 1, len(known_labels.T))), np.zeros(len(known_labels.T))
     regression = recipe.objective is Objective.REGRESSION
     neutral = neutral_values(recipe, train.labels) if regression else offset
-    for task, labels in enumerate(train.labels.T):
-        rows = _compared(labels, options, np.random.default_rng([options.seed, task]))
+    for task, labels in enumerate(known_labels.T):
+        rows = np.flatnonzero(~np.isnan(labels))
         if not len(rows):
             continue
         fitted = _fit_ridge(inputs[rows], labels[rows] - neutral[task], width, options)
@@ -388,15 +389,17 @@ def _squared_distances(first: csr_matrix, second: csr_matrix) -> FloatArray:
     return np.asarray(np.maximum(squared, 0))
 
 
-def _compared(labels: FloatArray, options: KernelRecipe, random: np.random.Generator) -> IndexArray:
-    """Rows with a label, at most as many as the recipe says; the rarer class goes first."""
-    known = np.flatnonzero(~np.isnan(labels))
-    if len(known) <= options.max_molecules:
-        return known
-    classes, counted = np.unique(labels[known], return_counts=True)
-    rarer = labels[known] == classes[counted.argmin()] if len(classes) == 2 else np.zeros(len(known), bool)
-    order = np.lexsort((random.random(len(known)), ~rarer))
-    return np.sort(known[order[: options.max_molecules]])
+def _compared(labels: FloatArray, options: KernelRecipe) -> IndexArray:
+    """Rows to compare with, at most as many as the recipe says; those of a task's rarer class go first."""
+    if len(labels) <= options.max_molecules:
+        return np.arange(len(labels))
+    rarer = np.zeros(len(labels), dtype=bool)
+    for of_task in labels.T:
+        classes, counted = np.unique(of_task[~np.isnan(of_task)], return_counts=True)
+        if len(classes) == 2:  # no values of a regression
+            rarer |= of_task == classes[counted.argmin()]
+    order = np.lexsort((np.random.default_rng(options.seed).random(len(labels)), ~rarer))
+    return np.sort(order[: options.max_molecules])
 
 
 def _fit_ridge(inputs: csr_matrix, target: FloatArray, width: float, options: KernelRecipe) -> _Ridge:

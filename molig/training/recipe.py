@@ -339,7 +339,7 @@ class KernelRecipe(Section):
     error is least.
     """
     max_molecules: int = Field(default=6_000, ge=1)
-    """Molecules that a task compares with; of more, the rarer class and a draw of the others."""
+    """Molecules to compare with; of more, those of a task's rarer class, and a draw of the rest."""
     seed: int = 0
     """Seed of that draw."""
 
