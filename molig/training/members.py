@@ -211,8 +211,9 @@ class MembersRun:
         """Weights and calibration, chosen by the validation part; `weave_outputs` are the network's there."""
         probability = self.recipe.objective is Objective.CLASSIFICATION
         labels, graphs = self.validation.labels, self.validation.graphs
+        options = self.recipe.committee
         plain = Combination(
-            np.full((len(others) + 1, len(self.tasks)), 1 / (len(others) + 1)),
+            np.tile(np.array(options.prior_weights)[:, None], len(self.tasks)),
             np.ones(len(self.tasks)),
             np.zeros(len(self.tasks)),
             probability,
@@ -220,8 +221,10 @@ class MembersRun:
         first = np.asarray(expit(weave_outputs)) if probability else weave_outputs
         scores = np.stack([first, *(scores_of(m, m.outputs(graphs), plain) for m in others)])
         weights = plain.weights
-        if self.recipe.committee.weights == "learned":
-            weights = choose_weights(scores, labels, probability=probability)
+        learned = choose_weights(scores, labels, probability=probability)
+        if options.weights == "learned" and learned is not None:
+            share = len(labels) / (len(labels) + options.prior_molecules)
+            weights = share * learned + (1 - share) * weights
         chosen = replace(plain, weights=weights)
         slope, offset = plain.slope, plain.offset
         if probability and self.recipe.committee.calibrate:
@@ -442,21 +445,20 @@ def _slope_and_offset(outputs: FloatArray, labels: FloatArray, neutral: float) -
 _SAMPLED = 1_500
 
 
-def choose_weights(scores: FloatArray, labels: FloatArray, *, probability: bool) -> FloatArray:
+def choose_weights(scores: FloatArray, labels: FloatArray, *, probability: bool) -> FloatArray | None:
     """Weights of members (n_members, n_tasks), the same for all tasks, from scores (n_members, n, n_tasks).
 
     Weights that are as good as the best but for one percent are averaged, since a validation part cannot tell
-    them apart; with fewer actives than 20 they stay equal.
+    them apart. None where it cannot tell anything: with fewer actives than 20, or labels that are all alike.
     """
     n_members, _, n_tasks = scores.shape
-    equal = np.full(n_members, 1 / n_members)
     if (labels == 1).sum() < _ENOUGH_ACTIVES and probability:
-        return np.tile(equal[:, None], n_tasks)
+        return None
     grid = np.array([w for w in product(range(_STEPS + 1), repeat=n_members) if sum(w) == _STEPS]) / _STEPS
     quality = _ranking if probability else _fit
     figures = np.array([quality(np.einsum("mnt,m->nt", scores, weights), labels) for weights in grid])
     if not np.isfinite(figures).any():
-        return np.tile(equal[:, None], n_tasks)
+        return None
     best = np.nanmax(figures)
     good = figures >= best - _CLOSE_ENOUGH * abs(best)
     return np.tile(grid[good].mean(axis=0)[:, None], n_tasks)

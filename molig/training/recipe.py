@@ -372,6 +372,14 @@ class CommitteeRecipe(Section):
     """Bonds between the atoms of a pair at most."""
     weights: Literal["learned", "equal"] = "learned"
     """Weights of the members: chosen on the validation part, the same for all tasks, or equal."""
+    prior: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    """Weights that the members have before the validation part is asked, in the order of ``members``; they
+    need not add up to 1. Default equal.
+    """
+    prior_molecules: float = Field(default=0.0, ge=0)
+    """Validation molecules that these weights count for beside the learned ones; on a small table a
+    validation part says little.
+    """
     calibrate: bool = True
     """Whether the mean of a classification is calibrated on the validation part; ranks stay."""
     refit: bool = False
@@ -383,9 +391,17 @@ class CommitteeRecipe(Section):
     def _has_weave_and_no_twins(self) -> Self:
         if MemberKind.WEAVE not in self.members or len(set(self.members)) < len(self.members):
             raise ValueError("members must name weave, and each member once")
+        if self.prior and (len(self.prior) != len(self.members) or not sum(self.prior)):
+            raise ValueError("prior must give each member a weight, not all of them 0")
         if self.others and (not self.blocks or len(set(self.blocks)) < len(self.blocks)):
             raise ValueError("blocks must name at least one kind of substructures, and each once")
         return self
+
+    @property
+    def prior_weights(self) -> tuple[float, ...]:
+        """Weights before the validation part is asked; they add up to 1."""
+        given = self.prior or (1.0,) * len(self.members)
+        return tuple(weight / sum(given) for weight in given)
 
     @property
     def others(self) -> tuple[MemberKind, ...]:

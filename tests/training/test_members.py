@@ -66,12 +66,12 @@ class TestWeights:
         labels = np.zeros((300, 2))
         labels[:9] = 1
         scores = np.stack([labels, 1 - labels])
-        np.testing.assert_array_equal(choose_weights(scores, labels, probability=True), 0.5)
+        assert choose_weights(scores, labels, probability=True) is None
 
     def test_tasks_of_one_class_choose_nothing(self):
         labels = np.ones((300, 1))
         scores = np.random.default_rng(0).random((2, 300, 1))
-        np.testing.assert_array_equal(choose_weights(scores, labels, probability=True), 0.5)
+        assert choose_weights(scores, labels, probability=True) is None
 
     def test_values_are_weighted_by_how_well_they_fit(self):
         rng = np.random.default_rng(3)
@@ -374,6 +374,19 @@ def test_a_regression_can_be_a_committee(tmp_path, nci_file):
     change = why.score - why.baseline_score
     assert why.atom_scores.sum() == pytest.approx(change - why.residual, abs=1e-6 * abs(change))
     assert sum(why.members.values()) == pytest.approx(change)
+
+
+def test_weights_before_the_validation_part_is_asked(trained):
+    directory, _ = trained
+    prior = [1, 2, 3, 4]
+    given = {"members": ["weave", "environments", "forest", "kernel"], "prior": prior}
+    only = train_model(request(directory, "only", committee=given | {"prior_molecules": 1e9}))
+    found = [m.weights[0] for m in only.info.committee.members]
+    assert found == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=1e-5)
+    assert committee_recipe(committee=given).committee.prior_weights == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    for wrong in ([1, 2, 3], [0, 0, 0, 0]):
+        with pytest.raises(UsageError, match="must give each member a weight"):
+            committee_recipe(committee=given | {"prior": wrong})
 
 
 def test_committees_without_weave_or_with_twins_are_refused():
