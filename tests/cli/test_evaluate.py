@@ -383,6 +383,16 @@ class TestModels:
         assert "unknown model 'tox21-w2n2-simpel'; did you mean 'tox21-w2n2-simple'?" in run.err
 
 
+def test_a_card_that_could_not_state_the_results_is_refused_before_training(
+    evaluated, recipe, small_model_dir, tmp_path
+):
+    run = evaluated(recipe(), "--card", small_model_dir)
+    assert run.code == 2
+    assert "was trained on another table than the evaluation" in run.err
+    assert "done," not in run.err
+    assert not list(tmp_path.glob("out/*.json"))
+
+
 class TestRegression:
     def test_from_table_to_figures(self, evaluated, recipe, results, tmp_path):
         rows = [
