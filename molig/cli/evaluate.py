@@ -108,11 +108,12 @@ def evaluate(
     from molig.evaluation import EvaluationRun
     from molig.evaluation.baselines import resolve_baselines
     from molig.model.device import resolve_device
-    from molig.training.recipe import read_recipe_and_table
+    from molig.training.public import read_recipe_and_known_table, with_objective
 
-    chosen, table = read_recipe_and_table(
+    read, table = read_recipe_and_known_table(
         str(recipe), source=source, targets=target or (), smiles_column=smiles_column, delimiter=delimiter
     )
+    chosen = with_objective(read, table)
     changed = _with_options(chosen, (split, split_column), folds, baselines, seed)
     resolve_baselines(changed.evaluation.baselines, changed.objective)
     name, reporter = Path(str(recipe)).stem, Reporter(quiet)

@@ -124,10 +124,10 @@ def _print_tasks(info: ModelInfo) -> None:
 
 def _meanings(info: ModelInfo) -> dict[str, str]:
     """What the tasks of a public data set stand for, where their names do not tell."""
-    from molig.datasets import datasets
+    from molig.datasets.places import dataset_of
 
-    file = info.training.data_file if info.training else ""
-    return next((dict(one.meanings) for one in datasets().values() if one.file == file), {})
+    known = dataset_of(Path(info.training.data_file)) if info.training else None
+    return dict(known.meanings) if known else {}
 
 
 def _molecules(of: RankingQuality | RegressionMetrics) -> str:
