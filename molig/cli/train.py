@@ -304,28 +304,43 @@ def _written(figure: str, value: float | None) -> str:
 def beside_the_forest(info: ModelInfo) -> str:
     """How good a committee is, in words, and how good the forest is that was trained beside it."""
     forest = next((m for m in info.committee.members if m.kind == "forest"), None) if info.committee else None
-    part = info.held_out
+    part, known = info.held_out, info.training
     if forest is None or part is None:
         return ""
     regression = info.objective == "regression"
     names = {"rmse": "RMSE", "r2": "R2"} if regression else {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC"}
-    known = info.training
     if not regression and known and (known.n_test or known.n_validation) >= _ENOUGH:
         names["ef_1"] = "EF 1 %"
-    pairs = []
-    for name, label in names.items():
-        own, alone = info.median_figure(part, name), forest.figures.get(name)
-        if own is not None and alone is not None:
-            pairs.append((f"{label} {_written(name, own)} against {_written(name, alone)}", own, alone))
-    if not pairs:
+    pairs = {name: (info.median_figure(part, name), forest.figures.get(name)) for name in names}
+    own, alone = next(iter(pairs.values()))
+    if own is None or alone is None:
         return ""
-    _, own, alone = pairs[0]
-    better = own < alone if regression else own > alone
-    level = _LEVEL * max(own, alone) if regression else _LEVEL
-    word = "level with" if abs(own - alone) < level else "better than" if better else "worse than"
-    median = f", median over {len(info.tasks)} tasks" if len(info.tasks) > 1 else ""
-    figures = ", ".join(sentence for sentence, *_ in pairs)
-    return f"on the {part} part the model is {word} a random forest on substructures: {figures}{median}"
+    ends = None if regression or len(info.tasks) > 1 else _interval(info, part)
+    figures = [
+        f"{names[name]} {_written(name, ours)}"
+        + (f" (95 % interval {ends[0]:.3f} to {ends[1]:.3f})" if ends and name == "roc_auc" else "")
+        + f" against {_written(name, theirs)}"
+        for name, (ours, theirs) in pairs.items()
+        if ours is not None and theirs is not None
+    ]
+    level = _LEVEL * (max(own, alone) if regression else 1)
+    if abs(own - alone) < level:
+        word = "level with"
+    else:
+        word = "better than" if (own < alone) == regression else "worse than"
+        if ends and ends[0] <= alone <= ends[1]:
+            word += ", though not clearly,"
+    if len(info.tasks) > 1:
+        figures[-1] += f"; medians over {len(info.tasks)} tasks"
+    return f"on the {part} part the model is {word} a random forest on substructures: {', '.join(figures)}"
+
+
+def _interval(info: ModelInfo, part: str) -> tuple[float, float] | None:
+    """Of the ROC-AUC of the only task: where another draw of as many molecules would put it."""
+    from molig.stats import RankingQuality
+
+    (of,) = info.metrics[part].values()
+    return of.intervals.get("roc_auc") if isinstance(of, RankingQuality) else None
 
 
 # Of a figure, of an error as its share: smaller differences are within the noise of a held-out part.

@@ -222,7 +222,7 @@ class TestListing:
         for member in info.committee.members:
             assert f" {member.name} " in run.out
         for task, quality in info.metrics[info.held_out].items():
-            (row,) = [line for line in run.out.splitlines() if f" {task} " in line]
+            (row,) = [line for line in run.out.splitlines() if line.startswith(f"│ {task} ")]
             assert f"{quality.roc_auc:.3f}" in row
             assert f" {quality.n_actives:,} of {quality.n_actives + quality.n_inactives:,} " in row
 

@@ -13,6 +13,7 @@ from support.small_model import TASKS, VALUES, label, nci_smiles, small_recipe, 
 
 from molig.cli.train import beside_the_forest
 from molig.model import load_model
+from molig.stats import ranking_quality
 from molig.training import parse_recipe, read_recipe, write_recipe
 
 BOTH = ["--target", TASKS[0], "--target", TASKS[1]]
@@ -670,14 +671,24 @@ class TestIntention:
 
 class TestBesideTheForest:
     @staticmethod
-    def info(own: float, alone: float, *, n: int = 100, figure: str = "roc_auc", regression: bool = False):
+    def info(
+        own: float,
+        alone: float,
+        *,
+        n: int = 100,
+        figure: str = "roc_auc",
+        regression: bool = False,
+        intervals=None,
+    ):
         figures = {"roc_auc": None, "pr_auc": None, "ef_1": 3.0, "rmse": None, "r2": None} | {figure: own}
+        ends = {"intervals": intervals or {}}
         forest = SimpleNamespace(kind="forest", figures={figure: alone, "ef_1": 2.5})
         return SimpleNamespace(
             committee=SimpleNamespace(members=(forest,)),
             held_out="test",
             objective="regression" if regression else "classification",
             median_figure=lambda _, name: figures[name],
+            metrics={"test": {"t": ranking_quality([0, 1], [0.1, 0.9]).model_copy(update=ends)}},
             training=SimpleNamespace(n_test=n, n_validation=0),
             tasks=("t",),
         )
@@ -705,6 +716,12 @@ class TestBesideTheForest:
     def test_the_top_of_the_list_counts_where_it_is_no_handful(self):
         assert beside_the_forest(self.info(0.9, 0.8, n=1_000)).endswith("0.800, EF 1 % 3.0 against 2.5")
         assert "EF" not in beside_the_forest(self.info(0.9, 0.8, n=999))
+
+    def test_a_difference_within_the_interval_is_no_clear_one(self):
+        said = beside_the_forest(self.info(0.93, 0.90, intervals={"roc_auc": (0.89, 0.96)}))
+        assert "the model is better than, though not clearly, a random forest" in said
+        assert "0.930 (95 % interval 0.890 to 0.960) against 0.900" in said
+        assert "clearly" not in beside_the_forest(self.info(0.93, 0.90, intervals={"roc_auc": (0.91, 0.96)}))
 
     def test_without_a_forest_nothing_is_said(self):
         info = self.info(0.9, 0.8)
