@@ -323,16 +323,17 @@ def beside_the_forest(info: ModelInfo) -> str:
         for name, (ours, theirs) in pairs.items()
         if ours is not None and theirs is not None
     ]
-    level = _LEVEL * (max(own, alone) if regression else 1)
+    level, doubt = _LEVEL * (max(own, alone) if regression else 1), ""
     if abs(own - alone) < level:
         word = "level with"
     else:
         word = "better than" if (own < alone) == regression else "worse than"
         if ends and ends[0] <= alone <= ends[1]:
-            word += ", though not clearly,"
+            doubt = ", though not clearly"
     if len(info.tasks) > 1:
         figures[-1] += f"; medians over {len(info.tasks)} tasks"
-    return f"on the {part} part the model is {word} a random forest on substructures: {', '.join(figures)}"
+    judged = f"on the {part} part the model is {word} a random forest on substructures{doubt}"
+    return f"{judged}: {', '.join(figures)}"
 
 
 def _interval(info: ModelInfo, part: str) -> tuple[float, float] | None:
