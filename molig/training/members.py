@@ -21,10 +21,12 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from molig.committee import Combination, Forest, KernelMachine, Vocabulary
 from molig.committee.kernel import as_inputs, squared_norms
 from molig.committee.vocabulary import environments_of
+from molig.errors import UsageError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.features.environments import numbering_digest
-from molig.model import CommitteeInfo, MemberInfo, ModelInfo, Objective, ScreeningModel
+from molig.model import CommitteeInfo, MemberInfo, ModelInfo, Objective, ScreeningModel, load_model
 from molig.model.relaxed import Member, scores_of
+from molig.network import WeaveNet
 from molig.stats import ranking_quality
 from molig.training.auxiliary import Auxiliary
 from molig.training.loop import (
@@ -73,6 +75,7 @@ class MembersRun:
 
     def weave_trainer(self) -> Trainer:
         """Trainer of the Weave network."""
+        origin = starting_model(self.recipe, self.schema)
         return Trainer(
             self.recipe,
             self.schema,
@@ -80,8 +83,9 @@ class MembersRun:
             train=self.train,
             validation=self.validation,
             device=self.device,
-            fingerprint=self.fingerprint,
+            fingerprint=f"{self.fingerprint} {origin.info.weights_sha256}" if origin else self.fingerprint,
             auxiliaries=self.auxiliaries,
+            start=_all_but_last(origin.network) if origin else None,
         )
 
     def fit(
@@ -239,6 +243,24 @@ class MembersRun:
             offset=tuple(offset.tolist()),
             numbering=numbering_digest(self.schema.environment_blocks),
         )
+
+
+def starting_model(recipe: Recipe, schema: FeatureSchema) -> ScreeningModel | None:
+    """The model whose Weave network training starts from; UsageError if that network is another one."""
+    if not recipe.start.model:
+        return None
+    model = load_model(recipe.start.model).weave_alone()
+    if model.schema != replace(schema, environment_blocks=()):
+        raise UsageError(f"start.model: {model.name!r} reads other features: use [features] of its recipe")
+    if model.info.network != recipe.network:
+        raise UsageError(f"start.model: {model.name!r} is another network: use [network] of its recipe")
+    return model
+
+
+def _all_but_last(network: WeaveNet) -> dict[str, torch.Tensor]:
+    last = {id(tensor) for tensor in network.last.state_dict(keep_vars=True).values()}
+    state = network.state_dict(keep_vars=True)
+    return {name: tensor.detach().float() for name, tensor in state.items() if id(tensor) not in last}
 
 
 def _without_validation(on_epoch: OnEpoch, entry: dict[str, float]) -> None:

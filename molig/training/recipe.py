@@ -223,6 +223,15 @@ class SplitRecipe(Section):
         return self
 
 
+class StartRecipe(Section):
+    """Which weights the training of the Weave network starts from."""
+
+    model: str = ""
+    """Name or directory of a model with the same features and the same network: its weights, but for those of
+    the last layer. Empty: random ones.
+    """
+
+
 class NeutralRecipe(Section):
     """The term that keeps the zero baseline neutral."""
 
@@ -418,7 +427,7 @@ class Recipe(Section):
         Whether labels are classes (1, 0) or values (any number).
     data, molecules, features, network, committee, environments, forest, kernel : section
         See the classes of the sections.
-    split, optimization, neutral, evaluation : section
+    split, optimization, start, neutral, evaluation : section
         Likewise.
     auxiliary : tuple of section
         Other tables whose tasks are co-trained; a classification only.
@@ -442,6 +451,7 @@ class Recipe(Section):
     kernel: KernelRecipe = KernelRecipe()
     split: SplitRecipe = SplitRecipe()
     optimization: OptimizationRecipe = OptimizationRecipe()
+    start: StartRecipe = StartRecipe()
     neutral: NeutralRecipe = NeutralRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
     auxiliary: tuple[AuxiliaryRecipe, ...] = ()

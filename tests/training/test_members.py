@@ -21,8 +21,8 @@ from support.small_model import (
 )
 
 from molig.attribution import explain
-from molig.errors import UsageError
-from molig.model import load_model
+from molig.errors import MoligError, UsageError
+from molig.model import load_model, model_card
 from molig.molecules import smiles_records
 from molig.stats.curves import expected_calibration_error
 from molig.training import Progress, TrainingRequest, parse_recipe, train_model
@@ -387,6 +387,42 @@ def test_weights_before_the_validation_part_is_asked(trained):
     for wrong in ([1, 2, 3], [0, 0, 0, 0]):
         with pytest.raises(UsageError, match="must give each member a weight"):
             committee_recipe(committee=given | {"prior": wrong})
+
+
+class TestStart:
+    """Training from the weights of another model."""
+
+    ALONE = {"members": ["weave"]}  # noqa: RUF012
+
+    def test_all_but_the_last_layer_is_taken(self, trained):
+        directory, committee = trained
+        still = FEW_EPOCHS | {"learning_rate": 1e-9, "weight_decay": 0.0, "keep": "last"}
+        start = {"model": str(directory / "committee")}
+        model = train_model(
+            request(directory, "still", committee=self.ALONE, start=start, optimization=still)
+        )
+        before, after = committee.network.state_dict(), model.network.state_dict()
+        last = {"head." + str(len(committee.network.head) - 1) + end for end in (".weight", ".bias")}
+        for name, tensor in before.items():
+            if "running" in name or "num_batches" in name:
+                continue
+            same = np.allclose(tensor, after[name], atol=1e-4)
+            assert same != (name in last), name
+        assert model.info.training.started_from == "committee"
+        assert "started from the weights of `committee`" in (model_card(model.info))
+
+    def test_other_networks_and_features_are_refused(self, trained):
+        directory, _ = trained
+        start = {"model": str(directory / "committee")}
+        network = committee_recipe().network.model_dump(mode="json") | {"hidden": [7]}
+        with pytest.raises(UsageError, match="another network"):
+            train_model(request(directory, "no", committee=self.ALONE, start=start, network=network))
+        features = {"preset": "full"}
+        with pytest.raises(UsageError, match="other features"):
+            train_model(request(directory, "no", committee=self.ALONE, start=start, features=features))
+        with pytest.raises(MoligError, match="nothing-of-the-kind"):
+            train_model(request(directory, "no", start={"model": "nothing-of-the-kind"}))
+        assert not (directory / "no").exists()
 
 
 def test_committees_without_weave_or_with_twins_are_refused():
