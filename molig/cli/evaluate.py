@@ -108,9 +108,9 @@ def evaluate(
     from molig.evaluation import EvaluationRun
     from molig.evaluation.baselines import resolve_baselines
     from molig.model.device import resolve_device
-    from molig.training.public import read_recipe_and_known_table, with_objective
+    from molig.training.recipe import read_recipe_and_table, with_objective
 
-    read, table = read_recipe_and_known_table(
+    read, table = read_recipe_and_table(
         str(recipe), source=source, targets=target or (), smiles_column=smiles_column, delimiter=delimiter
     )
     chosen = with_objective(read, table)

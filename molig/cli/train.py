@@ -127,13 +127,19 @@ def train(
     """
     from molig.training import TrainingRequest, train_model
     from molig.training.output import check_output
-    from molig.training.public import mixed_targets, read_recipe_and_known_table, with_objective
-    from molig.training.recipe import DEFAULT_RECIPE, with_cut, with_split
+    from molig.training.recipe import (
+        DEFAULT_RECIPE,
+        mixed_targets,
+        read_recipe_and_table,
+        with_cut,
+        with_objective,
+        with_split,
+    )
 
     reporter = Reporter(quiet)
     use_threads(threads)
     check_output(output, resume=resume, force=force)
-    read, table = read_recipe_and_known_table(
+    read, table = read_recipe_and_table(
         recipe or DEFAULT_RECIPE,
         source=source,
         targets=(*(target or []), *(more_targets or [])),

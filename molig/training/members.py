@@ -168,7 +168,8 @@ class MembersRun:
         members: list[Member] = []
         for kind in self.recipe.committee.others:
             if kind is MemberKind.FOREST:
-                self._tell(f"forest: {self.recipe.forest.trees} trees for each of {len(self.tasks)} tasks")
+                several = f" for each of {len(self.tasks)} tasks" if len(self.tasks) > 1 else ""
+                self._tell(f"forest: {self.recipe.forest.trees} trees{several}")
                 members.append(grow_forest(self.train, vocabulary, self.recipe))
                 continue
             if kind is MemberKind.KERNEL:

@@ -14,7 +14,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
 from molig.datasets import datasets
-from molig.datasets.places import find_dataset
+from molig.datasets.places import dataset_of, find_dataset
 from molig.errors import UnknownNameError, UsageError, called
 from molig.features import EnvironmentBlock, FeatureSchema, preset
 from molig.files import read_regular
@@ -671,7 +671,8 @@ def locate_table(
 ) -> LabelledTable:
     """Find the table of a recipe; what a command line gives beside the recipe comes first.
 
-    A relative ``data.file`` is seen from the directory of `recipe_file`.
+    A relative ``data.file`` is seen from the directory of `recipe_file`. Where nobody names label columns, a
+    public data set has its own.
     """
     data = recipe.data
     folder = recipe_file.parent if recipe_file else Path()
@@ -687,7 +688,8 @@ def locate_table(
             raise UsageError(
                 "no table: give one with --input, or name it in the [data] section of the recipe"
             )
-    columns = tuple(targets) or data.targets or (known[data.name].targets if data.name else ())
+    public = known[data.name] if data.name else dataset_of(source)
+    columns = tuple(targets) or data.targets or (public.targets if public else ())
     if not columns:
         likely = label_columns(
             source,
@@ -730,6 +732,37 @@ def read_recipe_and_table(
     )
     split = read.split.model_copy(update={"parts": ""})
     return read.model_copy(update={"split": split}), replace(table, note=note)
+
+
+def with_objective(recipe: Recipe, table: LabelledTable, objective: str | None = None) -> Recipe:
+    """The recipe with the objective that a command line states, or else that the labels of a public set need.
+
+    What the recipe itself states, and a cut, which makes classes, go before the latter. Raises UsageError.
+    """
+    known = [known.value for known in Objective]
+    if objective is not None and objective not in known:
+        raise UnknownNameError("value of --objective", objective, known)
+    if objective is None and "objective" not in recipe.model_fields_set and not recipe.data.cut:
+        public = dataset_of(table.source)
+        if public and set(table.targets) <= set(public.numbers):
+            objective = Objective.REGRESSION.value
+    if objective in (None, recipe.objective):
+        return recipe
+    plain = recipe.model_dump(mode="json", exclude_none=True)
+    return parse_recipe(plain | {"objective": objective}, OPTIONS)
+
+
+def mixed_targets(table: LabelledTable) -> str:
+    """A sentence on a public table whose rows are of many targets; empty for any other."""
+    known = dataset_of(table.source)
+    if known is None or not known.is_long:
+        return ""
+    each = known.members_column
+    return (
+        f"{known.name} has rows of {len(known.members)} targets, and one model of all mixes their values: "
+        f"train on a table with the rows of one (column {each}), or judge all of them with molig evaluate "
+        f"--each-value-of {each}"
+    )
 
 
 def _file_of(data: DataRecipe) -> str:
