@@ -36,6 +36,9 @@ def test_bundled_recipes_name_known_data_and_baselines(name):
     if name == DEFAULT_RECIPE:  # for any table
         assert recipe.data == DataRecipe()
         return
+    if not recipe.data.name:  # of a table that a script makes
+        assert recipe.data.file
+        return
     assert recipe.data.name in datasets()
     assert set(recipe.data.targets) <= set(datasets()[recipe.data.name].targets)
     assert resolve_baselines(recipe.evaluation.baselines, recipe.objective)
@@ -55,7 +58,7 @@ def test_recipes_are_listed_by_data_set(molig, narrow, monkeypatch, tmp_path):
     assert named["bace"][0] == "bace"
     assert named["pcba-w2n2-simple"][0] == "pcba (to get)"
     assert all(about for _, about in named.values())
-    assert list(named).index("hiv") < list(named).index("hiv-w2n2")
+    assert list(named).index("tox21") < list(named).index("tox21-w2n2-simple")
     assert max(map(len, narrow("train", "--list-recipes"))) <= 80
 
 
