@@ -241,7 +241,9 @@ def _progress(plan: EvaluationPlan, reporter: Reporter) -> Iterator[tuple[OnDone
             reporter.info(f"fold {fold + 1}: {method} done, {scores.seconds:.0f} s of processor time")
 
         def epoch(fold: int, entry: dict[str, float]) -> None:
-            found = entry[f"validation_{quality.casefold()}"]
+            found = entry.get(f"validation_{quality.casefold()}")
+            if found is None:  # trained once more, on the validation part, too
+                return
             reporter.info(
                 f"fold {fold + 1}: epoch {entry['epoch']:.0f}/{recipe.optimization.epochs}  "
                 f"loss {entry['loss']:.4f}  validation {quality} {found:.4f}"

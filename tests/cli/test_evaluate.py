@@ -80,6 +80,14 @@ class TestListedParts:
         assert "stratified split of `mine.csv`" in (tmp_path / "out" / "evaluation.md").read_text()
 
 
+def test_a_committee_that_is_trained_again(evaluated, recipe, results):
+    members = {"members": ["weave", "kernel"], "refit": True}
+    run = evaluated(recipe(committee=members, optimization={"keep": "last"}, evaluation={"folds": 1}))
+    assert run.code == 0, run.err
+    assert run.err.count("fold 1: epoch") == 2  # those that the validation part watches
+    assert "molig" in results()["methods"]
+
+
 class TestRecipes:
     def test_a_recipe_from_table_to_figures(self, evaluated, recipe, results, tmp_path):
         path = recipe(evaluation={"baselines": ["nearest-active"]})
