@@ -106,6 +106,12 @@ def train(
     test: Annotated[
         float | None, typer.Option("--test", help="Share of the molecules; default 0.1, and 0 for none.")
     ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--start-from", help="Model whose Weave network training starts from; none: from random."
+        ),
+    ] = None,
     smiles_column: SmilesColumnOption = None,
     delimiter: DelimiterOption = None,
     resume: Annotated[
@@ -134,6 +140,7 @@ def train(
         with_cut,
         with_objective,
         with_split,
+        with_start,
     )
 
     reporter = Reporter(quiet)
@@ -148,6 +155,7 @@ def train(
     )
     chosen = with_objective(with_cut(read, active_above, active_below), table, objective)
     chosen = with_split(chosen, split, column=split_column, validation=validation, test=test)
+    chosen = with_start(chosen, start_from)
     if table.note and chosen.split == read.split:
         reporter.warning(table.note)
     if mixture := mixed_targets(table):

@@ -252,9 +252,13 @@ def starting_model(recipe: Recipe, schema: FeatureSchema) -> ScreeningModel | No
         return None
     model = load_model(recipe.start.model).weave_alone()
     if model.schema != replace(schema, environment_blocks=()):
-        raise UsageError(f"start.model: {model.name!r} reads other features: use [features] of its recipe")
+        raise UsageError(
+            f"the model to start from, {model.name!r}, reads other features: use [features] of its recipe"
+        )
     if model.info.network != recipe.network:
-        raise UsageError(f"start.model: {model.name!r} is another network: use [network] of its recipe")
+        raise UsageError(
+            f"the model to start from, {model.name!r}, is another network: use [network] of its recipe"
+        )
     return model
 
 

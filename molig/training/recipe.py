@@ -779,6 +779,14 @@ def with_cut(recipe: Recipe, above: float | None, below: float | None) -> Recipe
     return parse_recipe(plain, OPTIONS)
 
 
+def with_start(recipe: Recipe, model: str | None) -> Recipe:
+    """The recipe with the model to start from that a command line names, if it does; ``none`` for none."""
+    if model is None:
+        return recipe
+    start = StartRecipe(model="" if model.strip().lower() == "none" else model)
+    return recipe.model_copy(update={"start": start})
+
+
 def with_split(
     recipe: Recipe,
     kind: str | None = None,

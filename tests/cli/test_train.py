@@ -240,6 +240,24 @@ class TestLabelsAsPeopleWriteThem:
         assert (training.active_above, training.active_below) == (150, None)
 
 
+class TestStart:
+    @pytest.mark.parametrize("name", ["none", "None"])
+    def test_from_random_weights(self, trained, labelled, tmp_path, name):
+        run = trained(labelled, *BOTH, "--start-from", name)
+        assert run.code == 0, run.err
+        assert load_model(tmp_path / "model").info.training.started_from == ""
+
+    def test_from_another_network(self, trained, labelled):
+        run = trained(labelled, *BOTH, "--start-from", "descriptors")
+        assert run.code == 2
+        assert "the model to start from, 'descriptors', reads other features" in run.err
+
+    def test_from_no_model(self, trained, labelled):
+        run = trained(labelled, *BOTH, "--start-from", "desciptors")
+        assert run.code == 2
+        assert "descriptors" in run.err
+
+
 class TestSplits:
     @pytest.fixture
     def parts(self, tmp_path):
