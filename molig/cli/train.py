@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -254,7 +255,7 @@ def _progress(reporter: Reporter, recipe: Recipe, n_rows: int | None) -> Iterato
                 return
             figure = entry.get(f"validation_{quality.lower()}")
             title = "R2" if quality == "R2" else "ROC-AUC"
-            judged = "" if figure is None else f"  validation {title} {figure:.3f}"
+            judged = "" if figure is None or math.isnan(figure) else f"  validation {title} {figure:.3f}"
             reporter.info(f"epoch {entry['epoch']:.0f}/{options.epochs}  loss {entry['loss']:.4f}{judged}")
 
         yield Progress(advance["rows"], epoch, reporter.warning, stage)
