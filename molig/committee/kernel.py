@@ -20,6 +20,8 @@ from molig.features import PackedGraphs
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
+# Counts of a centre above it are taken for it, which only thousands of heavy atoms bring about.
+_MOST = 2**15 - 1
 # Stretches of a path on each of which a probability is taken to rise in proportion to its logit.
 _STRETCHES = 32
 # Numbers in one table of similarities along paths: 32 MB.
@@ -55,7 +57,7 @@ class KernelMachine:
         offset: npt.ArrayLike,
         width: float,
     ) -> None:
-        self.vocabulary, self.counts = vocabulary, centres.astype(np.int16)
+        self.vocabulary, self.counts = vocabulary, centres.minimum(_MOST).astype(np.int16)
         # As they are stored, so that a model scores alike before and after.
         self.coefficients = np.asarray(coefficients, dtype=np.float32).astype(np.float64)
         self.offset = np.asarray(offset, dtype=np.float32).astype(np.float64)
@@ -151,7 +153,7 @@ class KernelMachine:
             or (columns < 0).any()
             or (columns >= len(vocabulary)).any()
             or (counts < 1).any()
-            or (counts >= 2**15).any()
+            or (counts > _MOST).any()
             or float(held["width"][0]) <= 0
         ):
             raise ModelFormatError("the kernel machine of the model is damaged: its centres are no molecules")

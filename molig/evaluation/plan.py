@@ -23,6 +23,7 @@ from molig.training import LabelledTable, Recipe
 from molig.training.auxiliary import auxiliary_digests
 from molig.training.dataset import AssayTable, TrainingData, file_digest, missing_classes, read_or_load
 from molig.training.labels import read_label
+from molig.training.members import start_digests
 from molig.training.splits import (
     WITHOUT_FOLDS,
     ListedParts,
@@ -97,6 +98,7 @@ class EvaluationPlan:
             self.digest,
             *auxiliary_digests(self.recipe),
             *([self.listed.digest] if self.listed else []),
+            *start_digests(self.recipe),
         ]
         text = json.dumps([digests, list(self.data.tasks), recipe])
         return hashlib.sha256(text.encode()).hexdigest()

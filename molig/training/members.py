@@ -24,7 +24,7 @@ from molig.committee.vocabulary import environments_of
 from molig.errors import UsageError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.features.environments import numbering_digest
-from molig.model import CommitteeInfo, MemberInfo, ModelInfo, Objective, ScreeningModel, load_model
+from molig.model import CommitteeInfo, MemberInfo, ModelInfo, Objective, ScreeningModel, load_info, load_model
 from molig.model.relaxed import Member, scores_of
 from molig.network import WeaveNet
 from molig.stats import ranking_quality
@@ -83,7 +83,7 @@ class MembersRun:
             train=self.train,
             validation=self.validation,
             device=self.device,
-            fingerprint=f"{self.fingerprint} {origin.info.weights_sha256}" if origin else self.fingerprint,
+            fingerprint=" ".join([self.fingerprint, *start_digests(self.recipe)]),
             auxiliaries=self.auxiliaries,
             start=_all_but_last(origin.network) if origin else None,
         )
@@ -244,6 +244,11 @@ class MembersRun:
             offset=tuple(offset.tolist()),
             numbering=numbering_digest(self.schema.environment_blocks),
         )
+
+
+def start_digests(recipe: Recipe) -> list[str]:
+    """Digest of the weights that training starts from; none of random ones."""
+    return [load_info(recipe.start.model).weights_sha256] if recipe.start.model else []
 
 
 def starting_model(recipe: Recipe, schema: FeatureSchema) -> ScreeningModel | None:

@@ -119,6 +119,13 @@ def test_factors_scale_occurrences():
     np.testing.assert_allclose(kernel.outputs(graphs, np.zeros(n_rows)), nothing, atol=1e-12)
 
 
+def test_no_count_wraps_round():
+    vocabulary = vocabulary_of()
+    centres = csr_matrix(np.full((1, len(vocabulary)), 100_000))
+    kernel = KernelMachine(vocabulary, centres, np.ones((1, N_TASKS)), np.zeros(N_TASKS), 1e4)
+    assert (kernel.counts.toarray() == 2**15 - 1).all()
+
+
 def test_tables_make_the_machine_again():
     kernel, graphs = machine(3), graphs_of()
     read = KernelMachine.from_arrays(kernel.arrays(), kernel.vocabulary, N_TASKS)

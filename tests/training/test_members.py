@@ -35,6 +35,7 @@ from molig.training.members import (
     calibration,
     choose_weights,
     fit_kernel,
+    start_digests,
 )
 from molig.training.recipe import ForestRecipe
 from molig.training.run import reliability_of
@@ -409,6 +410,8 @@ class TestStart:
             same = np.allclose(tensor, after[name], atol=1e-4)
             assert same != (name in last), name
         assert model.info.training.started_from == "committee"
+        assert start_digests(committee_recipe(start=start)) == [committee.info.weights_sha256]
+        assert start_digests(committee_recipe()) == []
         assert "started from the weights of `committee`" in (model_card(model.info))
 
     def test_other_networks_and_features_are_refused(self, trained):
