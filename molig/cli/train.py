@@ -110,7 +110,7 @@ def train(
     start_from: Annotated[
         str | None,
         typer.Option(
-            "--start-from", help="Model whose Weave network training starts from; none: from random."
+            "--start-from", help="Model whose Weave network training starts from; none: random weights."
         ),
     ] = None,
     smiles_column: SmilesColumnOption = None,

@@ -24,8 +24,6 @@ Index = npt.NDArray[np.int64]
 _MOST = 2**15 - 1
 # Stretches of a path on each of which a probability is taken to rise in proportion to its logit.
 _STRETCHES = 32
-# Numbers in one table of similarities along paths: 32 MB.
-_LARGEST_TABLE = 4_000_000
 # Below this rise of the output the difference quotient of the probability is lost in rounding.
 _CLOSE = 1e-6
 
@@ -48,6 +46,7 @@ class KernelMachine:
     """
 
     kind = "kernel"
+    FLOATS = ("coefficients", "offset", "width")
 
     def __init__(
         self,
@@ -129,7 +128,7 @@ class KernelMachine:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Tensor], vocabulary: Vocabulary, n_tasks: int) -> Self:
         """The kernel machine again; ModelFormatError if the tables do not make one."""
-        names = ("starts", "columns", "counts", "coefficients", "offset", "width")
+        names = ("starts", "columns", "counts", *cls.FLOATS)
         held = {name: arrays[name] for name in names}
         n = held["coefficients"].shape[0] if held["coefficients"].dim() else 0
         sound = (
@@ -144,18 +143,18 @@ class KernelMachine:
         if not sound:
             raise ModelFormatError("the tables of the kernel machine do not fit together")
         starts, columns, counts = (held[name].numpy().astype(np.int64) for name in names[:3])
-        rows = np.repeat(np.arange(n), np.maximum(np.diff(starts), 0))
-        keys = rows * len(vocabulary) + columns if len(rows) == len(columns) else np.zeros(2)
-        if (
-            starts[0] != 0
-            or (np.diff(starts) < 0).any()
-            or (np.diff(keys) <= 0).any()
-            or (columns < 0).any()
-            or (columns >= len(vocabulary)).any()
-            or (counts < 1).any()
-            or (counts > _MOST).any()
-            or float(held["width"][0]) <= 0
-        ):
+        # The ends are known to be those of the columns, so ascending starts ask for no more rows than these.
+        sound = (
+            starts[0] == 0
+            and bool((starts[1:] >= starts[:-1]).all())
+            and bool(((columns >= 0) & (columns < len(vocabulary))).all())
+            and bool(((counts >= 1) & (counts <= _MOST)).all())
+            and float(held["width"][0]) > 0
+        )
+        if sound:
+            keys = np.repeat(np.arange(n), np.diff(starts)) * len(vocabulary) + columns
+            sound = bool((np.diff(keys) > 0).all())
+        if not sound:
             raise ModelFormatError("the kernel machine of the model is damaged: its centres are no molecules")
         centres = csr_matrix((counts, columns, starts), shape=(n, len(vocabulary)))
         return cls(
@@ -204,17 +203,10 @@ class KernelMachine:
         """
         norm, product, out = placed.norms[molecule], placed.products[molecule], self.coefficients[:, tasks]
         scales = np.linspace(0, 1, _STRETCHES + 1 if probability else 2)
-        plain, scaled = np.zeros((2, len(tasks), self.size))
-        step = _LARGEST_TABLE // len(scales)
-        parts = [slice(start, min(start + step, self.size)) for start in range(0, self.size, step)]
-        tables = [_stretches(norm, product[part], self._norms[part], self.width, scales) for part in parts]
-        outputs = self.offset[tasks] + sum(
-            table.similarity @ out[part] for table, part in zip(tables, parts, strict=True)
-        )
+        table = _stretches(norm, product, self._norms, self.width, scales)
+        outputs = self.offset[tasks] + table.similarity @ out
         scores, rises = _scores_and_rises(outputs, probability=probability)
-        for table, part in zip(tables, parts, strict=True):
-            plain[:, part] = (rises.T @ table.plain) * out[part].T
-            scaled[:, part] = (rises.T @ table.scaled) * out[part].T
+        plain, scaled = ((rises.T @ integrals) * out.T for integrals in (table.plain, table.scaled))
         return scores, (np.asarray(plain @ self._centres), scaled.sum(axis=1))
 
 

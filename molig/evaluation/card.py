@@ -164,7 +164,9 @@ def _choices(recipe: Recipe) -> dict[str, Any]:
     """Dotted key to value, of all that makes the weights what they are but the table and the folds."""
     plain = recipe.model_dump(mode="json")
     plain["auxiliary"] = {each.pop("name"): each for each in plain["auxiliary"]}
-    ignored = (*_OTHERWISE_COMPARED, *_OF_THIS_TIME)
+    # What zero features are drawn to is a logit in a classification, a value in a regression.
+    unread = "neutral.logit" if recipe.objective is Objective.REGRESSION else "neutral.value"
+    ignored = (*_OTHERWISE_COMPARED, *_OF_THIS_TIME, unread)
     return {
         key: value
         for key, value in _flat(plain).items()

@@ -255,8 +255,11 @@ def _stored_members(model: ScreeningModel) -> dict[str, torch.Tensor]:
     stored = {_VOCABULARY: torch.from_numpy(model.members[0].vocabulary.ids)}
     for name, member in zip(model.member_names[1:], model.members, strict=True):
         for key, tensor in member.arrays().items():
-            # The last layer of a regression holds the unit of the labels, and a leaf one of them.
-            whole = model.info.objective is Objective.REGRESSION and key in ("out", "out_bias", "value")
+            # The last layer of a regression holds the unit of the labels, and a leaf one of them; thousands
+            # of coefficients of either sign nearly cancel.
+            whole = key in KernelMachine.FLOATS or (
+                model.info.objective is Objective.REGRESSION and key in ("out", "out_bias", "value")
+            )
             kept = tensor.to(dtype) if tensor.is_floating_point() and not whole else tensor
             stored[f"{name}/{key}"] = kept.detach().contiguous().cpu()
     return stored

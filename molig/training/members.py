@@ -24,7 +24,16 @@ from molig.committee.vocabulary import environments_of
 from molig.errors import UsageError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.features.environments import numbering_digest
-from molig.model import CommitteeInfo, MemberInfo, ModelInfo, Objective, ScreeningModel, load_info, load_model
+from molig.model import (
+    CommitteeInfo,
+    MemberInfo,
+    ModelInfo,
+    Objective,
+    ScreeningModel,
+    bundled_models,
+    load_info,
+    load_model,
+)
 from molig.model.relaxed import Member, scores_of
 from molig.network import WeaveNet
 from molig.stats import ranking_quality
@@ -173,7 +182,8 @@ class MembersRun:
                 members.append(grow_forest(self.train, vocabulary, self.recipe))
                 continue
             if kind is MemberKind.KERNEL:
-                self._tell(f"kernel machine: similarity to {len(self.train.graphs):,} molecules")
+                n_compared = min(len(self.train.graphs), self.recipe.kernel.max_molecules)
+                self._tell(f"kernel machine: similarity to {n_compared:,} molecules")
                 members.append(fit_kernel(self.train, vocabulary, self.recipe))
                 continue
             epochs = self.recipe.environments.optimization.epochs
@@ -248,14 +258,19 @@ class MembersRun:
 
 def start_digests(recipe: Recipe) -> list[str]:
     """Digest of the weights that training starts from; none of random ones."""
-    return [load_info(recipe.start.model).weights_sha256] if recipe.start.model else []
+    return [load_info(_start(recipe)).weights_sha256] if recipe.start.model else []
+
+
+def _start(recipe: Recipe) -> str | Path:
+    """The model to start from: a bundled one, even where a directory of the same name lies about."""
+    return bundled_models().get(recipe.start.model, recipe.start.model)
 
 
 def starting_model(recipe: Recipe, schema: FeatureSchema) -> ScreeningModel | None:
     """The model whose Weave network training starts from; UsageError if that network is another one."""
     if not recipe.start.model:
         return None
-    model = load_model(recipe.start.model).weave_alone()
+    model = load_model(_start(recipe)).weave_alone()
     if model.schema != replace(schema, environment_blocks=()):
         raise UsageError(
             f"the model to start from, {model.name!r}, reads other features: use [features] of its recipe"
@@ -382,15 +397,18 @@ def fit_kernel(train: Part, vocabulary: Vocabulary, recipe: Recipe) -> KernelMac
     width = options.width * _median_distance(inputs, options)
     coefficients, offset = np.zeros((len(chosen) + 1, len(known_labels.T))), np.zeros(len(known_labels.T))
     regression = recipe.objective is Objective.REGRESSION
-    neutral = neutral_values(recipe, train.labels) if regression else offset
+    neutral = neutral_values(recipe, train.labels) if regression else np.zeros(len(offset))
     for task, labels in enumerate(known_labels.T):
         rows = np.flatnonzero(~np.isnan(labels))
+        slope, offset[task] = 1.0, neutral[task] if regression else recipe.neutral.logit
         if not len(rows):
             continue
         fitted = _fit_ridge(inputs[rows], labels[rows] - neutral[task], width, options)
-        slope, offset[task] = 1.0, neutral[task]
         if not regression:
-            slope, offset[task] = _slope_and_offset(fitted.left_out, labels[rows], recipe.neutral.logit)
+            weights = _weights_of_chosen(labels[rows], train.labels[:, task])
+            slope, offset[task] = _slope_and_offset(
+                fitted.left_out, labels[rows], weights, recipe.neutral.logit
+            )
         coefficients[rows, task] = slope * fitted.coefficients
         coefficients[-1, task] = slope * fitted.of_nothing
     used = np.flatnonzero((coefficients != 0).any(axis=1))
@@ -460,14 +478,22 @@ def _left_out(matrix: FloatArray, target: FloatArray, ridge: float) -> tuple[Flo
     return coefficients, target - coefficients / np.diag(inverse)
 
 
-def _slope_and_offset(outputs: FloatArray, labels: FloatArray, neutral: float) -> tuple[float, float]:
+def _weights_of_chosen(labels: FloatArray, everything: FloatArray) -> FloatArray:
+    """How many labels of the whole table each chosen one stands for."""
+    of_class = [(everything == c).sum() / max((labels == c).sum(), 1) for c in (0, 1)]
+    return np.asarray(np.where(labels == 1, of_class[1], of_class[0]), dtype=np.float64)
+
+
+def _slope_and_offset(
+    outputs: FloatArray, labels: FloatArray, weights: FloatArray, neutral: float
+) -> tuple[float, float]:
     """Logit of an output 0, which a molecule without environments has, and its slope by cross-entropy."""
-    share = (labels.sum() + 1) / (len(labels) + 2)
+    share = (weights @ labels + 1) / (weights.sum() + 2)
     offset = min(neutral, float(logit(share)))
 
     def loss(log_slope: float) -> float:
         z = offset + np.exp(log_slope) * outputs
-        return float((np.logaddexp(0, z) - labels * z).sum())
+        return float(weights @ (np.logaddexp(0, z) - labels * z))
 
     found = minimize_scalar(loss, bounds=(-2, 5), method="bounded")
     return float(np.exp(found.x)), offset

@@ -339,15 +339,15 @@ class ForestRecipe(Section):
 class KernelRecipe(Section):
     """The member that compares a molecule with those of the training part, by counts of environments."""
 
-    width: float = Field(default=1.0, gt=0)
+    width: float = Field(default=1.0, ge=1e-3)
     """Width of the kernel, in units of the median squared distance between training molecules."""
-    ridges: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+    ridges: tuple[Annotated[float, Field(ge=1e-6)], ...] = Field(
         default=(0.03, 0.1, 0.2, 0.4, 1.0, 3.0), min_length=1
     )
     """What may be added to the diagonal of the kernel matrix; each task takes the one whose left-out squared
     error is least.
     """
-    max_molecules: int = Field(default=6_000, ge=1)
+    max_molecules: int = Field(default=6_000, ge=1, le=20_000)
     """Molecules to compare with; of more, those of a task's rarer class, and a draw of the rest."""
     seed: int = 0
     """Seed of that draw."""
@@ -402,6 +402,8 @@ class CommitteeRecipe(Section):
             raise ValueError("members must name weave, and each member once")
         if self.prior and (len(self.prior) != len(self.members) or not sum(self.prior)):
             raise ValueError("prior must give each member a weight, not all of them 0")
+        if self.prior and self.weights == "equal":
+            raise ValueError('prior and weights = "equal" exclude each other')
         if self.others and (not self.blocks or len(set(self.blocks)) < len(self.blocks)):
             raise ValueError("blocks must name at least one kind of substructures, and each once")
         return self

@@ -49,7 +49,7 @@ from molig.training.dataset import (
     read_or_load,
 )
 from molig.training.loop import Part, Trainer
-from molig.training.members import MembersRun
+from molig.training.members import MembersRun, starting_model
 from molig.training.metrics import all_regression_metrics, reliability, screening_metrics
 from molig.training.objectives import neutral_values
 from molig.training.output import check_output, model_in_progress
@@ -176,6 +176,7 @@ def _train(
 ) -> ScreeningModel:
     recipe = request.recipe
     schema = recipe.schema_()
+    starting_model(recipe, schema)  # refused before the table is read
     listed = read_listed_parts(recipe.split, request.folder)
     assay = AssayTable(
         request.source,
@@ -287,6 +288,8 @@ def _finish(
     baseline: dict[str, BaselineScore] | dict[str, BaselineValue]
     if stored.objective is Objective.REGRESSION:
         labels = _part(data, parts, "train").labels
+        if stored.info.committee and stored.info.committee.refit:
+            labels = np.concatenate([labels, _part(data, parts, "validation").labels])
         neutral = neutral_values(request.recipe, labels)
         baseline = baseline_values(stored, held_out, neutral, np.nanstd(labels, axis=0))
     else:
@@ -457,7 +460,7 @@ def provenance_of(
         epochs_run=trainer.state.epoch,
         best_epoch=trainer.state.best_epoch,
         keep=request.recipe.optimization.keep,
-        started_from=Path(request.recipe.start.model).name,
+        started_from=origin.name if (origin := starting_model(request.recipe, trainer.schema)) else "",
         command=_command(request),
         versions={
             "molig": __version__,

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 
+from molig.evaluation.card import _check_recipe
 from molig.model import Objective, bundled_models, find_model, load_info, load_model, model_card
 from molig.training import bundled_recipes, read_recipe
 from molig.training.metrics import all_task_metrics
@@ -82,6 +83,11 @@ def test_the_recipe_of_a_model_is_the_bundled_one_of_its_name(name):
     assert own.objective is Objective.CLASSIFICATION
     neutral = bundled.neutral.model_copy(update={"value": own.neutral.value})
     assert own == bundled.model_copy(update={"evaluation": own.evaluation, "neutral": neutral})
+
+
+@pytest.mark.parametrize("name", LEAST_AUC)
+def test_an_evaluation_of_the_recipe_fits_the_card(name):
+    _check_recipe(read_recipe(bundled_recipes()[name]), bundled_models()[name], name)
 
 
 @pytest.mark.data

@@ -231,6 +231,13 @@ def test_a_committee_reads_back_as_it_was_saved(small_committee, graphs, tmp_pat
     assert again.info.committee == small_committee.info.committee
 
 
+def test_coefficients_of_a_kernel_are_stored_in_full(small_committee, graphs, tmp_path):
+    """Thousands of either sign nearly cancel: half precision would be seen in the score."""
+    halved = small_committee.with_info(small_committee.info.model_copy(update={"weights_dtype": "float16"}))
+    kernel = save_model(halved, tmp_path / "half").members[2]
+    np.testing.assert_array_equal(kernel.outputs(graphs), small_committee.members[2].outputs(graphs))
+
+
 @pytest.fixture
 def copy(tmp_path):
     return shutil.copytree(MODELS / "committee", tmp_path / "copy")

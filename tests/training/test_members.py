@@ -32,6 +32,8 @@ from molig.training.members import (
     _grow_classes,
     _grow_values,
     _left_out,
+    _slope_and_offset,
+    _weights_of_chosen,
     calibration,
     choose_weights,
     fit_kernel,
@@ -244,6 +246,28 @@ class TestKernels:
         counts = vocabulary.matrix(part.graphs).astype(np.int16).toarray()
         assert {counts[3].tobytes(), counts[7].tobytes()} <= set(rows)
 
+    def test_inactives_that_were_not_drawn_count(self):
+        rng = np.random.default_rng(1)
+        outputs, labels = rng.normal(size=60), (np.arange(60) < 20).astype(float)
+        everything = np.concatenate([np.ones(20), np.zeros(400)])
+        weights = _weights_of_chosen(labels, everything)
+        assert weights[labels == 1] == pytest.approx(1)
+        assert weights[labels == 0] == pytest.approx(10)
+        drawn = _slope_and_offset(outputs, labels, weights, 0.0)
+        rows = np.concatenate([np.arange(20), np.tile(np.arange(20, 60), 10)])
+        whole = _slope_and_offset(outputs[rows], labels[rows], np.ones(len(rows)), 0.0)
+        assert drawn == pytest.approx(whole, rel=1e-4)
+
+    def test_a_task_that_no_chosen_molecule_has_is_neutral(self):
+        values = np.full((len(STRUCTURES), 2), np.nan)
+        values[:, 0] = np.arange(len(STRUCTURES))
+        values[:2, 1] = 7.0, 9.0
+        part, vocabulary = self.part(values)
+        for seed in range(20):
+            recipe = committee_recipe(objective="regression", kernel={"max_molecules": 3, "seed": seed})
+            kernel = fit_kernel(part, vocabulary, recipe)
+            assert kernel.offset[1] == pytest.approx(8)
+
     def test_tasks_without_labels_or_with_one_class_are_fitted(self):
         labels = np.full((len(STRUCTURES), 2), np.nan)
         labels[:, 1] = 0
@@ -385,6 +409,8 @@ def test_weights_before_the_validation_part_is_asked(trained):
     found = [m.weights[0] for m in only.info.committee.members]
     assert found == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=1e-5)
     assert committee_recipe(committee=given).committee.prior_weights == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    with pytest.raises(UsageError, match="exclude each other"):
+        committee_recipe(committee=given | {"weights": "equal"})
     for wrong in ([1, 2, 3], [0, 0, 0, 0]):
         with pytest.raises(UsageError, match="must give each member a weight"):
             committee_recipe(committee=given | {"prior": wrong})
@@ -413,6 +439,11 @@ class TestStart:
         assert start_digests(committee_recipe(start=start)) == [committee.info.weights_sha256]
         assert start_digests(committee_recipe()) == []
         assert "started from the weights of `committee`" in (model_card(model.info))
+
+    def test_a_directory_of_the_name_is_not_the_bundled_model(self, tmp_path, monkeypatch):
+        (tmp_path / "descriptors").mkdir()
+        monkeypatch.chdir(tmp_path)
+        assert start_digests(committee_recipe(start={"model": "descriptors"}))
 
     def test_other_networks_and_features_are_refused(self, trained):
         directory, _ = trained

@@ -119,8 +119,8 @@ def check(subject: AuditSubject) -> Outcome:
     )
     if closed:
         remark += (
-            " The shares of substructures in the scores of networks and kernel machines have a closed form, "
-            f"compared on {len(closed)} paths with {MIDPOINTS} midpoints."
+            " The shares of substructures in the scores of environment networks and kernel machines have a "
+            f"closed form, compared on {len(closed)} paths with {MIDPOINTS} midpoints."
         )
     if subject.has_forest:
         remark += " The forest's shares are Shapley values, not integrals; residuals show that they add up."
