@@ -36,8 +36,9 @@ def test_bundled_recipes_name_known_data_and_baselines(name):
     if name == DEFAULT_RECIPE:  # for any table
         assert recipe.data == DataRecipe()
         return
-    if not recipe.data.name:  # of a table that a script makes
-        assert recipe.data.file
+    if not recipe.data.name:  # for a table that a script makes, given with --input
+        assert recipe.data.targets
+        assert not recipe.data.file
         return
     assert recipe.data.name in datasets()
     assert set(recipe.data.targets) <= set(datasets()[recipe.data.name].targets)
