@@ -1,9 +1,9 @@
 """Files that torch wrote, read without running anything they name.
 
 Such a file is a zip: numbers in ``data/0``, ``data/1``, ..., and a pickle that says what they belong to. A
-pickle is a program, so it is not unpickled: a small machine follows its instructions and knows a fixed list of
-names. What a name stands for is never imported. A tensor becomes a `StoredTensor`, an object a `Held`, which
-is a name with data; a name outside the list ends the reading.
+pickle is a program, so it is not unpickled: a small machine follows its instructions and knows a fixed list
+of names. What a name stands for is never imported. A tensor becomes a `StoredTensor`, an object a `Held`,
+which is a name with data; a name outside the list ends the reading.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -110,7 +110,9 @@ _NAMES = {
     "torch.storage.UntypedStorage",
     *(f"torch.{name}" for name in (*_STORAGES, *_DTYPES)),
 }
-_DICTS = {name for name in _NAMES if name.endswith(("OrderedDict", "defaultdict", "Counter", "AttributeDict"))}
+_DICTS = {
+    name for name in _NAMES if name.endswith(("OrderedDict", "defaultdict", "Counter", "AttributeDict"))
+}
 _OTHER_TENSORS = ("sparse", "qtensor", "quantized", "meta_tensor", "subclass", "Quant", "Complex")
 
 
@@ -217,8 +219,8 @@ class _Archive:
         self.path = path
         if not data.startswith(b"PK\x03\x04"):
             raise self.wrong(
-                "it is not a file of torch 1.6 or later (those are zip archives); if it is a Chemprop v1 model, "
-                "`chemprop convert --conversion v1_to_v2 -i OLD.pt -o NEW.pt` makes one that can be read"
+                "it is not a file of torch 1.6 or later (those are zip archives); if it is a Chemprop "
+                "v1 model, `chemprop convert --conversion v1_to_v2 -i OLD.pt -o NEW.pt` makes a new one"
             )
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
@@ -232,7 +234,7 @@ class _Archive:
         order = self.member("byteorder", 16).strip() if self._has("byteorder") else b"little"
         if order not in {b"little", b"big"}:
             raise self.wrong(f"it states the byte order {order[:16]!r}, which is neither little nor big")
-        self.order = "<" if order == b"little" else ">"
+        self.order: Literal["<", ">"] = "<" if order == b"little" else ">"
         self._storages: dict[_Storage, Array] = {}
 
     def wrong(self, problem: str) -> ModelFormatError:
@@ -311,7 +313,7 @@ def _strided(
 
 def _short(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 # The machine.
@@ -355,7 +357,7 @@ class _Machine:
         elif name == "GLOBAL":
             stack.append(self._named(argument.replace(" ", ".")))
         elif name not in {"PROTO", "FRAME"}:
-            raise self._archive.wrong(f"data.pkl has the instruction {name}, which no model of Chemprop needs")
+            raise self._archive.wrong(f"data.pkl has the instruction {name}, which no Chemprop model needs")
 
     def _named(self, full: str) -> Name:
         module = full.rpartition(".")[0]
@@ -367,8 +369,8 @@ class _Machine:
                 "complex ones; save the model with plain float tensors"
             )
         raise self._archive.wrong(
-            f"it names {_short(full)}, which no model of Chemprop needs. Nothing was run. Loading such a file "
-            "with torch or Chemprop would run it: do so only if you trust its origin"
+            f"it names {_short(full)}, which no Chemprop model needs. Nothing was run. Loading such a file with "
+            "torch or Chemprop would run it: do so only if you trust its origin"
         )
 
     def since_mark(self) -> list[Any]:
@@ -453,7 +455,7 @@ class _Machine:
     def persistent(self) -> None:
         """A storage, which the zip holds outside the pickle."""
         (found,) = self.take(1)
-        if not (isinstance(found, tuple) and len(found) == 5 and found[0] == "storage"):  # noqa: PLR2004
+        if not (isinstance(found, tuple) and len(found) == 5 and found[0] == "storage"):
             raise TypeError("a reference to something that is no storage")
         kind, key, n_values = found[1], found[2], found[4]
         name = kind.full.rpartition(".")[2]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,14 @@ FloatArray = npt.NDArray[np.float64]
 ATOMS_PER_BATCH = 2048
 """Atoms per pass through a network: enough to keep matrix products busy, few enough for the cache."""
 
+_NO_DESCRIPTORS = Descriptors()
 _LARGEST_CONFIG = 1_000_000
+_OPTIONS = {
+    "molecule": "descriptors-path or --molecule-featurizers",
+    "atom_descriptors": "atom-descriptors-path",
+    "atom_features": "atom-features-path",
+    "bond_features": "bond-features-path",
+}
 _SUFFIXES = (".pt", ".ckpt")
 
 
@@ -96,7 +103,7 @@ class Ensemble:
         """Probabilities or values."""
         return Objective.CLASSIFICATION if self.head.classifies else Objective.REGRESSION
 
-    def predict(self, batch: Any, descriptors: Descriptors = Descriptors()) -> Tensor:
+    def predict(self, batch: Any, descriptors: Descriptors = _NO_DESCRIPTORS) -> Tensor:
         """Mean of the networks' predictions, shape (n_mols, n_tasks)."""
         found = [network.predict(batch, descriptors).flatten(1) for network in self.networks]
         return torch.stack(found).mean(dim=0)
@@ -104,7 +111,7 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class InputOptions:
-    """How molecules become graphs; None where the model's ``config.toml``, or else Chemprop's default, decides.
+    """How molecules become graphs; None where a ``config.toml``, or else Chemprop's default, decides.
 
     Parameters
     ----------
@@ -128,14 +135,19 @@ class InputOptions:
 
     def parser(self, config: dict[str, Any]) -> ChempropParser:
         """The parser; ``config`` is that of the training run, or empty."""
-        names = ("keep_h", "add_h", "ignore_stereo", "reorder_atoms")
-        chosen = {
-            name: bool(config.get(name.replace("_", "-"), False)) if value is None else value
-            for name in names
-            if (value := getattr(self, name)) is not None or config.get(name.replace("_", "-"))
-        }
-        policy = self.standardization or StandardizationPolicy.NONE
-        return ChempropParser(policy, self.max_heavy_atoms, **chosen)
+
+        def chosen(name: str) -> bool:
+            value = getattr(self, name)
+            return bool(config.get(name.replace("_", "-"))) if value is None else bool(value)
+
+        return ChempropParser(
+            self.standardization or StandardizationPolicy.NONE,
+            self.max_heavy_atoms,
+            keep_h=chosen("keep_h"),
+            add_h=chosen("add_h"),
+            ignore_stereo=chosen("ignore_stereo"),
+            reorder_atoms=chosen("reorder_atoms"),
+        )
 
 
 class ChempropModel:
@@ -266,13 +278,13 @@ class ChempropModel:
         if n_needed and given is None:
             raise UsageError(
                 f"model {self.name!r} reads {n_needed} {what} beside the structure (Chemprop's "
-                f"--{option.replace('_', '-')}-path or a featurizer of molecules), and they were not given; in "
-                f"Python: predict(smiles, extra=ExtraInputs({option}=...)). Without them there is no score"
+                f"--{_OPTIONS[option]}), and they were not given; in Python: "
+                f"predict(smiles, extra=ExtraInputs({option}=...)). Without them there is no score"
             )
         if given is None:
             return
         first = given if option == "molecule" else given[0] if len(given) else np.zeros((0, n_needed))
-        width = np.shape(first)[-1] if np.ndim(first) == 2 else -1  # noqa: PLR2004
+        width = np.shape(first)[-1] if np.ndim(first) == 2 else -1
         if width != n_needed:
             raise UsageError(
                 f"model {self.name!r} reads {n_needed or 'no'} {what}; {option} must be a table of as many "
@@ -328,9 +340,7 @@ class ChempropModel:
             atom = torch.as_tensor(rows).to(self.device, self.dtype)
         return Descriptors(molecule, atom)
 
-    def score_molecules(
-        self, molecules: Sequence[Molecule], extra: ExtraInputs | None = None
-    ) -> FloatArray:
+    def score_molecules(self, molecules: Sequence[Molecule], extra: ExtraInputs | None = None) -> FloatArray:
         """Predictions of parsed molecules, shape (n, n_tasks)."""
         if not molecules:
             return np.empty((0, len(self.tasks)))
@@ -416,7 +426,7 @@ def _batches(atom_counts: npt.NDArray[np.int64]) -> Iterable[npt.NDArray[np.int6
 
 def load_chemprop(
     paths: str | Path | Sequence[str | Path],
-    options: InputOptions = InputOptions(),
+    options: InputOptions | None = None,
     device: str | torch.device = "cpu",
 ) -> ChempropModel:
     """Read a Chemprop v2 model; nothing in its files is run.
@@ -424,11 +434,11 @@ def load_chemprop(
     Parameters
     ----------
     paths : str, Path or sequence of them
-        ``.pt`` and ``.ckpt`` files, or directories, whose ``.pt`` files are taken, those of subdirectories too.
-        Several files are an ensemble, whose predictions are averaged as Chemprop does.
+        ``.pt`` and ``.ckpt`` files, or directories, whose ``.pt`` files are taken, those of subdirectories
+        too. Several files are an ensemble, whose predictions are averaged as Chemprop does.
     options : InputOptions
-        How molecules become graphs. The files do not say; a ``config.toml`` that Chemprop wrote beside them, or
-        up to two directories above, does.
+        How molecules become graphs. The files do not say; a ``config.toml`` that Chemprop wrote beside them,
+        or up to three directories above, does.
     device : str or torch.device
         ``"cpu"``, ``"cuda"`` or ``"auto"``.
 
@@ -445,11 +455,12 @@ def load_chemprop(
     UsageError
         If the networks do not predict the same tasks, or the atom features do not fit them.
     """
+    options = options or InputOptions()
     files = model_files([paths] if isinstance(paths, str | Path) else paths)
     ensemble = read_ensemble(files)
     config = _training_config(files[0])
     sizes = ensemble.networks[0].sizes
-    preset = _preset(sizes, options.atom_features or config.get("multi-hot-atom-featurizer-mode"), files[0])
+    preset = preset_of(sizes, options.atom_features or config.get("multi-hot-atom-featurizer-mode"), files[0])
     name = files[0].stem if len(files) == 1 else files[0].parent.name
     return ChempropModel(name, [ensemble], preset, options.parser(config), device)
 
@@ -474,22 +485,28 @@ def model_files(paths: Sequence[str | Path]) -> list[Path]:
     return found
 
 
+class _Member(NamedTuple):
+    """A network of an ensemble, where it comes from, and the tasks that its file names."""
+
+    file: Path
+    network: ChempropNetwork
+    tasks: tuple[str, ...] | None
+
+
 def read_ensemble(files: Sequence[Path]) -> Ensemble:
     """Networks of the same tasks from several files."""
-    networks: list[ChempropNetwork] = []
-    columns: list[tuple[str, ...] | None] = []
+    members: list[_Member] = []
     for file in files:
         checkpoint = read_checkpoint(file)
         network = ChempropNetwork(checkpoint)
-        columns.append(_task_names(checkpoint, network))
-        networks.append(network)
-        _check_alike(files[0], networks[0], columns[0], file, network, columns[-1])
-    stored = next((names for names in columns if names is not None), None)
-    predictor = networks[0].predictor
+        members.append(_Member(file, network, _task_names(checkpoint, network)))
+        _check_alike(members[0], members[-1])
+    predictor = members[0].network.predictor
+    stored = next((member.tasks for member in members if member.tasks is not None), None)
     tasks = stored or tuple(f"pred_{i}" for i in range(predictor.n_tasks))
     if predictor.n_classes > 1:
         tasks = tuple(f"{task}: class {k}" for task in tasks for k in range(predictor.n_classes))
-    return Ensemble(tuple(networks), tasks)
+    return Ensemble(tuple(member.network for member in members), tasks)
 
 
 def _task_names(checkpoint: Checkpoint, network: ChempropNetwork) -> tuple[str, ...] | None:
@@ -504,38 +521,30 @@ def _task_names(checkpoint: Checkpoint, network: ChempropNetwork) -> tuple[str, 
     return tuple(names)
 
 
-def _check_alike(
-    first_file: Path,
-    first: ChempropNetwork,
-    first_tasks: tuple[str, ...] | None,
-    file: Path,
-    other: ChempropNetwork,
-    tasks: tuple[str, ...] | None,
-) -> None:
+def _check_alike(first: _Member, other: _Member) -> None:
     """Refuse an ensemble of networks that do not predict the same from the same."""
-    shown = [
-        f"{len(names)} tasks ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else "unnamed"  # noqa: PLR2004
-        for names in (first_tasks, tasks)
+    kinds = [
+        f"{p.n_tasks} tasks of the kind {p.head.value}" + (f" ({p.n_classes} classes)" * (p.n_classes > 1))
+        for p in (first.network.predictor, other.network.predictor)
     ]
-    a, b = first.predictor, other.predictor
-    if first_tasks != tasks and first_tasks and tasks:
-        raise UsageError(f"{first_file} predicts {shown[0]}, {file} predicts {shown[1]}: no ensemble")
-    if (a.head, a.n_tasks, a.n_classes) != (b.head, b.n_tasks, b.n_classes):
-        raise UsageError(
-            f"{first_file} is a {a.head.value} model of {a.n_tasks} tasks, {file} a {b.head.value} model of "
-            f"{b.n_tasks}: they are no ensemble; give files of one kind"
-        )
-    mine, its = first.sizes, other.sizes
-    reads = [(s.atom, s.bond, s.atom_descriptors, s.descriptors) for s in (mine, its)]
-    if reads[0] != reads[1]:
-        raise UsageError(
-            f"{first_file} reads {mine.atom} atom and {mine.bond} bond features, {mine.descriptors} descriptors "
-            f"of molecules and {mine.atom_descriptors} of atoms; {file} reads {its.atom}, {its.bond}, "
-            f"{its.descriptors} and {its.atom_descriptors}: they are no ensemble"
-        )
+    reads = [
+        f"{s.atom} features of atoms and {s.bond} of bonds, and {s.descriptors} descriptors of molecules and "
+        f"{s.atom_descriptors} of atoms"
+        for s in (first.network.sizes, other.network.sizes)
+    ]
+    named = [", ".join(member.tasks or ()) for member in (first, other)]
+    for verb, (mine, its) in (("predicts", kinds), ("predicts", named), ("reads", reads)):
+        if mine and its and mine != its:
+            raise UsageError(
+                f"{first.file} {verb} {_short(mine)}; {other.file} {verb} {_short(its)}: they are no ensemble"
+            )
 
 
-def _preset(sizes: Sizes, wanted: str | None, file: Path) -> str:
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def preset_of(sizes: Sizes, wanted: str | None, file: Path) -> str:
     """Atom features that fit the weights."""
     widths = {name: chemprop_schema(name) for name in PRESETS}
     if wanted is not None:
@@ -555,8 +564,8 @@ def _preset(sizes: Sizes, wanted: str | None, file: Path) -> str:
     known = ", ".join(f"{n} {s.n_atom_columns} + {s.n_pair_columns}" for n, s in widths.items())
     reaction = sizes.bond == 2 * widths["v2"].n_pair_columns
     raise ModelFormatError(
-        f"{file} reads {sizes.atom} features per atom and {sizes.bond} per bond, which no set of Chemprop has "
-        f"({known}): "
+        f"{file} reads {sizes.atom} features per atom and {sizes.bond} per bond, which no set of Chemprop "
+        f"has ({known}): "
         + (
             "it was trained on reactions, which molig does not score"
             if reaction
@@ -574,5 +583,7 @@ def _training_config(file: Path) -> dict[str, Any]:
             try:
                 return tomllib.loads(read_regular(path, _LARGEST_CONFIG).decode())
             except (OSError, ValueError) as err:
-                raise ModelFormatError(f"{path}, the settings of the training run, cannot be read: {err}") from err
+                raise ModelFormatError(
+                    f"{path}, settings of the training run, cannot be read: {err}"
+                ) from err
     return {}

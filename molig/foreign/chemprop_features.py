@@ -48,9 +48,7 @@ PRESETS: dict[str, _Preset] = {
         _FIRST_ROWS, (_Kind.S, _Kind.SP, _Kind.SP2, _Kind.SP2D, _Kind.SP3, _Kind.SP3D, _Kind.SP3D2)
     ),
     "v1": _Preset(tuple(range(1, 101)), (_Kind.SP, _Kind.SP2, _Kind.SP3, _Kind.SP3D, _Kind.SP3D2)),
-    "organic": _Preset(
-        (1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 35, 53), (_Kind.S, _Kind.SP, _Kind.SP2, _Kind.SP3)
-    ),
+    "organic": _Preset((1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 35, 53), (_Kind.S, _Kind.SP, _Kind.SP2, _Kind.SP3)),
     "rigr": _Preset(_FIRST_ROWS, (), resonance_invariant=True),
 }
 """Chemprop's names of its atom features; a model does not store which it was trained on."""
@@ -157,13 +155,15 @@ def _stacked(extra: Sequence[npt.ArrayLike] | None) -> npt.NDArray[np.float64] |
     if extra is None:
         return None
     rows = [np.asarray(part, dtype=np.float64) for part in extra]
-    widths = {part.shape[1] if part.ndim == 2 else -1 for part in rows}  # noqa: PLR2004
+    widths = {part.shape[1] if part.ndim == 2 else -1 for part in rows}
     if len(widths) != 1 or -1 in widths:
         raise UsageError("extra features need one table per molecule, all with the same number of columns")
     return np.concatenate(rows)
 
 
-def _filled(blocks: Sequence[Block], columns: Columns) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+def _filled(
+    blocks: Sequence[Block], columns: Columns
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
     codes = [columns[b.name] for b in blocks if b.kind is BlockKind.CATEGORICAL]
     values = [np.zeros((len(codes[0]), 0))]
     values += [columns[b.name].reshape(-1, b.width) for b in blocks if b.kind is BlockKind.NUMERIC]
@@ -215,9 +215,7 @@ def _invariant_atoms(mol: Chem.Mol) -> list[tuple[float, ...]]:
 
 def _read_bonds(mols: Sequence[Chem.Mol]) -> tuple[Columns, Codes, Codes]:
     """Features of the bonds, their atoms, and how many each molecule has."""
-    listed = np.array(
-        list(chain.from_iterable(map(_all_of_bonds, mols))), dtype=np.int64
-    ).reshape(-1, 6)
+    listed = np.array(list(chain.from_iterable(map(_all_of_bonds, mols))), dtype=np.int64).reshape(-1, 6)
     _, _, kind, conjugated, ring, stereo = listed.T
     kind = _codes(kind, [int(known) for known in _BONDS])
     found: Columns = {

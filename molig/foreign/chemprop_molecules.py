@@ -53,7 +53,7 @@ class ChempropParser(MoleculeParser):
         mol, origin = molecule.mol, np.array(molecule.origin) if molecule.origin else None
         n_input = molecule.n_input_atoms
         as_written = self.policy is StandardizationPolicy.NONE and record.mol is None
-        # Only hydrogens written as atoms are counted in n_input_atoms here; Chemprop keeps some that molig merges.
+        # Without standardisation only hydrogens written as atoms change a molecule; RDKit keeps some of them.
         if as_written and n_input is not None:
             mol, origin = _read(molecule.smiles.strip(), self.keep_h)
         if not (self.add_h or self.ignore_stereo or self.reorder_atoms) and mol is molecule.mol:

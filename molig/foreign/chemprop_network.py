@@ -1,13 +1,16 @@
 """The networks of Chemprop v2, built from a checkpoint: messages along bonds, a readout, and a head.
 
-As published by Yang et al. 2019 (10.1021/acs.jcim.9b00237) and Heid et al. 2024 (10.1021/acs.jcim.3c01250). The
-state of a directed bond starts from its atom and its bond, so both products with W_i are taken once per atom and
-once per bond; messages between atoms are the same for all bonds that leave an atom, so they are kept per atom.
+As published by Yang et al. 2019 (10.1021/acs.jcim.9b00237) and Heid et al. 2024
+(10.1021/acs.jcim.3c01250). The state of a directed bond starts from its atom and its bond, so both products
+with W_i are taken once per atom and once per bond; a message between atoms is the same for all bonds that
+leave an atom, so it is kept per atom.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -15,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import linear, softplus
 
 from molig.errors import ModelFormatError
 from molig.foreign.checkpoint import Checkpoint, Held, Name, StoredTensor
@@ -92,7 +95,7 @@ _ACTIVATIONS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "Hardsigmoid": (nn.Hardsigmoid, ()),
     "Identity": (nn.Identity, ()),
 }
-_NAMED_ACTIVATIONS = {
+_NAMED_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leakyrelu": lambda: nn.LeakyReLU(0.1),
     "prelu": nn.PReLU,
@@ -119,6 +122,9 @@ class Descriptors(NamedTuple):
 
     molecule: Tensor | None = None
     atom: Tensor | None = None
+
+
+_NONE = Descriptors()
 
 
 class _Weights:
@@ -218,13 +224,15 @@ class _Settings:
         """A whole number."""
         value = self.values.get(name, default)
         if type(value) is not int or not lowest <= value <= _LARGEST_SETTING:
-            raise self._checkpoint.wrong(f"{self._part}.{name} must be a whole number (got {str(value)[:80]})")
+            raise self._checkpoint.wrong(
+                f"{self._part}.{name} must be a whole number (got {str(value)[:80]})"
+            )
         return value
 
     def number(self, name: str, default: float) -> float:
         """A number that something is divided by."""
         value = self.values.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value or value != value:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value or math.isnan(value):
             raise self._checkpoint.wrong(f"{self._part}.{name} must be a number (got {str(value)[:80]})")
         return float(value)
 
@@ -323,20 +331,21 @@ class MessagePassing(nn.Module):
         bonds = self.scale_bonds.standardize(batch.pair_inputs) if self.scale_bonds else batch.pair_inputs
         messages = self._along_bonds if self.along_bonds else self._between_atoms
         message = messages(atoms, bonds, batch)
-        from_atoms, from_messages = self.finish.weight.split([self.sizes.atom, self.sizes.hidden], dim=1)
-        own = F.linear(atoms, from_atoms, self.finish.bias)
-        states = self.activation(own[batch.atom_kind] + message @ from_messages.T)
+        from_atoms, from_messages = _parted(self.finish, self.sizes.atom)
+        own = linear(atoms, from_atoms, self.finish.bias)
+        states: Tensor = self.activation(own[batch.atom_kind] + message @ from_messages.T)
         if self.descriptors is None or descriptors is None:
             return states
         more = self.scale_descriptors.standardize(descriptors) if self.scale_descriptors else descriptors
-        return self.descriptors(torch.cat([states, more], dim=1))
+        joined: Tensor = self.descriptors(torch.cat([states, more], dim=1))
+        return joined
 
     def _along_bonds(self, atoms: Tensor, bonds: Tensor, batch: GraphBatch) -> Tensor:
         """Sum of what arrives at each atom; bond k has the directed bonds k and n + k."""
         source, target = batch.pair_atoms.reshape(-1), batch.pair_atoms.flip(0).reshape(-1)
-        from_atoms, from_bonds = self.start.weight.split([self.sizes.atom, self.sizes.bond], dim=1)
+        from_atoms, from_bonds = _parted(self.start, self.sizes.atom)
         of_atoms = atoms @ from_atoms.T
-        of_bonds = F.linear(bonds, from_bonds, self.start.bias)
+        of_bonds = linear(bonds, from_bonds, self.start.bias)
         first = of_atoms[batch.atom_kind[source]] + of_bonds[batch.pair_kind].repeat(2, 1)
         state, first = self._activated_first(first)
         for _ in range(1, self.depth):
@@ -351,8 +360,8 @@ class MessagePassing(nn.Module):
         around = _summed(bonds[batch.pair_kind].repeat(2, 1), target, batch.n_atoms)
         state, first = self._activated_first(self.start(atoms)[batch.atom_kind])
         degree = torch.bincount(target, minlength=batch.n_atoms)[:, None].to(state.dtype)
-        from_states, from_bonds = self.step.weight.split([self.sizes.hidden, self.sizes.bond], dim=1)
-        of_bonds = F.linear(around, from_bonds, self.step.bias)
+        from_states, from_bonds = _parted(self.step, self.sizes.hidden)
+        of_bonds = linear(around, from_bonds, self.step.bias)
         for _ in range(1, self.depth):
             message = _summed(state[source], target, batch.n_atoms)
             if self.undirected:
@@ -364,6 +373,11 @@ class MessagePassing(nn.Module):
         """The first states, and what every later step adds; an activation in place overwrites the latter."""
         state = self.activation(first)
         return state, state if getattr(self.activation, "overwrites", False) else first
+
+
+def _parted(layer: nn.Linear, n_first: int) -> tuple[Tensor, Tensor]:
+    """Weights of the first inputs of a layer, and of the others."""
+    return layer.weight[:, :n_first], layer.weight[:, n_first:]
 
 
 def _reversed(states: Tensor) -> Tensor:
@@ -400,7 +414,7 @@ class Aggregation(nn.Module):
         if self.attention is not None:
             score = self.attention(states)
             highest = score.detach().new_full((n_mols, 1), -torch.inf)
-            highest = highest.index_reduce(0, molecule, score.detach(), "amax")
+            highest = highest.scatter_reduce(0, molecule[:, None], score.detach(), "amax")
             share = (score - highest[molecule]).exp()
             states = states * (share / _summed(share, molecule, n_mols)[molecule])
         total = _summed(states, molecule, n_mols)
@@ -414,19 +428,18 @@ class Predictor(nn.Module):
         super().__init__()
         settings = _Settings(weights.checkpoint, "predictor")
         self.head: Head = settings.chosen(_HEADS)
-        layers: list[nn.Module] = []
+        layers: list[nn.Linear] = []
         while weights.has(name := f"predictor.ffn.{len(layers)}.{2 if layers else 0}.weight"):
             n_out, n_in = weights.shape(name, 2)
             layers.append(weights.linear(name.removesuffix(".weight"), n_in, n_out))
-        if not layers:
-            weights.shape("predictor.ffn.0.0.weight", 2)
+        self._n_inputs = weights.shape("predictor.ffn.0.0.weight", 2)[1]
         self.layers = nn.ModuleList(layers)
         self.activations = nn.ModuleList([settings.activation() for _ in layers[1:]])
         for number, activation in enumerate(self.activations, start=1):
             _fill(activation, weights, f"predictor.ffn.{number}.0.weight")
         self.n_classes = settings.integer("n_classes", 2) if self.head.value.startswith("multiclass") else 1
         self.exponential = settings.values.get("spectral_activation") == "exp"
-        n_outputs = layers[-1].out_features if layers else 0
+        n_outputs = layers[-1].out_features
         per_task = self.n_classes * self.head.outputs_per_task
         if n_outputs % per_task:
             raise weights.checkpoint.wrong(
@@ -439,11 +452,11 @@ class Predictor(nn.Module):
     @property
     def n_inputs(self) -> int:
         """Width of what the first layer reads."""
-        return int(self.layers[0].in_features)
+        return self._n_inputs
 
     def forward(self, fingerprint: Tensor) -> Tensor:
         """Outputs of the last layer."""
-        hidden = self.layers[0](fingerprint)
+        hidden: Tensor = self.layers[0](fingerprint)
         for activation, layer in zip(self.activations, self.layers[1:], strict=True):
             hidden = layer(activation(hidden))
         return hidden
@@ -454,17 +467,17 @@ class Predictor(nn.Module):
         if head is Head.CLASSIFICATION:
             return outputs.sigmoid()
         if head is Head.CLASSIFICATION_DIRICHLET:
-            evidence = F.softplus(outputs.unflatten(1, (-1, 2))) + 1
+            evidence: Tensor = softplus(outputs.reshape(len(outputs), -1, 2)) + 1
             return evidence[..., 1] / evidence.sum(-1)
         if head is Head.MULTICLASS:
-            return outputs.unflatten(1, (-1, self.n_classes)).softmax(-1)
+            return outputs.reshape(len(outputs), -1, self.n_classes).softmax(-1)
         if head is Head.MULTICLASS_DIRICHLET:
-            evidence = F.softplus(outputs.unflatten(1, (-1, self.n_classes))) + 1
+            evidence = softplus(outputs.reshape(len(outputs), -1, self.n_classes)) + 1
             return evidence / evidence.sum(-1, keepdim=True)
         if head is Head.SPECTRAL:
             # Chemprop applies the last activation as part of the layers and once more behind them.
             for _ in range(2):
-                outputs = outputs.exp() if self.exponential else F.softplus(outputs)
+                outputs = outputs.exp() if self.exponential else softplus(outputs)
             return outputs / outputs.sum(1, keepdim=True)
         parts = outputs.chunk(head.outputs_per_task, 1)
         if self.unscale is not None:
@@ -506,7 +519,7 @@ class ChempropNetwork(nn.Module):
         weights.check_all_taken()
         self.eval().requires_grad_(False)
 
-    def forward(self, batch: GraphBatch, descriptors: Descriptors = Descriptors()) -> Tensor:
+    def forward(self, batch: GraphBatch, descriptors: Descriptors = _NONE) -> Tensor:
         """Outputs of the last layer, shape (n_mols, n_outputs)."""
         states = self.message_passing(batch, descriptors.atom)
         molecules = self.aggregation(states, batch.atom_counts)
@@ -516,9 +529,10 @@ class ChempropNetwork(nn.Module):
             scale = self.scale_descriptors
             more = scale.standardize(descriptors.molecule) if scale else descriptors.molecule
             molecules = torch.cat([molecules, more], dim=1)
-        return self.predictor(molecules)
+        outputs: Tensor = self.predictor(molecules)
+        return outputs
 
-    def predict(self, batch: GraphBatch, descriptors: Descriptors = Descriptors()) -> Tensor:
+    def predict(self, batch: GraphBatch, descriptors: Descriptors = _NONE) -> Tensor:
         """Probabilities or values, shape (n_mols, n_tasks), for multiclass (n_mols, n_tasks, n_classes)."""
         return self.predictor.predictions(self(batch, descriptors))
 
