@@ -79,8 +79,11 @@ _MODULES = (
     "torchmetrics.utilities.data",
 )
 _NAMES = {
-    "__builtin__.set",
-    "builtins.set",
+    *(
+        f"{module}.{name}"
+        for module in ("__builtin__", "builtins")
+        for name in ("dict", "int", "list", "set")
+    ),
     "_codecs.encode",
     "argparse.Namespace",
     "collections.Counter",
@@ -369,8 +372,8 @@ class _Machine:
                 "complex ones; save the model with plain float tensors"
             )
         raise self._archive.wrong(
-            f"it names {_short(full)}, which no Chemprop model needs. Nothing was run. Loading such a file with "
-            "torch or Chemprop would run it: do so only if you trust its origin"
+            f"it names {_short(full)}, which no Chemprop model needs. Nothing was run. Loading such a file "
+            "with torch or Chemprop would run it: do so only if you trust its origin"
         )
 
     def since_mark(self) -> list[Any]:

@@ -79,7 +79,7 @@ _ACTIVATIONS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "ReLU": (nn.ReLU, ()),
     "ReLU6": (nn.ReLU6, ()),
     "LeakyReLU": (nn.LeakyReLU, ("negative_slope",)),
-    "PReLU": (nn.PReLU, ("num_parameters",)),
+    "PReLU": (nn.PReLU, ()),
     "Tanh": (nn.Tanh, ()),
     "Sigmoid": (nn.Sigmoid, ()),
     "ELU": (nn.ELU, ("alpha",)),
@@ -103,6 +103,7 @@ _NAMED_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "elu": nn.ELU,
     "selu": nn.SELU,
 }
+_LARGEST_SETTING = 1000
 _UNUSED = re.compile(r"(metrics|predictor\.criterion)\..*|.*\.num_batches_tracked")
 
 
@@ -220,9 +221,9 @@ class _Settings:
             )
         return table[self.cls]
 
-    def integer(self, name: str, lowest: int, default: int | None = None) -> int:
+    def integer(self, name: str, lowest: int) -> int:
         """A whole number."""
-        value = self.values.get(name, default)
+        value = self.values.get(name)
         if type(value) is not int or not lowest <= value <= _LARGEST_SETTING:
             raise self._checkpoint.wrong(
                 f"{self._part}.{name} must be a whole number (got {str(value)[:80]})"
@@ -259,9 +260,6 @@ class _Settings:
             raise self._checkpoint.wrong(f"the activation {name} cannot be made: {err}") from err
         made.overwrites = state.get("inplace") is True  # type: ignore[assignment]
         return made
-
-
-_LARGEST_SETTING = 1_000_000
 
 
 # Parts of a network.

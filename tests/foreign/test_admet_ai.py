@@ -14,8 +14,8 @@ import pytest
 
 from foreign.chemprop_models import ODD, real_chemprop
 from molig.errors import UnknownNameError, UsageError
-from molig.foreign import load_admet_ai
 from molig.foreign import admet_ai as room
+from molig.foreign import load_admet_ai
 from molig.model import Objective
 
 
