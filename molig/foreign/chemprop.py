@@ -546,29 +546,33 @@ def _short(text: str) -> str:
 
 def preset_of(sizes: Sizes, wanted: str | None, file: Path) -> str:
     """Atom features that fit the weights."""
-    widths = {name: chemprop_schema(name) for name in PRESETS}
+    known = {name: chemprop_schema(name) for name in PRESETS}
+    widths = {name: (schema.n_atom_columns, schema.n_pair_columns) for name, schema in known.items()}
+    reads = sizes.atom, sizes.bond
+    fitting = next((name for name, width in widths.items() if width == reads), None)
+    found = f"{file} reads {sizes.atom} features per atom and {sizes.bond} per bond"
     if wanted is not None:
-        name = wanted.lower()
+        name = str(wanted).lower()
         if name not in PRESETS:
-            raise UnknownNameError("set of atom features", wanted, PRESETS)
-        schema = widths[name]
-        if sizes.atom < schema.n_atom_columns or sizes.bond < schema.n_pair_columns:
+            raise UnknownNameError("set of atom features", name, PRESETS)
+        if fitting not in (None, name) or min(np.subtract(reads, widths[name])) < 0:
             raise UsageError(
-                f"{file} reads {sizes.atom} atom and {sizes.bond} bond features; {name} has "
-                f"{schema.n_atom_columns} and {schema.n_pair_columns}: it was trained on others"
+                f"{found}; {name} has {widths[name][0]} and {widths[name][1]}: it was trained on "
+                f"{fitting or 'others'}"
             )
         return name
-    for name, schema in widths.items():
-        if (sizes.atom, sizes.bond) == (schema.n_atom_columns, schema.n_pair_columns):
-            return name
-    known = ", ".join(f"{n} {s.n_atom_columns} + {s.n_pair_columns}" for n, s in widths.items())
-    reaction = sizes.bond == 2 * widths["v2"].n_pair_columns
+    if fitting is not None:
+        return fitting
+    listed = ", ".join(f"{name} {atom} + {bond}" for name, (atom, bond) in widths.items())
+    # Of a reaction both sides are read, its elements once.
+    reactions = [
+        (2 * s.n_atom_columns - s.atom_blocks[0].width, 2 * s.n_pair_columns) for s in known.values()
+    ]
     raise ModelFormatError(
-        f"{file} reads {sizes.atom} features per atom and {sizes.bond} per bond, which no set of Chemprop "
-        f"has ({known}): "
+        f"{found}, which no set of Chemprop has ({listed}): "
         + (
             "it was trained on reactions, which molig does not score"
-            if reaction
+            if reads in reactions
             else "if it was trained with features of one's own behind one of these sets, name the set "
             "(atom_features) and give them; a featurizer of one's own cannot be read from the file"
         )

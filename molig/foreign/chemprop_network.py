@@ -226,7 +226,8 @@ class _Settings:
         value = self.values.get(name)
         if type(value) is not int or not lowest <= value <= _LARGEST_SETTING:
             raise self._checkpoint.wrong(
-                f"{self._part}.{name} must be a whole number (got {str(value)[:80]})"
+                f"{self._part}.{name} must be a whole number from {lowest} to {_LARGEST_SETTING} "
+                f"(got {str(value)[:80]})"
             )
         return value
 
