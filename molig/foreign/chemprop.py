@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -133,12 +132,13 @@ class InputOptions:
     standardization: str | None = None
     max_heavy_atoms: int = 200
 
-    def parser(self, config: dict[str, Any]) -> ChempropParser:
+    def parser(self, config: Mapping[str, str]) -> ChempropParser:
         """The parser; ``config`` is that of the training run, or empty."""
 
         def chosen(name: str) -> bool:
             value = getattr(self, name)
-            return bool(config.get(name.replace("_", "-"))) if value is None else bool(value)
+            stated = config.get(name.replace("_", "-"), "false")
+            return stated.lower() == "true" if value is None else bool(value)
 
         return ChempropParser(
             self.standardization or StandardizationPolicy.NONE,
@@ -476,6 +476,8 @@ def model_files(paths: Sequence[str | Path]) -> list[Path]:
                 hint = f"; name the checkpoints to use: {', '.join(others)}" if others else ""
                 raise InputError(f"{path} holds no model file (*.pt){hint}")
             found += inside
+        elif not path.exists():
+            raise InputError(f"no model file or directory at {path}")
         elif path.suffix in _SUFFIXES:
             found.append(path)
         else:
@@ -552,7 +554,7 @@ def preset_of(sizes: Sizes, wanted: str | None, file: Path) -> str:
     fitting = next((name for name, width in widths.items() if width == reads), None)
     found = f"{file} reads {sizes.atom} features per atom and {sizes.bond} per bond"
     if wanted is not None:
-        name = str(wanted).lower()
+        name = wanted.lower()
         if name not in PRESETS:
             raise UnknownNameError("set of atom features", name, PRESETS)
         if fitting not in (None, name) or min(np.subtract(reads, widths[name])) < 0:
@@ -579,15 +581,20 @@ def preset_of(sizes: Sizes, wanted: str | None, file: Path) -> str:
     )
 
 
-def _training_config(file: Path) -> dict[str, Any]:
-    """Options of the training run, where Chemprop's config.toml lies beside or above the file."""
+def _training_config(file: Path) -> dict[str, str]:
+    """Options of the training run, where Chemprop's config.toml lies beside or above the file.
+
+    It is no TOML: texts have no quotes. So each line is taken as an option and its value.
+    """
     for folder in list(file.absolute().parents)[:4]:
         path = folder / "config.toml"
         if path.is_file():
             try:
-                return tomllib.loads(read_regular(path, _LARGEST_CONFIG).decode())
+                lines = read_regular(path, _LARGEST_CONFIG).decode().splitlines()
             except (OSError, ValueError) as err:
                 raise ModelFormatError(
                     f"{path}, settings of the training run, cannot be read: {err}"
                 ) from err
+            pairs = (line.partition("=") for line in lines if "=" in line)
+            return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
     return {}

@@ -242,7 +242,7 @@ def test_training_options_are_found(trained):
     folder, _ = trained
     plain = load_chemprop(folder)
     assert not plain.parser.add_h
-    (folder / "config.toml").write_text('add-h = true\nmulti-hot-atom-featurizer-mode = "V2"\n')
+    (folder / "config.toml").write_text("add-h = true\nmulti-hot-atom-featurizer-mode = V2\ndepth = [3]\n")
     found = load_chemprop(folder / "model_1" / "best.pt")
     assert found.parser.add_h
     assert not load_chemprop(folder, InputOptions(add_h=False)).parser.add_h
@@ -255,7 +255,7 @@ def test_training_options_are_found(trained):
     (folder / "config.toml").write_text('multi-hot-atom-featurizer-mode = "V9"\n')
     with pytest.raises(UnknownNameError, match="v9"):
         load_chemprop(folder)
-    (folder / "config.toml").write_text("= no toml")
+    (folder / "config.toml").write_bytes(b"\xff")
     with pytest.raises(ModelFormatError, match=r"config\.toml"):
         load_chemprop(folder)
 
@@ -269,9 +269,10 @@ def test_paths(tmp_path):
     shutil.copy(SMALL, tmp_path / "last.ckpt")
     with pytest.raises(InputError, match=r"name the checkpoints to use: last\.ckpt"):
         load_chemprop(tmp_path)
+    (tmp_path / "model.txt").write_text("")
     with pytest.raises(UsageError, match=r"Chemprop's end in \.pt or \.ckpt"):
         load_chemprop(tmp_path / "model.txt")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no model file or directory"):
         load_chemprop(tmp_path / "absent.pt")
     with pytest.raises(UsageError, match="no model file is named"):
         load_chemprop([])
