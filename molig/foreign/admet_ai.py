@@ -27,9 +27,9 @@ _LARGEST_TABLE = 100_000_000
 
 
 class AdmetAI(ChempropModel):
-    """ADMET-AI's ten networks: 31 properties as probabilities, 10 as values, from one featurization.
+    """ADMET-AI's ten networks, for 31 probabilities and 10 values; see `ChempropModel` for the parameters.
 
-    See `ChempropModel` for the parameters. `load_admet_ai` makes one.
+    `load_admet_ai` makes one.
     """
 
     @cached_property

@@ -42,6 +42,8 @@ _OPTIONS = {
     "atom_features": "atom-features-path",
     "bond_features": "bond-features-path",
 }
+# Names that Chemprop gives to every model; that of the directory says more.
+_GENERIC = {"best", "last", "model"}
 _SUFFIXES = (".pt", ".ckpt")
 
 
@@ -456,12 +458,14 @@ def load_chemprop(
         If the networks do not predict the same tasks, or the atom features do not fit them.
     """
     options = options or InputOptions()
-    files = model_files([paths] if isinstance(paths, str | Path) else paths)
-    ensemble = read_ensemble(files)
+    listed = [paths] if isinstance(paths, str | Path) else list(paths)
+    files = model_files(listed)
     config = _training_config(files[0])
+    ensemble = read_ensemble(files, _target_columns(config))
     sizes = ensemble.networks[0].sizes
     preset = preset_of(sizes, options.atom_features or config.get("multi-hot-atom-featurizer-mode"), files[0])
-    name = files[0].stem if len(files) == 1 else files[0].parent.name
+    first = Path(listed[0]).absolute()
+    name = first.name if first.is_dir() else first.parent.name if first.stem in _GENERIC else first.stem
     return ChempropModel(name, [ensemble], preset, options.parser(config), device)
 
 
@@ -495,8 +499,8 @@ class _Member(NamedTuple):
     tasks: tuple[str, ...] | None
 
 
-def read_ensemble(files: Sequence[Path]) -> Ensemble:
-    """Networks of the same tasks from several files."""
+def read_ensemble(files: Sequence[Path], names: Sequence[str] = ()) -> Ensemble:
+    """Networks of the same tasks from several files; ``names`` of the tasks for files that state none."""
     members: list[_Member] = []
     for file in files:
         checkpoint = read_checkpoint(file)
@@ -505,6 +509,8 @@ def read_ensemble(files: Sequence[Path]) -> Ensemble:
         _check_alike(members[0], members[-1])
     predictor = members[0].network.predictor
     stored = next((member.tasks for member in members if member.tasks is not None), None)
+    if stored is None and len(names) == predictor.n_tasks and len(set(names)) == len(names):
+        stored = tuple(names)
     tasks = stored or tuple(f"pred_{i}" for i in range(predictor.n_tasks))
     if predictor.n_classes > 1:
         tasks = tuple(f"{task}: class {k}" for task in tasks for k in range(predictor.n_classes))
@@ -598,3 +604,9 @@ def _training_config(file: Path) -> dict[str, str]:
             pairs = (line.partition("=") for line in lines if "=" in line)
             return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
     return {}
+
+
+def _target_columns(config: Mapping[str, str]) -> list[str]:
+    """Tasks of the training run, for checkpoints of Lightning, which do not name them."""
+    listed = config.get("target-columns", "").strip("[]")
+    return [name.strip() for name in listed.split(",")] if listed else []

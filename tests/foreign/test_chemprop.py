@@ -260,6 +260,20 @@ def test_training_options_are_found(trained):
         load_chemprop(folder)
 
 
+def test_names_of_models_and_tasks(trained):
+    folder, models = trained
+    (folder / "config.toml").write_text("target-columns = [active, toxic]\n")
+    torch.save(
+        {"hyper_parameters": models[0].hparams, "state_dict": models[0].state_dict()}, folder / "x.ckpt"
+    )
+    assert load_chemprop(folder / "x.ckpt").tasks == ("active", "toxic")
+    assert load_chemprop(folder / "x.ckpt").name == "x"
+    assert load_chemprop(folder / "model_1" / "best.pt").name == "model_1"
+    assert load_chemprop(folder).name == folder.name
+    (folder / "config.toml").write_text("target-columns = [one, two, three]\n")
+    assert load_chemprop(folder / "x.ckpt").tasks == ("pred_0", "pred_1")
+
+
 # Refusals.
 
 
@@ -414,7 +428,7 @@ def test_other_features(tmp_path):
 )
 def test_what_is_not_given(kind, words, tmp_path):
     model = load_chemprop(save(build(kind), tmp_path / "m.pt"), InputOptions(atom_features="v2"))
-    with pytest.raises(UsageError, match=rf"model 'm' reads {words}.*not given.*Without them"):
+    with pytest.raises(UsageError, match=rf"reads {words}.*not given.*Without them"):
         model.predict(["CCO"])
 
 
