@@ -19,6 +19,7 @@ from molig.errors import InputError, ModelFormatError, UnknownNameError, UsageEr
 from molig.features import FeatureSchema, PackedGraphs
 from molig.files import read_regular
 from molig.foreign.checkpoint import Checkpoint, read_checkpoint
+from molig.foreign.chemprop_batch import MessageBatch, Passing, message_batch
 from molig.foreign.chemprop_features import PRESETS, chemprop_graphs, chemprop_schema
 from molig.foreign.chemprop_molecules import ChempropParser
 from molig.foreign.chemprop_network import ChempropNetwork, Descriptors, Head, Sizes
@@ -27,12 +28,11 @@ from molig.model.info import Objective
 from molig.model.screening_model import Predictions, not_finite
 from molig.molecules import Molecule, Rejection, StandardizationPolicy, smiles_records
 from molig.molecules.records import batched
-from molig.network import collate
 
 FloatArray = npt.NDArray[np.float64]
 
-ATOMS_PER_BATCH = 2048
-"""Atoms per pass through a network: enough to keep matrix products busy, few enough for the cache."""
+ATOMS_PER_BATCH = 16_384
+"""Atoms per pass through a network: the more, the more repeats; few enough for the memory."""
 
 _NO_DESCRIPTORS = Descriptors()
 _LARGEST_CONFIG = 1_000_000
@@ -104,10 +104,12 @@ class Ensemble:
         """Probabilities or values."""
         return Objective.CLASSIFICATION if self.head.classifies else Objective.REGRESSION
 
-    def predict(self, batch: Any, descriptors: Descriptors = _NO_DESCRIPTORS) -> Tensor:
+    def predict(
+        self, batches: Mapping[Passing, MessageBatch], descriptors: Descriptors = _NO_DESCRIPTORS
+    ) -> Tensor:
         """Mean of the networks' predictions, shape (n_mols, n_tasks)."""
-        found = [network.predict(batch, descriptors).flatten(1) for network in self.networks]
-        return torch.stack(found).mean(dim=0)
+        found = [n.predict(batches[n.message_passing.passing], descriptors) for n in self.networks]
+        return torch.stack(found).flatten(2).mean(dim=0)
 
 
 @dataclass(frozen=True)
@@ -323,11 +325,16 @@ class ChempropModel:
         out = np.empty((len(graphs), len(self.tasks)))
         with torch.inference_mode():
             for part in _batches(graphs.atom_counts):
-                batch = collate(graphs.select(part), self.schema).to(self.device, self.dtype)
+                batches = self._batches(graphs.select(part))
                 descriptors = self._descriptors(extra, part, graphs)
-                found = [ensemble.predict(batch, descriptors) for ensemble in self.ensembles]
+                found = [ensemble.predict(batches, descriptors) for ensemble in self.ensembles]
                 out[part] = torch.cat(found, dim=1).double().cpu().numpy()
         return out
+
+    def _batches(self, graphs: PackedGraphs) -> dict[Passing, MessageBatch]:
+        """Molecules as the networks read them, once for each way of passing messages."""
+        ways = dict.fromkeys(network.message_passing.passing for network in self.networks)
+        return {way: message_batch(graphs, self.schema, way).to(self.device, self.dtype) for way in ways}
 
     def _descriptors(
         self, extra: ExtraInputs, part: npt.NDArray[np.int64], graphs: PackedGraphs

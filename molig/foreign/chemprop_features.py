@@ -205,12 +205,15 @@ def _all_of_atoms(mol: Chem.Mol) -> list[tuple[float, ...]]:
             atom.GetHybridization(),
             atom.GetIsAromatic(),
         )
-        for atom in mol.GetAtoms()
+        for atom in map(mol.GetAtomWithIdx, range(mol.GetNumAtoms()))
     ]
 
 
 def _invariant_atoms(mol: Chem.Mol) -> list[tuple[float, ...]]:
-    return [(atom.GetAtomicNum(), atom.GetTotalNumHs(), atom.GetMass()) for atom in mol.GetAtoms()]
+    return [
+        (atom.GetAtomicNum(), atom.GetTotalNumHs(), atom.GetMass())
+        for atom in map(mol.GetAtomWithIdx, range(mol.GetNumAtoms()))
+    ]
 
 
 def _read_bonds(mols: Sequence[Chem.Mol]) -> tuple[Columns, Codes, Codes]:
@@ -240,7 +243,7 @@ def _all_of_bonds(mol: Chem.Mol) -> list[tuple[int, ...]]:
             bond.IsInRing(),
             bond.GetStereo(),
         )
-        for bond in mol.GetBonds()
+        for bond in map(mol.GetBondWithIdx, range(mol.GetNumBonds()))
     ]
 
 

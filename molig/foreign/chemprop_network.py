@@ -3,7 +3,7 @@
 As published by Yang et al. 2019 (10.1021/acs.jcim.9b00237) and Heid et al. 2024
 (10.1021/acs.jcim.3c01250). The state of a directed bond starts from its atom and its bond, so both products
 with W_i are taken once per atom and once per bond; a message between atoms is the same for all bonds that
-leave an atom, so it is kept per atom.
+leave an atom, so it is kept per atom. What repeats between molecules is computed once (`chemprop_batch`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.nn.functional import linear, softplus
 
 from molig.errors import ModelFormatError
 from molig.foreign.checkpoint import Checkpoint, Held, Name, StoredTensor
-from molig.network import GraphBatch
+from molig.foreign.chemprop_batch import MessageBatch, Passing
 
 # Reading.
 
@@ -324,49 +324,51 @@ class MessagePassing(nn.Module):
         """Width of an atom's state."""
         return self.sizes.hidden + self.sizes.atom_descriptors
 
-    def forward(self, batch: GraphBatch, descriptors: Tensor | None = None) -> Tensor:
+    @property
+    def passing(self) -> Passing:
+        """What a batch for this network depends on."""
+        return Passing(self.depth, self.along_bonds, self.undirected)
+
+    def forward(self, batch: MessageBatch, descriptors: Tensor | None = None) -> Tensor:
         """States of atoms, shape (n_atoms, width)."""
         atoms = self.scale_atoms.standardize(batch.atom_inputs) if self.scale_atoms else batch.atom_inputs
-        bonds = self.scale_bonds.standardize(batch.pair_inputs) if self.scale_bonds else batch.pair_inputs
-        messages = self._along_bonds if self.along_bonds else self._between_atoms
-        message = messages(atoms, bonds, batch)
+        bonds = self.scale_bonds.standardize(batch.bond_inputs) if self.scale_bonds else batch.bond_inputs
+        state = (self._along_bonds if self.along_bonds else self._between_atoms)(atoms, bonds, batch)
+        message = batch.last.summed(state[batch.last.rows])
         from_atoms, from_messages = _parted(self.finish, self.sizes.atom)
         own = linear(atoms, from_atoms, self.finish.bias)
-        states: Tensor = self.activation(own[batch.atom_kind] + message @ from_messages.T)
+        distinct: Tensor = self.activation(own[batch.last.start] + message @ from_messages.T)
+        states = distinct[batch.of_atoms]
         if self.descriptors is None or descriptors is None:
             return states
         more = self.scale_descriptors.standardize(descriptors) if self.scale_descriptors else descriptors
         joined: Tensor = self.descriptors(torch.cat([states, more], dim=1))
         return joined
 
-    def _along_bonds(self, atoms: Tensor, bonds: Tensor, batch: GraphBatch) -> Tensor:
-        """Sum of what arrives at each atom; bond k has the directed bonds k and n + k."""
-        source, target = batch.pair_atoms.reshape(-1), batch.pair_atoms.flip(0).reshape(-1)
+    def _along_bonds(self, atoms: Tensor, bonds: Tensor, batch: MessageBatch) -> Tensor:
         from_atoms, from_bonds = _parted(self.start, self.sizes.atom)
-        of_atoms = atoms @ from_atoms.T
         of_bonds = linear(bonds, from_bonds, self.start.bias)
-        first = of_atoms[batch.atom_kind[source]] + of_bonds[batch.pair_kind].repeat(2, 1)
-        state, first = self._activated_first(first)
-        for _ in range(1, self.depth):
+        state, first = self._activated_first(
+            (atoms @ from_atoms.T)[batch.first_atom] + of_bonds[batch.first_bond]
+        )
+        for step in batch.steps:
+            arriving = state[step.rows]
             if self.undirected:
-                state = (state + _reversed(state)) / 2
-            message = _summed(state, target, batch.n_atoms)[source] - _reversed(state)
-            state = self.activation(first + self.step(message))
-        return _summed(state, target, batch.n_atoms)
+                arriving = (arriving + state[step.more]) / 2
+            state = self.activation(first[step.start] + self.step(step.summed(arriving)))
+        return state
 
-    def _between_atoms(self, atoms: Tensor, bonds: Tensor, batch: GraphBatch) -> Tensor:
-        source, target = batch.pair_atoms.reshape(-1), batch.pair_atoms.flip(0).reshape(-1)
-        around = _summed(bonds[batch.pair_kind].repeat(2, 1), target, batch.n_atoms)
-        state, first = self._activated_first(self.start(atoms)[batch.atom_kind])
-        degree = torch.bincount(target, minlength=batch.n_atoms)[:, None].to(state.dtype)
+    def _between_atoms(self, atoms: Tensor, bonds: Tensor, batch: MessageBatch) -> Tensor:
+        state, first = self._activated_first(self.start(atoms))
         from_states, from_bonds = _parted(self.step, self.sizes.hidden)
-        of_bonds = linear(around, from_bonds, self.step.bias)
-        for _ in range(1, self.depth):
-            message = _summed(state[source], target, batch.n_atoms)
+        of_bonds = bonds @ from_bonds.T
+        for step in batch.steps:
+            arriving = state[step.rows]
             if self.undirected:
-                message = (message + degree * state) / 2
-            state = self.activation(first + of_bonds + message @ from_states.T)
-        return _summed(state[source], target, batch.n_atoms)
+                arriving = (arriving + state[step.before][step.owners]) / 2
+            sent = linear(step.summed(arriving), from_states, self.step.bias)
+            state = self.activation(first[step.start] + sent + step.summed(of_bonds[step.more]))
+        return state
 
     def _activated_first(self, first: Tensor) -> tuple[Tensor, Tensor]:
         """The first states, and what every later step adds; an activation in place overwrites the latter."""
@@ -377,12 +379,6 @@ class MessagePassing(nn.Module):
 def _parted(layer: nn.Linear, n_first: int) -> tuple[Tensor, Tensor]:
     """Weights of the first inputs of a layer, and of the others."""
     return layer.weight[:, :n_first], layer.weight[:, n_first:]
-
-
-def _reversed(states: Tensor) -> Tensor:
-    """States of the opposite directed bonds."""
-    forth, back = states.chunk(2)
-    return torch.cat([back, forth])
 
 
 def _summed(values: Tensor, target: Tensor, n_rows: int) -> Tensor:
@@ -518,7 +514,7 @@ class ChempropNetwork(nn.Module):
         weights.check_all_taken()
         self.eval().requires_grad_(False)
 
-    def forward(self, batch: GraphBatch, descriptors: Descriptors = _NONE) -> Tensor:
+    def forward(self, batch: MessageBatch, descriptors: Descriptors = _NONE) -> Tensor:
         """Outputs of the last layer, shape (n_mols, n_outputs)."""
         states = self.message_passing(batch, descriptors.atom)
         molecules = self.aggregation(states, batch.atom_counts)
@@ -531,7 +527,7 @@ class ChempropNetwork(nn.Module):
         outputs: Tensor = self.predictor(molecules)
         return outputs
 
-    def predict(self, batch: GraphBatch, descriptors: Descriptors = _NONE) -> Tensor:
+    def predict(self, batch: MessageBatch, descriptors: Descriptors = _NONE) -> Tensor:
         """Probabilities or values, shape (n_mols, n_tasks), for multiclass (n_mols, n_tasks, n_classes)."""
         return self.predictor.predictions(self(batch, descriptors))
 

@@ -15,6 +15,7 @@ from rdkit import Chem, rdBase
 from foreign.chemprop_models import ODD, Kind, build, featurizer_of, graphs_of, predicted, real_chemprop, save
 from molig.errors import InputError, ModelFormatError, UnknownNameError, UsageError
 from molig.foreign import ChempropParser, ExtraInputs, InputOptions, load_chemprop
+from molig.foreign.chemprop_batch import message_batch
 from molig.foreign.chemprop_features import PRESETS, chemprop_graphs, chemprop_schema
 from molig.model import Objective
 from molig.molecules import Molecule, Rejection
@@ -179,10 +180,11 @@ def test_gradients_reach_the_features(tmp_path):
         network = load_chemprop(save(build(kind), tmp_path / "m.pt")).networks[0].double()
         mols = [Chem.MolFromSmiles("CC=O")]
         scales = np.array([0.7])
-        batch = collate(chemprop_graphs(mols, "v2"), chemprop_schema("v2"), scales, fold=False)
-        atoms, bonds = batch.atom_inputs.requires_grad_(), batch.pair_inputs.requires_grad_()
+        passing, graphs = network.message_passing.passing, chemprop_graphs(mols, "v2")
+        batch = message_batch(graphs, chemprop_schema("v2"), passing, scales, fold=False)
+        atoms, bonds = batch.atom_inputs.requires_grad_(), batch.bond_inputs.requires_grad_()
         assert torch.autograd.gradcheck(
-            lambda a, b: network(type(batch)(**{**vars(batch), "atom_inputs": a, "pair_inputs": b})),  # noqa: B023
+            lambda a, b: network(replace(batch, atom_inputs=a, bond_inputs=b)),  # noqa: B023
             (atoms, bonds),
         )
 
