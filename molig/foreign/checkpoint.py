@@ -30,6 +30,8 @@ LARGEST_FILE = 4_000_000_000
 
 _LARGEST_PROGRAM = 64_000_000
 _LARGEST_TENSOR = 2**31
+_MOST_AXES = 32
+_LONGEST_SHOWN = 80
 
 _STORAGES = {
     "DoubleStorage": "f8",
@@ -53,6 +55,9 @@ _DTYPES = {
     "int16": "i2",
     "int8": "i1",
     "uint8": "u1",
+    "uint16": "u2",
+    "uint32": "u4",
+    "uint64": "u8",
     "bool": "?",
 }
 
@@ -289,16 +294,18 @@ def _tensor(archive: _Archive, arguments: tuple[Any, ...], dtype: str | None = N
     if dtype is not None:
         width = 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
         storage = _Storage(storage.key, dtype, storage.n_values // width)
+    if not (isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= _MOST_AXES):
+        raise archive.wrong("a tensor whose sizes and strides do not fit together: the file is damaged")
     numbers = (offset, *size, *stride)
-    if len(size) != len(stride) or not all(type(n) is int and 0 <= n < _LARGEST_TENSOR for n in numbers):
-        raise archive.wrong(f"a tensor of the impossible shape {_short(size)} with strides {_short(stride)}")
+    if not all(type(n) is int and 0 <= n < _LARGEST_TENSOR for n in numbers):
+        raise archive.wrong(f"a tensor of the impossible shape {shown(size)} with strides {shown(stride)}")
     n_values = 1
     for length in size:
         n_values *= length
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if n_values and (last >= storage.n_values or n_values > storage.n_values):
         raise archive.wrong(
-            f"a tensor of shape {_short(size)} needs more numbers than the {storage.n_values:,} of "
+            f"a tensor of shape {shown(size)} needs more numbers than the {storage.n_values:,} of "
             f"data/{storage.key}: the file is damaged"
         )
     return StoredTensor(tuple(size), partial(_strided, archive, storage, offset, tuple(size), tuple(stride)))
@@ -314,9 +321,18 @@ def _strided(
     return np.lib.stride_tricks.as_strided(values, size, steps, writeable=False)
 
 
-def _short(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value of a file in a message: cut, and never taken apart, since tuples may be nested without end."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "a number of many digits"
+    if isinstance(value, tuple) and len(value) <= _MOST_AXES and all(type(n) is int for n in value):
+        return f"({', '.join(map(shown, value))})"
+    if isinstance(value, Name | Held):
+        return shown(value.full if isinstance(value, Name) else value.name)
+    if not (value is None or isinstance(value, str | int | float | Exception)):
+        return f"a {type(value).__name__}"
     text = str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
 
 
 # The machine.
@@ -340,7 +356,7 @@ class _Machine:
                     return self._stack.pop()
                 self._follow(instruction.name, argument)
         except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as err:
-            raise self._archive.wrong(f"data.pkl is damaged ({_short(err) or type(err).__name__})") from err
+            raise self._archive.wrong(f"data.pkl is damaged ({shown(err) or type(err).__name__})") from err
         raise self._archive.wrong("data.pkl is cut short")
 
     def _follow(self, name: str, argument: Any) -> None:
@@ -368,11 +384,11 @@ class _Machine:
             return Name(full)
         if any(word in full for word in _OTHER_TENSORS):
             raise self._archive.wrong(
-                f"it holds tensors of a kind that is not read here ({_short(full)}): sparse, quantized and "
+                f"it holds tensors of a kind that is not read here ({shown(full)}): sparse, quantized and "
                 "complex ones; save the model with plain float tensors"
             )
         raise self._archive.wrong(
-            f"it names {_short(full)}, which no Chemprop model needs. Nothing was run. Loading such a file "
+            f"it names {shown(full)}, which no Chemprop model needs. Nothing was run. Loading such a file "
             "with torch or Chemprop would run it: do so only if you trust its origin"
         )
 

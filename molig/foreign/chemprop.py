@@ -31,8 +31,8 @@ from molig.molecules.records import batched
 
 FloatArray = npt.NDArray[np.float64]
 
-ATOMS_PER_BATCH = 16_384
-"""Atoms per pass through a network: the more, the more repeats; few enough for the memory."""
+STATES_PER_BATCH = 5_000_000
+"""Atoms of a batch times the width of their states: the more, the more repeats; few enough for the memory."""
 
 _NO_DESCRIPTORS = Descriptors()
 _LARGEST_CONFIG = 1_000_000
@@ -44,7 +44,7 @@ _OPTIONS = {
 }
 # Names that Chemprop gives to every model; that of the directory says more.
 _GENERIC = {"best", "last", "model"}
-_SUFFIXES = (".pt", ".ckpt")
+SUFFIXES = (".pt", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -324,7 +324,7 @@ class ChempropModel:
         )
         out = np.empty((len(graphs), len(self.tasks)))
         with torch.inference_mode():
-            for part in _batches(graphs.atom_counts):
+            for part in _batches(graphs.atom_counts, STATES_PER_BATCH // self.sizes.hidden):
                 batches = self._batches(graphs.select(part))
                 descriptors = self._descriptors(extra, part, graphs)
                 found = [ensemble.predict(batches, descriptors) for ensemble in self.ensembles]
@@ -424,9 +424,9 @@ class ChempropModel:
         return predictions.scores
 
 
-def _batches(atom_counts: npt.NDArray[np.int64]) -> Iterable[npt.NDArray[np.int64]]:
+def _batches(atom_counts: npt.NDArray[np.int64], n_atoms: int) -> Iterable[npt.NDArray[np.int64]]:
     """Indices of molecules in turn, so many that their atoms fill a batch."""
-    number = np.maximum(np.cumsum(atom_counts) - 1, 0) // ATOMS_PER_BATCH
+    number = np.maximum(np.cumsum(atom_counts) - 1, 0) // max(n_atoms, 1)
     return np.split(np.arange(len(atom_counts)), np.flatnonzero(np.diff(number)) + 1)
 
 
@@ -489,10 +489,10 @@ def model_files(paths: Sequence[str | Path]) -> list[Path]:
             found += inside
         elif not path.exists():
             raise InputError(f"no model file or directory at {path}")
-        elif path.suffix in _SUFFIXES:
+        elif path.suffix in SUFFIXES:
             found.append(path)
         else:
-            raise UsageError(f"{path} is no model file: Chemprop's end in {' or '.join(_SUFFIXES)}")
+            raise UsageError(f"{path} is no model file: Chemprop's end in {' or '.join(SUFFIXES)}")
     if not found:
         raise UsageError("no model file is named")
     return found

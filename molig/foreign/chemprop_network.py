@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
 from molig.errors import ModelFormatError
-from molig.foreign.checkpoint import Checkpoint, Held, Name, StoredTensor
+from molig.foreign.checkpoint import Checkpoint, Held, Name, StoredTensor, shown
 from molig.foreign.chemprop_batch import MessageBatch, Passing
 
 # Reading.
@@ -138,7 +138,7 @@ class _Weights:
             raise checkpoint.wrong("it holds no weights (state_dict)")
         for name, tensor in stored.items():
             if not isinstance(name, str) or not isinstance(tensor, StoredTensor):
-                raise checkpoint.wrong(f"the weight {str(name)[:80]} is no tensor")
+                raise checkpoint.wrong(f"the weight {shown(name)} is no tensor")
         self._stored: dict[str, StoredTensor] = stored
         self._left = {name for name in stored if not _UNUSED.fullmatch(name)}
 
@@ -227,7 +227,7 @@ class _Settings:
         if type(value) is not int or not lowest <= value <= _LARGEST_SETTING:
             raise self._checkpoint.wrong(
                 f"{self._part}.{name} must be a whole number from {lowest} to {_LARGEST_SETTING} "
-                f"(got {str(value)[:80]})"
+                f"(got {shown(value)})"
             )
         return value
 
@@ -235,7 +235,7 @@ class _Settings:
         """A number that something is divided by."""
         value = self.values.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not value or math.isnan(value):
-            raise self._checkpoint.wrong(f"{self._part}.{name} must be a number (got {str(value)[:80]})")
+            raise self._checkpoint.wrong(f"{self._part}.{name} must be a number (got {shown(value)})")
         return float(value)
 
     def activation(self) -> nn.Module:
@@ -245,7 +245,7 @@ class _Settings:
             value = value.arguments[0]
         if isinstance(value, str) and value.lower() in _NAMED_ACTIVATIONS:
             return _NAMED_ACTIVATIONS[value.lower()]()
-        name = value.name.rpartition(".")[2] if isinstance(value, Held) else str(value)[:80]
+        name = value.name.rpartition(".")[2] if isinstance(value, Held) else shown(value)
         if not isinstance(value, Held) or name not in _ACTIVATIONS:
             raise self._checkpoint.wrong(
                 f"the activation {name} is not known here; {', '.join(_ACTIVATIONS)} are"

@@ -6,6 +6,7 @@ import collections
 import io
 import json
 import os
+import pickletools
 import struct
 import zipfile
 from pathlib import Path
@@ -40,6 +41,9 @@ def saved(tmp_path):
 def members(path=SMALL):
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
+
+
+PROGRAM = members()["small/data.pkl"]
 
 
 def written(path, parts, compression=zipfile.ZIP_STORED):
@@ -98,9 +102,24 @@ def test_parameters_and_scalars(saved):
     assert found["none"].array().shape == (0, 3)
 
 
-def test_newer_storages(saved):
-    found = saved({"t": torch.tensor([1, 2], dtype=torch.uint8), "f": torch.arange(3.0)}, pickle_protocol=4)
-    assert found["f"].array().tolist() == [0, 1, 2]
+def test_types_without_a_storage_of_their_own(saved):
+    """Torch writes these as bytes and names the type apart."""
+    for dtype in ("uint16", "uint32", "uint64"):
+        tensor = torch.tensor([[1, 2, 3], [4, 5, 60_000]]).to(getattr(torch, dtype))
+        found = saved({"t": tensor[:, 1:]})["t"].array()
+        np.testing.assert_array_equal(found, tensor[:, 1:].numpy())
+    with pytest.raises(ModelFormatError, match=r"torch\.float8_e4m3fn"):
+        saved({"t": torch.ones(2).to(torch.float8_e4m3fn)})
+
+
+def test_names_of_version_2_0(tmp_path):
+    """Losses had a module of their own, which later Chemprop cannot import."""
+    parts = members(HERE / "small.ckpt")
+    old = parts["archive/data.pkl"].replace(b"cchemprop.nn.metrics\n", b"cchemprop.nn.loss\n")
+    assert old != parts["archive/data.pkl"]
+    found = load_chemprop(written(tmp_path / "old.pt", parts | {"archive/data.pkl": old}))
+    expected = load_chemprop(HERE / "small.ckpt").predict(["CCO"]).scores
+    np.testing.assert_array_equal(found.predict(["CCO"]).scores, expected)
 
 
 def test_plain_data(saved):
@@ -289,7 +308,8 @@ def tensor_program(size, stride, offset=0, n=4, key=b"0"):
         (((-4,), (1,)), "impossible shape"),
         (((2**40,), (0,)), "impossible shape"),
         (((2**20, 2**20), (0, 0)), "needs more numbers"),
-        (((4,), (1, 1)), "impossible shape"),
+        (((4,), (1, 1)), "do not fit together"),
+        (((1,) * 60, (1,) * 60), "do not fit together"),
         (((4,), (1,), -8), "impossible shape"),
     ],
 )
@@ -309,6 +329,20 @@ def test_storages_of_another_size(tmp_path):
     ):
         with pytest.raises(ModelFormatError, match=words):
             read_checkpoint(written(path, parts | {"small/data.pkl": code})).content["t"].array()
+
+
+@pytest.mark.parametrize(
+    "bomb", [b"N" + b"q\x00h\x00\x86" * 50, b"N" + b"\x85" * 100_000], ids=["wide", "deep"]
+)
+@pytest.mark.parametrize("setting", ["depth", "norm"])
+def test_settings_without_end(setting, bomb, tmp_path):
+    """A setting of 2^50 parts, or nested 100,000 deep, is refused without being written out."""
+    found = list(pickletools.genops(PROGRAM))
+    key = next(i for i, (_, argument, _) in enumerate(found) if argument == setting)
+    start, stop = found[key + 2][2], found[key + 3][2]  # behind the key it is put into the memory
+    code = PROGRAM[:start] + bomb + PROGRAM[stop:]
+    with pytest.raises(ModelFormatError, match=rf"bomb\.pt: .*{setting} must be a .*got a tuple"):
+        load_chemprop(program(tmp_path / "bomb.pt", code))
 
 
 # Damaged files.
@@ -364,9 +398,6 @@ def read_or_refused(path):
     except MoligError as error:
         refused = str(error)
     assert not refused or path.name in refused
-
-
-PROGRAM = members()["small/data.pkl"]
 
 
 @settings(max_examples=150)

@@ -160,7 +160,7 @@ def test_batches_do_not_matter(monkeypatch):
     together = model.predict(smiles).scores
     alone = np.concatenate([model.predict(s).scores for s in smiles])
     np.testing.assert_allclose(together, alone, atol=1e-6)
-    monkeypatch.setattr("molig.foreign.chemprop.ATOMS_PER_BATCH", 20)
+    monkeypatch.setattr("molig.foreign.chemprop.STATES_PER_BATCH", 160)  # 20 atoms
     np.testing.assert_allclose(model.predict(smiles).scores, together, atol=1e-6)
     backwards = model.predict(smiles[::-1]).scores[::-1]
     np.testing.assert_allclose(backwards, together, atol=1e-6)

@@ -118,7 +118,6 @@ def compare(model, ours, graphs, extra=None):
     assert np.isfinite(expected).all()
     assert expected.std(axis=0).min() > 1e-3  # not the same for all molecules
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-    return np.abs(found - expected).max()
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -131,11 +130,10 @@ def test_odd_molecules(name, odd_graphs, tmp_path):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_thousand_molecules(name, tox21_graphs, tmp_path, record_property):
+def test_a_thousand_molecules(name, tox21_graphs, tmp_path):
     kind = KINDS[name]
     model = build(kind, seed=1)
-    difference = compare(model, load_chemprop(save(model, tmp_path / "model.pt")), tox21_graphs[kind.preset])
-    record_property("largest difference", float(difference))
+    compare(model, load_chemprop(save(model, tmp_path / "model.pt")), tox21_graphs[kind.preset])
 
 
 def made_up(mols, kind):
