@@ -10,7 +10,9 @@ from rdkit import Chem
 
 from molig.errors import UsageError
 from molig.molecules import Molecule, MoleculeParser, Rejection, StandardizationPolicy
+from molig.molecules.reasons import Reason, RefusedError
 from molig.molecules.records import Record
+from molig.molecules.standardize import Hydrogens
 
 Index = npt.NDArray[np.int64]
 
@@ -21,18 +23,23 @@ class ChempropParser(MoleculeParser):
 
     Parameters
     ----------
-    policy : StandardizationPolicy or str, default "none"
-        Chemprop scores what is written, counter-ions and all.
+    policy : StandardizationPolicy or str
+        ``"none"`` scores what is written, counter-ions and all, as Chemprop does.
     max_heavy_atoms, hydrogens
         As for `molig.molecules.MoleculeParser`; for explicit hydrogens use ``add_h``.
     keep_h : bool
-        Hydrogens written as atoms stay atoms; ``--keep-h`` of Chemprop.
+        Hydrogens written as atoms stay atoms; ``--keep-h`` of Chemprop. For the policy "none" only.
     add_h : bool
         Every hydrogen becomes an atom; ``--add-h``.
     ignore_stereo : bool
         Marks of stereochemistry are dropped; ``--ignore-stereo``.
     reorder_atoms : bool
         Atoms stand in the order of their map numbers; ``--reorder-atoms``.
+
+    Raises
+    ------
+    UsageError
+        If options contradict each other.
 
     Examples
     --------
@@ -45,9 +52,24 @@ class ChempropParser(MoleculeParser):
     ignore_stereo: bool = False
     reorder_atoms: bool = False
 
+    def __post_init__(self) -> None:
+        MoleculeParser.__post_init__(self)
+        if self.hydrogens is Hydrogens.EXPLICIT:
+            raise UsageError("Chemprop's molecules get their hydrogens by add_h, not by explicit hydrogens")
+        if self.keep_h and self.policy is StandardizationPolicy.PARENT:
+            raise UsageError(
+                "keep_h keeps hydrogens as they are written, which the standardisation 'parent' does not; "
+                "choose one of them"
+            )
+
     def _parse(self, record: Record) -> Molecule | Rejection:
         parsed = MoleculeParser._parse(self, record)
-        return parsed if isinstance(parsed, Rejection) else self._as_chemprop(parsed, record)
+        if isinstance(parsed, Rejection):
+            return parsed
+        try:
+            return self._as_chemprop(parsed, record)
+        except RefusedError as refused:
+            return Rejection(record.row, record.id, record.smiles, str(refused))
 
     def _as_chemprop(self, molecule: Molecule, record: Record) -> Molecule:
         mol, origin = molecule.mol, np.array(molecule.origin) if molecule.origin else None
@@ -94,5 +116,5 @@ def _read(smiles: str, keep_h: bool) -> tuple[Chem.Mol, Index]:
         atom.SetIntProp("_moligWritten", atom.GetIdx())
     kept = [atom.GetIntProp("_moligWritten") for atom in Chem.RemoveHs(whole).GetAtoms()]
     if len(kept) != mol.GetNumAtoms():
-        raise UsageError(f"the hydrogens of {smiles[:200]} cannot be told from its other atoms")
+        raise RefusedError(Reason.STANDARDIZATION.text("its hydrogens cannot be told from its other atoms"))
     return mol, np.array(kept)

@@ -114,6 +114,30 @@ def test_atoms_keep_their_places_in_the_input(name):
         assert len([place for place in origin if place >= 0]) == len({p for p in origin if p >= 0})
 
 
+def test_options_that_contradict_each_other():
+    with pytest.raises(UsageError, match="keep_h keeps hydrogens"):
+        load_chemprop(SMALL, InputOptions(keep_h=True, standardization="parent"))
+    with pytest.raises(UsageError, match="add_h"):
+        ChempropParser("none", hydrogens="explicit")
+    with pytest.raises(UnknownNameError, match="standardisation policy 'all'"):
+        load_chemprop(SMALL, InputOptions(standardization="all"))
+
+
+def test_many_compounds_with_written_hydrogens(nci_file):
+    """What RDKit makes of them is what Chemprop reads, with the places of their atoms."""
+    parser = ChempropParser("none")
+    with rdBase.BlockLogs():
+        for line in nci_file.read_text().splitlines()[:300]:
+            mol = Chem.MolFromSmiles(line.split()[0])
+            if mol is None or not mol.GetNumAtoms():
+                continue
+            smiles = Chem.MolToSmiles(Chem.AddHs(mol))
+            expected, found = Chem.MolFromSmiles(smiles), parser.parse_smiles(smiles)
+            if isinstance(found, Molecule):
+                assert Chem.MolToSmiles(found.mol) == Chem.MolToSmiles(expected)
+                assert len(found.origin or range(found.mol.GetNumAtoms())) == expected.GetNumAtoms()
+
+
 def test_hydrogens_as_atoms_change_the_score(tmp_path):
     model = build(CLASSES)
     path = save(model, tmp_path / "m.pt")
