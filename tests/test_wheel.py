@@ -9,6 +9,7 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).parent.parent
+LARGEST = 40_000_000
 CODE = """
 import molig
 from molig.cli import main
@@ -32,6 +33,7 @@ main(["explain", "-q", "-m", "tox21-w2n2-simple", "--smiles", "CCO", "-o", "why.
 def test_wheel_in_an_empty_directory(tmp_path):
     builder = pytest.importorskip("hatchling.builders.wheel", reason="hatchling is not installed")
     (wheel,) = builder.WheelBuilder(str(ROOT)).build(directory=str(tmp_path / "dist"), versions=["standard"])
+    assert Path(wheel).stat().st_size < LARGEST
     site, empty = tmp_path / "site", tmp_path / "empty"
     empty.mkdir()
     with ZipFile(wheel) as archive:

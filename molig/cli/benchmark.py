@@ -129,8 +129,10 @@ def _one_set(
     epochs = recipe.training.optimization.epochs
 
     def report(entry: dict[str, float]) -> None:
+        quality = next((key for key in entry if key.startswith("validation_")), None)
+        if quality is None:  # trained once more, on the validation part, too
+            return
         advance_epochs(1)
-        quality = next(key for key in entry if key.startswith("validation_"))
         reporter.info(
             f"{name}: epoch {entry['epoch']:.0f}/{epochs}  loss {entry['loss']:.4f}  "
             f"validation {quality.removeprefix('validation_').upper()} {entry[quality]:.4f}"

@@ -70,7 +70,7 @@ def show(name: Annotated[str, typer.Argument(help="Data set; see `molig data lis
     ]
     print_table(["", name], facts, whole=[""])
     if one.meanings:
-        column = "label" if set(one.targets) & set(one.meanings) else one.members_column
+        column = one.members_column if one.is_long else "label"
         print_table(
             [column, "stands for"], [[key, text] for key, text in one.meanings.items()], whole=[column]
         )

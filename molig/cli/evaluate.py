@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,40 +104,54 @@ def evaluate(
         _refuse_options_of_recipes(context)
         _judge_model(model, source, (smiles_column, delimiter), device, Reporter(quiet), output, command)
         return
-    from molig.training.recipe import read_recipe_and_table
+    _check_values(each_value_of, value, card)
+    from molig.evaluation import EvaluationRun
+    from molig.evaluation.baselines import resolve_baselines
+    from molig.model.device import resolve_device
+    from molig.training.recipe import read_recipe_and_table, with_objective
 
-    chosen, table = read_recipe_and_table(
+    read, table = read_recipe_and_table(
         str(recipe), source=source, targets=target or (), smiles_column=smiles_column, delimiter=delimiter
     )
-    _check_values(each_value_of, value, card)
+    chosen = with_objective(read, table)
     changed = _with_options(chosen, (split, split_column), folds, baselines, seed)
-    name = Path(str(recipe)).stem
-    from molig.evaluation import EvaluationRun, plan_evaluation, write_evaluation
-    from molig.evaluation import evaluate as run
-    from molig.evaluation.baselines import resolve_baselines
-    from molig.evaluation.card import attach_to_model
-    from molig.model.device import resolve_device
-
-    reporter = Reporter(quiet)
+    resolve_baselines(changed.evaluation.baselines, changed.objective)
+    name, reporter = Path(str(recipe)).stem, Reporter(quiet)
     if table.note and split is None and changed.evaluation.folds == 1:
         reporter.warning(table.note)
-    resolve_baselines(changed.evaluation.baselines, changed.objective)
-    where = resolve_device(device)
     folder = output or Path(f"evaluation-{name}")
+    options = EvaluationRun(folder, resume=resume, jobs=jobs, device=resolve_device(device))
     if each_value_of is not None:
-        options = EvaluationRun(folder, resume=resume, jobs=jobs, device=where)
         _each_value(changed, table, each_value_of, value or [], options, reporter, (name, command))
-        return
+    else:
+        _whole_table(changed, table, options, card, reporter, (name, command))
+
+
+def _whole_table(
+    recipe: Recipe,
+    table: LabelledTable,
+    options: EvaluationRun,
+    card: Path | None,
+    reporter: Reporter,
+    title_and_command: tuple[str, str],
+) -> None:
+    """Evaluate all rows together, and put the results on a card if one is named."""
+    from molig.evaluation import evaluate as run
+    from molig.evaluation import plan_evaluation, write_evaluation
+    from molig.evaluation.card import attach_to_model, check_card
+
+    title, command = title_and_command
     with reporter.progress("reading", count_rows(table.source)) as advance:
-        plan = plan_evaluation(changed, table, advance)
+        plan = plan_evaluation(recipe, table, advance)
     _warn(plan, reporter)
-    with _progress(plan, reporter) as (done, epoch):
-        options = EvaluationRun(folder, resume=resume, jobs=jobs, device=where, on_done=done, on_epoch=epoch)
-        found = run(plan, options)
-    paths = write_evaluation(found, folder, title=name, command=command)
     if card is not None:
-        attach_to_model(found, card, source=f"{folder.resolve().name}/{paths[0].name}")
-    _print(found, name, reporter)
+        check_card(plan, card)
+    with _progress(plan, reporter) as (done, epoch):
+        found = run(plan, replace(options, on_done=done, on_epoch=epoch))
+    paths = write_evaluation(found, options.output, title=title, command=command)
+    if card is not None:
+        attach_to_model(found, card, source=f"{options.output.resolve().name}/{paths[0].name}")
+    _print(found, title, reporter)
     reporter.info(f"results: {paths[0]}, {paths[1]}")
 
 
@@ -226,7 +241,9 @@ def _progress(plan: EvaluationPlan, reporter: Reporter) -> Iterator[tuple[OnDone
             reporter.info(f"fold {fold + 1}: {method} done, {scores.seconds:.0f} s of processor time")
 
         def epoch(fold: int, entry: dict[str, float]) -> None:
-            found = entry[f"validation_{quality.casefold()}"]
+            found = entry.get(f"validation_{quality.casefold()}")
+            if found is None:  # trained once more, on the validation part, too
+                return
             reporter.info(
                 f"fold {fold + 1}: epoch {entry['epoch']:.0f}/{recipe.optimization.epochs}  "
                 f"loss {entry['loss']:.4f}  validation {quality} {found:.4f}"

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from molig.stats import RankingQuality
 
 
+_NAMED = 3
+
+
 def models(
     model: Annotated[
         str | None, typer.Argument(help="Say more about one model: a bundled one, or a directory.")
@@ -124,10 +127,10 @@ def _print_tasks(info: ModelInfo) -> None:
 
 def _meanings(info: ModelInfo) -> dict[str, str]:
     """What the tasks of a public data set stand for, where their names do not tell."""
-    from molig.datasets import datasets
+    from molig.datasets.places import dataset_of
 
-    file = info.training.data_file if info.training else ""
-    return next((dict(one.meanings) for one in datasets().values() if one.file == file), {})
+    known = dataset_of(Path(info.training.data_file)) if info.training else None
+    return dict(known.meanings) if known else {}
 
 
 def _molecules(of: RankingQuality | RegressionMetrics) -> str:
@@ -157,7 +160,8 @@ def _predicts(info: ModelInfo) -> str:
     """What was measured, in the words of the data's title, or as far as the table tells it."""
     if info.training is None:
         return "n/a"
-    return info.training.data_source.split(";")[0] or f"labels of {info.training.data_file}"
+    named = ", ".join(info.tasks[:_NAMED]) + (", ..." if len(info.tasks) > _NAMED else "")
+    return info.training.data_source.split(";")[0] or f"labels of {info.training.data_file}: {named}"
 
 
 def _score(info: ModelInfo) -> str:
@@ -167,7 +171,10 @@ def _score(info: ModelInfo) -> str:
     if info.objective is Objective.REGRESSION:
         return "a value in the unit of the labels"
     if info.calibrated:
-        return "a calibrated probability: of molecules with a score of 0.8, about 80 % should be active"
+        return (
+            "a calibrated probability: of molecules with a score of 0.8, about 80 % should be active, where "
+            "actives are as common as in the data below"
+        )
     return "from 0 to 1, higher for likelier actives; for ranking, no calibrated probability"
 
 

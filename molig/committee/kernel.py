@@ -200,12 +200,10 @@ class KernelMachine:
 
         Of a probability, both times its rise over the output's rise on each stretch.
         """
-        n_tasks, norm = len(tasks), placed.norms[molecule]
+        norm, product, out = placed.norms[molecule], placed.products[molecule], self.coefficients[:, tasks]
         scales = np.linspace(0, 1, _STRETCHES + 1 if probability else 2)
-        product, out = placed.products[molecule], self.coefficients[:, tasks]
-        scores = np.empty((len(scales), n_tasks))
-        plain, scaled = np.zeros((2, n_tasks, self.size))
-        step = max(1, _LARGEST_TABLE // max(len(scales), 1))
+        plain, scaled = np.zeros((2, len(tasks), self.size))
+        step = _LARGEST_TABLE // len(scales)
         parts = [slice(start, min(start + step, self.size)) for start in range(0, self.size, step)]
         tables = [_stretches(norm, product[part], self._norms[part], self.width, scales) for part in parts]
         outputs = self.offset[tasks] + sum(

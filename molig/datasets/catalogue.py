@@ -205,6 +205,11 @@ class Dataset:
         return self.table_sha256 is not None or self.sha256 is not None
 
     @property
+    def is_long(self) -> bool:
+        """Whether a label means another target in other rows, as `members_column` says."""
+        return bool(set(self.meanings) & {name for name, _ in self.members})
+
+    @property
     def has_values(self) -> bool:
         """Whether the targets are measured values rather than classes."""
         return set(self.targets) <= set(self.numbers)

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from molig.datasets.catalogue import datasets, known_dataset
+from molig.datasets.catalogue import Dataset, datasets, known_dataset
 from molig.errors import InputError, UnknownNameError
 
 DATA_DIR_VARIABLE = "MOLIG_DATA_DIR"
@@ -48,6 +48,11 @@ def find_dataset(name: str) -> Path:
             f"(looked for {known_dataset(name).file} in {', '.join(looked)})"
         )
     return path
+
+
+def dataset_of(path: Path) -> Dataset | None:
+    """The public set that a file is called after."""
+    return next((one for one in datasets().values() if one.file == path.name), None)
 
 
 def file_or_dataset(source: str | Path) -> Path:

@@ -10,7 +10,7 @@ from molig.errors import UsageError
 from molig.evaluation.criteria import ValueQuality
 from molig.evaluation.held_out import RECIPE_FILE
 from molig.evaluation.methods import NETWORK
-from molig.evaluation.plan import is_training_table
+from molig.evaluation.plan import EvaluationPlan, is_training_table
 from molig.evaluation.report import method_title
 from molig.evaluation.run import Evaluation
 from molig.files import write_whole
@@ -23,6 +23,7 @@ from molig.model import (
     ScreeningModel,
     TasksWon,
     find_model,
+    load_info,
     load_model,
     model_card,
     save_model,
@@ -45,20 +46,30 @@ _OF_THIS_TIME = ("split.kind", "split.column", "split.seed", "split.parts")
 
 def attach_to_model(evaluation: Evaluation, directory: str | Path, *, source: str = "") -> ScreeningModel:
     """Write an evaluation into a model's card; refused where it judged another recipe or table."""
+    check_card(evaluation.plan, directory)
     folder = find_model(directory)
     model = load_model(folder)
-    plan, training = evaluation.plan, model.info.training
-    if model.tasks != plan.data.tasks:
-        raise UsageError(f"model {model.name!r} has other tasks than the evaluation")
-    if not is_training_table(training, plan.digest, plan.public):
-        raise UsageError(f"model {model.name!r} was trained on another table than the evaluation")
-    _check_recipe(plan.recipe, folder, model.name)
     summary = summary_for_card(evaluation, source)
     summary = summary.model_copy(update={"same_weights": _same_weights(evaluation, model.info)})
     info = model.info.model_copy(update={"cross_validation": summary})
     saved = save_model(model.with_info(info), folder)
     write_whole(folder / "CARD.md", model_card(saved.info))
     return saved
+
+
+def check_card(plan: EvaluationPlan, directory: str | Path) -> None:
+    """Refuse, before anything is trained, a model whose card could not state what will be found."""
+    folder, info = find_model(directory), load_info(directory)
+    if info.tasks != plan.data.tasks:
+        raise UsageError(f"model {info.name!r} has other tasks than the evaluation")
+    if info.objective is not plan.recipe.objective:
+        raise UsageError(
+            f"model {info.name!r} is a {info.objective.value}, the evaluation that of a "
+            f"{plan.recipe.objective.value}"
+        )
+    if not is_training_table(info.training, plan.digest, plan.public):
+        raise UsageError(f"model {info.name!r} was trained on another table than the evaluation")
+    _check_recipe(plan.recipe, folder, info.name)
 
 
 def summary_for_card(evaluation: Evaluation, source: str = "") -> CrossValidation:

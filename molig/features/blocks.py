@@ -10,20 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from rdkit import Chem
-from rdkit.Chem import Lipinski, rdPartialCharges
+from rdkit import Chem, rdBase
+from rdkit.Chem import Lipinski, rdPartialCharges, rdqueries
 
 from molig.errors import UnknownNameError
+from molig.features.distances import Distances
 from molig.features.schema import Block, BlockKind
 
 # Atoms and pairs of many molecules as packed arrays: the part of featurization that every schema shares.
 
 IntArray = npt.NDArray[np.int64]
 
-# RDKit marks pairs without a path by a huge distance.
+# RDKit marks pairs without a path by a distance of 1e8.
 _NO_PATH = 1e7
 
 
@@ -31,6 +35,7 @@ _NO_PATH = 1e7
 class Topology:
     """Elements, pairs, bond orders and graph distances of ``n_mols`` molecules, end to end."""
 
+    mols: Sequence[Chem.Mol]
     atomic_numbers: IntArray  # (n_atoms,)
     pair_atoms: IntArray  # (n_pairs, 2), i < j, numbered within their molecule
     # (n_pairs,): 1, 2, 3, 1.5 for aromatic; 0 for no bond, and for one without an order (dative, hydrogen)
@@ -39,42 +44,60 @@ class Topology:
     atom_counts: IntArray  # (n_mols,)
     pair_counts: IntArray  # (n_mols,)
 
+    @cached_property
+    def atoms(self) -> list[Chem.Atom]:
+        """RDKit's atoms; to make them takes longer than to ask one of them."""
+        of_mols = (map(mol.GetAtomWithIdx, range(mol.GetNumAtoms())) for mol in self.mols)
+        return list(chain.from_iterable(of_mols))
 
-def extract_topology(mols: Sequence[Chem.Mol], max_pair_distance: int | None) -> Topology:
+    @cached_property
+    def with_rings(self) -> Sequence[Chem.Mol]:
+        """The molecules with ring information, which standardisation may have dropped."""
+        with rdBase.BlockLogs():
+            for mol in self.mols:
+                try:
+                    mol.GetRingInfo().NumRings()
+                except RuntimeError:
+                    Chem.GetSymmSSSR(mol)
+        return self.mols
+
+    @cached_property
+    def rings(self) -> Rings:
+        """The smallest rings."""
+        starts = (np.cumsum(self.atom_counts) - self.atom_counts).tolist()
+        sizes, atoms = [], []
+        for start, mol in zip(starts, self.with_rings, strict=True):
+            for ring in mol.GetRingInfo().AtomRings():
+                sizes.append(len(ring))
+                atoms += [start + atom for atom in ring]
+        return Rings(np.array(sizes, dtype=np.int64), np.array(atoms, dtype=np.int64))
+
+
+class Rings(NamedTuple):
+    """Rings of molecules."""
+
+    sizes: IntArray  # (n_rings,)
+    atoms: IntArray  # (sum of sizes,), numbered through the molecules
+
+
+def extract_topology(mols: Sequence[Chem.Mol], distances: Distances, max_distance: int | None) -> Topology:
     """Read the graphs of molecules into packed arrays; without a limit, every pair connected by a path."""
-    # Two calls into RDKit per molecule replace loops over its atoms and bonds (two to three times as slow):
-    # the bond-order matrix, and the distance matrix whose diagonal holds 6 / atomic number.
-    counts = np.array([mol.GetNumAtoms() for mol in mols], dtype=np.int64)
-    # The prefix keeps RDKit from handing back a distance matrix cached without atom weights.
-    distance = _flat([Chem.GetDistanceMatrix(mol, useAtomWts=True, prefix="molig") for mol in mols])
-    order = _flat([Chem.GetAdjacencyMatrix(mol, useBO=True) for mol in mols])
-    starts = np.cumsum(counts**2) - counts**2
-    local = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-    diagonal = np.repeat(starts, counts) + local * (np.repeat(counts, counts) + 1)
-    atomic_numbers = np.rint(6.0 / distance[diagonal]).astype(np.int64)
-
-    limit = _NO_PATH if max_pair_distance is None else max_pair_distance + 0.5
-    near = np.flatnonzero(distance < limit)
-    mol_of = np.repeat(np.arange(len(mols)), counts**2)[near]
-    row, col = np.divmod(near - starts[mol_of], counts[mol_of])
-    upper = row < col
-    near, mol_of, row, col = near[upper], mol_of[upper], row[upper], col[upper]
-    mirror = starts[mol_of] + col * counts[mol_of] + row
+    # A call into RDKit per molecule replaces a loop over its bonds (two to three times as slow).
+    matrices = [np.asarray(Chem.GetAdjacencyMatrix(mol, useBO=True)).ravel() for mol in mols]
+    order = np.concatenate(matrices, dtype=np.float64) if matrices else np.zeros(0)
+    mol_of, row, col, near = distances.near(_NO_PATH if max_distance is None else max_distance + 0.5)
+    counts = distances.atom_counts
+    mirror = distances.starts[mol_of] + col * counts[mol_of] + row
     return Topology(
-        atomic_numbers=atomic_numbers,
+        mols,
+        atomic_numbers=distances.elements,
         pair_atoms=np.stack([row, col], axis=1),
         # A dative bond stands in one triangle only; the smaller of both does not depend on atom order.
         bond_orders=np.minimum(order[near], order[mirror]),
-        distances=distance[near].astype(np.int64),
+        distances=distances.flat[near].astype(np.int64),
         atom_counts=counts,
         pair_counts=np.bincount(mol_of, minlength=len(mols)).astype(np.int64),
     )
-
-
-def _flat(matrices: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    if not matrices:
-        return np.zeros(0)
-    return np.concatenate([np.asarray(m, dtype=np.float64).ravel() for m in matrices])
 
 
 Array = npt.NDArray[np.generic]
@@ -126,12 +149,24 @@ def type(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:  
     return codes
 
 
+def _tagged() -> Chem.Mol:
+    query = Chem.RWMol(Chem.MolFromSmarts("*"))
+    query.ReplaceAtom(0, rdqueries.HasChiralTagQueryAtom())
+    return query.GetMol()
+
+
+_TAGGED = _tagged()
+
+
 @_owner(ATOM_FUNCTIONS)
 def chirality(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
     """CIP label R or S of a tetrahedral stereocentre; none elsewhere."""
     codes = np.full(len(topology.atomic_numbers), -1, dtype=np.int64)
     start = 0
-    for mol in mols:
+    for mol in topology.with_rings:
+        if not mol.HasSubstructMatch(_TAGGED):  # labels take long to find
+            start += mol.GetNumAtoms()
+            continue
         centers = Chem.FindMolChiralCenters(mol, useLegacyImplementation=False)  # type: ignore[no-untyped-call]
         for atom, label in centers:
             codes[start + atom] = _CIP_CODE.get(label, -1)
@@ -142,16 +177,15 @@ def chirality(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Arr
 @_owner(ATOM_FUNCTIONS)
 def formal_charge(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
     """Formal charge in units of e."""
-    return _per_atom(mols, Chem.Atom.GetFormalCharge)
+    return _per_atom(topology, Chem.Atom.GetFormalCharge)
 
 
 @_owner(ATOM_FUNCTIONS)
 def partial_charge(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
     """Gasteiger partial charge in units of e; 0 all over a fragment with an element without parameters."""
-    values: list[float] = []
     for mol in mols:
         rdPartialCharges.ComputeGasteigerCharges(mol, throwOnParamFailure=False)
-        values.extend(atom.GetDoubleProp("_GasteigerCharge") for atom in mol.GetAtoms())
+    values = [atom.GetDoubleProp("_GasteigerCharge") for atom in topology.atoms]
     return np.asarray(np.nan_to_num(np.array(values), nan=0.0, posinf=0.0, neginf=0.0).reshape(-1, 1))
 
 
@@ -159,12 +193,9 @@ def partial_charge(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -
 def ring_sizes(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
     """Number of smallest rings of each size that the atom lies in."""
     counts = np.zeros((len(topology.atomic_numbers), len(RING_SIZES)))
-    start = 0
-    for mol in mols:
-        for ring in mol.GetRingInfo().AtomRings():
-            if len(ring) in RING_SIZES:
-                counts[start + np.array(ring), RING_SIZES.index(len(ring))] += 1
-        start += mol.GetNumAtoms()
+    size = np.repeat(topology.rings.sizes, topology.rings.sizes)
+    for column, wanted in enumerate(RING_SIZES):
+        np.add.at(counts[:, column], topology.rings.atoms[size == wanted], 1)
     return counts
 
 
@@ -172,7 +203,7 @@ def ring_sizes(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Ar
 def hybridization(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
     """Hybridisation sp, sp2 or sp3; none for any other."""
     return np.array(
-        [_HYBRIDIZATION.get(atom.GetHybridization(), -1) for mol in mols for atom in mol.GetAtoms()],
+        [_HYBRIDIZATION.get(atom.GetHybridization(), -1) for atom in topology.atoms],
         dtype=np.int64,
     )
 
@@ -182,7 +213,7 @@ def hydrogen_bonding(mols: Sequence[Chem.Mol], topology: Topology, block: Block)
     """Whether the atom is a hydrogen-bond donor, an acceptor, or both (RDKit's Lipinski definitions)."""
     flags = np.zeros((len(topology.atomic_numbers), 2))
     start = 0
-    for mol in mols:
+    for mol in topology.with_rings:
         for column, query in enumerate((Lipinski.HDonorSmarts, Lipinski.HAcceptorSmarts)):
             hits = [match[0] for match in mol.GetSubstructMatches(query, maxMatches=mol.GetNumAtoms())]
             flags[start + np.array(hits, dtype=np.int64), column] = 1
@@ -193,11 +224,11 @@ def hydrogen_bonding(mols: Sequence[Chem.Mol], topology: Topology, block: Block)
 @_owner(ATOM_FUNCTIONS)
 def aromatic(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
     """Whether the atom is aromatic."""
-    return _per_atom(mols, Chem.Atom.GetIsAromatic)
+    return _per_atom(topology, Chem.Atom.GetIsAromatic)
 
 
-def _per_atom(mols: Sequence[Chem.Mol], read: Callable[[Chem.Atom], float]) -> Array:
-    return np.array([read(atom) for mol in mols for atom in mol.GetAtoms()], dtype=np.float64).reshape(-1, 1)
+def _per_atom(topology: Topology, read: Callable[[Chem.Atom], float]) -> Array:
+    return np.array(list(map(read, topology.atoms)), dtype=np.float64).reshape(-1, 1)
 
 
 # --- pairs -----------------------------------------------------------------------------------
@@ -227,16 +258,17 @@ def distance_within(mols: Sequence[Chem.Mol], topology: Topology, block: Block) 
 @_owner(PAIR_FUNCTIONS)
 def same_ring(mols: Sequence[Chem.Mol], topology: Topology, block: Block) -> Array:
     """Whether both atoms lie in one of the smallest rings."""
-    flags = np.zeros((len(topology.pair_atoms), 1))
-    start = 0
-    for mol, n_pairs in zip(mols, topology.pair_counts, strict=True):
-        together = np.zeros((mol.GetNumAtoms(),) * 2, dtype=bool)
-        for ring in mol.GetRingInfo().AtomRings():
-            together[np.ix_(ring, ring)] = True
-        i, j = topology.pair_atoms[start : start + n_pairs].T
-        flags[start : start + n_pairs, 0] = together[i, j]
-        start += n_pairs
-    return flags
+    sizes, atoms = topology.rings
+    starts = np.cumsum(topology.atom_counts) - topology.atom_counts
+    pairs = topology.pair_atoms + np.repeat(starts, topology.pair_counts)[:, None]
+    # Of every ring all ordered pairs of its atoms.
+    n_others = np.repeat(sizes, sizes)
+    ring_start = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    within = np.arange(n_others.sum()) - np.repeat(np.cumsum(n_others) - n_others, n_others)
+    one, other = np.repeat(atoms, n_others), atoms[np.repeat(ring_start, n_others) + within]
+    n_atoms = len(topology.atomic_numbers)
+    together = np.isin(pairs @ [n_atoms, 1], one * n_atoms + other)
+    return together.astype(np.float64).reshape(-1, 1)
 
 
 # --- the blocks themselves -------------------------------------------------------------------

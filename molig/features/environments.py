@@ -6,10 +6,11 @@ Rogers & Hahn 2010, doi:10.1021/ci100050t; Carhart, Smith & Venkataraghavan 1985
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import Any, Self
+from itertools import chain
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +18,15 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 
 from molig.errors import ModelFormatError, UsageError
+from molig.features.distances import Distances, NearPairs
 
 Index = npt.NDArray[np.int64]
 
 _LARGEST_RADIUS = {"environment": 4, "element_environment": 4, "element_pair": 15}
 
 _ID_BITS = 32
+# Atoms that are looked at together, whether an environment has them.
+_LOOKED_AT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,11 @@ class PackedEnvironments:
 
 
 def environments(
-    mols: Sequence[Chem.Mol], blocks: Sequence[EnvironmentBlock], *, occurrences: bool
+    mols: Sequence[Chem.Mol],
+    blocks: Sequence[EnvironmentBlock],
+    *,
+    occurrences: bool,
+    distances: Distances | None = None,
 ) -> PackedEnvironments:
     """Count the environments of molecules, or list every occurrence with its atoms."""
     if not mols:
@@ -152,9 +160,8 @@ def environments(
         return PackedEnvironments(none, none.astype(np.float32), none, none.astype(np.int8), none, none)
     with rdBase.BlockLogs():  # of molecules without ring information, which are told below
         ready = [with_rings(mol) for mol in mols]
-    if occurrences:
-        return PackedEnvironments.concatenate([_occurrences(mol, blocks) for mol in ready])
-    return _counts(ready, blocks)
+    listed = _occurrences if occurrences else _counts
+    return listed(ready, blocks, Distances.of(ready) if distances is None else distances)
 
 
 def with_rings(mol: Chem.Mol) -> Chem.Mol:
@@ -168,87 +175,138 @@ def with_rings(mol: Chem.Mol) -> Chem.Mol:
     return mol
 
 
-def _counts(mols: Sequence[Chem.Mol], blocks: Sequence[EnvironmentBlock]) -> PackedEnvironments:
-    ids, counts = [], []
-    for mol in mols:
-        elements = _elements(mol)
-        for number, block in enumerate(blocks):
-            if block.name == "element_pair":
-                keys, _ = _pairs(mol, block, elements)
-                amounts = np.ones(len(keys))
-            else:
-                apart = {} if block.name == "environment" else {"customAtomInvariants": elements}
-                held = _generator(block.radius).GetSparseCountFingerprint(mol, **apart).GetNonzeroElements()
-                keys = np.fromiter(held.keys(), dtype=np.int64, count=len(held))
-                amounts = np.fromiter(held.values(), dtype=np.float64, count=len(held))
-            ids.append((number << _ID_BITS) | keys)
-            counts.append(amounts)
-    per_block = np.array([len(keys) for keys in ids])
-    mol_of_row = np.repeat(np.arange(len(mols)), per_block.reshape(len(mols), -1).sum(axis=1))
-    every, amount = np.concatenate(ids), np.concatenate(counts)
-    order = np.lexsort((every, mol_of_row))
-    every, mol_of_row = every[order], mol_of_row[order]
-    first = np.flatnonzero((np.diff(every, prepend=-1) != 0) | (np.diff(mol_of_row, prepend=-1) != 0))
+def _counts(
+    mols: Sequence[Chem.Mol], blocks: Sequence[EnvironmentBlock], distances: Distances
+) -> PackedEnvironments:
+    ids, amounts, owners = [], [], []
+    for number, block in enumerate(blocks):
+        if block.name == "element_pair":
+            pairs, keys = _pairs(block, distances)
+            owner, amount = pairs.mols, np.ones(len(keys))
+        else:
+            owner, keys, amount = _circular_counts(mols, block, distances)
+        ids.append((number << _ID_BITS) | keys)
+        amounts.append(amount)
+        owners.append(owner)
+    every, amount, owner = np.concatenate(ids), np.concatenate(amounts), np.concatenate(owners)
+    order = np.lexsort((every, owner))
+    every, owner = every[order], owner[order]
+    first = np.flatnonzero((np.diff(every, prepend=-1) != 0) | (np.diff(owner, prepend=-1) != 0))
     none = np.zeros(0, dtype=np.int64)
     return PackedEnvironments(
         every[first],
         np.add.reduceat(amount[order], first).astype(np.float32) if len(first) else np.zeros(0, np.float32),
-        np.bincount(mol_of_row[first], minlength=len(mols)).astype(np.int64),
+        np.bincount(owner[first], minlength=len(mols)).astype(np.int64),
         none.astype(np.int8),
         none,
         none,
     )
 
 
-def _occurrences(mol: Chem.Mol, blocks: Sequence[EnvironmentBlock]) -> PackedEnvironments:
+def _circular_counts(
+    mols: Sequence[Chem.Mol], block: EnvironmentBlock, distances: Distances
+) -> tuple[Index, Index, npt.NDArray[np.float64]]:
+    """Molecule and number of each different environment, and how often it is there."""
+    generator = _generator(block.radius)
+    held = [
+        generator.GetSparseCountFingerprint(mol, **apart).GetNonzeroElements()
+        for mol, apart in zip(mols, _told_apart(block, distances), strict=True)
+    ]
+    keys = _whole_numbers(chain.from_iterable(held))
+    amounts = _whole_numbers(chain.from_iterable(each.values() for each in held))
+    return np.repeat(np.arange(len(held)), [len(each) for each in held]), keys, amounts.astype(np.float64)
+
+
+class _Rows(NamedTuple):
+    """Occurrences, those of a molecule together and in order."""
+
+    owners: Index  # molecules
+    ids: Index
+    radii: Index
+    sizes: Index
+    atoms: Index
+
+
+def _occurrences(
+    mols: Sequence[Chem.Mol], blocks: Sequence[EnvironmentBlock], distances: Distances
+) -> PackedEnvironments:
     found = []
     for number, block in enumerate(blocks):
-        keys, radii, sizes, atoms = (
-            _occurring_pairs(mol, block) if block.name == "element_pair" else _occurring(mol, block)
-        )
-        ones = np.ones(len(keys), dtype=np.float32)
-        ids = (number << _ID_BITS) | keys
-        found.append(PackedEnvironments(ids, ones, np.array([len(keys)]), radii, sizes, atoms))
-    one = PackedEnvironments.concatenate(found)
-    return replace(one, row_counts=np.array([one.n_rows]))
+        pairs = block.name == "element_pair"
+        rows = _occurring_pairs(block, distances) if pairs else _occurring(mols, block, distances)
+        found.append(rows._replace(ids=(number << _ID_BITS) | rows.ids))
+    owners, ids, radii, sizes, atoms = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.argsort(owners, kind="stable")
+    return PackedEnvironments(
+        ids[order],
+        np.ones(len(ids), dtype=np.float32),
+        np.bincount(owners, minlength=len(mols)).astype(np.int64),
+        radii[order].astype(np.int8),
+        sizes[order],
+        atoms[ragged(sizes, order)],
+    )
 
 
-_Rows = tuple[Index, npt.NDArray[np.int8], Index, Index]
-"""Numbers, radii and sizes of occurrences, and their atoms."""
+def _occurring(mols: Sequence[Chem.Mol], block: EnvironmentBlock, distances: Distances) -> _Rows:
+    generator, held = _generator(block.radius), []
+    for mol, apart in zip(mols, _told_apart(block, distances), strict=True):
+        output = rdFingerprintGenerator.AdditionalOutput()
+        output.CollectBitInfoMap()
+        generator.GetSparseCountFingerprint(mol, additionalOutput=output, **apart)
+        held.append(output.GetBitInfoMap())
+    per_key = _whole_numbers(len(where) for each in held for where in each.values())
+    keys = np.repeat(_whole_numbers(chain.from_iterable(held)), per_key)
+    owners = np.repeat(np.repeat(np.arange(len(held)), [len(each) for each in held]), per_key)
+    places = chain.from_iterable(where for each in held for where in each.values())
+    centres, radii = _whole_numbers(chain.from_iterable(places)).reshape(-1, 2).T
+    order = np.lexsort((radii, centres, keys, owners))
+    owners, keys, centres, radii = owners[order], keys[order], centres[order], radii[order]
+    parts = np.cumsum(distances.atom_counts[owners]) // _LOOKED_AT
+    cuts = np.flatnonzero(np.diff(parts)) + 1
+    columns = (np.split(column, cuts) for column in (owners, centres, radii))
+    spheres = [_spheres(o, c, r, distances) for o, c, r in zip(*columns, strict=True)]
+    sizes, atoms = zip(*spheres, strict=True)
+    return _Rows(owners, keys, radii, np.concatenate(sizes), np.concatenate(atoms))
 
 
-def _occurring(mol: Chem.Mol, block: EnvironmentBlock) -> _Rows:
-    output = rdFingerprintGenerator.AdditionalOutput()
-    output.CollectBitInfoMap()
-    apart = _told_apart(mol, block)
-    _generator(block.radius).GetSparseCountFingerprint(mol, additionalOutput=output, **apart)
-    places = output.GetBitInfoMap().items()
-    rows = sorted((key, centre, radius) for key, where in places for centre, radius in where)
-    keys, centres, radii = np.array(rows, dtype=np.int64).reshape(-1, 3).T
-    within = Chem.GetDistanceMatrix(mol)[centres] <= radii[:, None]
-    row, atom = np.nonzero(within)
-    first = np.lexsort((atom, atom != centres[row], row))  # the centre before the others
-    return keys, radii.astype(np.int8), within.sum(axis=1), atom[first]
+def _spheres(owners: Index, centres: Index, radii: Index, distances: Distances) -> tuple[Index, Index]:
+    """Number of atoms of each occurrence, and these atoms, the centre before the others."""
+    n_atoms = distances.atom_counts[owners]
+    row = np.repeat(np.arange(len(owners)), n_atoms)
+    centre, place = centres[row], np.arange(len(row)) - np.repeat(np.cumsum(n_atoms) - n_atoms, n_atoms)
+    atom = np.where(place == 0, centre, place - (place <= centre))
+    apart = distances.flat[(distances.starts[owners] + centres * n_atoms)[row] + atom]
+    within = np.flatnonzero((place == 0) | (apart <= radii[row]))
+    return np.bincount(row[within], minlength=len(owners)), atom[within]
 
 
-def _occurring_pairs(mol: Chem.Mol, block: EnvironmentBlock) -> _Rows:
-    keys, ends = _pairs(mol, block, _elements(mol))
-    order = np.argsort(keys, kind="stable")
+def _occurring_pairs(block: EnvironmentBlock, distances: Distances) -> _Rows:
+    pairs, keys = _pairs(block, distances)
+    order = np.lexsort((keys, pairs.mols))
+    atoms = np.stack([pairs.first, pairs.second], axis=1)[order]
     n = len(keys)
-    return keys[order], np.zeros(n, dtype=np.int8), np.full(n, 2), ends[order].ravel()
+    return _Rows(pairs.mols[order], keys[order], np.zeros(n, dtype=np.int64), np.full(n, 2), atoms.ravel())
 
 
-def _pairs(mol: Chem.Mol, block: EnvironmentBlock, elements: list[int]) -> tuple[Index, Index]:
-    """Numbers of the pairs of atoms within the radius, and the two atoms of each, shape (n_pairs, 2)."""
-    distance = Chem.GetDistanceMatrix(mol)
-    first, second = np.nonzero(distance <= block.radius)
-    upper = first < second
-    first, second = first[upper], second[upper]
-    numbers = np.array(elements, dtype=np.int64)
-    one, other = numbers[first], numbers[second]
+def _pairs(block: EnvironmentBlock, distances: Distances) -> tuple[NearPairs, Index]:
+    """Pairs of atoms within the radius, and their numbers."""
+    pairs = distances.near(block.radius)
+    starts = (np.cumsum(distances.atom_counts) - distances.atom_counts)[pairs.mols]
+    one, other = (distances.elements[starts + atoms] for atoms in (pairs.first, pairs.second))
     keys = (np.minimum(one, other) << 16) | (np.maximum(one, other) << 8)
-    keys |= distance[first, second].astype(np.int64)
-    return keys, np.stack([first, second], axis=1)
+    return pairs, keys | distances.flat[pairs.places].astype(np.int64)
+
+
+def _told_apart(block: EnvironmentBlock, distances: Distances) -> list[dict[str, list[int]]]:
+    """What tells the atoms of each molecule apart, where it is not what RDKit takes."""
+    if block.name == "environment":
+        return [{}] * len(distances.atom_counts)
+    elements = np.split(distances.elements, np.cumsum(distances.atom_counts)[:-1])
+    return [{"customAtomInvariants": each.tolist()} for each in elements]
+
+
+def _whole_numbers(numbers: Iterable[int]) -> Index:
+    return np.fromiter(numbers, dtype=np.int64)
 
 
 def bonds_of_environments(mol: Chem.Mol, held: PackedEnvironments) -> npt.NDArray[np.bool_]:
@@ -275,18 +333,6 @@ def pair_text(environment: int) -> str:
 @cache
 def _generator(radius: int) -> Any:
     return rdFingerprintGenerator.GetMorganGenerator(radius=radius)
-
-
-def _told_apart(mol: Chem.Mol, block: EnvironmentBlock) -> dict[str, list[int]]:
-    """What tells the atoms apart, where it is not what RDKit takes."""
-    if block.name == "environment":
-        return {}
-    return {"customAtomInvariants": _elements(mol)}
-
-
-def _elements(mol: Chem.Mol) -> list[int]:
-    atom = mol.GetAtomWithIdx  # faster than RDKit's own loop over the atoms
-    return [atom(i).GetAtomicNum() for i in range(mol.GetNumAtoms())]
 
 
 _PROBE = (

@@ -18,6 +18,7 @@ from molig.features.blocks import (
     extract_topology,
     pair_block,
 )
+from molig.features.distances import Distances
 from molig.features.environments import environments
 from molig.features.graphs import MolGraph, PackedGraphs, build_packed
 from molig.features.schema import Block, BlockKind, FeatureSchema
@@ -74,11 +75,14 @@ class Featurizer:
         -------
         PackedGraphs
         """
-        topology = extract_topology(mols, self.schema.max_pair_distance)
+        distances = Distances.of(mols)
+        topology = extract_topology(mols, distances, self.schema.max_pair_distance)
         n_atoms, n_pairs = len(topology.atomic_numbers), len(topology.pair_atoms)
         atom_codes, atom_values = _fill(self._atom, mols, topology, n_atoms)
         pair_codes, pair_values = _fill(self._pair, mols, topology, n_pairs)
-        blocks = self.schema.environment_blocks
+        blocks, held = self.schema.environment_blocks, None
+        if blocks:
+            held = environments(mols, blocks, occurrences=occurrences, distances=distances)
         return build_packed(
             atom_codes=atom_codes,
             atom_values=atom_values,
@@ -87,7 +91,7 @@ class Featurizer:
             pair_atoms=topology.pair_atoms,
             atom_counts=topology.atom_counts,
             pair_counts=topology.pair_counts,
-            environments=environments(mols, blocks, occurrences=occurrences) if blocks else None,
+            environments=held,
         )
 
 

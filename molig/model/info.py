@@ -133,6 +133,7 @@ class Provenance(Section):
     epochs_run: int
     best_epoch: int  # on the validation part
     keep: Literal["best", "last"] | None = None  # which epoch was kept, where that is known
+    started_from: str = ""  # model whose Weave network the training started from
     command: str
     versions: dict[str, str]
     date: str

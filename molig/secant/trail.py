@@ -96,12 +96,14 @@ class Trail:
     ) -> None:
         self._secants, self._graphs = secants, graphs
         self.fast = fast and secants.like.dtype == torch.float32 and has_bfloat16_units(secants.like.device)
-        batch = collate(graphs, secants.schema, np.ones(len(graphs), dtype=np.float64))
+        numeric = bool(graphs.atom_values.shape[1] or graphs.pair_values.shape[1])
+        # With numeric columns of pairs alone, collate would still fold the atoms.
+        batch = collate(graphs, secants.schema, np.ones(len(graphs), dtype=np.float64), fold=not numeric)
         batch = batch.to(secants.like.device, secants.like.dtype)
         rows = base[0].to(secants.like), base[1].to(secants.like)
         owners = secants.owners[0], secants.owners[1]
         self._stem: Stem
-        if graphs.atom_values.shape[1] or graphs.pair_values.shape[1]:
+        if numeric:
             self._stem = UnfoldedStem(secants.network, batch, graphs, rows, owners)
         else:
             self._stem = TableStem(secants.network, batch, Kinds.of(batch, graphs), rows, owners)

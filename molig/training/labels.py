@@ -250,8 +250,8 @@ class LabelReader:
         if column.n_numbers >= column.n_texts:
             return (
                 f"has numbers other than 0 and 1: {seen}; to predict classes state the cut with "
-                f"{called('active_above')} X (or {called('active_below')} X), to predict values write "
-                'objective = "regression" in a recipe'
+                f"{called('active_above')} X (or {called('active_below')} X), to predict values add "
+                f"{called('objective')} regression"
             )
         return f"is no column of classes: {seen} are not understood; understood are {UNDERSTOOD}"
 

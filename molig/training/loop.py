@@ -72,7 +72,8 @@ class Trainer:
     """Fits a network of a recipe to labelled molecules; `fit` is the loop.
 
     `validation` chooses the best epoch. The tasks of `auxiliaries` are co-trained, but neither scored nor
-    part of the finished network. With a `vocabulary` the network is the one that reads environments.
+    part of the finished network. With a `vocabulary` the network is the one that reads environments. `start`
+    has weights to begin with, by the names of the network's.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Trainer:
         fingerprint: str,
         auxiliaries: Sequence[Auxiliary] = (),
         vocabulary: Vocabulary | None = None,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.recipe, self.schema, self.tasks, self.device = recipe, schema, tasks, device
         self.state = RunState(fingerprint=fingerprint)
@@ -106,6 +108,7 @@ class Trainer:
         # The network.
         torch.manual_seed(options.seed)
         self.network = self._fresh(len(all_tasks), vocabulary).to(device)
+        self.network.load_state_dict(self.network.state_dict() | dict(start or {}))
         self.average = WeightAverage(self.network, options.weight_average) if options.weight_average else None
         self.best = self._snapshot()
 

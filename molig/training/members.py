@@ -21,10 +21,12 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from molig.committee import Combination, Forest, KernelMachine, Vocabulary
 from molig.committee.kernel import as_inputs, squared_norms
 from molig.committee.vocabulary import environments_of
+from molig.errors import UsageError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.features.environments import numbering_digest
-from molig.model import CommitteeInfo, MemberInfo, ModelInfo, Objective, ScreeningModel
+from molig.model import CommitteeInfo, MemberInfo, ModelInfo, Objective, ScreeningModel, load_model
 from molig.model.relaxed import Member, scores_of
+from molig.network import WeaveNet
 from molig.stats import ranking_quality
 from molig.training.auxiliary import Auxiliary
 from molig.training.loop import (
@@ -73,6 +75,7 @@ class MembersRun:
 
     def weave_trainer(self) -> Trainer:
         """Trainer of the Weave network."""
+        origin = starting_model(self.recipe, self.schema)
         return Trainer(
             self.recipe,
             self.schema,
@@ -80,8 +83,9 @@ class MembersRun:
             train=self.train,
             validation=self.validation,
             device=self.device,
-            fingerprint=self.fingerprint,
+            fingerprint=f"{self.fingerprint} {origin.info.weights_sha256}" if origin else self.fingerprint,
             auxiliaries=self.auxiliaries,
+            start=_all_but_last(origin.network) if origin else None,
         )
 
     def fit(
@@ -164,7 +168,8 @@ class MembersRun:
         members: list[Member] = []
         for kind in self.recipe.committee.others:
             if kind is MemberKind.FOREST:
-                self._tell(f"forest: {self.recipe.forest.trees} trees for each of {len(self.tasks)} tasks")
+                several = f" for each of {len(self.tasks)} tasks" if len(self.tasks) > 1 else ""
+                self._tell(f"forest: {self.recipe.forest.trees} trees{several}")
                 members.append(grow_forest(self.train, vocabulary, self.recipe))
                 continue
             if kind is MemberKind.KERNEL:
@@ -211,8 +216,9 @@ class MembersRun:
         """Weights and calibration, chosen by the validation part; `weave_outputs` are the network's there."""
         probability = self.recipe.objective is Objective.CLASSIFICATION
         labels, graphs = self.validation.labels, self.validation.graphs
+        options = self.recipe.committee
         plain = Combination(
-            np.full((len(others) + 1, len(self.tasks)), 1 / (len(others) + 1)),
+            np.tile(np.array(options.prior_weights)[:, None], len(self.tasks)),
             np.ones(len(self.tasks)),
             np.zeros(len(self.tasks)),
             probability,
@@ -220,8 +226,10 @@ class MembersRun:
         first = np.asarray(expit(weave_outputs)) if probability else weave_outputs
         scores = np.stack([first, *(scores_of(m, m.outputs(graphs), plain) for m in others)])
         weights = plain.weights
-        if self.recipe.committee.weights == "learned":
-            weights = choose_weights(scores, labels, probability=probability)
+        learned = choose_weights(scores, labels, probability=probability)
+        if options.weights == "learned" and learned is not None:
+            share = len(labels) / (len(labels) + options.prior_molecules)
+            weights = share * learned + (1 - share) * weights
         chosen = replace(plain, weights=weights)
         slope, offset = plain.slope, plain.offset
         if probability and self.recipe.committee.calibrate:
@@ -236,6 +244,28 @@ class MembersRun:
             offset=tuple(offset.tolist()),
             numbering=numbering_digest(self.schema.environment_blocks),
         )
+
+
+def starting_model(recipe: Recipe, schema: FeatureSchema) -> ScreeningModel | None:
+    """The model whose Weave network training starts from; UsageError if that network is another one."""
+    if not recipe.start.model:
+        return None
+    model = load_model(recipe.start.model).weave_alone()
+    if model.schema != replace(schema, environment_blocks=()):
+        raise UsageError(
+            f"the model to start from, {model.name!r}, reads other features: use [features] of its recipe"
+        )
+    if model.info.network != recipe.network:
+        raise UsageError(
+            f"the model to start from, {model.name!r}, is another network: use [network] of its recipe"
+        )
+    return model
+
+
+def _all_but_last(network: WeaveNet) -> dict[str, torch.Tensor]:
+    last = {id(tensor) for tensor in network.last.state_dict(keep_vars=True).values()}
+    state = network.state_dict(keep_vars=True)
+    return {name: tensor.detach().float() for name, tensor in state.items() if id(tensor) not in last}
 
 
 def _without_validation(on_epoch: OnEpoch, entry: dict[str, float]) -> None:
@@ -340,15 +370,16 @@ def fit_kernel(train: Part, vocabulary: Vocabulary, recipe: Recipe) -> KernelMac
     one more centre, a molecule without any. The ridge is chosen, and a classification's slope fitted, on
     scores that leave the molecule out; these have a closed form.
     """
-    counts, options = vocabulary.matrix(train.graphs), recipe.kernel
+    options = recipe.kernel
+    chosen = _compared(train.labels, options)
+    counts, known_labels = vocabulary.matrix(train.graphs.select(chosen)), train.labels[chosen]
     inputs = as_inputs(counts)
     width = options.width * _median_distance(inputs, options)
-    coefficients = np.zeros((len(train.graphs) + 1, len(train.labels.T)))
-    offset = np.zeros(len(train.labels.T))
+    coefficients, offset = np.zeros((len(chosen) + 1, len(known_labels.T))), np.zeros(len(known_labels.T))
     regression = recipe.objective is Objective.REGRESSION
     neutral = neutral_values(recipe, train.labels) if regression else offset
-    for task, labels in enumerate(train.labels.T):
-        rows = _compared(labels, options, np.random.default_rng([options.seed, task]))
+    for task, labels in enumerate(known_labels.T):
+        rows = np.flatnonzero(~np.isnan(labels))
         if not len(rows):
             continue
         fitted = _fit_ridge(inputs[rows], labels[rows] - neutral[task], width, options)
@@ -388,15 +419,17 @@ def _squared_distances(first: csr_matrix, second: csr_matrix) -> FloatArray:
     return np.asarray(np.maximum(squared, 0))
 
 
-def _compared(labels: FloatArray, options: KernelRecipe, random: np.random.Generator) -> IndexArray:
-    """Rows with a label, at most as many as the recipe says; the rarer class goes first."""
-    known = np.flatnonzero(~np.isnan(labels))
-    if len(known) <= options.max_molecules:
-        return known
-    classes, counted = np.unique(labels[known], return_counts=True)
-    rarer = labels[known] == classes[counted.argmin()] if len(classes) == 2 else np.zeros(len(known), bool)
-    order = np.lexsort((random.random(len(known)), ~rarer))
-    return np.sort(known[order[: options.max_molecules]])
+def _compared(labels: FloatArray, options: KernelRecipe) -> IndexArray:
+    """Rows to compare with, at most as many as the recipe says; those of a task's rarer class go first."""
+    if len(labels) <= options.max_molecules:
+        return np.arange(len(labels))
+    rarer = np.zeros(len(labels), dtype=bool)
+    for of_task in labels.T:
+        classes, counted = np.unique(of_task[~np.isnan(of_task)], return_counts=True)
+        if len(classes) == 2:  # no values of a regression
+            rarer |= of_task == classes[counted.argmin()]
+    order = np.lexsort((np.random.default_rng(options.seed).random(len(labels)), ~rarer))
+    return np.sort(order[: options.max_molecules])
 
 
 def _fit_ridge(inputs: csr_matrix, target: FloatArray, width: float, options: KernelRecipe) -> _Ridge:
@@ -439,21 +472,20 @@ def _slope_and_offset(outputs: FloatArray, labels: FloatArray, neutral: float) -
 _SAMPLED = 1_500
 
 
-def choose_weights(scores: FloatArray, labels: FloatArray, *, probability: bool) -> FloatArray:
+def choose_weights(scores: FloatArray, labels: FloatArray, *, probability: bool) -> FloatArray | None:
     """Weights of members (n_members, n_tasks), the same for all tasks, from scores (n_members, n, n_tasks).
 
     Weights that are as good as the best but for one percent are averaged, since a validation part cannot tell
-    them apart; with fewer actives than 20 they stay equal.
+    them apart. None where it cannot tell anything: with fewer actives than 20, or labels that are all alike.
     """
     n_members, _, n_tasks = scores.shape
-    equal = np.full(n_members, 1 / n_members)
     if (labels == 1).sum() < _ENOUGH_ACTIVES and probability:
-        return np.tile(equal[:, None], n_tasks)
+        return None
     grid = np.array([w for w in product(range(_STEPS + 1), repeat=n_members) if sum(w) == _STEPS]) / _STEPS
     quality = _ranking if probability else _fit
     figures = np.array([quality(np.einsum("mnt,m->nt", scores, weights), labels) for weights in grid])
     if not np.isfinite(figures).any():
-        return np.tile(equal[:, None], n_tasks)
+        return None
     best = np.nanmax(figures)
     good = figures >= best - _CLOSE_ENOUGH * abs(best)
     return np.tile(grid[good].mean(axis=0)[:, None], n_tasks)

@@ -14,7 +14,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
 from molig.datasets import datasets
-from molig.datasets.places import find_dataset
+from molig.datasets.places import dataset_of, find_dataset
 from molig.errors import UnknownNameError, UsageError, called
 from molig.features import EnvironmentBlock, FeatureSchema, preset
 from molig.files import read_regular
@@ -223,6 +223,15 @@ class SplitRecipe(Section):
         return self
 
 
+class StartRecipe(Section):
+    """Which weights the training of the Weave network starts from."""
+
+    model: str = ""
+    """Name or directory of a model with the same features and the same network: its weights, but for those of
+    the last layer. Empty: random ones.
+    """
+
+
 class NeutralRecipe(Section):
     """The term that keeps the zero baseline neutral."""
 
@@ -339,7 +348,7 @@ class KernelRecipe(Section):
     error is least.
     """
     max_molecules: int = Field(default=6_000, ge=1)
-    """Molecules that a task compares with; of more, the rarer class and a draw of the others."""
+    """Molecules to compare with; of more, those of a task's rarer class, and a draw of the rest."""
     seed: int = 0
     """Seed of that draw."""
 
@@ -372,6 +381,14 @@ class CommitteeRecipe(Section):
     """Bonds between the atoms of a pair at most."""
     weights: Literal["learned", "equal"] = "learned"
     """Weights of the members: chosen on the validation part, the same for all tasks, or equal."""
+    prior: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    """Weights that the members have before the validation part is asked, in the order of ``members``; they
+    need not add up to 1. Default equal.
+    """
+    prior_molecules: float = Field(default=0.0, ge=0)
+    """Validation molecules that these weights count for beside the learned ones; on a small table a
+    validation part says little.
+    """
     calibrate: bool = True
     """Whether the mean of a classification is calibrated on the validation part; ranks stay."""
     refit: bool = False
@@ -383,9 +400,17 @@ class CommitteeRecipe(Section):
     def _has_weave_and_no_twins(self) -> Self:
         if MemberKind.WEAVE not in self.members or len(set(self.members)) < len(self.members):
             raise ValueError("members must name weave, and each member once")
+        if self.prior and (len(self.prior) != len(self.members) or not sum(self.prior)):
+            raise ValueError("prior must give each member a weight, not all of them 0")
         if self.others and (not self.blocks or len(set(self.blocks)) < len(self.blocks)):
             raise ValueError("blocks must name at least one kind of substructures, and each once")
         return self
+
+    @property
+    def prior_weights(self) -> tuple[float, ...]:
+        """Weights before the validation part is asked; they add up to 1."""
+        given = self.prior or (1.0,) * len(self.members)
+        return tuple(weight / sum(given) for weight in given)
 
     @property
     def others(self) -> tuple[MemberKind, ...]:
@@ -402,7 +427,7 @@ class Recipe(Section):
         Whether labels are classes (1, 0) or values (any number).
     data, molecules, features, network, committee, environments, forest, kernel : section
         See the classes of the sections.
-    split, optimization, neutral, evaluation : section
+    split, optimization, start, neutral, evaluation : section
         Likewise.
     auxiliary : tuple of section
         Other tables whose tasks are co-trained; a classification only.
@@ -426,6 +451,7 @@ class Recipe(Section):
     kernel: KernelRecipe = KernelRecipe()
     split: SplitRecipe = SplitRecipe()
     optimization: OptimizationRecipe = OptimizationRecipe()
+    start: StartRecipe = StartRecipe()
     neutral: NeutralRecipe = NeutralRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
     auxiliary: tuple[AuxiliaryRecipe, ...] = ()
@@ -645,7 +671,8 @@ def locate_table(
 ) -> LabelledTable:
     """Find the table of a recipe; what a command line gives beside the recipe comes first.
 
-    A relative ``data.file`` is seen from the directory of `recipe_file`.
+    A relative ``data.file`` is seen from the directory of `recipe_file`. Where nobody names label columns, a
+    public data set has its own.
     """
     data = recipe.data
     folder = recipe_file.parent if recipe_file else Path()
@@ -661,7 +688,8 @@ def locate_table(
             raise UsageError(
                 "no table: give one with --input, or name it in the [data] section of the recipe"
             )
-    columns = tuple(targets) or data.targets or (known[data.name].targets if data.name else ())
+    public = known[data.name] if data.name else dataset_of(source)
+    columns = tuple(targets) or data.targets or (public.targets if public else ())
     if not columns:
         likely = label_columns(
             source,
@@ -706,6 +734,37 @@ def read_recipe_and_table(
     return read.model_copy(update={"split": split}), replace(table, note=note)
 
 
+def with_objective(recipe: Recipe, table: LabelledTable, objective: str | None = None) -> Recipe:
+    """The recipe with the objective that a command line states, or else that the labels of a public set need.
+
+    What the recipe itself states, and a cut, which makes classes, go before the latter. Raises UsageError.
+    """
+    known = [known.value for known in Objective]
+    if objective is not None and objective not in known:
+        raise UnknownNameError("value of --objective", objective, known)
+    if objective is None and "objective" not in recipe.model_fields_set and not recipe.data.cut:
+        public = dataset_of(table.source)
+        if public and set(table.targets) <= set(public.numbers):
+            objective = Objective.REGRESSION.value
+    if objective in (None, recipe.objective):
+        return recipe
+    plain = recipe.model_dump(mode="json", exclude_none=True)
+    return parse_recipe(plain | {"objective": objective}, OPTIONS)
+
+
+def mixed_targets(table: LabelledTable) -> str:
+    """A sentence on a public table whose rows are of many targets; empty for any other."""
+    known = dataset_of(table.source)
+    if known is None or not known.is_long:
+        return ""
+    each = known.members_column
+    return (
+        f"{known.name} has rows of {len(known.members)} targets, and one model of all mixes their values: "
+        f"train on a table with the rows of one (column {each}), or judge all of them with molig evaluate "
+        f"--each-value-of {each}"
+    )
+
+
 def _file_of(data: DataRecipe) -> str:
     """Name of the file of the table that a recipe names; empty if it names none."""
     return datasets()[data.name].file if data.name else Path(data.file).name
@@ -718,6 +777,14 @@ def with_cut(recipe: Recipe, above: float | None, below: float | None) -> Recipe
     plain = recipe.model_dump(mode="json", exclude_none=True)
     plain["data"] |= {"active_above": above, "active_below": below}
     return parse_recipe(plain, OPTIONS)
+
+
+def with_start(recipe: Recipe, model: str | None) -> Recipe:
+    """The recipe with the model to start from that a command line names, if it does; ``none`` for none."""
+    if model is None:
+        return recipe
+    start = StartRecipe(model="" if model.strip().lower() == "none" else model)
+    return recipe.model_copy(update={"start": start})
 
 
 def with_split(

@@ -457,6 +457,7 @@ def provenance_of(
         epochs_run=trainer.state.epoch,
         best_epoch=trainer.state.best_epoch,
         keep=request.recipe.optimization.keep,
+        started_from=Path(request.recipe.start.model).name,
         command=_command(request),
         versions={
             "molig": __version__,

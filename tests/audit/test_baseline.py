@@ -18,7 +18,7 @@ CHOSEN = {
     "tox21-w2n2-simple: logit of task 0 + 3",
     "tox21-w2n2-simple: logit of task 7 + 5",
     "tox21-w2n2-simple, molecules from 2000",
-    "hiv-w2n2, molecules from 2000",
+    "hiv, molecules from 2000",
 }
 
 

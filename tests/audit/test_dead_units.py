@@ -19,7 +19,7 @@ CHOSEN = {
     "tox21-w2n2-simple: 12 % of the channels",
     "tox21-w2n2-simple: 10 % of the histogram read by nothing",
     "tox21-w2n2-simple, 100 molecules",
-    "hiv-w2n2, 100 molecules",
+    "hiv, 100 molecules",
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from rdkit import Chem
+from support.planted import weave_network
 from support.small_model import nci_smiles
 
 from audit.planted import input_columns as planted
@@ -24,7 +25,7 @@ from molig.audit.checks.input_columns import (
     first_weights,
 )
 from molig.features import FeatureSchema, Featurizer, preset
-from molig.model import ScreeningModel, load_model
+from molig.model import ScreeningModel
 from molig.network import WeaveNet, collate
 
 
@@ -77,8 +78,8 @@ def test_dependent_sum() -> None:
 
 @pytest.fixture(scope="module")
 def full() -> ScreeningModel:
-    """A model with numeric columns."""
-    return load_model("hiv-w2n2")
+    """A network with numeric columns."""
+    return weave_network("hiv")
 
 
 def test_credits_add_up(full: ScreeningModel) -> None:

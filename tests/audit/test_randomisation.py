@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
-from support.planted import Case, changed, judge
+from support.planted import Case, changed, judge, weave_network
 from support.small_model import nci_smiles
 
 from audit.planted import randomisation as planted
@@ -14,7 +14,6 @@ from molig.attribution import Explainer
 from molig.audit import Severity, audit, subject_of
 from molig.audit.checks import randomisation as randomised
 from molig.audit.checks.randomisation import atom_scores, layers_of, likeness, rank_correlations, redrawn
-from molig.model import load_model
 from molig.molecules import smiles_records
 from molig.network import WeaveNet
 
@@ -140,7 +139,7 @@ def test_a_whole_model_is_left_alone(small_model, skip):
 
 
 def test_a_bundled_model():
-    model = load_model("sars-3clpro-w2n2")
+    model = weave_network("sars-3clpro")
     case = Case("bundled", lambda: planted.on(lambda: model, nci_smiles(6, 430)), planted=False)
     assert judge("randomisation", case).right
 

@@ -2,7 +2,7 @@
 
 The audit runs in a process of its own, on what the model's training held out::
 
-    MOLIG_DATA_DIR=... python tests/benchmarks/audit_cost.py tox21-w2n2-simple tox21-w2n2-full --out cost.json
+    MOLIG_DATA_DIR=... python tests/benchmarks/audit_cost.py tox21-w2n2-simple tox21 --out cost.json
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ ROOT = Path(__file__).parents[2]
 # What is run, by the name of what comes out; commands run in the folder, so no path gets into their results.
 COMMANDS = {
     "hits": "screen library.smi -m tox21-w2n2-simple --applicability -o hits.csv",
-    "hits_hiv": "screen library.smi -m hiv-w2n2 -o hits_hiv.csv",
+    "hits_hiv": "screen library.smi -m hiv -o hits_hiv.csv",
     "why": "explain -i some.smi -m tox21-w2n2-simple --task all -o why.parquet",
     "why_molecules": (
-        "explain -i some.smi -m tox21-w2n2-full --task SR-MMP -o why_molecules.parquet --layout molecules"
+        "explain -i some.smi -m tox21 --task SR-MMP -o why_molecules.parquet --layout molecules"
     ),
     "why_page": "explain -i few.smi -m tox21-w2n2-simple --task SR-MMP -o why.html",
     "curves": "saturation -m tox21-w2n2-simple -i some.smi --task SR-MMP -o curves.csv",
@@ -41,7 +41,7 @@ COMMANDS = {
         "-o report.json -o report.md -o report.html"
     ),
     "report_w1": "audit -m tox21-w1n2-simple --max-molecules 300 --max-explained 40 -o report_w1.json",
-    "reproduction": "evaluate -m hiv-w2n2 -o reproduction",
+    "reproduction": "evaluate -m hiv -o reproduction",
 }
 # Molecules of the library that the slower commands see.
 PARTS = {"some.smi": 300, "few.smi": 12}

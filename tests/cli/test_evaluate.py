@@ -80,6 +80,14 @@ class TestListedParts:
         assert "stratified split of `mine.csv`" in (tmp_path / "out" / "evaluation.md").read_text()
 
 
+def test_a_committee_that_is_trained_again(evaluated, recipe, results):
+    members = {"members": ["weave", "kernel"], "refit": True}
+    run = evaluated(recipe(committee=members, optimization={"keep": "last"}, evaluation={"folds": 1}))
+    assert run.code == 0, run.err
+    assert run.err.count("fold 1: epoch") == 2  # those that the validation part watches
+    assert "molig" in results()["methods"]
+
+
 class TestRecipes:
     def test_a_recipe_from_table_to_figures(self, evaluated, recipe, results, tmp_path):
         path = recipe(evaluation={"baselines": ["nearest-active"]})
@@ -381,6 +389,16 @@ class TestModels:
         run = molig("evaluate", "-m", "tox21-w2n2-simpel")
         assert run.code == 2
         assert "unknown model 'tox21-w2n2-simpel'; did you mean 'tox21-w2n2-simple'?" in run.err
+
+
+def test_a_card_that_could_not_state_the_results_is_refused_before_training(
+    evaluated, recipe, small_model_dir, tmp_path
+):
+    run = evaluated(recipe(), "--card", small_model_dir)
+    assert run.code == 2
+    assert "was trained on another table than the evaluation" in run.err
+    assert "done," not in run.err
+    assert not list(tmp_path.glob("out/*.json"))
 
 
 class TestRegression:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import molig as package
-from molig.model import bundled_models, load_info
+from molig.model import Objective, bundled_models, load_info
 
 COMMANDS = ["screen", "explain"]
 
@@ -137,8 +137,11 @@ class TestListing:
         for name in bundled_models():
             info = load_info(name)
             (row,) = [line for line in run.out.splitlines() if f" {name} " in line]
-            assert f" {info.median_auc('test'):.3f} " in row
-            assert f" {info.median_figure('test', 'ef_1'):.1f} " in row
+            if info.objective is Objective.REGRESSION:
+                assert f" R2 {info.median_figure(info.held_out, 'r2'):.3f} " in row
+            else:
+                assert f" {info.median_auc('test'):.3f} " in row
+                assert f" {info.median_figure('test', 'ef_1'):.1f} " in row
             assert f" {'committee' if info.committee else 'network'} " in row
         assert molig("models", "-q").err == ""
 
@@ -158,7 +161,7 @@ class TestListing:
         text = ["".join(cell) for cell in zip(*cells, strict=True)]
         assert "tox21-w2n2-simple" in text[1]
         assert "Tox21:nuclear" in text[2].replace(" ", "")
-        assert f"{load_info('hiv-w2n2').median_auc('test'):.3f}" in text[4]
+        assert f"{load_info('hiv').median_auc('test'):.3f}" in text[4]
         if width >= 80:
             assert any("│ tox21-w2n2-simple │ Tox21: nuclear" in line for line in lines)
 
@@ -203,7 +206,7 @@ class TestListing:
         assert f" {size / 1e6:.1f} MB " in out
 
     def test_a_bundled_model_says_what_it_predicts(self, molig):
-        (row,) = [line for line in molig("models").out.splitlines() if " hiv-w2n2 " in line]
+        (row,) = [line for line in molig("models").out.splitlines() if " hiv " in line]
         assert "HIV: the AIDS antiviral screen of NCI's DTP" in row
         out = molig("models", "tox21").out
         assert "NR-AhR: aryl hydrocarbon receptor" in out
@@ -222,7 +225,7 @@ class TestListing:
         for member in info.committee.members:
             assert f" {member.name} " in run.out
         for task, quality in info.metrics[info.held_out].items():
-            (row,) = [line for line in run.out.splitlines() if f" {task} " in line]
+            (row,) = [line for line in run.out.splitlines() if line.startswith(f"│ {task} ")]
             assert f"{quality.roc_auc:.3f}" in row
             assert f" {quality.n_actives:,} of {quality.n_actives + quality.n_inactives:,} " in row
 

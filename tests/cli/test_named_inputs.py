@@ -8,8 +8,9 @@ import shutil
 import pandas as pd
 import pytest
 from support.commands import COMMANDS
-from support.small_model import TASKS, small_recipe, write_labelled
+from support.small_model import TASKS, nci_smiles, small_recipe, value, write_labelled
 
+from molig.model import load_info
 from molig.training import write_recipe
 
 
@@ -92,3 +93,72 @@ def test_a_data_set_in_the_data_directory(molig, small_model_dir, table, here, m
     shutil.move(table, here / "bace.parquet")
     monkeypatch.setenv("MOLIG_DATA_DIR", str(here))
     assert molig("screen", "bace", "-m", small_model_dir, "-q").code == 0
+
+
+class TestWhatTheCatalogueKnows:
+    """Label columns and objective of a public data set need not be said."""
+
+    @pytest.fixture
+    def esol(self, here, tmp_path, nci_file):
+        """Forty molecules with made-up values, where `molig data get esol` would put its table."""
+        (tmp_path / "cache").mkdir()
+        smiles = nci_smiles(40)
+        values = [value(text)["mass"] / 100 for text in smiles]
+        frame = pd.DataFrame({"smiles": smiles, "logS": values, "label": [int(v > 1.5) for v in values]})
+        frame.to_parquet(tmp_path / "cache" / "esol.parquet")
+        write_recipe(small_recipe(epochs=1), here / "full.toml")
+        (here / "r.toml").write_text(SHORT)
+        return here
+
+    @pytest.fixture
+    def objective(self, molig, esol):
+        """Train on it with some options; returns tasks and objective of the model."""
+
+        def run(*options, recipe="r.toml"):
+            told = molig("train", "-i", "esol", "-o", "m", "--recipe", recipe, "--device", "cpu", *options)
+            assert told.code == 0, told.err
+            info = load_info(esol / "m")
+            return info.tasks, info.objective.value, told.err
+
+        return run
+
+    def test_values_are_predicted_as_values(self, objective):
+        tasks, kind, err = objective()
+        assert (tasks, kind) == (("logS",), "regression")
+        assert "esol.parquet: predicting logS (values) with a Weave network; recipe r" in err
+
+    @pytest.mark.parametrize(
+        "options",
+        [["--active-above", "1.5"], ["--target", "label"], ["--target", "label", "--split", "random"]],
+    )
+    def test_a_cut_or_another_column_makes_classes(self, objective, options):
+        assert objective(*options)[1] == "classification"
+
+    def test_what_is_said_goes_first(self, molig, objective, esol):
+        run = molig("train", "-i", "esol", "-o", "m", "--recipe", "r.toml", "--objective", "classification")
+        assert run.code == 1
+        assert "'logS' has numbers other than 0 and 1" in run.err
+        stated = molig("train", "-i", "esol", "-o", "m", "--recipe", "full.toml")  # states its objective
+        assert stated.code == 1
+        assert objective("--objective", "regression", recipe="full.toml")[1] == "regression"
+
+    def test_evaluation_knows_as_well(self, molig, esol):
+        words = ("--folds", "1", "--baselines", "none", "--device", "cpu")
+        run = molig("evaluate", "-i", "esol", "-o", "judged", "--recipe", "r.toml", *words)
+        assert run.code == 0, run.err
+        assert "RMSE" in run.out
+
+    def test_rows_of_many_targets_are_told(self, molig, esol, tmp_path):
+        frame = pd.read_parquet(tmp_path / "cache" / "esol.parquet").rename(columns={"logS": "pActivity"})
+        frame.to_parquet(tmp_path / "cache" / "moleculeace_30.parquet")
+        run = molig("train", "-i", "moleculeace_30", "-o", "m", "--recipe", "r.toml", "--device", "cpu", "-q")
+        assert run.code == 0, run.err
+        assert run.err.startswith("warning: moleculeace_30 has rows of 30 targets")
+        assert "--each-value-of dataset" in run.err
+
+
+SHORT = """\
+features.max_pair_distance = 2
+network = { n_modules = 1, hidden = [8, 8] }
+optimization.epochs = 1
+"""

@@ -36,9 +36,30 @@ def test_bundled_recipes_name_known_data_and_baselines(name):
     if name == DEFAULT_RECIPE:  # for any table
         assert recipe.data == DataRecipe()
         return
+    if not recipe.data.name:  # of a table that a script makes
+        assert recipe.data.file
+        return
     assert recipe.data.name in datasets()
     assert set(recipe.data.targets) <= set(datasets()[recipe.data.name].targets)
     assert resolve_baselines(recipe.evaluation.baselines, recipe.objective)
+
+
+def test_recipes_are_listed_by_data_set(molig, narrow, monkeypatch, tmp_path):
+    monkeypatch.delenv("MOLIG_DATA_DIR", raising=False)
+    monkeypatch.setenv("MOLIG_CACHE_DIR", str(tmp_path))
+    (tmp_path / "bace.parquet").touch()
+    run = molig("train", "--list-recipes")
+    assert (run.code, run.err) == (0, "")
+    rows = [line.split("│") for line in run.out.splitlines() if line.startswith("│ ")]
+    named = {row[1].strip(): [cell.strip() for cell in row[2:4]] for row in rows if row[1].strip()}
+    assert set(named) == set(bundled_recipes())
+    assert next(iter(named)) == DEFAULT_RECIPE
+    assert named[DEFAULT_RECIPE][0] == "any"
+    assert named["bace"][0] == "bace"
+    assert named["pcba-w2n2-simple"][0] == "pcba (to get)"
+    assert all(about for _, about in named.values())
+    assert list(named).index("tox21") < list(named).index("tox21-w2n2-simple")
+    assert max(map(len, narrow("train", "--list-recipes"))) <= 80
 
 
 def test_pcba_trains_on_all_tasks_from_its_name_alone(molig, pcba, tmp_path, monkeypatch):

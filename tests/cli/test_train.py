@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from support.libraries import names_in, sha256
 from support.small_model import TASKS, VALUES, label, nci_smiles, small_recipe, value
 
+from molig.cli.train import beside_the_forest
 from molig.model import load_model
+from molig.stats import ranking_quality
 from molig.training import parse_recipe, read_recipe, write_recipe
 
 BOTH = ["--target", TASKS[0], "--target", TASKS[1]]
@@ -235,6 +238,24 @@ class TestLabelsAsPeopleWriteThem:
         assert trained(measured, "--target", "mass", "--active-above", 150).code == 0
         training = load_model(tmp_path / "model").info.training
         assert (training.active_above, training.active_below) == (150, None)
+
+
+class TestStart:
+    @pytest.mark.parametrize("name", ["none", "None"])
+    def test_from_random_weights(self, trained, labelled, tmp_path, name):
+        run = trained(labelled, *BOTH, "--start-from", name)
+        assert run.code == 0, run.err
+        assert load_model(tmp_path / "model").info.training.started_from == ""
+
+    def test_from_another_network(self, trained, labelled):
+        run = trained(labelled, *BOTH, "--start-from", "descriptors")
+        assert run.code == 2
+        assert "the model to start from, 'descriptors', reads other features" in run.err
+
+    def test_from_no_model(self, trained, labelled):
+        run = trained(labelled, *BOTH, "--start-from", "desciptors")
+        assert run.code == 2
+        assert "descriptors" in run.err
 
 
 class TestSplits:
@@ -559,6 +580,19 @@ class TestResult:
         assert run.code == 0
         assert "epoch 1/1  loss" in run.err
         assert f"model: {tmp_path / 'model'}" in run.err
+        assert f"molig screen library.smi -m {tmp_path / 'model'}" in run.err
+        told = run.err.splitlines()
+        assert told[0] == (
+            "table.csv: predicting nitrogen, carbonyl (active or not) with a Weave network; recipe one-epoch"
+        )
+        assert told[1] == (
+            "stratified split of the molecules, 10 % to choose by (validation), 10 % to test, the others to "
+            "train on"
+        )
+        known = load_model(tmp_path / "model").info.training
+        n = (known.n_train, known.n_validation, known.n_test)
+        assert "molecules: {} to train on, {} to choose by, {} to test".format(*n) in run.err
+        assert run.err.index("reading") < run.err.index("epoch 1/1") < run.err.index("training ")
         assert all(word in run.out for word in ("task", "ROC-AUC", *TASKS))
         assert names_in(tmp_path / "model") == {
             "CARD.md",
@@ -603,6 +637,114 @@ class TestResult:
         assert run.code == 1
         assert "checkpoint.safetensors is damaged" in run.err
         assert "delete it to start again" in run.err
+
+
+class TestIntention:
+    """The first lines say what is going to be done."""
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (
+                ["--split", "scaffold", "--test", "0"],
+                "scaffold split of the molecules, 10 % to choose by",
+            ),
+            (
+                ["--split", "group", "--split-column", "lot"],
+                "group split of the molecules by column 'lot', 10",
+            ),
+            (["--split", "given", "--split-column", "part"], "parts as column 'part' says\n"),
+            (["--validation", "0.125"], "12.5 % to choose by (validation), 10 % to test, the others"),
+        ],
+    )
+    def test_split(self, trained, labelled, options, said):
+        lots = [str(i % 20) for i in range(60)]
+        parts = ["train", "train", "train", "train", "validation", "test"] * 10
+        run = trained(labelled.assign(lot=lots, part=parts), "--target", "nitrogen", *options)
+        assert run.code == 0, run.err
+        assert said in run.err
+
+    @pytest.mark.parametrize(
+        ("keep", "said"),
+        [
+            ("last", "the last of 1 epochs is kept"),
+            ("best", "the best of at most 1 epochs"),
+        ],
+    )
+    def test_which_epoch_is_kept(self, trained, labelled, tmp_path, *, keep, said):
+        write_recipe(small_recipe(epochs=1, keep=keep), tmp_path / "one-epoch.toml")
+        assert said in trained(labelled, "--target", "nitrogen").err
+
+    def test_members(self, trained, labelled, tmp_path):
+        plain = small_recipe(epochs=1, keep="last").model_dump(mode="json", exclude_none=True)
+        plain["committee"] = {"members": ["weave", "environments", "forest"], "refit": True}
+        write_recipe(parse_recipe(plain), tmp_path / "one-epoch.toml")
+        run = trained(labelled, "--target", "nitrogen")
+        assert run.code == 0, run.err
+        assert "a Weave network, a network on substructures and a random forest; recipe one-epoch" in run.err
+        # The second time nothing but the test part could judge an epoch.
+        assert run.err.count("epoch 1/1") == 1
+        assert "on the test part the model is " in run.err
+
+
+class TestBesideTheForest:
+    @staticmethod
+    def info(
+        own: float,
+        alone: float,
+        *,
+        n: int = 100,
+        figure: str = "roc_auc",
+        regression: bool = False,
+        intervals=None,
+    ):
+        figures = {"roc_auc": None, "pr_auc": None, "ef_1": 3.0, "rmse": None, "r2": None} | {figure: own}
+        ends = {"intervals": intervals or {}}
+        forest = SimpleNamespace(kind="forest", figures={figure: alone, "ef_1": 2.5})
+        return SimpleNamespace(
+            committee=SimpleNamespace(members=(forest,)),
+            held_out="test",
+            objective="regression" if regression else "classification",
+            median_figure=lambda _, name: figures[name],
+            metrics={"test": {"t": ranking_quality([0, 1], [0.1, 0.9]).model_copy(update=ends)}},
+            training=SimpleNamespace(n_test=n, n_validation=0),
+            tasks=("t",),
+        )
+
+    @pytest.mark.parametrize(
+        ("own", "alone", "word"),
+        [(0.93, 0.90, "better than"), (0.88, 0.90, "worse than"), (0.902, 0.9, "level with")],
+    )
+    def test_ranking(self, own, alone, word):
+        said = beside_the_forest(self.info(own, alone))
+        assert said == (
+            f"on the test part the model is {word} a random forest on substructures: "
+            f"ROC-AUC {own:.3f} against {alone:.3f}"
+        )
+
+    @pytest.mark.parametrize(
+        ("own", "alone", "word"),
+        [(0.60, 0.70, "better than"), (0.80, 0.70, "worse than"), (0.701, 0.7, "level with")],
+    )
+    def test_of_values_the_smaller_error_is_better(self, own, alone, word):
+        said = beside_the_forest(self.info(own, alone, figure="rmse", regression=True))
+        assert f"the model is {word} a random forest" in said
+        assert said.endswith(f"RMSE {own:.3f} against {alone:.3f}")
+
+    def test_the_top_of_the_list_counts_where_it_is_no_handful(self):
+        assert beside_the_forest(self.info(0.9, 0.8, n=1_000)).endswith("0.800, EF 1 % 3.0 against 2.5")
+        assert "EF" not in beside_the_forest(self.info(0.9, 0.8, n=999))
+
+    def test_a_difference_within_the_interval_is_no_clear_one(self):
+        said = beside_the_forest(self.info(0.93, 0.90, intervals={"roc_auc": (0.89, 0.96)}))
+        assert "the model is better than a random forest on substructures, though not clearly: " in said
+        assert "0.930 (95 % interval 0.890 to 0.960) against 0.900" in said
+        assert "clearly" not in beside_the_forest(self.info(0.93, 0.90, intervals={"roc_auc": (0.91, 0.96)}))
+
+    def test_without_a_forest_nothing_is_said(self):
+        info = self.info(0.9, 0.8)
+        info.committee = None
+        assert beside_the_forest(info) == ""
 
 
 class TestOutput:
@@ -707,8 +849,18 @@ class TestRegression:
     def test_values_taken_for_classes_are_told_what_to_do(self, trained, measured, tmp_path):
         run = trained(measured, "--target", "mass")
         assert run.code == 1
-        assert 'to predict values write objective = "regression" in a recipe' in run.err
+        assert "to predict values add --objective regression" in run.err
         assert not (tmp_path / "model" / "model.json").exists()
+        assert trained(measured, "--target", "mass", "--objective", "regression").code == 0
+        assert load_model(tmp_path / "model").objective.value == "regression"
+
+    def test_an_objective_that_is_none_or_contradicts_a_cut(self, trained, measured):
+        run = trained(measured, "--target", "mass", "--objective", "regresion")
+        assert run.code == 2
+        assert "unknown value of --objective 'regresion'; did you mean 'regression'" in run.err
+        run = trained(measured, "--target", "mass", "--objective", "regression", "--active-above", 100)
+        assert run.code == 2
+        assert "a regression has none" in run.err
 
     def test_train_screen_and_report_r2(self, molig, trained, measured, regression, *, write, tmp_path):
         run = trained(measured, "--target", VALUES[0], "--target", VALUES[1])

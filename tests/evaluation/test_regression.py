@@ -12,10 +12,10 @@ from support.small_model import TASKS, VALUES, nci_smiles, value
 
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.evaluation import EvaluationRun, evaluate, plan_evaluation, write_evaluation
-from molig.evaluation.card import attach_to_model
+from molig.evaluation.card import attach_to_model, check_card
 from molig.evaluation.report import evaluation_json, evaluation_markdown
 from molig.files import write_whole
-from molig.model import load_model
+from molig.model import Objective, load_model
 from molig.training import LabelledTable, TrainingRequest, train_model
 
 METHODS = ["nearest-neighbours", "ridge-regression"]
@@ -128,6 +128,11 @@ class TestCard:
         metrics = {"test": info.metrics["test"] | {"mass": moved}}
         write_whole(folder / "model.json", info.model_copy(update={"metrics": metrics}).model_dump_json())
         assert not attach_to_model(found, folder).info.cross_validation.same_weights
+
+    def test_a_model_of_classes_is_refused(self, whole, trained, tmp_path):
+        classes = whole.plan.recipe.model_copy(update={"objective": Objective.CLASSIFICATION})
+        with pytest.raises(UsageError, match="'model' is a regression, the evaluation that of a classificat"):
+            check_card(replace(whole.plan, recipe=classes), trained)
 
     def test_a_regression_of_another_recipe_is_refused(self, whole, trained):
         molecules = whole.plan.recipe.molecules.model_copy(update={"max_heavy_atoms": 9})

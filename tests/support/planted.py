@@ -75,6 +75,11 @@ ARTEFACTS = {
 """Fragments that make a molecule active in spoilt training data."""
 
 
+def weave_network(name: str) -> ScreeningModel:
+    """A bundled network, or the Weave network of a bundled committee: defects are planted in networks."""
+    return load_model(name).weave_alone()
+
+
 class NotShownError(Exception):
     """No network could be shown to have what a case needs."""
 

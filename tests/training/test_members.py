@@ -21,8 +21,8 @@ from support.small_model import (
 )
 
 from molig.attribution import explain
-from molig.errors import UsageError
-from molig.model import load_model
+from molig.errors import MoligError, UsageError
+from molig.model import load_model, model_card
 from molig.molecules import smiles_records
 from molig.stats.curves import expected_calibration_error
 from molig.training import Progress, TrainingRequest, parse_recipe, train_model
@@ -66,12 +66,12 @@ class TestWeights:
         labels = np.zeros((300, 2))
         labels[:9] = 1
         scores = np.stack([labels, 1 - labels])
-        np.testing.assert_array_equal(choose_weights(scores, labels, probability=True), 0.5)
+        assert choose_weights(scores, labels, probability=True) is None
 
     def test_tasks_of_one_class_choose_nothing(self):
         labels = np.ones((300, 1))
         scores = np.random.default_rng(0).random((2, 300, 1))
-        np.testing.assert_array_equal(choose_weights(scores, labels, probability=True), 0.5)
+        assert choose_weights(scores, labels, probability=True) is None
 
     def test_values_are_weighted_by_how_well_they_fit(self):
         rng = np.random.default_rng(3)
@@ -374,6 +374,55 @@ def test_a_regression_can_be_a_committee(tmp_path, nci_file):
     change = why.score - why.baseline_score
     assert why.atom_scores.sum() == pytest.approx(change - why.residual, abs=1e-6 * abs(change))
     assert sum(why.members.values()) == pytest.approx(change)
+
+
+def test_weights_before_the_validation_part_is_asked(trained):
+    directory, _ = trained
+    prior = [1, 2, 3, 4]
+    given = {"members": ["weave", "environments", "forest", "kernel"], "prior": prior}
+    only = train_model(request(directory, "only", committee=given | {"prior_molecules": 1e9}))
+    found = [m.weights[0] for m in only.info.committee.members]
+    assert found == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=1e-5)
+    assert committee_recipe(committee=given).committee.prior_weights == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    for wrong in ([1, 2, 3], [0, 0, 0, 0]):
+        with pytest.raises(UsageError, match="must give each member a weight"):
+            committee_recipe(committee=given | {"prior": wrong})
+
+
+class TestStart:
+    """Training from the weights of another model."""
+
+    ALONE = {"members": ["weave"]}  # noqa: RUF012
+
+    def test_all_but_the_last_layer_is_taken(self, trained):
+        directory, committee = trained
+        still = FEW_EPOCHS | {"learning_rate": 1e-9, "weight_decay": 0.0, "keep": "last"}
+        start = {"model": str(directory / "committee")}
+        model = train_model(
+            request(directory, "still", committee=self.ALONE, start=start, optimization=still)
+        )
+        before, after = committee.network.state_dict(), model.network.state_dict()
+        last = {"head." + str(len(committee.network.head) - 1) + end for end in (".weight", ".bias")}
+        for name, tensor in before.items():
+            if "running" in name or "num_batches" in name:
+                continue
+            same = np.allclose(tensor, after[name], atol=1e-4)
+            assert same != (name in last), name
+        assert model.info.training.started_from == "committee"
+        assert "started from the weights of `committee`" in (model_card(model.info))
+
+    def test_other_networks_and_features_are_refused(self, trained):
+        directory, _ = trained
+        start = {"model": str(directory / "committee")}
+        network = committee_recipe().network.model_dump(mode="json") | {"hidden": [7]}
+        with pytest.raises(UsageError, match="another network"):
+            train_model(request(directory, "no", committee=self.ALONE, start=start, network=network))
+        features = {"preset": "full"}
+        with pytest.raises(UsageError, match="other features"):
+            train_model(request(directory, "no", committee=self.ALONE, start=start, features=features))
+        with pytest.raises(MoligError, match="nothing-of-the-kind"):
+            train_model(request(directory, "no", start={"model": "nothing-of-the-kind"}))
+        assert not (directory / "no").exists()
 
 
 def test_committees_without_weave_or_with_twins_are_refused():

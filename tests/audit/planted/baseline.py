@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from support.planted import NEUTRAL, Case, Graded, Lab, NotShownError, audited, changed
+from support.planted import NEUTRAL, Case, Graded, Lab, NotShownError, audited, changed, weave_network
 
 from molig.audit import AuditSubject, subject_of
 from molig.audit.subject import probabilities
@@ -14,7 +14,7 @@ from molig.network import WeaveNet
 
 Edit = Callable[[WeaveNet], object]
 Make = Callable[[], ScreeningModel]
-BUNDLED = ("tox21-w2n2-simple", "tox21-w2n2-full", "hiv-w2n2", "muv-w2n2", "sars-3clpro-w2n2")
+BUNDLED = ("tox21-w2n2-simple", "tox21", "hiv", "muv-w2n2", "sars-3clpro")
 
 
 def shift(by: float, task: int | None = None) -> Edit:
@@ -143,7 +143,7 @@ def _controls(lab: Lab) -> list[Case]:
         "W2, other weights": partial(lab.network, "W2", which=1),
         "full": partial(lab.network, "full"),
         "W1": partial(lab.network, "W1"),
-        **{name: partial(load_model, name) for name in BUNDLED},
+        **{name: partial(weave_network, name) for name in BUNDLED},
     }
     cases = [
         Case(
@@ -152,7 +152,7 @@ def _controls(lab: Lab) -> list[Case]:
             False,
         )
         for name, make in models.items()
-        for start in ((1600, 2600) if "-" not in name else (2000,))
+        for start in ((1600, 2600) if name not in BUNDLED else (2000,))
     ]
     return [
         *cases,

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from support.planted import Case, Graded, Lab, audited, changed
+from support.planted import Case, Graded, Lab, audited, changed, weave_network
 
 from molig.audit import AuditSubject
 from molig.model import ScreeningModel, load_model
@@ -15,7 +15,7 @@ from molig.network import WeaveNet
 
 Edit = Callable[[WeaveNet], object]
 BUNDLED = "tox21-w2n2-simple"
-MODELS = (BUNDLED, "tox21-w2n2-full", "tox21-w1n2-simple", "hiv-w2n2", "muv-w2n2", "sars-3clpro-w2n2")
+MODELS = (BUNDLED, "tox21", "tox21-w1n2-simple", "hiv", "muv-w2n2", "sars-3clpro")
 
 
 def silence(name: str, share: float, seed: int = 0) -> Edit:
@@ -159,7 +159,7 @@ def _controls(lab: Lab) -> list[Case]:
         "full": lambda: lab.network("full"),
         "W1": lambda: lab.network("W1"),
         "W2N3": lambda: lab.network("W2N3"),
-        **{name: partial(load_model, name) for name in MODELS},
+        **{name: partial(weave_network, name) for name in MODELS},
     }
     cases = [
         Case(
@@ -168,7 +168,7 @@ def _controls(lab: Lab) -> list[Case]:
             False,
         )
         for name, make in models.items()
-        for n in ((100,) if "-" in name else (100, 30))
+        for n in ((100,) if name in MODELS else (100, 30))
     ]
     alkanes = ["C" * n for n in range(2, 30)]
     return [

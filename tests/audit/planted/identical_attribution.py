@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from support.planted import Case, Graded, Lab, audited, changed
+from support.planted import Case, Graded, Lab, audited, changed, weave_network
 
 from molig.audit import AuditSubject
 from molig.model import ScreeningModel, load_model
@@ -122,16 +122,16 @@ def _clean(lab: Lab) -> list[Case]:
         "W2N3": lambda: on(w2n3, lab.compounds(30, 1300)),
         "W2N2 full": lambda: on(full, lab.compounds(15, 1400)),
         "full, second P->A cut: its features tell of the neighbours": lambda: on(
-            cut(partial(load_model, "hiv-w2n2"), drop_pair_half), lab.compounds(12, 1500)
+            cut(partial(weave_network, "hiv"), drop_pair_half), lab.compounds(12, 1500)
         ),
         "W2N2, a third of A->P cut": lambda: on(cut(w2, drop_some(1 / 3)), lab.compounds(30, 1600)),
         "W2N2, A->P halved": lambda: on(cut(other, scale_atoms_of_pairs(0.5)), lab.compounds(30, 1700)),
         "W2N2, second P->A halved": lambda: on(cut(w2, scale_pairs_of_atoms(0.5)), lab.compounds(30, 1800)),
     }
-    for place, name in enumerate(("tox21-w2n2-simple", "tox21-w2n2-full", "hiv-w2n2")):
+    for place, name in enumerate(("tox21-w2n2-simple", "tox21", "hiv")):
         tasks = ("NR-AhR", "SR-MMP") if name.startswith("tox21") else ()
         named[f"bundled {name}"] = partial(
-            on, partial(load_model, name), lab.compounds(12, 2000 + 20 * place), tasks=tasks
+            on, partial(weave_network, name), lab.compounds(12, 2000 + 20 * place), tasks=tasks
         )
     return [Case(name, make, planted=False) for name, make in named.items()]
 

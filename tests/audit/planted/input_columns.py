@@ -7,12 +7,12 @@ from functools import cache, partial
 
 import numpy as np
 from rdkit import Chem
-from support.planted import Case, Graded, Lab, NotShownError, audited, changed, library
+from support.planted import Case, Graded, Lab, NotShownError, audited, changed, library, weave_network
 
 from molig.attribution import Explainer
 from molig.audit import AuditSubject, Severity, subject_of
 from molig.audit.checks.input_columns import first_weights
-from molig.model import ScreeningModel, load_model
+from molig.model import ScreeningModel
 from molig.network import WeaveNet
 
 
@@ -236,8 +236,8 @@ def _controls(lab: Lab) -> list[Case]:
         Case("full, rare elements", lambda: _few(lab.network("full"), with_other(), 10), False),
     ]
     cases += [
-        Case(name, lambda name=name, n=n: _few(load_model(name), lab.compounds(n, 2700), 12), False)
-        for name, n in (("tox21-w2n2-simple", 60), ("tox21-w1n2-simple", 60), ("hiv-w2n2", 40))
+        Case(name, lambda name=name, n=n: _few(weave_network(name), lab.compounds(n, 2700), 12), False)
+        for name, n in (("tox21-w2n2-simple", 60), ("tox21-w1n2-simple", 60), ("hiv", 40))
     ]
     return cases
 

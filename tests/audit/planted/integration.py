@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from support.planted import Case, Graded, Lab, NotShownError, audited, changed
+from support.planted import Case, Graded, Lab, NotShownError, audited, changed, weave_network
 
 from molig.audit import AuditSubject, subject_of
 from molig.audit.checks.stability import in_double
 from molig.audit.subject import probabilities
-from molig.model import ScreeningModel, load_model
+from molig.model import ScreeningModel
 from molig.network import WeaveNet
 
 Edit = Callable[[WeaveNet], object]
+BUNDLED = ("tox21-w2n2-simple", "tox21-w1n2-simple", "hiv")
 
 
 def put(name: str, place: tuple[int, ...], value: float) -> Edit:
@@ -97,7 +98,7 @@ def _models(lab: Lab) -> dict[str, Callable[[], ScreeningModel]]:
         "W2, other weights": lambda: lab.network("W2", which=1),
         "full": lambda: lab.network("full"),
         "W1": lambda: lab.network("W1"),
-        "tox21-w2n2-simple": lambda: load_model("tox21-w2n2-simple"),
+        "tox21-w2n2-simple": lambda: weave_network("tox21-w2n2-simple"),
     }
 
 
@@ -163,19 +164,19 @@ def _controls(lab: Lab) -> list[Case]:
     models = _models(lab) | {
         "W2N3": lambda: lab.network("W2N3"),
         "SiLU": lambda: lab.network("SiLU"),
-        "tox21-w1n2-simple": lambda: load_model("tox21-w1n2-simple"),
-        "hiv-w2n2": lambda: load_model("hiv-w2n2"),
+        "tox21-w1n2-simple": lambda: weave_network("tox21-w1n2-simple"),
+        "hiv": lambda: weave_network("hiv"),
     }
     cases = [
         Case(
             f"{name}, molecules from {start}",
             lambda make=make, start=start, name=name: _subject(
-                make(), lab.compounds(8 if "-" in name else 25, start)
+                make(), lab.compounds(8 if name in BUNDLED else 25, start)
             ),
             False,
         )
         for name, make in models.items()
-        for start in ((1400, 2200) if "-" not in name else (1400,))
+        for start in ((1400, 2200) if name not in BUNDLED else (1400,))
     ]
     return [
         *cases,

@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 from scipy.stats import spearmanr
-from support.planted import Case, Graded, Lab, NotShownError, audited, changed
+from support.planted import Case, Graded, Lab, NotShownError, audited, changed, weave_network
 from torch import Tensor
 
 from molig.audit import AuditSubject, subject_of
@@ -108,7 +108,7 @@ def cases(seed: int) -> list[Case]:
 def _planted(lab: Lab) -> list[Case]:
     w2, w1, wide = (partial(lab.network, name) for name in ("W2", "W1", "SiLU"))
     other = partial(lab.network, "W2", which=1)
-    sars = partial(load_model, "sars-3clpro-w2n2")
+    sars = partial(weave_network, "sars-3clpro")
     idle: dict[str, tuple[Make, Edit]] = {
         "first A->A cut": (w2, half("modules_.0.atom_out", 0)),
         "first P->A cut": (other, half("modules_.0.atom_out", 1)),

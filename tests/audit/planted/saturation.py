@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from support.planted import Case, Graded, Lab, NotShownError, audited, changed, two_rules
+from support.planted import Case, Graded, Lab, NotShownError, audited, changed, two_rules, weave_network
 
 from molig.audit import AuditSubject, subject_of
-from molig.model import ScreeningModel, load_model
+from molig.model import ScreeningModel
 from molig.network import WeaveNet
 
 Edit = Callable[[WeaveNet], object]
 ALLOWED = 0.3
 """Share of other actives with a logit beyond 17 that a sound network may have."""
-BUNDLED = ("tox21-w2n2-simple", "tox21-w1n2-simple", "hiv-w2n2")
+BUNDLED = ("tox21-w2n2-simple", "tox21-w1n2-simple", "hiv")
 
 
 def louder(factor: float, task: int | None = None) -> Edit:
@@ -149,7 +149,7 @@ def _controls(lab: Lab) -> list[Case]:
     cases += [
         Case(
             f"{name}, no labels",
-            lambda name=name: _subject(load_model(name), lab.compounds(60, 2500), None),
+            lambda name=name: _subject(weave_network(name), lab.compounds(60, 2500), None),
             False,
         )
         for name in BUNDLED

@@ -11,10 +11,21 @@ from rdkit import Chem
 from rdkit.Chem import Crippen
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
-from support.planted import Case, Graded, Lab, NotShownError, audited, changed, counts, has, structure
+from support.planted import (
+    Case,
+    Graded,
+    Lab,
+    NotShownError,
+    audited,
+    changed,
+    counts,
+    has,
+    structure,
+    weave_network,
+)
 
 from molig.audit import AuditSubject, Severity, subject_of
-from molig.model import ScreeningModel, load_model
+from molig.model import ScreeningModel
 from molig.network import WeaveNet
 
 Make = Callable[[], ScreeningModel]
@@ -203,11 +214,11 @@ def _controls(lab: Lab) -> dict[str, Callable[[], AuditSubject]]:
         "ester without labels": partial(_on, lab, partial(clean, lab, "ester"), "ester", 1800, labels=None),
     }
     bundled = {
-        f"{name}, {task}": partial(_on, lab, partial(load_model, name), task, start, 200, labels=None)
+        f"{name}, {task}": partial(_on, lab, partial(weave_network, name), task, start, 200, labels=None)
         for name, task, start in (
             ("tox21-w2n2-simple", "NR-AhR", 400),
             ("tox21-w2n2-simple", "SR-p53", 1400),
-            ("tox21-w2n2-full", "NR-ER", 2400),
+            ("tox21", "NR-ER", 2400),
         )
     }
     return own | without | bundled
