@@ -52,6 +52,8 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) -e .
 	touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
+# Chemprop and ADMET-AI, which tests compare with, pin packages that clash with newer ones: without dependencies.
+$(VENV)/.installed-dev: $(VENV)/.installed tests/foreign/requirements.txt
 	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps -r tests/foreign/requirements.txt
 	touch $@

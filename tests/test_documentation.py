@@ -22,6 +22,7 @@ ROOMS = [
             "network",
             "secant",
             "model",
+            "foreign",
             "training",
             "depiction",
             "attribution",

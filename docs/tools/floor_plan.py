@@ -41,6 +41,7 @@ FLOORS: list[tuple[str, dict[str, str]]] = [
             "secant": "shares slopes along paths",
             "committee": "members that judge together",
             "model": "network, features, domain, card: one directory",
+            "foreign": "other people's models, read and scored",
             "training": "a table in, a model out",
         },
     ),

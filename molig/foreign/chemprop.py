@@ -1,0 +1,619 @@
+"""Chemprop v2 models: files found, networks read, ensembles put together, SMILES scored."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rdkit import Chem
+from torch import Tensor
+
+from molig.errors import InputError, ModelFormatError, UnknownNameError, UsageError
+from molig.features import FeatureSchema, PackedGraphs
+from molig.files import read_regular
+from molig.foreign.checkpoint import Checkpoint, read_checkpoint
+from molig.foreign.chemprop_batch import MessageBatch, Passing, message_batch
+from molig.foreign.chemprop_features import PRESETS, chemprop_graphs, chemprop_schema
+from molig.foreign.chemprop_molecules import ChempropParser
+from molig.foreign.chemprop_network import ChempropNetwork, Descriptors, Head, Sizes
+from molig.model.device import resolve_device
+from molig.model.info import Objective
+from molig.model.screening_model import Predictions, not_finite
+from molig.molecules import Molecule, Rejection, StandardizationPolicy, smiles_records
+from molig.molecules.records import batched
+
+FloatArray = npt.NDArray[np.float64]
+
+STATES_PER_BATCH = 5_000_000
+"""Atoms of a batch times the width of their states: the more, the more repeats; few enough for the memory."""
+
+_NO_DESCRIPTORS = Descriptors()
+_LARGEST_CONFIG = 1_000_000
+_OPTIONS = {
+    "molecule": "descriptors-path or --molecule-featurizers",
+    "atom_descriptors": "atom-descriptors-path",
+    "atom_features": "atom-features-path",
+    "bond_features": "bond-features-path",
+}
+# Names that Chemprop gives to every model; that of the directory says more.
+_GENERIC = {"best", "last", "model"}
+SUFFIXES = (".pt", ".ckpt")
+
+
+@dataclass(frozen=True)
+class ExtraInputs:
+    """Numbers that a Chemprop model was trained with beside the graph, a row or a table per SMILES.
+
+    Parameters
+    ----------
+    molecule : array-like, shape (n, n_descriptors), optional
+        Descriptors of molecules, not scaled; ``--descriptors-path`` of Chemprop, X_d.
+    atom_descriptors : sequence of array-like, optional
+        For each SMILES one row per atom, added behind the messages; ``--atom-descriptors-path``, V_d.
+    atom_features : sequence of array-like, optional
+        For each SMILES one row per atom, read with its features; ``--atom-features-path``, V_f.
+    bond_features : sequence of array-like, optional
+        For each SMILES one row per bond; ``--bond-features-path``, E_f.
+    """
+
+    molecule: npt.ArrayLike | None = None
+    atom_descriptors: Sequence[npt.ArrayLike] | None = None
+    atom_features: Sequence[npt.ArrayLike] | None = None
+    bond_features: Sequence[npt.ArrayLike] | None = None
+
+    def rows(self, chosen: Sequence[int]) -> ExtraInputs:
+        """Those of some of the SMILES."""
+        given = {
+            name: [value[i] for i in chosen]
+            for name in ("atom_descriptors", "atom_features", "bond_features")
+            if (value := getattr(self, name)) is not None
+        }
+        molecule = None if self.molecule is None else np.asarray(self.molecule)[list(chosen)]
+        return ExtraInputs(molecule, **given)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks for the same tasks, whose predictions are averaged.
+
+    Parameters
+    ----------
+    networks : sequence of ChempropNetwork
+        At least one.
+    tasks : tuple of str
+        Names of the columns; for several classes one per task and class.
+    """
+
+    networks: tuple[ChempropNetwork, ...]
+    tasks: tuple[str, ...]
+
+    @property
+    def head(self) -> Head:
+        """What the networks predict."""
+        return self.networks[0].predictor.head
+
+    @property
+    def objective(self) -> Objective:
+        """Probabilities or values."""
+        return Objective.CLASSIFICATION if self.head.classifies else Objective.REGRESSION
+
+    def predict(
+        self, batches: Mapping[Passing, MessageBatch], descriptors: Descriptors = _NO_DESCRIPTORS
+    ) -> Tensor:
+        """Mean of the networks' predictions, shape (n_mols, n_tasks)."""
+        found = [n.predict(batches[n.message_passing.passing], descriptors) for n in self.networks]
+        return torch.stack(found).flatten(2).mean(dim=0)
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """How molecules become graphs; None where a ``config.toml``, or else Chemprop's default, decides.
+
+    Parameters
+    ----------
+    atom_features : str, optional
+        ``"v2"``, ``"v1"``, ``"organic"`` or ``"rigr"``; by default what fits the weights.
+    keep_h, add_h, ignore_stereo, reorder_atoms : bool, optional
+        As the options of Chemprop of the same names.
+    standardization : str, optional
+        ``"none"``, as Chemprop does (default), or ``"parent"``.
+    max_heavy_atoms : int
+        Largest molecule accepted.
+    """
+
+    atom_features: str | None = None
+    keep_h: bool | None = None
+    add_h: bool | None = None
+    ignore_stereo: bool | None = None
+    reorder_atoms: bool | None = None
+    standardization: str | None = None
+    max_heavy_atoms: int = 200
+
+    def parser(self, config: Mapping[str, str]) -> ChempropParser:
+        """The parser; ``config`` is that of the training run, or empty."""
+
+        def chosen(name: str) -> bool:
+            value = getattr(self, name)
+            stated = config.get(name.replace("_", "-"), "false")
+            return stated.lower() == "true" if value is None else bool(value)
+
+        return ChempropParser(
+            self.standardization or StandardizationPolicy.NONE,
+            self.max_heavy_atoms,
+            keep_h=chosen("keep_h"),
+            add_h=chosen("add_h"),
+            ignore_stereo=chosen("ignore_stereo"),
+            reorder_atoms=chosen("reorder_atoms"),
+        )
+
+
+class ChempropModel:
+    """Chemprop v2 networks that score SMILES: one, an ensemble, or ensembles for different tasks.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+    ensembles : sequence of Ensemble
+        They read the same features.
+    preset : str
+        Chemprop's name of the atom features.
+    parser : ChempropParser
+        How SMILES become molecules.
+    device : str or torch.device
+        Where to compute.
+
+    Attributes
+    ----------
+    tasks : tuple of str
+        Names of the columns, those of all ensembles in order.
+    objectives : tuple of Objective
+        What each column is.
+    rejections_ : list of Rejection
+        The reasons for the NaN rows of the last `predict_proba`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ensembles: Sequence[Ensemble],
+        preset: str,
+        parser: ChempropParser,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.name, self.preset, self.parser = name, preset, parser
+        self.device = resolve_device(device)
+        self.ensembles = tuple(ensembles)
+        for network in self.networks:
+            network.to(self.device)
+        self.tasks = tuple(task for ensemble in self.ensembles for task in ensemble.tasks)
+        self.objectives = tuple(e.objective for e in self.ensembles for _ in e.tasks)
+        self.rejections_: list[Rejection] = []
+
+    def __repr__(self) -> str:
+        """Name, size and tasks."""
+        return f"ChempropModel({self.name!r}, {len(self.networks)} networks, {len(self.tasks)} tasks)"
+
+    @property
+    def networks(self) -> tuple[ChempropNetwork, ...]:
+        """All networks."""
+        return tuple(network for ensemble in self.ensembles for network in ensemble.networks)
+
+    @property
+    def objective(self) -> Objective:
+        """Classification if every column is a probability."""
+        values = Objective.REGRESSION in self.objectives
+        return Objective.REGRESSION if values else Objective.CLASSIFICATION
+
+    @property
+    def sizes(self) -> Sizes:
+        """Columns that the networks read."""
+        return self.networks[0].sizes
+
+    @cached_property
+    def schema(self) -> FeatureSchema:
+        """Names of the features."""
+        base = chemprop_schema(self.preset)
+        return chemprop_schema(
+            self.preset, self.sizes.atom - base.n_atom_columns, self.sizes.bond - base.n_pair_columns
+        )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights."""
+        return next(self.networks[0].parameters()).dtype
+
+    def to(self, device: str | torch.device) -> Self:
+        """Return the same model on another device."""
+        return type(self)(self.name, copy.deepcopy(self.ensembles), self.preset, self.parser, device)
+
+    def double(self) -> Self:
+        """Return the same model in double precision."""
+        doubled = [
+            Ensemble(tuple(copy.deepcopy(n).double() for n in e.networks), e.tasks) for e in self.ensembles
+        ]
+        return type(self)(self.name, doubled, self.preset, self.parser, self.device)
+
+    def task_index(self, task: str) -> int:
+        """Column of a task.
+
+        Raises
+        ------
+        UnknownNameError
+            Naming the nearest task, if there is none of that name.
+        """
+        if task not in self.tasks:
+            raise UnknownNameError("task", task, self.tasks)
+        return self.tasks.index(task)
+
+    def featurize(self, mols: Sequence[Chem.Mol], extra: ExtraInputs | None = None) -> PackedGraphs:
+        """Featurize molecules that the model's parser has accepted.
+
+        Parameters
+        ----------
+        mols : sequence of Mol
+            The molecules.
+        extra : ExtraInputs, optional
+            Features of their atoms and bonds, where the model reads any.
+
+        Raises
+        ------
+        UsageError
+            If the model reads features that are not given, or not as many.
+        """
+        extra = extra or ExtraInputs()
+        base = chemprop_schema(self.preset)
+        for what, option, n_needed, given in (
+            ("atom", "atom_features", self.sizes.atom - base.n_atom_columns, extra.atom_features),
+            ("bond", "bond_features", self.sizes.bond - base.n_pair_columns, extra.bond_features),
+        ):
+            self._check(f"extra features of each {what}", option, n_needed, given)
+        return chemprop_graphs(mols, self.preset, extra.atom_features, extra.bond_features)
+
+    def _check(self, what: str, option: str, n_needed: int, given: Any) -> None:
+        """Refuse numbers that are missing, too many or not asked for."""
+        if n_needed and given is None:
+            raise UsageError(
+                f"model {self.name!r} reads {n_needed} {what} beside the structure (Chemprop's "
+                f"--{_OPTIONS[option]}), and they were not given; in Python: "
+                f"predict(smiles, extra=ExtraInputs({option}=...)). Without them there is no score"
+            )
+        if given is None:
+            return
+        first = given if option == "molecule" else given[0] if len(given) else np.zeros((0, n_needed))
+        width = np.shape(first)[-1] if np.ndim(first) == 2 else -1
+        if width != n_needed:
+            raise UsageError(
+                f"model {self.name!r} reads {n_needed or 'no'} {what}; {option} must be a table of as many "
+                f"columns (got the shape {np.shape(first)})"
+            )
+
+    def score_graphs(self, graphs: PackedGraphs, extra: ExtraInputs | None = None) -> FloatArray:
+        """Predictions of featurized molecules.
+
+        Parameters
+        ----------
+        graphs : PackedGraphs
+            From `featurize`.
+        extra : ExtraInputs, optional
+            Descriptors of the molecules and atoms, where the model reads any.
+
+        Returns
+        -------
+        array of float, shape (n_mols, n_tasks)
+
+        Raises
+        ------
+        UsageError
+            If the model reads descriptors that are not given, or not as many.
+        """
+        extra = extra or ExtraInputs()
+        self._check("descriptors of each molecule", "molecule", self.sizes.descriptors, extra.molecule)
+        self._check(
+            "descriptors of each atom",
+            "atom_descriptors",
+            self.sizes.atom_descriptors,
+            extra.atom_descriptors,
+        )
+        out = np.empty((len(graphs), len(self.tasks)))
+        with torch.inference_mode():
+            for part in _batches(graphs.atom_counts, STATES_PER_BATCH // self.sizes.hidden):
+                batches = self._batches(graphs.select(part))
+                descriptors = self._descriptors(extra, part, graphs)
+                found = [ensemble.predict(batches, descriptors) for ensemble in self.ensembles]
+                out[part] = torch.cat(found, dim=1).double().cpu().numpy()
+        return out
+
+    def _batches(self, graphs: PackedGraphs) -> dict[Passing, MessageBatch]:
+        """Molecules as the networks read them, once for each way of passing messages."""
+        ways = dict.fromkeys(network.message_passing.passing for network in self.networks)
+        return {way: message_batch(graphs, self.schema, way).to(self.device, self.dtype) for way in ways}
+
+    def _descriptors(
+        self, extra: ExtraInputs, part: npt.NDArray[np.int64], graphs: PackedGraphs
+    ) -> Descriptors:
+        molecule = atom = None
+        if extra.molecule is not None:
+            molecule = torch.as_tensor(np.asarray(extra.molecule)[part]).to(self.device, self.dtype)
+        if extra.atom_descriptors is not None:
+            rows = np.concatenate([np.asarray(extra.atom_descriptors[i]) for i in part])
+            if len(rows) != graphs.atom_counts[part].sum():
+                raise UsageError("atom_descriptors must have a row for every atom of its molecule")
+            atom = torch.as_tensor(rows).to(self.device, self.dtype)
+        return Descriptors(molecule, atom)
+
+    def score_molecules(self, molecules: Sequence[Molecule], extra: ExtraInputs | None = None) -> FloatArray:
+        """Predictions of parsed molecules, shape (n, n_tasks)."""
+        if not molecules:
+            return np.empty((0, len(self.tasks)))
+        return self.score_graphs(self.featurize([m.mol for m in molecules], extra), extra)
+
+    def predict(
+        self, smiles: str | Iterable[str], *, batch_size: int = 1024, extra: ExtraInputs | None = None
+    ) -> Predictions:
+        """Score SMILES, keeping the reasons for those that cannot be scored.
+
+        Parameters
+        ----------
+        smiles : str or iterable of str
+            The molecules.
+        batch_size : int
+            Molecules read at a time.
+        extra : ExtraInputs, optional
+            Numbers that the model reads beside the structure, a row or table for each SMILES.
+
+        Returns
+        -------
+        Predictions
+            Probabilities where `objectives` says classification, else values in the unit of the labels.
+
+        Raises
+        ------
+        UsageError
+            If the model reads numbers that are not given.
+        """
+        if batch_size < 1:
+            raise UsageError(f"batch_size must be at least 1 (got {batch_size})")
+        blocks = [np.empty((0, len(self.tasks)))]
+        rejections: list[Rejection] = []
+        scored: list[str | None] = []
+        rows = [smiles] if isinstance(smiles, str) else smiles
+        for records in batched(smiles_records(rows), batch_size):
+            molecules, rejected = self.parser.parse_many(records)
+            given = extra.rows([m.row - 1 for m in molecules]) if extra else None
+            scores = self.score_molecules(molecules, given)
+            unusable = not_finite(molecules, scores, self.tasks)
+            for row in (refused.row for refused in unusable):
+                scores[[m.row == row for m in molecules]] = np.nan
+            block = np.full((len(records), len(self.tasks)), np.nan)
+            block[[m.row - records[0].row for m in molecules]] = scores
+            blocks.append(block)
+            rejections.extend(sorted([*rejected, *unusable], key=lambda refused: refused.row))
+            smiles_of = {m.row: m.scored_smiles for m in molecules}
+            scored.extend(smiles_of.get(record.row) for record in records)
+        return Predictions(
+            np.concatenate(blocks), self.tasks, rejections, self.objective, scored_smiles=scored
+        )
+
+    def predict_proba(self, smiles: str | Iterable[str], *, batch_size: int = 1024) -> FloatArray:
+        """Probabilities, shape (n, n_tasks); NaN rows where a SMILES was rejected.
+
+        Parameters
+        ----------
+        smiles : str or iterable of str
+            The molecules.
+        batch_size : int
+            Molecules read at a time.
+
+        Raises
+        ------
+        UsageError
+            If a column of the model is a value; those come from `predict`.
+        """
+        if self.objective is not Objective.CLASSIFICATION:
+            raise UsageError(f"model {self.name!r} predicts values too; use predict(smiles).scores")
+        predictions = self.predict(smiles, batch_size=batch_size)
+        self.rejections_ = predictions.rejections
+        return predictions.scores
+
+
+def _batches(atom_counts: npt.NDArray[np.int64], n_atoms: int) -> Iterable[npt.NDArray[np.int64]]:
+    """Indices of molecules in turn, so many that their atoms fill a batch."""
+    number = np.maximum(np.cumsum(atom_counts) - 1, 0) // max(n_atoms, 1)
+    return np.split(np.arange(len(atom_counts)), np.flatnonzero(np.diff(number)) + 1)
+
+
+# Files.
+
+
+def load_chemprop(
+    paths: str | Path | Sequence[str | Path],
+    options: InputOptions | None = None,
+    device: str | torch.device = "cpu",
+) -> ChempropModel:
+    """Read a Chemprop v2 model; nothing in its files is run.
+
+    Parameters
+    ----------
+    paths : str, Path or sequence of them
+        ``.pt`` and ``.ckpt`` files, or directories, whose ``.pt`` files are taken, those of subdirectories
+        too. Several files are an ensemble, whose predictions are averaged as Chemprop does.
+    options : InputOptions
+        How molecules become graphs. The files do not say; a ``config.toml`` that Chemprop wrote beside them,
+        or up to three directories above, does.
+    device : str or torch.device
+        ``"cpu"``, ``"cuda"`` or ``"auto"``.
+
+    Returns
+    -------
+    ChempropModel
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or a directory holds none.
+    ModelFormatError
+        If a file is damaged, is no Chemprop v2 model of one molecule, or names what no such model needs.
+    UsageError
+        If the networks do not predict the same tasks, or the atom features do not fit them.
+    """
+    options = options or InputOptions()
+    listed = [paths] if isinstance(paths, str | Path) else list(paths)
+    files = model_files(listed)
+    config = _training_config(files[0])
+    ensemble = read_ensemble(files, _target_columns(config))
+    sizes = ensemble.networks[0].sizes
+    preset = preset_of(sizes, options.atom_features or config.get("multi-hot-atom-featurizer-mode"), files[0])
+    first = Path(listed[0]).absolute()
+    name = first.name if first.is_dir() else first.parent.name if first.stem in _GENERIC else first.stem
+    return ChempropModel(name, [ensemble], preset, options.parser(config), device)
+
+
+def model_files(paths: Sequence[str | Path]) -> list[Path]:
+    """Files of the networks, those of directories in the order of their names."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(path.rglob("*.pt"))
+            if not inside:
+                others = [p.name for p in sorted(path.rglob("*.ckpt"))][:5]
+                hint = f"; name the checkpoints to use: {', '.join(others)}" if others else ""
+                raise InputError(f"{path} holds no model file (*.pt){hint}")
+            found += inside
+        elif not path.exists():
+            raise InputError(f"no model file or directory at {path}")
+        elif path.suffix in SUFFIXES:
+            found.append(path)
+        else:
+            raise UsageError(f"{path} is no model file: Chemprop's end in {' or '.join(SUFFIXES)}")
+    if not found:
+        raise UsageError("no model file is named")
+    return found
+
+
+class _Member(NamedTuple):
+    """A network of an ensemble, where it comes from, and the tasks that its file names."""
+
+    file: Path
+    network: ChempropNetwork
+    tasks: tuple[str, ...] | None
+
+
+def read_ensemble(files: Sequence[Path], names: Sequence[str] = ()) -> Ensemble:
+    """Networks of the same tasks from several files; ``names`` of the tasks for files that state none."""
+    members: list[_Member] = []
+    for file in files:
+        checkpoint = read_checkpoint(file)
+        network = ChempropNetwork(checkpoint)
+        members.append(_Member(file, network, _task_names(checkpoint, network)))
+        _check_alike(members[0], members[-1])
+    predictor = members[0].network.predictor
+    stored = next((member.tasks for member in members if member.tasks is not None), None)
+    if stored is None and len(names) == predictor.n_tasks and len(set(names)) == len(names):
+        stored = tuple(names)
+    tasks = stored or tuple(f"pred_{i}" for i in range(predictor.n_tasks))
+    if predictor.n_classes > 1:
+        tasks = tuple(f"{task}: class {k}" for task in tasks for k in range(predictor.n_classes))
+    return Ensemble(tuple(member.network for member in members), tasks)
+
+
+def _task_names(checkpoint: Checkpoint, network: ChempropNetwork) -> tuple[str, ...] | None:
+    names = checkpoint.content.get("output_columns")
+    if names is None:
+        return None
+    n_tasks = network.predictor.n_tasks
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise checkpoint.wrong("its output_columns are no list of names")
+    if len(names) != n_tasks or len(set(names)) != n_tasks:
+        raise checkpoint.wrong(f"it names {len(set(names))} different tasks, but its head predicts {n_tasks}")
+    return tuple(names)
+
+
+def _check_alike(first: _Member, other: _Member) -> None:
+    """Refuse an ensemble of networks that do not predict the same from the same."""
+    kinds = [
+        f"{p.n_tasks} tasks of the kind {p.head.value}" + (f" ({p.n_classes} classes)" * (p.n_classes > 1))
+        for p in (first.network.predictor, other.network.predictor)
+    ]
+    reads = [
+        f"{s.atom} features of atoms and {s.bond} of bonds, and {s.descriptors} descriptors of molecules and "
+        f"{s.atom_descriptors} of atoms"
+        for s in (first.network.sizes, other.network.sizes)
+    ]
+    named = [", ".join(member.tasks or ()) for member in (first, other)]
+    for verb, (mine, its) in (("predicts", kinds), ("predicts", named), ("reads", reads)):
+        if mine and its and mine != its:
+            raise UsageError(
+                f"{first.file} {verb} {_short(mine)}; {other.file} {verb} {_short(its)}: they are no ensemble"
+            )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def preset_of(sizes: Sizes, wanted: str | None, file: Path) -> str:
+    """Atom features that fit the weights."""
+    known = {name: chemprop_schema(name) for name in PRESETS}
+    widths = {name: (schema.n_atom_columns, schema.n_pair_columns) for name, schema in known.items()}
+    reads = sizes.atom, sizes.bond
+    fitting = next((name for name, width in widths.items() if width == reads), None)
+    found = f"{file} reads {sizes.atom} features per atom and {sizes.bond} per bond"
+    if wanted is not None:
+        name = wanted.lower()
+        if name not in PRESETS:
+            raise UnknownNameError("set of atom features", name, PRESETS)
+        if fitting not in (None, name) or min(np.subtract(reads, widths[name])) < 0:
+            raise UsageError(
+                f"{found}; {name} has {widths[name][0]} and {widths[name][1]}: it was trained on "
+                f"{fitting or 'others'}"
+            )
+        return name
+    if fitting is not None:
+        return fitting
+    listed = ", ".join(f"{name} {atom} + {bond}" for name, (atom, bond) in widths.items())
+    # Of a reaction both sides are read, its elements once.
+    reactions = [
+        (2 * s.n_atom_columns - s.atom_blocks[0].width, 2 * s.n_pair_columns) for s in known.values()
+    ]
+    raise ModelFormatError(
+        f"{found}, which no set of Chemprop has ({listed}): "
+        + (
+            "it was trained on reactions, which molig does not score"
+            if reads in reactions
+            else "if it was trained with features of one's own behind one of these sets, name the set "
+            "(atom_features) and give them; a featurizer of one's own cannot be read from the file"
+        )
+    )
+
+
+def _training_config(file: Path) -> dict[str, str]:
+    """Options of the training run, where Chemprop's config.toml lies beside or above the file.
+
+    It is no TOML: texts have no quotes. So each line is taken as an option and its value.
+    """
+    for folder in list(file.absolute().parents)[:4]:
+        path = folder / "config.toml"
+        if path.is_file():
+            try:
+                lines = read_regular(path, _LARGEST_CONFIG).decode().splitlines()
+            except (OSError, ValueError) as err:
+                raise ModelFormatError(
+                    f"{path}, settings of the training run, cannot be read: {err}"
+                ) from err
+            pairs = (line.partition("=") for line in lines if "=" in line)
+            return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+    return {}
+
+
+def _target_columns(config: Mapping[str, str]) -> list[str]:
+    """Tasks of the training run, for checkpoints of Lightning, which do not name them."""
+    listed = config.get("target-columns", "").strip("[]")
+    return [name.strip() for name in listed.split(",")] if listed else []
