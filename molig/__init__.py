@@ -19,7 +19,8 @@ from molig.version import __version__
 if TYPE_CHECKING:
     from molig.attribution import Explanation, explain
     from molig.errors import MoligError
-    from molig.model import ScreeningModel, load_model
+    from molig.foreign import load_any_model as load_model
+    from molig.model import ScreeningModel
     from molig.molecules import Rejection
     from molig.screening import ScreeningOptions, ScreeningResult, screen
 
@@ -45,15 +46,16 @@ _HOMES = {
     "ScreeningOptions": "molig.screening",
     "ScreeningResult": "molig.screening",
     "explain": "molig.attribution",
-    "load_model": "molig.model",
+    "load_model": "molig.foreign",
     "screen": "molig.screening",
 }
+_OTHER_NAMES = {"load_model": "load_any_model"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'molig' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    value = getattr(import_module(_HOMES[name]), _OTHER_NAMES.get(name, name))
     globals()[name] = value
     return value
 

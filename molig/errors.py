@@ -73,6 +73,8 @@ class UnknownNameError(UsageError):
         The name that was given.
     valid : iterable of str
         The names that would have been accepted.
+    also : str
+        What else would have been.
 
     Examples
     --------
@@ -80,10 +82,11 @@ class UnknownNameError(UsageError):
     unknown task 'SR-AER'; did you mean 'SR-ARE'? Valid: SR-ARE, SR-HSE
     """
 
-    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, valid: Iterable[str], also: str = "") -> None:
         self.kind, self.name, self.valid = kind, name, list(valid)
         folded = {v.casefold(): v for v in self.valid}
         near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
         hint = f"; did you mean {folded[near[0]]!r}?" if near else "."
         shown = ", ".join(self.valid[:40]) + (", ..." if len(self.valid) > 40 else "")
-        super().__init__(f"unknown {kind} {name!r}{hint} Valid: {shown or '(none)'}")
+        rest = f"; {also}" if also else ""
+        super().__init__(f"unknown {kind} {name!r}{hint} Valid: {shown or '(none)'}{rest}")

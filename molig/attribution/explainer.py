@@ -18,12 +18,13 @@ from molig.attribution.protocol import ExplainableModel, PreciseModel, check_exp
 from molig.attribution.targets import Target
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.features import MolGraph, PackedGraphs
-from molig.model import load_model
+from molig.foreign import load_any_model
 from molig.molecules import Molecule, Record, Rejection, smiles_records
 from molig.molecules.records import batched
 
 Index = npt.NDArray[np.int64]
 ByTask = list[Explanation]
+_Names = str | Path | Sequence[str | Path]
 
 # Molecules whose path points share batches.
 _GROUP = 64
@@ -320,18 +321,24 @@ def _with_precision(model: ExplainableModel, precision: str, tol: float) -> Expl
 
 @overload
 def explain(
-    model: ExplainableModel | str | Path, smiles: str, task: str | None = None, **options: Any
+    model: ExplainableModel | _Names,
+    smiles: str,
+    task: str | None = None,
+    **options: Any,
 ) -> Explanation: ...
 
 
 @overload
 def explain(
-    model: ExplainableModel | str | Path, smiles: Iterable[str], task: str | None = None, **options: Any
+    model: ExplainableModel | _Names,
+    smiles: Iterable[str],
+    task: str | None = None,
+    **options: Any,
 ) -> list[Explanation | Rejection]: ...
 
 
 def explain(
-    model: ExplainableModel | str | Path,
+    model: ExplainableModel | _Names,
     smiles: str | Iterable[str],
     task: str | None = None,
     **options: Any,
@@ -340,8 +347,8 @@ def explain(
 
     Parameters
     ----------
-    model : ExplainableModel, str or Path
-        A model, its directory, or the name of a bundled one.
+    model : ExplainableModel, str, Path or sequence of them
+        A model, or what `molig.load_model` reads.
     smiles : str or iterable of str
         The molecules.
     task : str, optional
@@ -370,7 +377,8 @@ def explain(
     >>> why.converged
     True
     """
-    explainer = Explainer(load_model(model) if isinstance(model, str | Path) else model, task=task, **options)
+    loaded: Any = load_any_model(model) if isinstance(model, str | Path | Sequence) else model
+    explainer = Explainer(loaded, task=task, **options)
     if isinstance(smiles, str):
         (only,) = explainer.explain_records([Record(1, "", smiles)])
         if isinstance(only, Rejection):

@@ -54,6 +54,11 @@ class Target(StrEnum):
             raise UsageError(f"a {objective} model has no {target.value} to attribute; use {valid}")
         return target
 
+    @property
+    def meaning(self) -> str:
+        """How it follows from a score, in a sentence that goes before what scores mean; "" of scores."""
+        return "Explained is the logit, log(p / (1 - p)) of a score p. " if self is Target.LOGIT else ""
+
     def score(self, outputs: FloatArray) -> FloatArray:
         """Scores of outputs of a model."""
         if self is not Target.PROBABILITY:

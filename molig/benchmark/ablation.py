@@ -18,7 +18,7 @@ from molig.benchmark.explained import explainer_of, projected_scores, resolve_me
 from molig.benchmark.recipe import AttributionOptions
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.features import MolGraph
-from molig.model import ScreeningModel
+from molig.model import ScoringModel
 from molig.molecules import Molecule, Record
 from molig.molecules.records import batched
 from molig.stats.plots import COLORS, GREY, in_legend, plot_style, titled_figure
@@ -214,7 +214,7 @@ ABLATION_METHODS = ("integrated_gradients", "gradient_x_input", "occlusion")
 _BATCH = 256
 
 
-def one_task(model: ScreeningModel, task: str | None) -> str:
+def one_task(model: ScoringModel, task: str | None) -> str:
     """The named task; it need not be named where the model has one only."""
     if task is None:
         if len(model.tasks) > 1:
@@ -226,7 +226,7 @@ def one_task(model: ScreeningModel, task: str | None) -> str:
 
 
 def top_molecules(
-    model: ScreeningModel,
+    model: ScoringModel,
     records: Iterable[Record],
     task: str,
     n: int,

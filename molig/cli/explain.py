@@ -90,7 +90,6 @@ def explain(
     from molig.attribution import Explainer, Method
     from molig.model import load_model
     from molig.molecules import read_records
-    from molig.screening.meaning import meaning_of_scores
     from molig.tables.locks import exclusive
 
     _check_molecules(smiles, source, resume)
@@ -106,7 +105,7 @@ def explain(
         baseline=baseline,
         tol=tol,
     )
-    meaning = meaning_of_scores(loaded.info, target=explainer.target.value)
+    meaning = explainer.target.meaning + loaded.meaning
     if request is not None:
         request = replace(request, members=loaded.member_names, meaning=meaning)
     options = {"--task": task, "--target": explainer.target, "--tol": tol, "--method": explainer.method}

@@ -3,7 +3,7 @@
 from molig.foreign.admet_ai import ADMET_AI, AdmetAI, load_admet_ai
 from molig.foreign.chemprop import ChempropModel, Ensemble, ExtraInputs, InputOptions, load_chemprop
 from molig.foreign.chemprop_molecules import ChempropParser
-from molig.foreign.loading import is_foreign, load_foreign
+from molig.foreign.loading import is_foreign, load_any_model, load_foreign
 
 __all__ = [
     "ADMET_AI",
@@ -15,6 +15,7 @@ __all__ = [
     "InputOptions",
     "is_foreign",
     "load_admet_ai",
+    "load_any_model",
     "load_chemprop",
     "load_foreign",
 ]

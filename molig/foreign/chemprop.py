@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import torch
 from rdkit import Chem
 from torch import Tensor
 
-from molig.errors import InputError, ModelFormatError, UnknownNameError, UsageError
+from molig.errors import InputError, ModelFormatError, UnknownNameError, UsageError, called
 from molig.features import FeatureSchema, PackedGraphs
 from molig.files import read_regular
 from molig.foreign.checkpoint import Checkpoint, read_checkpoint
@@ -25,7 +26,7 @@ from molig.foreign.chemprop_molecules import ChempropParser
 from molig.foreign.chemprop_network import ChempropNetwork, Descriptors, Head, Sizes
 from molig.model.device import resolve_device
 from molig.model.info import Objective
-from molig.model.screening_model import Predictions, not_finite
+from molig.model.scoring import Predictions, Scored, not_finite
 from molig.molecules import Molecule, Rejection, StandardizationPolicy, smiles_records
 from molig.molecules.records import batched
 
@@ -103,6 +104,12 @@ class Ensemble:
     def objective(self) -> Objective:
         """Probabilities or values."""
         return Objective.CLASSIFICATION if self.head.classifies else Objective.REGRESSION
+
+    @property
+    def floor(self) -> float:
+        """Smallest change of a score to resolve: 0.01, or 0.01 standard deviations of the labels."""
+        unscale = self.networks[0].predictor.unscale
+        return 0.01 if unscale is None else 0.01 * float(unscale.scale.min())
 
     def predict(
         self, batches: Mapping[Passing, MessageBatch], descriptors: Descriptors = _NO_DESCRIPTORS
@@ -211,6 +218,64 @@ class ChempropModel:
         """Classification if every column is a probability."""
         values = Objective.REGRESSION in self.objectives
         return Objective.REGRESSION if values else Objective.CLASSIFICATION
+
+    @property
+    def calibrated(self) -> bool:
+        """False: the files do not say how probabilities were fitted."""
+        return False
+
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """Empty: networks of an ensemble have no names of their own."""
+        return ()
+
+    @property
+    def floor(self) -> float:
+        """Smallest change of a score to resolve: 0.01, or 0.01 standard deviations of the labels."""
+        return min(ensemble.floor for ensemble in self.ensembles)
+
+    @property
+    def meaning(self) -> str:
+        """What the scores are, in one sentence that every output of scores carries."""
+        n_values = self.objectives.count(Objective.REGRESSION)
+        n_others = len(self.tasks) - n_values
+        kinds = "probabilities" if not n_values else "predicted values, in the unit of the labels"
+        if n_values and n_others:
+            kinds = f"probabilities in {n_others} tasks and predicted values in {n_values}"
+        n_networks = max(len(ensemble.networks) for ensemble in self.ensembles)
+        mean = f", the mean of {n_networks} networks" * (n_networks > 1)
+        unsure = "; whether probabilities are calibrated is not known" * bool(n_others)
+        return f"Scores are {kinds}{mean}{unsure}."
+
+    def digest(self) -> str:
+        """Hash of the networks, their tasks, and how molecules become graphs."""
+        found = hashlib.sha256(repr((self.tasks, self.preset, self.parser)).encode())
+        for network in self.networks:
+            found.update(network.describe().encode())
+            for name, tensor in network.state_dict().items():
+                found.update(name.encode())
+                found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
+    def parts(self) -> tuple[Self, ...]:
+        """A model for each ensemble, which share its networks with this one."""
+        if len(self.ensembles) == 1:
+            return (self,)
+        return tuple(
+            type(self)(self.name, [ensemble], self.preset, self.parser, self.device)
+            for ensemble in self.ensembles
+        )
+
+    def for_task(self, task: str) -> Self:
+        """The model of the ensemble that predicts a task.
+
+        Raises
+        ------
+        UnknownNameError
+            Naming the nearest task, if there is none of that name.
+        """
+        self.task_index(task)
+        return next(part for part in self.parts() if task in part.tasks)
 
     @property
     def sizes(self) -> Sizes:
@@ -354,6 +419,36 @@ class ChempropModel:
         if not molecules:
             return np.empty((0, len(self.tasks)))
         return self.score_graphs(self.featurize([m.mol for m in molecules], extra), extra)
+
+    def score_with(
+        self, molecules: Sequence[Molecule], *, applicability: bool = False, uncertainty: bool = False
+    ) -> Scored:
+        """`score_molecules`, for `molig.screening.screen`.
+
+        Raises
+        ------
+        UsageError
+            If anything else is asked for.
+        """
+        if applicability:
+            self.domain()
+        if uncertainty:
+            self.committee_of_members()
+        return Scored(self.score_molecules(molecules), [], None)
+
+    def domain(self) -> NoReturn:
+        """Refuse: the files do not say what the training molecules were like."""
+        raise UsageError(
+            f"{self.name} has no applicability domain: a model of another package does not tell what its "
+            f"training molecules were like; ask without {called('applicability')}"
+        )
+
+    def committee_of_members(self) -> NoReturn:
+        """Refuse: an ensemble is no committee of different models."""
+        raise UsageError(
+            f"{self.name} is no committee: there are no members of different kinds whose scores could be "
+            f"compared; ask without {called('uncertainty')}"
+        )
 
     def predict(
         self, smiles: str | Iterable[str], *, batch_size: int = 1024, extra: ExtraInputs | None = None

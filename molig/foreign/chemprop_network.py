@@ -527,6 +527,12 @@ class ChempropNetwork(nn.Module):
         outputs: Tensor = self.predictor(molecules)
         return outputs
 
+    def describe(self) -> str:
+        """All settings that scores depend on beside the weights, in a text of no set form."""
+        passing, aggregation, predictor = self.message_passing.passing, self.aggregation, self.predictor
+        kind = aggregation.kind, aggregation.norm
+        return repr((self, passing, kind, predictor.head, predictor.n_classes, predictor.exponential))
+
     def predict(self, batch: MessageBatch, descriptors: Descriptors = _NONE) -> Tensor:
         """Probabilities or values, shape (n_mols, n_tasks), for multiclass (n_mols, n_tasks, n_classes)."""
         return self.predictor.predictions(self(batch, descriptors))

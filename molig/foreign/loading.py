@@ -1,16 +1,19 @@
-"""Which models are foreign, by what the user names with ``-m``."""
+"""Models by what the user names with ``-m``: those of molig, and foreign ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 
 import torch
 
+from molig.errors import UnknownNameError, UsageError, called
 from molig.foreign.admet_ai import ADMET_AI, load_admet_ai
 from molig.foreign.chemprop import SUFFIXES, ChempropModel, InputOptions, load_chemprop
-from molig.model.files import INFO_FILE
+from molig.model.files import INFO_FILE, load_model
+from molig.model.screening_model import ScreeningModel
 
 
 def is_foreign(names: str | Path | Sequence[str | Path]) -> bool:
@@ -62,6 +65,67 @@ def load_foreign(
     InputError, ModelFormatError, UsageError
         As `load_chemprop` and `load_admet_ai`.
     """
-    if names == ADMET_AI or (not isinstance(names, str | Path) and list(names) == [ADMET_AI]):
-        return load_admet_ai(options, device)
-    return load_chemprop(names, options, device)
+    listed = [names] if isinstance(names, str | Path) else list(names)
+    if ADMET_AI not in map(str, listed):
+        return load_chemprop(listed, options, device)
+    if len(listed) > 1:
+        raise UsageError(f"{ADMET_AI} stands alone: it is no member of an ensemble")
+    return load_admet_ai(options, device)
+
+
+def load_any_model(
+    names: str | Path | Sequence[str | Path],
+    device: str | torch.device = "cpu",
+    options: InputOptions | None = None,
+) -> ScreeningModel | ChempropModel:
+    """Read a model of molig or of another package; `molig.load_model` is this.
+
+    Parameters
+    ----------
+    names : str, Path or sequence of them
+        A model directory or the name of a bundled model; ``"admet-ai"``; or files of Chemprop (``.pt``,
+        ``.ckpt``) and directories of them. Several are an ensemble, whose predictions are averaged.
+    device : str or torch.device
+        ``"cpu"``, ``"cuda"`` or ``"auto"``.
+    options : InputOptions, optional
+        How molecules become graphs, for models of Chemprop.
+
+    Returns
+    -------
+    ScreeningModel or ChempropModel
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such model.
+    UsageError
+        If several models are named that are no ensemble, or options are given for a model of molig.
+    InputError, ModelFormatError
+        If files cannot be read.
+
+    Examples
+    --------
+    >>> load_any_model("tox21-w2n2-simple").tasks[0]
+    'NR-AR'
+    """
+    listed = [names] if isinstance(names, str | Path) else list(names)
+    own = [name for name in listed if not is_foreign(name)]
+    if not own:
+        return load_foreign(listed, options, device)
+    if len(listed) > 1:
+        raise UsageError(
+            "several models are an ensemble only if all are files of Chemprop (*.pt, *.ckpt), and "
+            f"{own[0]} is none (got {', '.join(map(str, listed))})"
+        )
+    try:
+        model = load_model(own[0], device)
+    except UnknownNameError as unknown:
+        raise UnknownNameError(
+            unknown.kind, unknown.name, [*unknown.valid, ADMET_AI], "or files of Chemprop (*.pt, *.ckpt)"
+        ) from None
+    if given := [f.name for f in fields(InputOptions) if getattr(options, f.name, f.default) != f.default]:
+        raise UsageError(
+            f"{' and '.join(map(called, given))} is for models of Chemprop; {model.name} is a model of "
+            "molig, which reads molecules as in its training"
+        )
+    return model

@@ -22,7 +22,8 @@ from molig.model.info import (
     SizeRange,
     TasksWon,
 )
-from molig.model.screening_model import Predictions, ScreeningModel
+from molig.model.scoring import Predictions, Scored, ScoringModel
+from molig.model.screening_model import ScreeningModel
 
 __all__ = [
     "Applicability",
@@ -44,6 +45,8 @@ __all__ = [
     "Predictions",
     "Provenance",
     "RegressionMetrics",
+    "Scored",
+    "ScoringModel",
     "ScreeningModel",
     "SizeRange",
     "TasksWon",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from rdkit import Chem
 from scipy.special import expit
@@ -21,88 +21,15 @@ from molig.features import FeatureSchema, Featurizer, PackedGraphs
 from molig.model.device import resolve_device
 from molig.model.domain import Applicability, ApplicabilityFlag
 from molig.model.info import BaselineValue, ModelInfo, Objective
+from molig.model.meaning import meaning_of_scores
 from molig.model.relaxed import FeatureRows, Member, RelaxedCommittee, RelaxedMolecules, scores_of
+from molig.model.scoring import Predictions, Scored, not_finite
 from molig.molecules import Molecule, Rejection, smiles_records
-from molig.molecules.reasons import Reason
 from molig.molecules.records import batched
 from molig.network import WeaveNet, collate
 from molig.secant import SecantNetwork
 
 FloatArray = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Scores of a list of SMILES, with the reasons of those that got none.
-
-    Parameters
-    ----------
-    scores : array of float, shape (n, n_tasks)
-        Probability of being active, or for a regression the value in the unit of the labels; a row of NaN
-        for every rejected SMILES.
-    tasks : tuple of str
-        Names of the columns.
-    rejections : list of Rejection
-        Why a row has no score; ``row`` counts from 1.
-    objective : Objective
-        What the scores are.
-    applicability : list of ApplicabilityFlag or None, optional
-        If it was asked for: for every row whether the model knows molecules like it; None where a SMILES
-        was rejected.
-    scored_smiles : list of str or None, optional
-        What was scored: the SMILES itself, or that of the parent where it is another compound; None where a
-        SMILES was rejected.
-    uncertainty : array of float, shape (n, n_tasks), optional
-        If it was asked for: weighted standard deviation of the calibrated scores of a committee's members; a
-        row of NaN for every rejected SMILES.
-    """
-
-    scores: FloatArray
-    tasks: tuple[str, ...]
-    rejections: list[Rejection]
-    objective: Objective = Objective.CLASSIFICATION
-    applicability: list[ApplicabilityFlag | None] | None = None
-    scored_smiles: list[str | None] = field(default_factory=list)
-    uncertainty: FloatArray | None = None
-
-    @property
-    def proba(self) -> FloatArray:
-        """The scores of a classification, shape (n, n_tasks).
-
-        Raises
-        ------
-        UsageError
-            If the model predicts values: a regression has no probabilities.
-        """
-        if self.objective is not Objective.CLASSIFICATION:
-            raise UsageError("a regression model predicts values, not probabilities; use scores")
-        return self.scores
-
-    def to_frame(self) -> pd.DataFrame:
-        """Scores as a table with one column per task; then what else was asked for.
-
-        That is ``applicability`` and ``similarity``, and ``uncertainty``, of several tasks
-        ``uncertainty TASK`` for each.
-        """
-        frame = pd.DataFrame(self.scores, columns=list(self.tasks))
-        extra: dict[str, Any] = {}
-        if (flags := self.applicability) is not None:
-            extra["applicability"] = [f and f.status.value for f in flags]
-            extra["similarity"] = np.array([f.similarity if f else np.nan for f in flags], dtype=float)
-        if self.uncertainty is not None:
-            several = len(self.tasks) > 1
-            for task, column in zip(self.tasks, self.uncertainty.T, strict=True):
-                extra[f"uncertainty {task}" if several else "uncertainty"] = column
-        # Not by assignment: a task may bear one of these names.
-        return pd.concat([frame, pd.DataFrame(extra, index=frame.index)], axis=1)
-
-
-class Scored(NamedTuple):
-    """Scores of molecules, with what was asked for besides."""
-
-    scores: FloatArray
-    flags: list[ApplicabilityFlag]
-    spread: FloatArray | None  # of the members, shape (n, n_tasks)
 
 
 class ScreeningModel:
@@ -213,6 +140,34 @@ class ScreeningModel:
     def calibrated(self) -> bool:
         """Whether scores are probabilities that were fitted to shares of actives."""
         return self.info.calibrated
+
+    @property
+    def meaning(self) -> str:
+        """What the scores are, in one sentence that every output of scores carries."""
+        return meaning_of_scores(self.info)
+
+    def digest(self) -> str:
+        """Hash of the description and the weights."""
+        found = hashlib.sha256(self.info.model_dump_json().encode())
+        for name, tensor in self.network.state_dict().items():
+            found.update(name.encode())
+            found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
+    def parts(self) -> tuple[Self, ...]:
+        """The model itself: its tasks share an objective."""
+        return (self,)
+
+    def for_task(self, task: str) -> Self:
+        """The model itself.
+
+        Raises
+        ------
+        UnknownNameError
+            If it has no such task.
+        """
+        self.task_index(task)
+        return self
 
     @property
     def member_names(self) -> tuple[str, ...]:
@@ -506,16 +461,3 @@ def _combination(info: ModelInfo) -> Combination | None:
         np.array(info.committee.offset),
         info.objective is Objective.CLASSIFICATION,
     )
-
-
-def not_finite(
-    molecules: Sequence[Molecule], scores: npt.NDArray[np.floating[Any]], tasks: Sequence[str]
-) -> list[Rejection]:
-    """Reject molecules with a score, among those of these tasks, that is NaN or infinite: it has no rank."""
-    rejections = []
-    bad = ~np.isfinite(scores)
-    for row in np.flatnonzero(bad.any(axis=1)).tolist():
-        task, molecule = int(bad[row].argmax()), molecules[row]
-        reason = Reason.NOT_FINITE.text(f"{scores[row, task]} for {tasks[task]}")
-        rejections.append(Rejection(molecule.row, molecule.id, molecule.smiles, reason))
-    return rejections

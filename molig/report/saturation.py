@@ -18,7 +18,7 @@ from PIL import Image
 from molig.attribution import MoleculeCurves
 from molig.errors import InputError, UsageError
 from molig.files import write_whole
-from molig.model import Objective, ScreeningModel
+from molig.model import Objective, ScoringModel
 from molig.molecules import Molecule, Record, Rejection, read_records
 from molig.molecules.causes import likely_cause
 from molig.molecules.records import batched
@@ -211,7 +211,7 @@ def has_labels(source: str | Path, column: str, **columns: Any) -> bool:
 
 
 def choose_actives(
-    model: ScreeningModel,
+    model: ScoringModel,
     records: Iterable[Record],
     task: str,
     n: int = 25,
@@ -251,7 +251,7 @@ class _Candidate:
 class _Pool:
     """Molecules that may be chosen, and what became of the other rows."""
 
-    model: ScreeningModel
+    model: ScoringModel
     column: int
     label: str | None
     seed: int

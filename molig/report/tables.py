@@ -14,7 +14,7 @@ import pyarrow as pa
 from molig.attribution import Explanation
 from molig.attribution.explanation import FEATURE_SCHEMA, feature_batch
 from molig.errors import InputError, UnknownNameError, UsageError
-from molig.model import ScreeningModel
+from molig.model import ScoringModel
 from molig.molecules import Record, Rejection
 from molig.molecules.causes import NothingUsableError, likely_cause
 from molig.molecules.records import batched
@@ -245,12 +245,12 @@ def _deliver(chunks: Iterable[_Chunk] | Iterable[_KeptChunk], request: TableRequ
 # What the results of a run depend on: to continue it is to continue with the same.
 
 
-def run_identity(model: ScreeningModel, source: str | Path, options: Mapping[str, object]) -> dict[str, str]:
+def run_identity(model: ScoringModel, source: str | Path, options: Mapping[str, object]) -> dict[str, str]:
     """Describe a run so that another can tell whether it would give the same results."""
     known = {name: "" if value is None else str(value) for name, value in options.items()}
     return {
         "molig": __version__,
-        "the model": f"{model.name} {_model_digest(model)}",
+        "the model": f"{model.name} {model.digest()}",
         "the device": model.device.type,
         "the input": _file_digest(source),
         **known,
@@ -260,14 +260,6 @@ def run_identity(model: ScreeningModel, source: str | Path, options: Mapping[str
 def is_repeatable(source: str | Path) -> bool:
     """Tell whether a source can be read a second time: a file can, standard input and pipes cannot."""
     return str(source) != "-" and Path(source).is_file()
-
-
-def _model_digest(model: ScreeningModel) -> str:
-    digest = hashlib.sha256(model.info.model_dump_json().encode())
-    for name, tensor in model.network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _file_digest(source: str | Path) -> str:

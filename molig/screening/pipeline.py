@@ -7,7 +7,7 @@ import html
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from molig.errors import OutputError, UsageError
-from molig.model import Objective, ScreeningModel, load_model
-from molig.model.screening_model import not_finite
+from molig.foreign import load_any_model
+from molig.model import Objective, ScoringModel
+from molig.model.scoring import not_finite
 from molig.molecules import Molecule, Record, Rejection, read_records, smiles_records
 from molig.molecules.causes import NothingUsableError, likely_cause
 from molig.molecules.records import batched
 from molig.screening.hits import REJECTION_SCHEMA, HitColumns, RankRuns, TopK, rejection_table, with_ranks
-from molig.screening.meaning import meaning_of_scores
 from molig.tables.locks import exclusive, scratch_name
 from molig.tables.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
 
@@ -141,7 +141,7 @@ _SPOOL_ROWS = 16_384
 
 def screen(
     library: str | Path | Iterable[str],
-    model: ScreeningModel | str | Path,
+    model: ScoringModel | str | Path | Sequence[str | Path],
     *,
     output: str | Path | None = None,
     rejects: str | Path | None = None,
@@ -155,8 +155,8 @@ def screen(
     ----------
     library : str, Path or iterable of str
         A file that `molig.molecules.read_records` can read, ``"-"`` for standard input, or SMILES.
-    model : ScreeningModel, str or Path
-        A model, its directory, or the name of a bundled one.
+    model : ScoringModel, str, Path or sequence of them
+        A model, or what `molig.load_model` reads.
     output : str or Path, optional
         Hit table to write, .parquet or .csv, or ``"-"``; by default it is kept in memory.
     rejects : str or Path, optional
@@ -189,8 +189,8 @@ def screen(
     >>> result.n_scored, result.n_rejected, list(result.hits.columns)
     (2, 1, ['row', 'id', 'smiles', 'scored_smiles', 'removed', 'SR-ARE', 'rank'])
     """
-    if not isinstance(model, ScreeningModel):
-        model = load_model(model)
+    if isinstance(model, str | Path | Sequence):
+        model = load_any_model(model)
     chosen = options or ScreeningOptions(task=task, top_k=top_k)
     if options is not None and (task is not None or top_k is not None):
         raise UsageError("give task and top_k either directly or in options")
@@ -212,7 +212,7 @@ def screen(
         chosen.applicability,
         chosen.uncertainty,
         model.calibrated,
-        meaning_of_scores(model.info),
+        model.meaning,
     )
     if output is not None:
         check_output(output)
@@ -230,7 +230,7 @@ class _Run:
 
     def __init__(
         self,
-        model: ScreeningModel,
+        model: ScoringModel,
         columns: HitColumns,
         options: ScreeningOptions,
         output: str | Path | None,

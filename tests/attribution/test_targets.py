@@ -11,6 +11,11 @@ from molig.errors import UnknownNameError, UsageError
 OUTPUTS = st.floats(-30, 30)
 
 
+def test_what_goes_before_the_meaning_of_scores():
+    assert Target.LOGIT.meaning.startswith("Explained is the logit, ")
+    assert Target.PROBABILITY.meaning == Target.VALUE.meaning == ""
+
+
 def test_defaults():
     assert Target.of(None, "classification") is Target.PROBABILITY
     assert Target.of(None, "regression") is Target.VALUE

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from molig.errors import UsageError
-from molig.foreign import AdmetAI, is_foreign, load_foreign
-from molig.model import bundled_models
+import molig
+from molig.errors import UnknownNameError, UsageError
+from molig.foreign import AdmetAI, InputOptions, is_foreign, load_any_model, load_foreign
+from molig.model import ScreeningModel, bundled_models
 
 SMALL = Path(__file__).parent / "small.pt"
 
@@ -41,3 +42,34 @@ def test_admet_ai():
     else:
         assert isinstance(load_foreign("admet-ai"), AdmetAI)
         assert isinstance(load_foreign(["admet-ai"]), AdmetAI)
+
+
+class TestAnyModel:
+    def test_both_kinds_are_read_by_the_same_function(self, tmp_path):
+        assert molig.load_model is load_any_model
+        assert isinstance(load_any_model("tox21-w2n2-simple"), ScreeningModel)
+        assert load_any_model(str(SMALL)).tasks == load_any_model([SMALL, SMALL]).tasks == ("first", "second")
+
+    @pytest.mark.parametrize("second", [SMALL, "tox21", "admet-ai"])
+    def test_models_of_molig_are_no_ensemble(self, second):
+        with pytest.raises(UsageError, match=r"only if all are files of Chemprop.*tox21-w2n2-simple is none"):
+            load_any_model(["tox21-w2n2-simple", second])
+
+    def test_admet_ai_is_no_member_of_an_ensemble(self):
+        with pytest.raises(UsageError, match="stands alone"):
+            load_any_model([SMALL, "admet-ai"])
+
+    def test_unknown_names_learn_of_all_that_could_be_named(self):
+        with pytest.raises(
+            UnknownNameError, match=r"did you mean 'tox21'.*hiv.*admet-ai; or files of Chemprop"
+        ):
+            load_any_model("tox22")
+        with pytest.raises(UnknownNameError, match="did you mean 'admet-ai'"):
+            load_any_model("admetai")
+
+    def test_options_of_chemprop_are_for_chemprop(self):
+        options = InputOptions(keep_h=False, atom_features="v1")
+        with pytest.raises(UsageError, match="atom_features and keep_h is for models of Chemprop"):
+            load_any_model("tox21-w2n2-simple", options=options)
+        assert load_any_model("tox21-w2n2-simple", options=InputOptions()).name == "tox21-w2n2-simple"
+        assert load_any_model(SMALL, options=InputOptions(add_h=True)).parser.add_h

@@ -1,16 +1,14 @@
 """The sentence that says what a score means."""
 
-import pytest
-
 from molig.model.info import ReliabilityInfo
+from molig.model.meaning import meaning_of_scores
 from molig.screening import screen
-from molig.screening.meaning import meaning_of_scores
 
 
 def test_of_a_network_alone_they_rank(small_model):
     sentence = meaning_of_scores(small_model.info)
     assert sentence == "Scores are for ranking: they are no calibrated probabilities of being active."
-    assert screen(["CCO"], small_model).meaning == sentence
+    assert screen(["CCO"], small_model).meaning == small_model.meaning == sentence
 
 
 def test_of_a_regression_they_are_values_of_its_table(small_regression):
@@ -35,12 +33,6 @@ class TestCalibrated:
         measured = {"validation": ReliabilityInfo(bins=(), expected_error=0.0214)}
         info = small_committee.info.model_copy(update={"reliability": measured, "training": None})
         assert meaning_of_scores(info).endswith("like those of the training table.")
-
-    @pytest.mark.parametrize("target", ["", "probability"])
-    def test_explained_logits_are_told_apart(self, small_committee, target):
-        info = small_committee.info
-        assert meaning_of_scores(info, target="logit").startswith("Explained is the logit, ")
-        assert meaning_of_scores(info, target=target).startswith("Scores are calibrated")
 
     def test_it_stands_above_the_table_of_a_notebook(self, small_committee):
         assert screen(["CCO"], small_committee)._repr_html_().startswith("<p>Scores are calibrated")

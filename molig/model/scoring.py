@@ -1,0 +1,210 @@
+"""What a model that scores molecules offers, whoever made it, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from rdkit import Chem
+
+from molig.committee import Combination
+from molig.errors import UsageError
+from molig.features import FeatureSchema, PackedGraphs
+from molig.model.domain import Applicability, ApplicabilityFlag
+from molig.model.info import Objective
+from molig.molecules import Molecule, MoleculeParser, Rejection
+from molig.molecules.reasons import Reason
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class ScoringModel(Protocol):
+    """A model that scores molecules: a `ScreeningModel`, or one of another package (`molig.foreign`).
+
+    Screening, tables of explanations and audits ask for this. Abilities that a model lacks are refused by an
+    error that says so.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the columns of scores."""
+
+    @property
+    def objective(self) -> Objective:
+        """What the scores are; of columns of both kinds ("regression") only `parts` have one each."""
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """Names of the features."""
+
+    @property
+    def parser(self) -> MoleculeParser:
+        """How a row becomes a molecule."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights."""
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether scores are probabilities that were fitted to shares of actives."""
+
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """Names of the members of a committee; empty for any other model."""
+
+    @property
+    def floor(self) -> float:
+        """Smallest change of a score to resolve."""
+
+    @property
+    def meaning(self) -> str:
+        """What the scores are, in one sentence that every output of scores carries."""
+
+    def digest(self) -> str:
+        """Hash of all that scores depend on: equal for equal models only."""
+
+    def parts(self) -> tuple[ScoringModel, ...]:
+        """Models of the tasks that share an objective, which together have all tasks in order."""
+
+    def for_task(self, task: str) -> ScoringModel:
+        """The one of `parts` that has a task."""
+
+    def to(self, device: str | torch.device) -> ScoringModel:
+        """The same model on another device."""
+
+    def double(self) -> ScoringModel:
+        """The same model in double precision."""
+
+    def task_index(self, task: str) -> int:
+        """Column of a task; raises `UnknownNameError`."""
+
+    def featurize(self, mols: Sequence[Chem.Mol]) -> PackedGraphs:
+        """Features of molecules that the parser has accepted."""
+
+    def score_molecules(self, molecules: Sequence[Molecule]) -> FloatArray:
+        """Probabilities or values of parsed molecules, shape (n, n_tasks)."""
+
+    def score_with(
+        self, molecules: Sequence[Molecule], *, applicability: bool = False, uncertainty: bool = False
+    ) -> Scored:
+        """`score_molecules` with what else is asked for; raises `UsageError` where the model lacks it."""
+
+    def domain(self) -> Applicability:
+        """The applicability domain; raises `UsageError` if there is none."""
+
+    def committee_of_members(self) -> Combination:
+        """How scores of members are combined; raises `UsageError` if there are none."""
+
+    def predict(self, smiles: str | Iterable[str], *, batch_size: int = ...) -> Predictions:
+        """Score SMILES, keeping the reasons for those that cannot be scored."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Scores of a list of SMILES, with the reasons of those that got none.
+
+    Parameters
+    ----------
+    scores : array of float, shape (n, n_tasks)
+        Probability of being active, or for a regression the value in the unit of the labels; a row of NaN
+        for every rejected SMILES.
+    tasks : tuple of str
+        Names of the columns.
+    rejections : list of Rejection
+        Why a row has no score; ``row`` counts from 1.
+    objective : Objective
+        What the scores are.
+    applicability : list of ApplicabilityFlag or None, optional
+        If it was asked for: for every row whether the model knows molecules like it; None where a SMILES
+        was rejected.
+    scored_smiles : list of str or None, optional
+        What was scored: the SMILES itself, or that of the parent where it is another compound; None where a
+        SMILES was rejected.
+    uncertainty : array of float, shape (n, n_tasks), optional
+        If it was asked for: weighted standard deviation of the calibrated scores of a committee's members; a
+        row of NaN for every rejected SMILES.
+    """
+
+    scores: FloatArray
+    tasks: tuple[str, ...]
+    rejections: list[Rejection]
+    objective: Objective = Objective.CLASSIFICATION
+    applicability: list[ApplicabilityFlag | None] | None = None
+    scored_smiles: list[str | None] = field(default_factory=list)
+    uncertainty: FloatArray | None = None
+
+    @property
+    def proba(self) -> FloatArray:
+        """The scores of a classification, shape (n, n_tasks).
+
+        Raises
+        ------
+        UsageError
+            If the model predicts values: a regression has no probabilities.
+        """
+        if self.objective is not Objective.CLASSIFICATION:
+            raise UsageError("a regression model predicts values, not probabilities; use scores")
+        return self.scores
+
+    def to_frame(self) -> pd.DataFrame:
+        """Scores as a table with one column per task; then what else was asked for.
+
+        That is ``applicability`` and ``similarity``, and ``uncertainty``, of several tasks
+        ``uncertainty TASK`` for each.
+        """
+        frame = pd.DataFrame(self.scores, columns=list(self.tasks))
+        extra: dict[str, Any] = {}
+        if (flags := self.applicability) is not None:
+            extra["applicability"] = [f and f.status.value for f in flags]
+            extra["similarity"] = np.array([f.similarity if f else np.nan for f in flags], dtype=float)
+        if self.uncertainty is not None:
+            several = len(self.tasks) > 1
+            for task, column in zip(self.tasks, self.uncertainty.T, strict=True):
+                extra[f"uncertainty {task}" if several else "uncertainty"] = column
+        # Not by assignment: a task may bear one of these names.
+        return pd.concat([frame, pd.DataFrame(extra, index=frame.index)], axis=1)
+
+
+class Scored(NamedTuple):
+    """Scores of molecules, with what was asked for besides.
+
+    Parameters
+    ----------
+    scores : array of float, shape (n, n_tasks)
+        Probabilities or values.
+    flags : list of ApplicabilityFlag
+        One per molecule; empty if not asked for.
+    spread : array of float, shape (n, n_tasks), optional
+        Weighted standard deviation of the members' scores; None if not asked for.
+    """
+
+    scores: FloatArray
+    flags: list[ApplicabilityFlag]
+    spread: FloatArray | None
+
+
+def not_finite(
+    molecules: Sequence[Molecule], scores: npt.NDArray[np.floating[Any]], tasks: Sequence[str]
+) -> list[Rejection]:
+    """Reject molecules with a score, among those of these tasks, that is NaN or infinite: it has no rank."""
+    rejections = []
+    bad = ~np.isfinite(scores)
+    for row in np.flatnonzero(bad.any(axis=1)).tolist():
+        task, molecule = int(bad[row].argmax()), molecules[row]
+        reason = Reason.NOT_FINITE.text(f"{scores[row, task]} for {tasks[task]}")
+        rejections.append(Rejection(molecule.row, molecule.id, molecule.smiles, reason))
+    return rejections
