@@ -14,7 +14,8 @@ from molig.benchmark.ablation import AblationPlan, drop_curves
 from molig.benchmark.compare import ModelQuality, compare
 from molig.benchmark.estimates import Estimate, Resampling, evaluate
 from molig.benchmark.ground_truth import GroundTruth, ground_truth_sets, read_ground_truth
-from molig.benchmark.metrics import attribution_auroc, kendall_tau, top_n
+from molig.benchmark.metrics import attribution_auroc, is_flat, jaccard, kendall_tau, top_n
+from molig.benchmark.own_truth import read_own_truth
 
 __all__ = [
     "AblationPlan",
@@ -27,7 +28,10 @@ __all__ = [
     "drop_curves",
     "evaluate",
     "ground_truth_sets",
+    "is_flat",
+    "jaccard",
     "kendall_tau",
     "read_ground_truth",
+    "read_own_truth",
     "top_n",
 ]

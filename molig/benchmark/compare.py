@@ -12,7 +12,7 @@ import pandas as pd
 
 from molig.benchmark.estimates import Resampling, evaluate
 from molig.benchmark.ground_truth import GroundTruth
-from molig.benchmark.metrics import evaluation_metrics
+from molig.benchmark.metrics import Part, evaluation_metric, evaluation_metrics
 from molig.benchmark.published import published_figures
 from molig.errors import UsageError
 from molig.files import markdown_table
@@ -74,6 +74,7 @@ def compare(
     scores: Mapping[str, Sequence[FloatArray]],
     quality: ModelQuality,
     resampling: Resampling | None = None,
+    bond_scores: Mapping[str, Sequence[FloatArray]] | None = None,
 ) -> pd.DataFrame:
     """Judge several explanation methods on one set, by all metrics of the set.
 
@@ -87,6 +88,8 @@ def compare(
         How well the explained model predicts.
     resampling : Resampling, optional
         How intervals are made; every method is judged on the same bootstrap samples.
+    bond_scores : mapping of str to sequence of array of float, shape (n_bonds,), optional
+        Bond scores of the methods that have them, for metrics of bonds.
 
     Returns
     -------
@@ -115,9 +118,11 @@ def compare(
     for metric in truth.description.metrics:
         published = published_figures(task, metric)
         beside = (published.best, published.ig) if published else (float("nan"), float("nan"))
-        for method, values in scores.items():
+        part = evaluation_metric(metric).part
+        judged = (bond_scores or {}) if part is Part.BONDS else scores
+        for method, values in judged.items():
             try:
-                estimate = evaluate(metric, truth.truths, values, resampling)
+                estimate = evaluate(metric, truth.truths_of(part), values, resampling)
             except UsageError as error:
                 raise UsageError(f"method {method!r} on {task}: {error}") from error
             numbers = (estimate.value, estimate.low, estimate.high, estimate.n_molecules)

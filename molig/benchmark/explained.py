@@ -13,7 +13,7 @@ from rdkit import Chem
 from molig.attribution import ExplainableModel, Explainer, Explanation, Method
 from molig.attribution.explanation import bonds_of_pairs, share_pairs
 from molig.benchmark.ground_truth import GroundTruth
-from molig.benchmark.metrics import merge_ties
+from molig.benchmark.metrics import Part, merge_ties
 from molig.benchmark.recipe import AttributionOptions, Projection
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import ScreeningModel
@@ -26,6 +26,7 @@ Advance = Callable[[int], None]
 AVERAGED = "averaged_baselines"
 BENCHMARK_METHODS = (*(method.value for method in Method), AVERAGED)
 """Methods of attribution, and integrated gradients averaged over several baselines."""
+_OF_ATOMS_ONLY = (Method.OCCLUSION.value, Method.LEAVE_ONE_ATOM_OUT.value)
 
 
 def resolve_methods(names: Iterable[str] | None = None) -> tuple[str, ...]:
@@ -65,8 +66,13 @@ class ExplainedSet:
 
     truth: GroundTruth
     scores: dict[str, list[FloatArray]]  # per method, each of shape (n_atoms,), in the order of the truth
+    bond_scores: dict[str, list[FloatArray]]  # of bonds, shape (n_bonds,), by methods that score them
     failures: tuple[Rejection, ...]  # molecules that some method could not explain: none is judged on them
     unconverged: dict[str, int]  # per method; only integrated gradients promise to add up
+
+    def scores_of(self, part: Part) -> dict[str, list[FloatArray]]:
+        """Scores of what a metric looks at, per method."""
+        return self.bond_scores if part is Part.BONDS else self.scores
 
 
 def explain_set(
@@ -74,18 +80,20 @@ def explain_set(
     models: Sequence[ScreeningModel],
     methods: Sequence[str],
     options: AttributionOptions,
+    *,
     advance: Advance | None = None,
+    task: str | None = None,
 ) -> ExplainedSet:
-    """Explain molecules by every method; scores of several models are averaged."""
+    """Explain molecules by every method, for one task; scores of several models are averaged."""
     records = [
         Record(row + 1, name, smiles)
         for row, (name, smiles) in enumerate(zip(truth.ids, truth.smiles, strict=True))
     ]
     failures: dict[int, Rejection] = {}
-    scores: dict[str, dict[int, FloatArray]] = {method: {} for method in methods}
+    scores: dict[str, dict[int, _Scores]] = {method: {} for method in methods}
     unconverged = dict.fromkeys(methods, 0)
     for method in methods:
-        explainers = [explainer_of(model, method, options) for model in models]
+        explainers = [explainer_of(model, method, options, task) for model in models]
         by_model = zip(*(explainer.explain_records(records) for explainer in explainers), strict=True)
         for row, results in enumerate(by_model):
             explanations = [each for each in results if isinstance(each, Explanation)]
@@ -109,25 +117,41 @@ def explain_set(
         )
     return ExplainedSet(
         truth=truth.take(kept),
-        scores={method: [by_row[row] for row in kept] for method, by_row in scores.items()},
+        scores={method: [by_row[row].atoms for row in kept] for method, by_row in scores.items()},
+        bond_scores={
+            method: [by_row[row].bonds for row in kept]
+            for method, by_row in scores.items()
+            if method not in _OF_ATOMS_ONLY
+        },
         failures=tuple(failures[row] for row in sorted(failures)),
         unconverged=unconverged,
     )
 
 
+@dataclass(frozen=True)
+class _Scores:
+    """Of one molecule, in the order of its truth."""
+
+    atoms: FloatArray
+    bonds: FloatArray
+
+
 def _mean_scores(
     truth: GroundTruth, row: int, explanations: Sequence[Explanation], options: AttributionOptions
-) -> FloatArray | Rejection:
+) -> _Scores | Rejection:
     """Mean over the models, in the order of the truth."""
     try:
         target = truth.molecule(row)
-        listed = [
-            scores_of_truth_atoms(projected_scores(each, options.projection), each.mol, target)
-            for each in explanations
-        ]
+        atoms, bonds = [], []
+        for each in explanations:
+            places = truth_atoms(each.mol, target)
+            atoms.append(_added_up(projected_scores(each, options.projection), places, target.GetNumAtoms()))
+            bonds.append(_bonds_of_truth(each, places, target))
     except InputError as error:
         return Rejection(row + 1, truth.ids[row], truth.smiles[row], str(error))
-    return merge_ties(np.mean(listed, axis=0), options.ties)
+    return _Scores(
+        merge_ties(np.mean(atoms, axis=0), options.ties), merge_ties(np.mean(bonds, axis=0), options.ties)
+    )
 
 
 # From the atoms of an explained molecule to the atoms that a truth covers.
@@ -156,8 +180,23 @@ def scores_of_truth_atoms(scores: FloatArray, explained: Chem.Mol, truth: Chem.M
     A hydrogen that the truth does not know adds its score to its neighbour's; an atom that standardisation
     took away scores zero.
     """
-    placed = np.zeros(truth.GetNumAtoms())
-    np.add.at(placed, truth_atoms(explained, truth), scores)
+    return _added_up(scores, truth_atoms(explained, truth), truth.GetNumAtoms())
+
+
+def _added_up(scores: FloatArray, places: npt.NDArray[np.int64], n: int) -> FloatArray:
+    placed = np.zeros(n)
+    np.add.at(placed, places, scores)
+    return placed
+
+
+def _bonds_of_truth(explanation: Explanation, places: npt.NDArray[np.int64], truth: Chem.Mol) -> FloatArray:
+    """Scores of bonds in the order of the truth; a bond that one of the molecules lacks scores zero."""
+    placed = np.zeros(truth.GetNumBonds())
+    for bond, score in zip(explanation.mol.GetBonds(), explanation.bond_scores, strict=True):
+        ends = (int(places[bond.GetBeginAtomIdx()]), int(places[bond.GetEndAtomIdx()]))
+        found = truth.GetBondBetweenAtoms(*ends) if ends[0] != ends[1] else None
+        if found is not None:
+            placed[found.GetIdx()] += score
     return placed
 
 

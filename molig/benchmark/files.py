@@ -12,6 +12,7 @@ import pandas as pd
 
 from molig.benchmark.compare import to_markdown
 from molig.benchmark.estimates import molecule_terms
+from molig.benchmark.metrics import evaluation_metric
 from molig.benchmark.run import BenchmarkPlan, BenchmarkResult
 from molig.files import markdown_table
 from molig.text import legible_markdown
@@ -56,11 +57,18 @@ def benchmark_molecules(result: BenchmarkResult) -> bytes:
     truth = explained.truth
     columns: dict[str, Any] = {"id": truth.ids, "smiles": truth.smiles, "target": truth.targets}
     columns["truth"] = [alternatives.tolist() for alternatives in truth.truths]
+    if truth.bond_truths:
+        columns["bond_truth"] = [alternatives.tolist() for alternatives in truth.bond_truths]
+        for method, scores in explained.bond_scores.items():
+            columns[f"{method}.bonds"] = [values.tolist() for values in scores]
     for method, scores in explained.scores.items():
         columns[method] = [values.tolist() for values in scores]
         for metric in truth.description.metrics:
-            terms = molecule_terms(metric, truth.truths, scores)
-            columns[f"{method}.{metric}"] = [a / b if b > 0 else None for a, b in terms.tolist()]
+            part = evaluation_metric(metric).part
+            judged = explained.scores_of(part).get(method)
+            if judged is not None:
+                terms = molecule_terms(metric, truth.truths_of(part), judged)
+                columns[f"{method}.{metric}"] = [a / b if b > 0 else None for a, b in terms.tolist()]
     file = io.BytesIO()
     pd.DataFrame(columns).to_parquet(file, index=False)
     return file.getvalue()
@@ -73,14 +81,14 @@ _VARIANT_HEADER = (
 
 
 def _variant(result: BenchmarkResult) -> list[str]:
-    options, explained = result.recipe.attribution, result.explained
+    options, explained = result.options, result.explained
     return [
         result.name,
         options.target or "default",
         options.projection.value,
         options.baseline,
         ", ".join(options.averaged_baselines),
-        str(options.members),
+        str(len(result.models)),
         str(len(explained.truth)),
         str(len(explained.failures)),
     ]
@@ -99,8 +107,8 @@ def _plain(result: BenchmarkResult) -> dict[str, Any]:
             for failure in explained.failures
         ],
         "models": list(result.models),
-        "recipe": result.recipe.training.model_dump(mode="json")
-        | {"attribution": result.recipe.attribution.model_dump(mode="json")},
+        "recipe": (result.recipe.training.model_dump(mode="json") if result.recipe else {})
+        | {"attribution": result.options.model_dump(mode="json")},
     }
 
 

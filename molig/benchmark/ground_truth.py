@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rdkit import Chem
 
+from molig.benchmark.metrics import Part
 from molig.datasets.places import DATA_DIR_VARIABLE
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import Objective
@@ -38,12 +39,13 @@ class GroundTruthSet:
     truth_column: str  # true atom scores
     rule: str  # what makes the target, in words
     metrics: tuple[str, ...]  # the main one first; see `evaluation_metrics`
-    source: str  # public GitHub repository
+    source: str  # public GitHub repository; "" for a truth of one's own
     # Explicit where the truth covers hydrogen atoms, in the order of ``Chem.AddHs(MolFromSmiles(smiles))``.
     hydrogens: Hydrogens = Hydrogens.IMPLICIT
+    recipe: str = ""  # that comes with molig; "" is the one of its own name
 
 
-def _fragments(name: str, rule: str) -> GroundTruthSet:
+def _fragments(name: str, rule: str, more: tuple[str, ...] = ()) -> GroundTruthSet:
     return GroundTruthSet(
         name=name,
         file=f"attr_{name}.parquet",
@@ -52,7 +54,7 @@ def _fragments(name: str, rule: str) -> GroundTruthSet:
         id_column="mol_id",
         truth_column="atom_attribution",
         rule=rule,
-        metrics=("attribution_auroc",),
+        metrics=("attribution_auroc", *more),
         source=GRAPH_ATTRIBUTION,
     )
 
@@ -85,8 +87,8 @@ _CRIPPEN = GroundTruthSet(
 )
 
 _SETS = (
-    _fragments("benzene", "a benzene ring"),
-    _fragments("logic7", "a fluorine and a carbonyl"),
+    _fragments("benzene", "a benzene ring", ("jaccard",)),
+    _fragments("logic7", "a fluorine and a carbonyl", ("jaccard",)),
     _fragments("logic10", "an NH2, an ether and a benzene ring with at most one substituent"),
     _CRIPPEN,
     _ibenchmark("N", Objective.REGRESSION, "number of nitrogen atoms"),
@@ -134,6 +136,8 @@ class GroundTruth:
     truths : tuple of array of float, shape (n_alternatives, n_atoms)
         Per molecule the valid explanations, one a row: 0 or 1 per atom (iBenchmark also knows -1), or a real
         contribution. A molecule without the pattern has one row of zeros.
+    bond_truths : tuple of array of float, shape (n_alternatives, n_bonds), optional
+        The same of the bonds, in the order of ``GetBonds()``; empty where the set says nothing of bonds.
 
     Examples
     --------
@@ -151,6 +155,7 @@ class GroundTruth:
     targets: FloatArray
     parts: npt.NDArray[np.str_]
     truths: tuple[FloatArray, ...]
+    bond_truths: tuple[FloatArray, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -171,7 +176,12 @@ class GroundTruth:
             self.targets[wanted],
             self.parts[wanted],
             tuple(self.truths[i] for i in wanted),
+            tuple(self.bond_truths[i] for i in wanted) if self.bond_truths else (),
         )
+
+    def truths_of(self, part: Part) -> tuple[FloatArray, ...]:
+        """True scores of what a metric looks at."""
+        return self.bond_truths if part is Part.BONDS else self.truths
 
     def molecule(self, row: int) -> Chem.Mol:
         """One molecule, its atoms (hydrogens too, where the truth covers them) in the order of its truth.
@@ -246,22 +256,28 @@ def read_ground_truth(name: str, directory: str | Path | None = None) -> GroundT
         np.array(table.column(what.target).to_pylist(), dtype=float),
         parts,
         tuple(
-            _alternatives(value, what, molecule)
+            _alternatives_of(value, what, molecule)
             for value, molecule in zip(table.column(what.truth_column).to_pylist(), ids, strict=True)
         ),
     )
 
 
-def _alternatives(value: Any, what: GroundTruthSet, molecule: str) -> FloatArray:
-    try:
-        truth = np.array(value, dtype=float, ndmin=2)
-    except (TypeError, ValueError):  # alternatives of different lengths, or no numbers
-        truth = np.empty((0, 0))
-    if truth.ndim != 2 or truth.size == 0 or not np.isfinite(truth).all():
+def _alternatives_of(value: Any, what: GroundTruthSet, molecule: str) -> FloatArray:
+    truth = alternatives(value)
+    if truth is None:
         raise _bad_file(
             what, f"column {what.truth_column!r} of molecule {molecule} is not one number per atom"
         )
     return truth
+
+
+def alternatives(value: Any) -> FloatArray | None:
+    """One list of numbers, or several of the same length, as rows; None for anything else."""
+    try:
+        truth = np.array(value, dtype=float, ndmin=2)
+    except (TypeError, ValueError):  # lists of different lengths, or no numbers
+        return None
+    return truth if truth.ndim == 2 and truth.size and np.isfinite(truth).all() else None
 
 
 def find_data_file(file: str, source: str, directory: str | Path | None = None) -> Path:
@@ -298,4 +314,6 @@ def read_table(path: Path, columns: list[str], source: str) -> pa.Table:
 
 
 def _bad_file(what: GroundTruthSet, fault: str) -> InputError:
+    if not what.source:
+        return InputError(f"{what.file}: {fault}")
     return InputError(f"{what.file}: {fault}; write the file again from github.com/{what.source}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,13 @@ from scipy.stats import kendalltau, rankdata
 from molig.errors import UnknownNameError, UsageError
 
 FloatArray = npt.NDArray[np.float64]
+
+
+class Part(StrEnum):
+    """What of a molecule a metric looks at."""
+
+    ATOMS = "atoms"
+    BONDS = "bonds"
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class Metric:
     name: str
     label: str  # in tables
     terms: Callable[[FloatArray, FloatArray], tuple[float, float]]  # (truth, scores) of one molecule
+    part: Part = Part.ATOMS  # what truth and scores are of
 
 
 def attribution_auroc(truth: FloatArray, scores: FloatArray) -> float:
@@ -162,8 +171,95 @@ def top_n(truth: FloatArray, scores: FloatArray) -> tuple[float, int]:
     return float(hits), n
 
 
+def jaccard(truth: FloatArray, scores: FloatArray, share: float = 0.5) -> float:
+    """Graph explanation accuracy (GEA) of GraphXAI: the best Jaccard index over the valid explanations.
+
+    An atom is marked if its score is above `share` of the molecule's largest; the index is the number of
+    atoms that are marked and in the explanation, over those that are either. Nothing is marked where no score
+    is above zero.
+
+    Parameters
+    ----------
+    truth : array of float, shape (n_alternatives, n_atoms) or (n_atoms,)
+        Valid explanations, one a row: atoms above zero belong to it.
+    scores : array of float, shape (n_atoms,)
+        Atom scores.
+    share : float
+        From 0 to below 1. The scripts that made the published table for molecules pass 0.5; the default of
+        their library is 0.1.
+
+    Returns
+    -------
+    float
+        From 0 to 1; NaN where no explanation names an atom. The published means count such molecules as 0.
+
+    Raises
+    ------
+    UsageError
+        If the shapes do not fit, a value is not finite, or the share is not within its limits.
+
+    References
+    ----------
+    Agarwal, Queen, Lakkaraju & Zitnik, Sci. Data 2023, 10, 144, doi:10.1038/s41597-023-01974-x. Threshold,
+    and the best over explanations: ``graph_exp_acc_graph`` in github.com/mims-harvard/GraphXAI
+    (graphxai/metrics/metrics_graph.py), called in formal/realworld/graph_eval.py.
+
+    Examples
+    --------
+    >>> jaccard(np.array([[1, 1, 0, 0], [0, 0, 1, 1]]), np.array([0.1, 0.6, 0.2, 1.0]))
+    0.3333333333333333
+    """
+    if not 0 <= share < 1:
+        raise UsageError(f"the share of the largest score must lie from 0 to below 1 (got {share})")
+    truth, scores = checked(truth, scores)
+    explained = truth > 0
+    explained = explained[explained.any(axis=1)]
+    if not len(explained):
+        return float("nan")
+    largest = scores.max()
+    marked = scores > share * largest if largest > 0 else np.zeros(len(scores), dtype=bool)
+    return float(((explained & marked).sum(axis=1) / (explained | marked).sum(axis=1)).max())
+
+
+def is_flat(scores: FloatArray) -> bool:
+    """Whether no score stands out: none lies more than 1.5 interquartile ranges outside the quartiles.
+
+    Parameters
+    ----------
+    scores : array of float, shape (n,)
+        Scores of the atoms, or of the bonds, of one molecule.
+
+    Returns
+    -------
+    bool
+        True where all scores are equal, too.
+
+    Raises
+    ------
+    UsageError
+        If there is no score, or one is not finite.
+
+    References
+    ----------
+    Proszewska, Danel & Rymarczyk, B-XAIC, arXiv:2505.22252 (2025): where nothing in a molecule matters, the
+    share of molecules without such outliers is reported (``no_outliers`` in github.com/mproszewska/B-XAIC,
+    evaluate_explanations.py).
+
+    Examples
+    --------
+    >>> is_flat(np.array([0.1, 0.2, 0.15, 0.12])), is_flat(np.array([0.1, 0.2, 0.15, 0.12, 0.9]))
+    (True, False)
+    """
+    scores = np.asarray(scores, dtype=float)
+    if scores.ndim != 1 or not scores.size or not np.isfinite(scores).all():
+        raise UsageError(f"expected finite scores, one per atom or bond (got shape {scores.shape})")
+    low, high = np.quantile(scores, [0.25, 0.75])
+    margin = 1.5 * (high - low)
+    return bool(((scores >= low - margin) & (scores <= high + margin)).all())
+
+
 def evaluation_metrics() -> dict[str, Metric]:
-    """Metrics by name; AUROC and tau are means over molecules, top-n and bottom-n pool all atoms."""
+    """Metrics by name; top-n and bottom-n pool all atoms, the others are means over molecules."""
     return {metric.name: metric for metric in _METRICS}
 
 
@@ -228,8 +324,20 @@ def _pooled(sign: int) -> Callable[[FloatArray, FloatArray], tuple[float, float]
     return terms
 
 
+def _flat_terms(truth: FloatArray, scores: FloatArray) -> tuple[float, float]:
+    """Counts where the truth tells nothing apart."""
+    truth, scores = checked(truth, scores)
+    if not scores.size or (truth != truth[:, :1]).any():
+        return 0.0, 0.0
+    return float(is_flat(scores)), 1.0
+
+
 _METRICS = (
     Metric("attribution_auroc", "attribution AUROC", _mean_of(attribution_auroc)),
+    Metric("bond_auroc", "AUROC of bonds", _mean_of(attribution_auroc), Part.BONDS),
+    Metric("jaccard", "Jaccard index (GEA)", _mean_of(jaccard)),
+    Metric("flat", "flat where nothing matters", _flat_terms),
+    Metric("flat_bonds", "bonds flat where nothing matters", _flat_terms, Part.BONDS),
     Metric("auroc_negative", "AUROC of negative atoms", _mean_of(attribution_auroc, sign=-1)),
     Metric("kendall_tau", "Kendall tau", _mean_of(kendall_tau)),
     Metric("top_n", "top-n", _pooled(1)),

@@ -104,11 +104,18 @@ def read_benchmark_recipe(path: str | Path) -> BenchmarkRecipe:
     return _parsed(read_toml(Path(path)), str(path))
 
 
-def default_benchmark_recipe(name: str) -> BenchmarkRecipe:
-    """The recipe that comes with molig for one set."""
-    if name not in ground_truth_sets():
-        raise UnknownNameError("ground-truth set", name, ground_truth_sets())
-    return read_benchmark_recipe(Path(str(resources.files("molig.benchmark") / "recipes" / f"{name}.toml")))
+def default_benchmark_recipe(what: GroundTruthSet | str) -> BenchmarkRecipe:
+    """The recipe that comes with molig for a set, or for the published set of a name."""
+    if isinstance(what, str):
+        if what not in ground_truth_sets():
+            raise UnknownNameError("ground-truth set", what, ground_truth_sets())
+        what = ground_truth_sets()[what]
+    file = resources.files("molig.benchmark") / "recipes" / f"{what.recipe or what.name}.toml"
+    recipe = read_benchmark_recipe(Path(str(file)))
+    if what.hydrogens is recipe.training.molecules.hydrogens:
+        return recipe
+    molecules = recipe.training.molecules.model_copy(update={"hydrogens": what.hydrogens})
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"molecules": molecules})})
 
 
 def _parsed(data: dict[str, Any], source: str) -> BenchmarkRecipe:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from molig.benchmark.ablation import one_task
 from molig.benchmark.compare import ModelQuality, compare, model_quality
 from molig.benchmark.estimates import Resampling
 from molig.benchmark.explained import Advance, ExplainedSet, explain_set, resolve_methods
 from molig.benchmark.ground_truth import GroundTruth
 from molig.benchmark.metrics import evaluation_metric
 from molig.benchmark.models import JUDGED_PARTS, model_directory, part_rows
-from molig.benchmark.recipe import BenchmarkRecipe
+from molig.benchmark.recipe import AttributionOptions, BenchmarkRecipe
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import ScreeningModel
 
@@ -56,7 +57,8 @@ class BenchmarkResult:
     comparison: pd.DataFrame  # as `compare` returns it
     explained: ExplainedSet
     n_part: int  # molecules of the judged part, on all of which the models' own quality is measured
-    recipe: BenchmarkRecipe
+    options: AttributionOptions
+    recipe: BenchmarkRecipe | None  # of the training; None where a model was given
     models: tuple[dict[str, Any], ...]  # of each its seed, epochs, and digests of weights and data
 
     @property
@@ -76,34 +78,80 @@ def judge_models(
 ) -> BenchmarkResult:
     """Explain held-out molecules by every method, and judge the explanations."""
     plan = plan or BenchmarkPlan()
-    part = truth.take(part_rows(truth, plan.part, model_directory(directory)).tolist())
-    quality = _quality(part, models)
+    part = trained_part(truth, directory, plan)
+    return _judged(part, models, recipe.attribution, plan, advance, recipe=recipe)
+
+
+def judge_model(
+    truth: GroundTruth,
+    model: ScreeningModel,
+    options: AttributionOptions,
+    *,
+    task: str | None = None,
+    plan: BenchmarkPlan | None = None,
+    advance: Advance | None = None,
+) -> BenchmarkResult:
+    """Explain the test molecules (where there are none, all) by a model that is given, and judge."""
+    plan = plan or BenchmarkPlan()
+    chosen = one_task(model, task)
+    return _judged(given_part(truth, plan), [model], options, plan, advance, task=chosen)
+
+
+def trained_part(truth: GroundTruth, directory: Path, plan: BenchmarkPlan) -> GroundTruth:
+    """The molecules that models trained in a directory are judged on."""
+    return truth.take(part_rows(truth, plan.part, model_directory(directory)).tolist())
+
+
+def given_part(truth: GroundTruth, plan: BenchmarkPlan) -> GroundTruth:
+    """The molecules that a given model is judged on."""
+    if plan.part != "test":
+        raise UsageError("--part validation is of models that the benchmark trains; leave it out with -m")
+    test = truth.part("test")
+    return test if len(test) else truth
+
+
+def n_explanations(part: GroundTruth, plan: BenchmarkPlan) -> int:
+    """How many explanations of a part will be made, over all methods."""
+    return len(judged_molecules(part, plan)) * len(_methods(plan))
+
+
+def _judged(
+    part: GroundTruth,
+    models: Sequence[ScreeningModel],
+    options: AttributionOptions,
+    plan: BenchmarkPlan,
+    advance: Advance | None,
+    *,
+    task: str | None = None,
+    recipe: BenchmarkRecipe | None = None,
+) -> BenchmarkResult:
+    quality = _quality(part, models, task)
     chosen = judged_molecules(part, plan)
-    explained = explain_set(chosen, models, _methods(plan), recipe.attribution, advance)
+    explained = explain_set(chosen, models, _methods(plan), options, advance=advance, task=task)
     return BenchmarkResult(
-        comparison=compare(explained.truth, explained.scores, quality, plan.resampling),
+        comparison=compare(
+            explained.truth, explained.scores, quality, plan.resampling, explained.bond_scores
+        ),
         explained=explained,
         n_part=len(part),
+        options=options,
         recipe=recipe,
         models=tuple(_facts(model) for model in models),
     )
-
-
-def n_explanations(truth: GroundTruth, directory: Path, plan: BenchmarkPlan) -> int:
-    """How many explanations `judge_models` will make, over all methods."""
-    part = truth.take(part_rows(truth, plan.part, model_directory(directory)).tolist())
-    return len(judged_molecules(part, plan)) * len(_methods(plan))
 
 
 def judged_molecules(part: GroundTruth, plan: BenchmarkPlan) -> GroundTruth:
     """The molecules of a part that count in some metric of the set, or a sample of them."""
     metrics = [evaluation_metric(name) for name in part.description.metrics]
     # With scores that all differ, whether a molecule counts depends on its truth alone.
-    rows = [
-        i
-        for i, truth in enumerate(part.truths)
-        if any(metric.terms(truth, np.arange(truth.shape[1], dtype=float))[1] > 0 for metric in metrics)
-    ]
+    rows = sorted(
+        {
+            i
+            for metric in metrics
+            for i, truth in enumerate(part.truths_of(metric.part))
+            if metric.terms(truth, np.arange(truth.shape[1], dtype=float))[1] > 0
+        }
+    )
     if not rows:
         raise InputError(
             f"the {plan.part} part of {part.description.name} holds no molecule whose truth tells atoms apart"
@@ -118,10 +166,16 @@ def _methods(plan: BenchmarkPlan) -> tuple[str, ...]:
     return tuple(plan.methods or ())
 
 
-def _quality(part: GroundTruth, models: Sequence[ScreeningModel]) -> ModelQuality:
-    """On the molecules that the models accept."""
-    scores = np.mean([model.predict(part.smiles).scores[:, 0] for model in models], axis=0)
-    known = np.isfinite(scores)
+def _quality(part: GroundTruth, models: Sequence[ScreeningModel], task: str | None) -> ModelQuality:
+    """On the molecules that the models accept; nothing where the set says nothing about them."""
+    columns = [model.tasks.index(task) if task else 0 for model in models]
+    scores = np.mean(
+        [model.predict(part.smiles).scores[:, column] for model, column in zip(models, columns, strict=True)],
+        axis=0,
+    )
+    known = np.isfinite(scores) & np.isfinite(part.targets)
+    if not known.any():
+        return ModelQuality("", float("nan"))
     return model_quality(part.description.objective, part.targets[known], scores[known])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +11,20 @@ import typer
 from molig.cli import ablation
 from molig.cli.console import Reporter, use_threads
 from molig.cli.evaluate import evaluate
-from molig.cli.options import DeviceOption, MethodsOption, QuietOption, ThreadsOption
+from molig.cli.options import (
+    DeviceOption,
+    MethodsOption,
+    QuietOption,
+    SmilesColumnOption,
+    TargetOption,
+    ThreadsOption,
+)
 
 if TYPE_CHECKING:
     from molig.benchmark import GroundTruth
-    from molig.benchmark.recipe import BenchmarkRecipe
+    from molig.benchmark.recipe import AttributionOptions, BenchmarkRecipe
     from molig.benchmark.run import BenchmarkPlan, BenchmarkResult
+    from molig.model import ScreeningModel
 
 app = typer.Typer(
     help="Judge explanations, against ground truth or by removing atoms, and rankings.",
@@ -29,6 +38,15 @@ _PREFIXES = ("attr_", "ibenchmark_")
 def attribution(
     output: Annotated[Path, typer.Option("-o", "--output", help="Directory for models, tables and results.")],
     names: Annotated[list[str] | None, typer.Argument(help="Ground-truth sets; default: all.")] = None,
+    own: Annotated[
+        Path | None,
+        typer.Option("-i", "--input", help="Own truth instead: Parquet or CSV with smiles, atom_truth."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", help="Judge this model instead of training one.")
+    ] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Task of the model; needed if several.")] = None,
+    target: TargetOption = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Directory of the sets; default: MOLIG_DATA_DIR.")
     ] = None,
@@ -41,14 +59,19 @@ def attribution(
         int | None, typer.Option("--sample", min=1, help="Explain so many molecules of each set only.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of sample and bootstrap.")] = 0,
+    smiles_column: SmilesColumnOption = None,
+    label_column: Annotated[
+        str | None, typer.Option("--label-column", help="With -i: column to predict; default: label.")
+    ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     quiet: QuietOption = False,
 ) -> None:
-    """Train on sets with known explanations, explain what they hold out, and judge the explanations.
+    """Explain molecules whose right explanation is known, and judge the explanations.
 
-    Methods: integrated_gradients (ig), gradient_x_input, occlusion, leave_one_atom_out and
-    averaged_baselines; by default all. Models lie in OUTPUT/NAME/model and are trained once; OUTPUT gets
+    The sets are published ones, or a table of your own (-i). A model is trained on the training part of each
+    set, or given by -m. Methods: integrated_gradients (ig), gradient_x_input, occlusion, leave_one_atom_out
+    and averaged_baselines; by default all. Models lie in OUTPUT/NAME/model and are trained once; OUTPUT gets
     attribution.json and attribution.md.
     """
     from molig.benchmark.files import benchmark_json, benchmark_markdown
@@ -58,21 +81,18 @@ def attribution(
 
     reporter = Reporter(quiet)
     plan = BenchmarkPlan(part, methods.split(",") if methods else None, sample, seed)
-    requests = _requests(names, data, recipe)
+    given = _given_model(model, task, target, recipe, device)
+    truths = _truths(names, own, data, smiles_column, label_column)
+    requests = [(truth, None if given else _recipe(truth, recipe)) for truth in truths]
     use_threads(threads)
     results: list[BenchmarkResult] = []
     with exclusive_directory(output):
         for truth, chosen in requests:
-            results.append(
-                _one_set(
-                    truth,
-                    chosen,
-                    output / truth.description.name,
-                    plan,
-                    device=device,
-                    reporter=reporter,
-                )
-            )
+            directory = output / truth.description.name
+            if given:
+                results.append(_of_given(truth, given, directory, plan, reporter))
+            elif chosen:
+                results.append(_one_set(truth, chosen, directory, plan, device=device, reporter=reporter))
             # After each set: a long run that breaks off leaves what it has come to.
             write_whole(output / "attribution.json", benchmark_json(results, plan).encode())
             write_whole(output / "attribution.md", benchmark_markdown(results, plan).encode())
@@ -85,14 +105,24 @@ app.command("ablation")(ablation.ablation)
 app.command("screening")(evaluate)
 
 
-def _requests(
-    names: list[str] | None, data: Path | None, recipe: Path | None
-) -> list[tuple[GroundTruth, BenchmarkRecipe]]:
-    """Sets and their recipes; whatever is wrong with any of them is said before the first is trained on."""
-    from molig.benchmark import ground_truth_sets, read_ground_truth
-    from molig.benchmark.recipe import default_benchmark_recipe, read_benchmark_recipe
-    from molig.errors import UnknownNameError
+def _truths(
+    names: list[str] | None,
+    own: Path | None,
+    data: Path | None,
+    smiles_column: str | None,
+    label_column: str | None,
+) -> list[GroundTruth]:
+    """The sets that are asked for; what is wrong with any is said before the first is trained on."""
+    from molig.benchmark import ground_truth_sets, read_ground_truth, read_own_truth
+    from molig.errors import UnknownNameError, UsageError
 
+    if own is not None:
+        if names:
+            raise UsageError(f"give names of sets ({', '.join(names)}) or a truth of your own (-i), not both")
+        return [read_own_truth(own, smiles_column=smiles_column, label_column=label_column)]
+    for option, value in (("--smiles-column", smiles_column), ("--label-column", label_column)):
+        if value is not None:
+            raise UsageError(f"{option} is for a truth of your own; give its table with -i")
     known = ground_truth_sets()
     wanted = []
     for name in names or known:
@@ -100,13 +130,81 @@ def _requests(
         if short not in known:
             raise UnknownNameError("ground-truth set", name, known)
         wanted.append(short)
-    given = read_benchmark_recipe(recipe) if recipe else None
-    requests = []
-    for name in dict.fromkeys(wanted):
-        chosen = given or default_benchmark_recipe(name)
-        chosen.check_fits(known[name])
-        requests.append((read_ground_truth(name, data), chosen))
-    return requests
+    return [read_ground_truth(name, data) for name in dict.fromkeys(wanted)]
+
+
+def _recipe(truth: GroundTruth, path: Path | None) -> BenchmarkRecipe:
+    """How a model is trained on a set."""
+    import numpy as np
+
+    from molig.benchmark.recipe import default_benchmark_recipe, read_benchmark_recipe
+    from molig.errors import UsageError
+
+    what = truth.description
+    chosen = read_benchmark_recipe(path) if path else default_benchmark_recipe(what)
+    chosen.check_fits(what)
+    if not len(truth.part("train")) or not np.isfinite(truth.targets).all():
+        raise UsageError(
+            f"{what.file}: no model can be trained without a column split that says train and test and a "
+            "column of labels (--label-column); add them, or give a model with -m"
+        )
+    return chosen
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A model to judge instead of training one."""
+
+    model: ScreeningModel
+    task: str
+    options: AttributionOptions
+
+
+def _given_model(
+    model: str | None, task: str | None, target: str | None, recipe: Path | None, device: str
+) -> _Given | None:
+    from molig.attribution import Target
+    from molig.benchmark.ablation import one_task
+    from molig.benchmark.recipe import AttributionOptions
+    from molig.errors import UsageError
+    from molig.model import load_model
+
+    if model is None:
+        for option, value in (("--task", task), ("--target", target)):
+            if value is not None:
+                raise UsageError(f"{option} is for a model that is given with -m; a recipe says it otherwise")
+        return None
+    if recipe is not None:
+        raise UsageError("--recipe is for models that are trained; leave it out with -m")
+    loaded = load_model(model, device)
+    chosen = Target.of(target, loaded.objective) if target else None
+    options = AttributionOptions.model_validate({"target": chosen.value if chosen else None})
+    return _Given(loaded, one_task(loaded, task), options)
+
+
+def _of_given(
+    truth: GroundTruth, given: _Given, directory: Path, plan: BenchmarkPlan, reporter: Reporter
+) -> BenchmarkResult:
+    """Judge a given model, with progress."""
+    from molig.benchmark.run import given_part, judge_model, n_explanations
+
+    name = truth.description.name
+    n_wanted = n_explanations(given_part(truth, plan), plan)
+    with reporter.progress(f"{name}: explaining", n_wanted, unit="explanations") as advance:
+        result = judge_model(truth, given.model, given.options, task=given.task, plan=plan, advance=advance)
+    return _written(result, directory, plan, reporter)
+
+
+def _written(
+    result: BenchmarkResult, directory: Path, plan: BenchmarkPlan, reporter: Reporter
+) -> BenchmarkResult:
+    from molig.benchmark.files import benchmark_molecules
+    from molig.files import write_whole
+
+    for failure in result.explained.failures:
+        reporter.warning(f"{result.name}: {failure.id} {failure.smiles!r} is not judged: {failure.reason}")
+    write_whole(directory / f"molecules-{plan.part}.parquet", benchmark_molecules(result))
+    return result
 
 
 def _one_set(
@@ -119,10 +217,8 @@ def _one_set(
     reporter: Reporter,
 ) -> BenchmarkResult:
     """Train and judge, with progress."""
-    from molig.benchmark.files import benchmark_molecules
     from molig.benchmark.models import benchmark_models
-    from molig.benchmark.run import judge_models, n_explanations
-    from molig.files import write_whole
+    from molig.benchmark.run import judge_models, n_explanations, trained_part
     from molig.training import Progress
 
     name = truth.description.name
@@ -146,10 +242,7 @@ def _one_set(
     ):
         progress = Progress(rows=advance_rows, epoch=report)
         models = benchmark_models(truth, recipe, directory, device, progress)
-    n_wanted = n_explanations(truth, directory, plan)
+    n_wanted = n_explanations(trained_part(truth, directory, plan), plan)
     with reporter.progress(f"{name}: explaining", n_wanted, unit="explanations") as advance:
         result = judge_models(truth, models, recipe, directory, plan=plan, advance=advance)
-    for failure in result.explained.failures:
-        reporter.warning(f"{name}: {failure.id} {failure.smiles!r} is not judged: {failure.reason}")
-    write_whole(directory / f"molecules-{plan.part}.parquet", benchmark_molecules(result))
-    return result
+    return _written(result, directory, plan, reporter)

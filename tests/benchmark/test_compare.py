@@ -72,6 +72,7 @@ def test_markdown_joins_sets_in_order(truth):
         "| N | top-n | 2 | 1.00 [1.00, 1.00] |  | R2 0.95 |  |  |",
         "| N | attribution AUROC | 2 | 1.00 [1.00, 1.00] |  | R2 0.95 |  |  |",
         "| logic7 | attribution AUROC | 2 | 1.00 [1.00, 1.00] | 0.00 [0.00, 0.00] | AUC 1.00 | 0.78 | 0.78 |",
+        "| logic7 | Jaccard index (GEA) | 2 | 0.75 [0.50, 1.00] | 0.00 [0.00, 0.00] | AUC 1.00 |  |  |",
     ]
     assert to_markdown(frame) == to_markdown(frame)
 

@@ -8,8 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from molig.benchmark import attribution_auroc, kendall_tau, top_n
-from molig.benchmark.metrics import evaluation_metric, evaluation_metrics, merge_ties
+from molig.benchmark import attribution_auroc, is_flat, jaccard, kendall_tau, top_n
+from molig.benchmark.metrics import Part, evaluation_metric, evaluation_metrics, merge_ties
 from molig.errors import UnknownNameError, UsageError
 
 # Few different values, so that ties are common.
@@ -84,7 +84,60 @@ def test_bottom_n_and_negative_auroc_look_at_negative_atoms():
 
 def test_molecules_without_contributing_atoms_do_not_count():
     truth, scores = np.zeros((1, 3)), np.arange(3.0)
-    assert all(metric.terms(truth, scores)[1] == 0 for metric in evaluation_metrics().values())
+    counted = {name for name, metric in evaluation_metrics().items() if metric.terms(truth, scores)[1]}
+    assert counted == {"flat", "flat_bonds"}  # which judge just these
+
+
+def test_jaccard_of_graphxai():
+    """Atoms above half of the largest score, against the best of the explanations."""
+    scores = np.array([1.0, 0.6, 0.5, -2.0])  # marks the first two: 0.5 is not above half of 1
+    assert jaccard(np.array([1, 1, 0, 0]), scores) == 1.0
+    assert jaccard(np.array([1, 0, 0, 0]), scores) == 0.5
+    assert jaccard(np.array([[0, 0, 1, 1], [1, 1, 1, 0]]), scores) == pytest.approx(2 / 3)
+    assert jaccard(np.array([0, 0, 1, 0]), scores) == 0.0
+    assert jaccard(np.array([1, 1, 1, 0]), scores, share=0.1) == 1.0
+    assert jaccard(np.array([1, 0, 0, 0]), -scores - 3) == 0.0  # nothing is marked below zero
+    assert np.isnan(jaccard(np.zeros(4), scores))
+    with pytest.raises(UsageError, match="share of the largest"):
+        jaccard(np.zeros(4), scores, share=1.0)
+
+
+@given(molecules(max_alternatives=3))
+def test_jaccard_is_that_of_sets(molecule):
+    truth, scores = molecule
+    marked = {i for i, score in enumerate(scores) if score > 0.5 * max(scores)} if max(scores) > 0 else set()
+    sets = [set(np.flatnonzero(row)) for row in truth if row.any()]
+    expected = max((len(one & marked) / len(one | marked) for one in sets), default=np.nan)
+    assert jaccard(truth, scores) == pytest.approx(expected, nan_ok=True)
+    assert jaccard(truth, 3 * scores) == pytest.approx(expected, nan_ok=True)
+
+
+def test_flat_by_the_fences_of_tukey():
+    even = np.array([0.0, 1.0, 2.0, 3.0, 4.0])  # quartiles 1 and 3: fences at -2 and 6
+    assert is_flat(even)
+    assert is_flat(np.array([0.0, 1.0, 2.0, 3.0, 6.0]))
+    assert not is_flat(np.array([0.0, 1.0, 2.0, 3.0, 6.01]))
+    assert not is_flat(np.array([0.0, 0.0, 0.0, 0.0, 1e-9]))
+    assert is_flat(np.zeros(5))
+    with pytest.raises(UsageError, match="expected finite scores"):
+        is_flat(np.array([]))
+
+
+@given(SCORES)
+def test_flat_does_not_see_scale_place_or_sign(scores):
+    # Powers of two and whole numbers keep ties exact.
+    scores = np.array(scores)
+    assert is_flat(scores) == is_flat(4 * scores + 8) == is_flat(-scores)
+
+
+def test_flat_counts_where_the_truth_tells_nothing_apart():
+    flat, bonds = evaluation_metric("flat"), evaluation_metric("flat_bonds")
+    spike = np.array([0.0, 0.0, 0.0, 0.0, 1.0])
+    assert flat.terms(np.zeros((1, 5)), spike) == (0.0, 1.0)
+    assert flat.terms(np.ones((1, 5)), np.zeros(5)) == (1.0, 1.0)
+    assert flat.terms(np.array([[1, 0, 0, 0, 0]]), spike) == (0.0, 0.0)
+    assert bonds.terms(np.zeros((1, 0)), np.zeros(0)) == (0.0, 0.0)
+    assert bonds.part is Part.BONDS
 
 
 @given(molecules(labels=(0.1, 0.2)))
@@ -106,7 +159,7 @@ def test_ties_are_merged_only_within_the_tolerance():
         merge_ties(scores, -1.0)
 
 
-@pytest.mark.parametrize("function", [attribution_auroc, kendall_tau, top_n])
+@pytest.mark.parametrize("function", [attribution_auroc, jaccard, kendall_tau, top_n])
 def test_what_does_not_fit_is_refused(function):
     with pytest.raises(UsageError, match=r"one score per atom, shape \(2,\) \(got shape \(3,\)\)"):
         function(np.array([[0.0, 1.0]]), np.zeros(3))

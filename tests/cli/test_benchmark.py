@@ -97,7 +97,7 @@ class TestAttribution:
             assert (run.code, run.err) == (0, "")
             found = json.loads((tmp_path / "out" / "attribution.json").read_text())["sets"]["benzene"]
             assert found["n_molecules_of_part"] == (60 if part == "test" else 24)
-            assert len(found["results"]) == 5
+            assert len(found["results"]) == 10  # two metrics by five methods
             assert all(0 <= row["low"] <= row["value"] <= row["high"] <= 1 for row in found["results"])
 
 
@@ -149,3 +149,107 @@ class TestAblation:
         run = removed(*arguments)
         assert run.code == 2
         assert message in run.err
+
+
+class TestOwnTruth:
+    """`molig benchmark attribution -i`: a table of one's own."""
+
+    @pytest.fixture
+    def table(self, tmp_path):
+        """Chains of which every second is an amine; its nitrogen and the bond to it matter."""
+        rows = []
+        for i in range(40):
+            smiles = f"{'N' if i % 2 else 'C'}{'C' * (1 + i // 4)}C"
+            n = len(smiles)
+            rows.append(
+                {
+                    "smiles": smiles,
+                    "label": i % 2,
+                    "atom_truth": json.dumps([i % 2, *[0] * (n - 1)]),
+                    "bond_truth": json.dumps([i % 2, *[0] * (n - 2)]),
+                    "split": "test" if i % 4 > 1 else "train",
+                }
+            )
+        path = tmp_path / "amines.csv"
+        pd.DataFrame(rows).to_csv(path, index=False)
+        return path
+
+    @pytest.fixture
+    def own(self, molig, tmp_path):
+        def run(*arguments):
+            fixed = ["-o", tmp_path / "out", "--device", "cpu"]
+            return molig("benchmark", "attribution", *arguments, *fixed)
+
+        return run
+
+    def test_trains_on_the_training_part(self, own, table, tmp_path):
+        run = own(
+            "-i", table, "--recipe", write_recipe(tmp_path / "r.toml"), "--methods", "ig,occlusion", "-q"
+        )
+        assert (run.code, run.err) == (0, "")
+        found = json.loads((tmp_path / "out" / "attribution.json").read_text())["sets"]["amines"]
+        counted = {(row["metric"], row["method"]): row["n_molecules"] for row in found["results"]}
+        judged = ("attribution_auroc", "top_n", "jaccard", "bond_auroc", "flat", "flat_bonds")
+        assert {metric for metric, _ in counted} == set(judged)
+        assert set(counted.values()) == {10}
+        # Occlusion takes whole atoms away and says nothing about bonds.
+        assert ("bond_auroc", "occlusion") not in counted
+        assert found["recipe"]["objective"] == "classification"
+        judged_table = pd.read_parquet(tmp_path / "out" / "amines" / "molecules-test.parquet")
+        assert len(judged_table) == 20
+        assert all(
+            len(bonds) == len(atoms) - 1
+            for atoms, bonds in zip(
+                judged_table["integrated_gradients"], judged_table["integrated_gradients.bonds"], strict=True
+            )
+        )
+
+    def test_judges_a_model_that_is_given(self, own, table, small_model_dir, tmp_path):
+        options = ["-m", small_model_dir, "--methods", "ig", "-q"]
+        run = own("-i", table, "--task", "nitrogen", "--target", "logit", *options)
+        assert (run.code, run.err) == (0, "")
+        found = json.loads((tmp_path / "out" / "attribution.json").read_text())["sets"]["amines"]
+        assert found["recipe"]["attribution"]["target"] == "logit"
+        best = {row["metric"]: row["value"] for row in found["results"]}
+        assert best["attribution_auroc"] > 0.9  # the model has learnt to see nitrogen
+        assert not (tmp_path / "out" / "amines" / "model").exists()
+
+    def test_a_given_model_needs_neither_labels_nor_a_split(self, own, table, small_model_dir):
+        pd.read_csv(table).drop(columns=["label", "split"]).to_csv(table, index=False)
+        run = own("-i", table, "-m", small_model_dir, "--task", "nitrogen", "--methods", "ig", "-q")
+        assert run.code == 0, run.err
+        assert "| amines | attribution AUROC | 20 |" in run.out
+        run = own("-i", table)
+        assert run.code == 2
+        assert "no model can be trained without a column split" in run.err
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["logic7", "-i", "TABLE"], "names of sets (logic7) or a truth of your own (-i), not both"),
+            (["logic7", "--label-column", "y"], "--label-column is for a truth of your own"),
+            (["-i", "TABLE", "--task", "nitrogen"], "--task is for a model that is given with -m"),
+            (["-i", "TABLE", "-m", "MODEL"], "name one of the tasks of small: nitrogen, carbonyl"),
+            (["-i", "TABLE", "-m", "MODEL", "--task", "nitrogne"], "did you mean 'nitrogen'"),
+            (["-i", "TABLE", "-m", "MODEL", "--recipe", "r.toml"], "--recipe is for models that are trained"),
+            (
+                ["-i", "TABLE", "-m", "MODEL", "--task", "nitrogen", "--part", "validation"],
+                "--part validation is of models that the benchmark trains",
+            ),
+            (["-i", "TABLE", "--label-column", "active"], "unknown column 'active'"),
+        ],
+    )
+    def test_wrong_requests_are_refused(self, own, table, small_model_dir, arguments, message):
+        places = {"TABLE": table, "MODEL": small_model_dir}
+        run = own(*[places.get(one, one) for one in arguments])
+        assert run.code == 2
+        assert message in run.err
+
+    def test_a_row_that_does_not_fit_is_named(self, own, table):
+        frame = pd.read_csv(table)
+        frame.loc[4, "atom_truth"] = "[1, 0]"
+        frame.to_csv(table, index=False)
+        run = own("-i", table)
+        assert run.code == 1
+        assert "amines.csv, row 5" in run.err
+        assert "atom_truth has 2 numbers, the molecule 4 atoms" in run.err
