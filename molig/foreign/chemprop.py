@@ -24,8 +24,10 @@ from molig.foreign.chemprop_batch import MessageBatch, Passing, message_batch
 from molig.foreign.chemprop_features import PRESETS, chemprop_graphs, chemprop_schema
 from molig.foreign.chemprop_molecules import ChempropParser
 from molig.foreign.chemprop_network import ChempropNetwork, Descriptors, Head, Sizes
+from molig.foreign.relaxed import RelaxedChemprop
 from molig.model.device import resolve_device
 from molig.model.info import Objective
+from molig.model.relaxed import FeatureRows
 from molig.model.scoring import Predictions, Scored, not_finite
 from molig.molecules import Molecule, Rejection, StandardizationPolicy, smiles_records
 from molig.molecules.records import batched
@@ -305,6 +307,28 @@ class ChempropModel:
             Ensemble(tuple(copy.deepcopy(n).double() for n in e.networks), e.tasks) for e in self.ensembles
         ]
         return type(self)(self.name, doubled, self.preset, self.parser, self.device)
+
+    def relax(self, graphs: PackedGraphs, base: FeatureRows | None = None) -> RelaxedChemprop:
+        """Let the features of molecules move between a baseline (default zero) and their own values.
+
+        Parameters
+        ----------
+        graphs : PackedGraphs
+            From `featurize`.
+        base : FeatureRows, optional
+            Features of every atom and of every bond at the baseline.
+
+        Raises
+        ------
+        UsageError
+            If the model reads descriptors: they have no place on the structure.
+        """
+        if self.sizes.descriptors or self.sizes.atom_descriptors:
+            raise UsageError(
+                f"model {self.name!r} reads descriptors beside the structure; only networks that read atoms "
+                "and bonds alone can be explained"
+            )
+        return RelaxedChemprop([e.networks for e in self.ensembles], self.schema, graphs, base)
 
     def task_index(self, task: str) -> int:
         """Column of a task.

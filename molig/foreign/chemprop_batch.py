@@ -70,6 +70,11 @@ class MessageBatch:
         What arrives at atoms in the end; ``start`` are rows of atom features.
     of_atoms : Tensor of int64, shape (n_atoms,)
         Which row of ``last`` each atom is.
+    of_states : tuple of Tensor of int64, shape (n_states,)
+        Which row each state is, before the first step and after every one; states are those of directed bonds
+        (bond k of n is the directed bonds k, which leaves its first atom, and n + k), or of atoms.
+    atom_rows, bond_rows : Tensor of int64
+        An atom, and a bond, that each row of features is taken from.
     atom_counts : Tensor of int64, shape (n_mols,)
         Atoms per molecule.
     """
@@ -81,20 +86,28 @@ class MessageBatch:
     steps: tuple[Step, ...]
     last: Step
     of_atoms: Tensor
+    of_states: tuple[Tensor, ...]
+    atom_rows: Tensor
+    bond_rows: Tensor
     atom_counts: Tensor
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> MessageBatch:
         """Move to a device, and the feature rows to a floating-point type."""
-        moved = {name: getattr(self, name).to(device) for name in ("first_atom", "first_bond", "of_atoms")}
+        names = ("first_atom", "first_bond", "of_atoms", "atom_rows", "bond_rows", "atom_counts")
+        moved = {name: getattr(self, name).to(device) for name in names}
         return replace(
             self,
             atom_inputs=self.atom_inputs.to(device, dtype),
             bond_inputs=self.bond_inputs.to(device, dtype),
             steps=tuple(Step(*(t.to(device) for t in step)) for step in self.steps),
             last=Step(*(t.to(device) for t in self.last)),
-            atom_counts=self.atom_counts.to(device),
+            of_states=tuple(numbers.to(device) for numbers in self.of_states),
             **moved,
         )
+
+    def with_inputs(self, atoms: Tensor, bonds: Tensor) -> MessageBatch:
+        """The same molecules with other features."""
+        return replace(self, atom_inputs=atoms, bond_inputs=bonds)
 
 
 def message_batch(
@@ -142,6 +155,9 @@ def message_batch(
         tuple(numbered.steps),
         numbered.last,
         torch.from_numpy(numbered.of_atoms),
+        tuple(torch.from_numpy(numbers) for numbers in numbered.of_states),
+        torch.from_numpy(atom_rows),
+        torch.from_numpy(bond_rows),
         plain.atom_counts,
     )
 
@@ -163,6 +179,7 @@ class _Numbered(NamedTuple):
     steps: list[Step]
     last: Step
     of_atoms: Index
+    of_states: list[Index]
 
 
 def _along_bonds(graph: _Directed, passing: Passing) -> _Numbered:
@@ -173,30 +190,32 @@ def _along_bonds(graph: _Directed, passing: Passing) -> _Numbered:
     behind = np.where(arriving[source] == opposite[:, None], -1, arriving[source])
     chosen, first = _numbered(_joined(atom[source], bond))
     first_atom, first_bond = atom[source[chosen]], bond[chosen]
-    now, steps = first, []
+    now, steps, numbers = first, [], [first]
     for _ in range(1, passing.depth):
         before = now
         seen = _numbered(_joined(before, before[opposite]))[1] if passing.undirected else before
         chosen, now = _numbered(first, _gathered(seen, behind))
+        numbers.append(now)
         steps.append(_step(behind[chosen], before, first[chosen], before[opposite], before[chosen]))
     chosen, of_atoms = _numbered(atom, _gathered(now, arriving))
     last = _step(arriving[chosen], now, atom[chosen], now, atom[chosen])
-    return _Numbered(first_atom, first_bond, steps, last, of_atoms)
+    return _Numbered(first_atom, first_bond, steps, last, of_atoms, numbers)
 
 
 def _between_atoms(graph: _Directed, passing: Passing) -> _Numbered:
     """States of atoms."""
     atom, bond, source, arriving = graph
-    now, steps = atom, []
+    now, steps, numbers = atom, [], [atom]
     for _ in range(1, passing.depth):
         before = now
         seen = _numbered(_joined(before[source], bond))[1]
         chosen, now = _numbered(before if passing.undirected else atom, _gathered(seen, arriving))
+        numbers.append(now)
         steps.append(_step(arriving[chosen], before[source], atom[chosen], bond, before[chosen]))
     chosen, of_atoms = _numbered(atom, _gathered(now[source], arriving))
     last = _step(arriving[chosen], now[source], atom[chosen], bond, now[chosen])
     every = np.arange(int(atom.max(initial=-1)) + 1)
-    return _Numbered(every, every[:0], steps, last, of_atoms)
+    return _Numbered(every, every[:0], steps, last, of_atoms, numbers)
 
 
 def _joined(one: Index, other: Index) -> Index:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, softplus
+from torch.nn.functional import linear, logsigmoid, softplus
 
 from molig.errors import ModelFormatError
 from molig.foreign.checkpoint import Checkpoint, Held, Name, StoredTensor, shown
@@ -331,49 +331,65 @@ class MessagePassing(nn.Module):
 
     def forward(self, batch: MessageBatch, descriptors: Tensor | None = None) -> Tensor:
         """States of atoms, shape (n_atoms, width)."""
-        atoms = self.scale_atoms.standardize(batch.atom_inputs) if self.scale_atoms else batch.atom_inputs
-        bonds = self.scale_bonds.standardize(batch.bond_inputs) if self.scale_bonds else batch.bond_inputs
-        state = (self._along_bonds if self.along_bonds else self._between_atoms)(atoms, bonds, batch)
-        message = batch.last.summed(state[batch.last.rows])
-        from_atoms, from_messages = _parted(self.finish, self.sizes.atom)
-        own = linear(atoms, from_atoms, self.finish.bias)
-        distinct: Tensor = self.activation(own[batch.last.start] + message @ from_messages.T)
-        states = distinct[batch.of_atoms]
+        *_, last = self.inputs_of_activations(batch)
+        states: Tensor = self.activation(last)[batch.of_atoms]
         if self.descriptors is None or descriptors is None:
             return states
         more = self.scale_descriptors.standardize(descriptors) if self.scale_descriptors else descriptors
         joined: Tensor = self.descriptors(torch.cat([states, more], dim=1))
         return joined
 
-    def _along_bonds(self, atoms: Tensor, bonds: Tensor, batch: MessageBatch) -> Tensor:
+    def inputs_of_activations(self, batch: MessageBatch) -> Iterator[Tensor]:
+        """What the activation is applied to: in the first states, in those of every step, in atoms."""
+        atoms = self.scale_atoms.standardize(batch.atom_inputs) if self.scale_atoms else batch.atom_inputs
+        bonds = self.scale_bonds.standardize(batch.bond_inputs) if self.scale_bonds else batch.bond_inputs
+        state = torch.empty(0)
+        for inputs in (self._along_bonds if self.along_bonds else self._between_atoms)(atoms, bonds, batch):
+            yield inputs
+            state = inputs
+        state = self.activation(state)
+        message = batch.last.summed(state[batch.last.rows])
+        from_atoms, from_messages = _parted(self.finish, self.sizes.atom)
+        own = linear(atoms, from_atoms, self.finish.bias)
+        yield own[batch.last.start] + message @ from_messages.T
+
+    def _along_bonds(self, atoms: Tensor, bonds: Tensor, batch: MessageBatch) -> Iterator[Tensor]:
         from_atoms, from_bonds = _parted(self.start, self.sizes.atom)
         of_bonds = linear(bonds, from_bonds, self.start.bias)
-        state, first = self._activated_first(
-            (atoms @ from_atoms.T)[batch.first_atom] + of_bonds[batch.first_bond]
-        )
+        now = (atoms @ from_atoms.T)[batch.first_atom] + of_bonds[batch.first_bond]
+        first = self._added(now)
+        yield now
         for step in batch.steps:
+            state = self.activation(now)
             arriving = state[step.rows]
             if self.undirected:
                 arriving = (arriving + state[step.more]) / 2
-            state = self.activation(first[step.start] + self.step(step.summed(arriving)))
-        return state
+            now = first[step.start] + self.step(step.summed(arriving))
+            yield now
 
-    def _between_atoms(self, atoms: Tensor, bonds: Tensor, batch: MessageBatch) -> Tensor:
-        state, first = self._activated_first(self.start(atoms))
+    def _between_atoms(self, atoms: Tensor, bonds: Tensor, batch: MessageBatch) -> Iterator[Tensor]:
+        now = self.start(atoms)
+        first = self._added(now)
+        yield now
         from_states, from_bonds = _parted(self.step, self.sizes.hidden)
         of_bonds = bonds @ from_bonds.T
         for step in batch.steps:
+            state = self.activation(now)
             arriving = state[step.rows]
             if self.undirected:
                 arriving = (arriving + state[step.before][step.owners]) / 2
             sent = linear(step.summed(arriving), from_states, self.step.bias)
-            state = self.activation(first[step.start] + sent + step.summed(of_bonds[step.more]))
-        return state
+            now = first[step.start] + sent + step.summed(of_bonds[step.more])
+            yield now
 
-    def _activated_first(self, first: Tensor) -> tuple[Tensor, Tensor]:
-        """The first states, and what every later step adds; an activation in place overwrites the latter."""
-        state = self.activation(first)
-        return state, state if getattr(self.activation, "overwrites", False) else first
+    @property
+    def overwrites(self) -> bool:
+        """Whether the activation works in place, so that later steps add the first states after it."""
+        return bool(getattr(self.activation, "overwrites", False))
+
+    def _added(self, first: Tensor) -> Tensor:
+        """What every later step adds."""
+        return self.activation(first) if self.overwrites else first
 
 
 def _parted(layer: nn.Linear, n_first: int) -> tuple[Tensor, Tensor]:
@@ -478,6 +494,24 @@ class Predictor(nn.Module):
         if self.unscale is not None:
             parts = tuple(self.unscale.restore(part) for part in parts[:2])
         return (parts[0] + parts[1]) / 2 if head is Head.REGRESSION_QUANTILE else parts[0]
+
+    def log_shares(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Logarithms of probabilities and of their complements, each of shape (n_mols, n_columns)."""
+        if self.head is Head.CLASSIFICATION:
+            return logsigmoid(outputs), logsigmoid(-outputs)
+        if self.head is Head.CLASSIFICATION_DIRICHLET:
+            evidence = (softplus(outputs.reshape(len(outputs), -1, 2)) + 1).log()
+        else:
+            evidence = outputs.reshape(len(outputs), -1, self.n_classes)
+            if self.head is Head.MULTICLASS_DIRICHLET:
+                evidence = (softplus(evidence) + 1).log()
+        whole = evidence.logsumexp(-1, keepdim=True)
+        itself = torch.eye(evidence.shape[-1], dtype=torch.bool, device=outputs.device)
+        others = evidence.unsqueeze(-2).masked_fill(itself, -torch.inf).logsumexp(-1)
+        found = evidence - whole, others - whole
+        if self.head is Head.CLASSIFICATION_DIRICHLET:
+            return found[0][..., 1], found[1][..., 1]
+        return found[0].flatten(1), found[1].flatten(1)
 
 
 class ChempropNetwork(nn.Module):

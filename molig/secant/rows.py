@@ -44,6 +44,10 @@ class Growing:
         self._rows: Tensor | None = None
         self._n = 0
 
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self._n
+
     @property
     def all(self) -> Tensor:
         """The rows so far."""
