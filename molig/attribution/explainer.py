@@ -14,9 +14,9 @@ from molig.attribution.engine import Tolerance
 from molig.attribution.explanation import Explanation
 from molig.attribution.methods import Method, answers_of
 from molig.attribution.panels import Answer, Question
-from molig.attribution.protocol import ExplainableModel, PreciseModel, check_explainable
+from molig.attribution.protocol import ExplainableModel, PartedModel, PreciseModel, check_explainable
 from molig.attribution.targets import Target
-from molig.errors import InputError, UnknownNameError, UsageError
+from molig.errors import InputError, UnknownNameError, UsageError, called
 from molig.features import MolGraph, PackedGraphs
 from molig.foreign import load_any_model
 from molig.molecules import Molecule, Record, Rejection, smiles_records
@@ -94,13 +94,24 @@ class Explainer:
         check_explainable(model)
         if task is not None and task not in model.tasks:
             raise UnknownNameError("task", task, model.tasks)
+        parts = model.parts() if isinstance(model, PartedModel) else (model,)
+        if task is not None:
+            model = next(part for part in parts if task in part.tasks)
+        elif len(parts) > 1 and target is not None:
+            raise UsageError(
+                f"{model.name} predicts probabilities in some tasks and values in others, so that no "
+                f"{called('target')} suits all; leave it out, or name one task by {called('task')}"
+            )
         self.task = None if task is None else model.tasks.index(task)
         self.target = Target.of(target, model.objective)
         self.method = Method.of(method)
         self.baselines = resolve_baselines(baseline, model.schema)
         known = model.floor if isinstance(model, PreciseModel) else _FLOOR
         self.tolerance = Tolerance(tol, known if floor is None else floor, max_evaluations)
-        self.model = _with_precision(model, precision, tol)
+        options: dict[str, Any] = {"method": method, "baseline": baseline, "tol": tol, "floor": floor}
+        options |= {"max_evaluations": max_evaluations, "precision": precision}
+        self._by_part = [Explainer(part, **options) for part in parts] if task is None and parts[1:] else []
+        self.model = model if self._by_part else _with_precision(model, precision, tol)
         self._numeric = any(
             b.kind != "categorical" for level in ("atom", "pair") for b in model.schema.blocks(level)
         )
@@ -198,6 +209,8 @@ class Explainer:
         """Of each molecule its one task, or all."""
         if not molecules:
             return []
+        if self._by_part:
+            return self._explain_by_part(molecules, all_tasks)
         graphs = self.model.featurize([m.mol for m in molecules])
         tasks = self._tasks(graphs, all_tasks)
         found = [f for part in self._parts(graphs) for f in self._answers(graphs.select(part), tasks[part])]
@@ -208,6 +221,12 @@ class Explainer:
             answers = zip(tasks[i].tolist(), found[i * n_tasks : (i + 1) * n_tasks], strict=True)
             results.append([self._explanation(molecule, scored, graph, *answer) for answer in answers])
         return results
+
+    def _explain_by_part(self, molecules: Sequence[Molecule], all_tasks: bool) -> list[ByTask]:
+        if not all_tasks:
+            raise UsageError(f"name one of the tasks, whose units differ: {', '.join(self.model.tasks)}")
+        parts = [part._explain(molecules, all_tasks=True) for part in self._by_part]
+        return [[one for by_task in of_parts for one in by_task] for of_parts in zip(*parts, strict=True)]
 
     def _tasks(self, graphs: PackedGraphs, all_tasks: bool) -> Index:
         if all_tasks:
@@ -377,7 +396,7 @@ def explain(
     >>> why.converged
     True
     """
-    loaded: Any = load_any_model(model) if isinstance(model, str | Path | Sequence) else model
+    loaded = load_any_model(model) if isinstance(model, str | Path | Sequence) else model
     explainer = Explainer(loaded, task=task, **options)
     if isinstance(smiles, str):
         (only,) = explainer.explain_records([Record(1, "", smiles)])

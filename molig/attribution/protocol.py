@@ -103,6 +103,14 @@ class PreciseModel(ExplainableModel, Protocol):
         """The same model in double precision, for tight tolerances."""
 
 
+@runtime_checkable
+class PartedModel(ExplainableModel, Protocol):
+    """A model that may predict probabilities in some tasks and values in others."""
+
+    def parts(self) -> Sequence[ExplainableModel]:
+        """Models of the tasks that share an objective, which together have all tasks in order."""
+
+
 def check_explainable(model: object) -> None:
     """Refuse a model that lacks a part of the protocol, naming it."""
     needed = ("name", "tasks", "objective", "schema", "parser", "featurize", "relax")

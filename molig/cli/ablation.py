@@ -12,24 +12,30 @@ import typer
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
     MOLECULES,
+    AddHOption,
+    AtomFeaturesOption,
     DelimiterOption,
     DeviceOption,
     FormatOption,
     IdColumnOption,
+    IgnoreStereoOption,
+    KeepHOption,
     MethodsOption,
     ModelOption,
     QuietOption,
+    ReorderAtomsOption,
     SmilesColumnOption,
     TaskOption,
     ThreadsOption,
     input_option,
+    load_named,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from molig.benchmark import AblationPlan
-    from molig.model import ScreeningModel
+    from molig.model import ScoringModel
     from molig.molecules import Record
 
 _CHARTS = (".csv", ".md", ".svg")
@@ -60,6 +66,11 @@ def ablation(
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
     delimiter: DelimiterOption = None,
+    atom_features: AtomFeaturesOption = None,
+    keep_h: KeepHOption = None,
+    add_h: AddHOption = None,
+    ignore_stereo: IgnoreStereoOption = None,
+    reorder_atoms: ReorderAtomsOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     quiet: QuietOption = False,
@@ -72,7 +83,6 @@ def ablation(
     from molig.benchmark import AblationPlan, Resampling
     from molig.benchmark.ablation import ABLATION_METHODS
     from molig.benchmark.explained import resolve_methods
-    from molig.model import load_model
     from molig.molecules import read_records
 
     job = _Ablation(
@@ -85,7 +95,8 @@ def ablation(
     )
     _check_chart(output, source)
     use_threads(threads)
-    loaded = load_model(model, device)
+    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
+    loaded = load_named(model, device, *of_molecules)
     records = read_records(
         source,
         smiles_column=smiles_column,
@@ -107,7 +118,7 @@ class _Ablation:
 
     def run(
         self,
-        model: ScreeningModel,
+        model: ScoringModel,
         records: Iterator[Record],
         choices: tuple[str | None, str | None, str],
         total: int | None,
@@ -119,13 +130,14 @@ class _Ablation:
         from molig.benchmark.recipe import AttributionOptions
 
         task = one_task(model, choices[0])
-        target = Target.of(choices[1], model.objective)
+        of_task = model.for_task(task)
+        target = Target.of(choices[1], of_task.objective)
         options = AttributionOptions(target=target.value, baseline=choices[2])
         with self.reporter.progress("scoring", total) as advance:
-            molecules = top_molecules(model, records, task, self.top, advance)
+            molecules = top_molecules(of_task, records, task, self.top, advance)
         with self.reporter.progress("removing", len(molecules)) as advance:
             frame = model_drop_curves(
-                model,
+                of_task,
                 molecules,
                 task,
                 methods=self.methods,

@@ -10,15 +10,21 @@ import typer
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
     MOLECULES,
+    AddHOption,
+    AtomFeaturesOption,
     DelimiterOption,
     DeviceOption,
     FormatOption,
     IdColumnOption,
+    IgnoreStereoOption,
+    KeepHOption,
     ModelOption,
     QuietOption,
+    ReorderAtomsOption,
     SmilesColumnOption,
     ThreadsOption,
     input_option,
+    load_named,
 )
 from molig.errors import UsageError
 
@@ -79,6 +85,11 @@ def audit(
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
     delimiter: DelimiterOption = None,
+    atom_features: AtomFeaturesOption = None,
+    keep_h: KeepHOption = None,
+    add_h: AddHOption = None,
+    ignore_stereo: IgnoreStereoOption = None,
+    reorder_atoms: ReorderAtomsOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     quiet: QuietOption = False,
@@ -92,7 +103,7 @@ def audit(
     from molig.audit import AuditSettings, Severity
     from molig.audit.registry import choose_checks
     from molig.audit.report import check_audit_output
-    from molig.model import load_model
+    from molig.model import ScreeningModel, load_model
 
     threshold = _severity(fail_on)
     if card and (only or skip or task):
@@ -100,7 +111,10 @@ def audit(
     names = tuple(_names(only)), tuple(_names(skip))
     n_checks = len(choose_checks(*names))
     files = [check_audit_output(path) for path in output or []]
-    loaded = load_model(model, device)
+    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
+    loaded = load_named(model, device, *of_molecules)
+    if not isinstance(loaded, ScreeningModel):
+        raise UsageError(f"{loaded.name} is a model of another package, which molig does not audit yet")
     settings = AuditSettings(
         max_molecules=max_molecules,
         max_explained=max_explained,
@@ -118,7 +132,7 @@ def audit(
     for path in files:
         reporter.info(f"report: {write_audit(result, path)}")
     if card:
-        attach_audit(result, model, _options(source, label, columns, pairs))
+        attach_audit(result, model[0], _options(source, label, columns, pairs))
     _print(result, reporter)
     if result.fails(Severity(threshold) if threshold else None):
         raise typer.Exit(1)
@@ -137,7 +151,7 @@ def _names(text: str | None) -> list[str]:
 
 
 def _file(
-    model: str,
+    model: list[str],
     source: str | None,
     label: list[str] | None,
     columns: tuple[str | None, str | None, str | None, str | None],
@@ -155,7 +169,7 @@ def _file(
     if source is None:
         if labels or any(columns):
             raise UsageError("--label and columns belong to a file: name it with --input")
-        file, part = held_out_file(model)
+        file, part = held_out_file(model[0])
         return file, f"the {part} part of {Path(file.source).name}"
     name = "standard input" if source == "-" else Path(source).name
     return LabelledFile(source, labels, *columns), name

@@ -15,34 +15,39 @@ import typer
 from molig.cli.console import Reporter, count_rows, use_threads
 from molig.cli.options import (
     MOLECULES,
+    AddHOption,
+    AtomFeaturesOption,
     BaselineOption,
     CsvSafeOption,
     DelimiterOption,
     DeviceOption,
     FormatOption,
     IdColumnOption,
+    IgnoreStereoOption,
+    KeepHOption,
     MethodOption,
     ModelOption,
     QuietOption,
+    ReorderAtomsOption,
     SmilesColumnOption,
     TargetOption,
     TaskOrAllOption,
     ThreadsOption,
     TolOption,
     input_option,
+    load_named,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from molig.model import ScreeningModel
+    from molig.model import ScoringModel
     from molig.molecules import Record
     from molig.report import Counts
     from molig.report.tables import Explain, Result, Rows, TableRequest
     from molig.tables import Parts
 
 _SHOWN = 20
-_ALL = "all"
 
 
 def explain(
@@ -81,6 +86,11 @@ def explain(
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
     delimiter: DelimiterOption = None,
+    atom_features: AtomFeaturesOption = None,
+    keep_h: KeepHOption = None,
+    add_h: AddHOption = None,
+    ignore_stereo: IgnoreStereoOption = None,
+    reorder_atoms: ReorderAtomsOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     csv_safe: CsvSafeOption = False,
@@ -88,15 +98,18 @@ def explain(
 ) -> None:
     """Say why molecules get their scores, atom by atom."""
     from molig.attribution import Explainer, Method
-    from molig.model import load_model
     from molig.molecules import read_records
+    from molig.screening.pipeline import asks_all_tasks
     from molig.tables.locks import exclusive
 
     _check_molecules(smiles, source, resume)
     drawings, request = _drawings_and_table(output, source, layout, rejects, resume, csv_safe)
     use_threads(threads)
-    loaded = load_model(model, device)
-    all_tasks = task == _ALL and _ALL not in loaded.tasks
+    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
+    loaded = load_named(model, device, *of_molecules)
+    all_tasks = asks_all_tasks(task, loaded)
+    if task is not None and not all_tasks:
+        loaded = loaded.for_task(task)
     explainer = Explainer(
         loaded,
         task=None if all_tasks else task,
@@ -191,7 +204,7 @@ def _records(smiles: list[str]) -> Iterator[Record]:
 def _parts(
     request: TableRequest | None,
     source: str | None,
-    model: ScreeningModel,
+    model: ScoringModel,
     options: Mapping[str, object],
     resume: bool,
 ) -> Parts | None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from molig.foreign import ChempropModel
+    from molig.model import ScreeningModel
 
 _Source = TypeVar("_Source", str, Path, None)
 
@@ -26,9 +30,53 @@ def input_option(what: str) -> Any:
 
 MOLECULES = "Molecules: a file, a data set by name (`molig data list`), or - for stdin."
 ModelOption = Annotated[
-    str,
-    typer.Option("-m", "--model", help="Model directory, or the name of a bundled model (`molig models`)."),
+    list[str],
+    typer.Option(
+        "-m",
+        "--model",
+        help="Bundled model (`molig models`) or directory; admet-ai; or Chemprop files (.pt, .ckpt), which "
+        "several -m put together to an ensemble.",
+    ),
 ]
+AtomFeaturesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--atom-features", help="Chemprop models: v2, v1, organic or rigr; default: what fits the weights."
+    ),
+]
+KeepHOption = Annotated[
+    bool | None,
+    typer.Option("--keep-h/--no-keep-h", help="Chemprop models: hydrogens written as atoms stay atoms."),
+]
+AddHOption = Annotated[
+    bool | None, typer.Option("--add-h/--no-add-h", help="Chemprop models: every hydrogen is an atom.")
+]
+IgnoreStereoOption = Annotated[
+    bool | None,
+    typer.Option("--ignore-stereo/--no-ignore-stereo", help="Chemprop models: stereo marks are dropped."),
+]
+ReorderAtomsOption = Annotated[
+    bool | None,
+    typer.Option("--reorder-atoms/--no-reorder-atoms", help="Chemprop models: order atoms by map numbers."),
+]
+
+
+def load_named(
+    names: list[str],
+    device: str,
+    atom_features: str | None,
+    keep_h: bool | None,
+    add_h: bool | None,
+    ignore_stereo: bool | None,
+    reorder_atoms: bool | None,
+) -> ScreeningModel | ChempropModel:
+    """The model of `ModelOption`, with the options of its molecules."""
+    from molig.foreign import InputOptions, load_any_model
+
+    options = InputOptions(atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
+    return load_any_model(names, device, options)
+
+
 TaskOption = Annotated[
     str | None, typer.Option("--task", help="Task of the model; default: the highest-scoring one.")
 ]

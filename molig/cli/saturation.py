@@ -12,22 +12,28 @@ import typer
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
     MOLECULES,
+    AddHOption,
+    AtomFeaturesOption,
     CsvSafeOption,
     DelimiterOption,
     DeviceOption,
     FormatOption,
     IdColumnOption,
+    IgnoreStereoOption,
+    KeepHOption,
     ModelOption,
     QuietOption,
+    ReorderAtomsOption,
     SmilesColumnOption,
     TargetOption,
     ThreadsOption,
     input_option,
+    load_named,
 )
 
 if TYPE_CHECKING:
     from molig.attribution import Explainer, MoleculeCurves
-    from molig.model import ScreeningModel
+    from molig.model import ScoringModel
     from molig.molecules import Molecule, Rejection
 
 _SHOWN = 20
@@ -63,6 +69,11 @@ def saturation(
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
     delimiter: DelimiterOption = None,
+    atom_features: AtomFeaturesOption = None,
+    keep_h: KeepHOption = None,
+    add_h: AddHOption = None,
+    ignore_stereo: IgnoreStereoOption = None,
+    reorder_atoms: ReorderAtomsOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     csv_safe: CsvSafeOption = False,
@@ -70,15 +81,17 @@ def saturation(
 ) -> None:
     """Show how the scores of actives saturate on the way from the baseline to the molecules."""
     from molig.attribution import Explainer
-    from molig.model import Objective, load_model
+    from molig.model import Objective, ScreeningModel
     from molig.molecules import read_records
     from molig.report.saturation import check_saturation_outputs, choose_actives, has_labels, write_saturation
 
     check_saturation_outputs(outputs, source)
     reporter = Reporter(quiet)
     use_threads(threads)
-    loaded = load_model(model, device)
+    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
+    loaded = load_named(model, device, *of_molecules)
     task = _task(loaded, task)
+    loaded = loaded.for_task(task)
     explainer = Explainer(loaded, task=task, target=target)
     options: dict[str, Any] = {
         "smiles_column": smiles_column,
@@ -97,7 +110,8 @@ def saturation(
         reporter.warning(f"only {len(chosen.molecules)} of the {actives} molecules asked for are there")
     reporter.info(f"showing {chosen.rule}")
     subtitle = f"Showing {chosen.rule}"
-    if any(member.kind == "forest" for member in loaded.members):
+    members = loaded.members if isinstance(loaded, ScreeningModel) else ()
+    if any(member.kind == "forest" for member in members):
         subtitle += ". The forest moves in steps, which rates leave out"
         reporter.info(_OF_FOREST)
     curves = _follow(explainer, chosen.molecules, points, reporter)
@@ -107,7 +121,7 @@ def saturation(
     reporter.info("\n".join(f"written: {output}" for output in outputs))
 
 
-def _task(model: ScreeningModel, task: str | None) -> str:
+def _task(model: ScoringModel, task: str | None) -> str:
     from molig.errors import UsageError
 
     if task is not None:

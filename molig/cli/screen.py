@@ -9,16 +9,21 @@ import typer
 
 from molig.cli.console import Reporter, count_rows, use_threads
 from molig.cli.options import (
+    AddHOption,
+    AtomFeaturesOption,
     CsvSafeOption,
     DelimiterOption,
     DeviceOption,
     FormatOption,
     IdColumnOption,
+    IgnoreStereoOption,
+    KeepHOption,
     ModelOption,
     QuietOption,
+    ReorderAtomsOption,
     SmilesColumnOption,
-    TaskOption,
     ThreadsOption,
+    load_named,
     resolved_input,
 )
 
@@ -37,7 +42,13 @@ def screen(
     output: Annotated[
         str, typer.Option("-o", "--output", help="hits.parquet, hits.csv, or - for stdout.")
     ] = "-",
-    task: TaskOption = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            help="Task of the model, or all: a column for each, without ranks; default: the highest-scoring.",
+        ),
+    ] = None,
     top_k: Annotated[int | None, typer.Option("--top-k", min=1, help="Only the best K, best first.")] = None,
     rejects: Annotated[
         Path | None, typer.Option("--rejects", help="Rejected rows with reasons; default NAME.rejected.csv.")
@@ -55,24 +66,38 @@ def screen(
             help="Chance that to call it active (or not) is wrong; how far members of a committee disagree.",
         ),
     ] = False,
+    percentiles: Annotated[
+        bool,
+        typer.Option("--percentiles", help="With admet-ai: where scores stand among approved drugs."),
+    ] = False,
+    atc: Annotated[
+        str | None,
+        typer.Option("--atc", help="Percentiles among drugs of this ATC class only, by its name."),
+    ] = None,
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
     delimiter: DelimiterOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Molecules at a time.")] = 512,
+    atom_features: AtomFeaturesOption = None,
+    keep_h: KeepHOption = None,
+    add_h: AddHOption = None,
+    ignore_stereo: IgnoreStereoOption = None,
+    reorder_atoms: ReorderAtomsOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     csv_safe: CsvSafeOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Score every molecule of LIBRARY and rank them."""
-    from molig.model import Objective, load_model
+    from molig.model import Objective
     from molig.screening import ScreeningOptions
     from molig.screening import screen as run
 
     reporter = Reporter(quiet)
     use_threads(threads)
-    loaded = load_model(model, device)
+    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
+    loaded = load_named(model, device, *of_molecules)
     if task is None and len(loaded.tasks) > 1 and loaded.objective is Objective.CLASSIFICATION:
         reporter.info(f"no --task: ranking by the highest of {len(loaded.tasks)} task scores")
     with reporter.progress("screening", count_rows(Path(library))) as advance:
@@ -87,6 +112,8 @@ def screen(
             progress=advance,
             applicability=applicability,
             uncertainty=uncertainty,
+            percentiles=percentiles,
+            atc=atc,
             csv_safe=csv_safe,
         )
         result = run(library, loaded, output=output, rejects=rejects, options=options)

@@ -15,6 +15,7 @@ import torch
 from molig.errors import InputError, ModelFormatError, UnknownNameError, UsageError
 from molig.files import read_regular
 from molig.foreign.chemprop import ChempropModel, InputOptions, model_files, preset_of, read_ensemble
+from molig.model.info import Objective
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -54,6 +55,17 @@ class AdmetAI(ChempropModel):
         """Unit of each task, "-" where it is a probability."""
         table = _table("admet.csv")
         return dict(zip(table["id"].astype(str), table["units"].astype(str), strict=True))
+
+    @property
+    def meaning(self) -> str:
+        """What the scores are, with the units of values."""
+        values = [
+            f"{task} in {self.units.get(task, 'a unit of its own')}"
+            for task, objective in zip(self.tasks, self.objectives, strict=True)
+            if objective is Objective.REGRESSION
+        ]
+        units = f" Values: {', '.join(values)}." if values else ""
+        return super().meaning + units
 
     def percentiles(self, scores: npt.ArrayLike, atc: str | None = None) -> FloatArray:
         """Where scores stand among those of approved drugs, from 0 to 100; ties count half.
@@ -161,5 +173,8 @@ def _of_class(drugs: pd.DataFrame, atc: str) -> npt.NDArray[np.bool_]:
     ]
     found = np.array([atc.lower() in names for names in classes], dtype=bool)
     if not found.any():
-        raise UnknownNameError("class of drugs", atc, sorted(set().union(*classes)))
+        broad = {name.lower() for text in drugs["atc_name_1"].dropna() for name in text.split(";")}
+        raise UnknownNameError(
+            "class of drugs", atc, [*sorted(broad), *sorted(set().union(*classes) - broad)]
+        )
     return found

@@ -607,7 +607,7 @@ def model_files(paths: Sequence[str | Path]) -> list[Path]:
                 raise InputError(f"{path} holds no model file (*.pt){hint}")
             found += inside
         elif not path.exists():
-            raise InputError(f"no model file or directory at {path}")
+            raise UsageError(f"no model file or directory at {path}")
         elif path.suffix in SUFFIXES:
             found.append(path)
         else:

@@ -17,6 +17,7 @@ from molig.errors import UsageError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.model.domain import Applicability, ApplicabilityFlag
 from molig.model.info import Objective
+from molig.model.relaxed import FeatureRows
 from molig.molecules import Molecule, MoleculeParser, Rejection
 from molig.molecules.reasons import Reason
 
@@ -94,6 +95,12 @@ class ScoringModel(Protocol):
 
     def featurize(self, mols: Sequence[Chem.Mol]) -> PackedGraphs:
         """Features of molecules that the parser has accepted."""
+
+    def relax(self, graphs: PackedGraphs, base: FeatureRows | None = None) -> Any:
+        """Let features move between a baseline and their own values; see `molig.attribution.RelaxedInputs`.
+
+        Raises `UsageError` where the model cannot be explained.
+        """
 
     def score_molecules(self, molecules: Sequence[Molecule]) -> FloatArray:
         """Probabilities or values of parsed molecules, shape (n, n_tasks)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ Matrix products of other sizes, or on more threads, add in another order: a scor
 moves by up to 5e-7, and copies of a molecule in two batches would be ranked by that.
 """
 
+PERCENTILE = " percentile"
+
 _HEAD = [
     ("row", pa.int64()),
     ("id", pa.string()),
@@ -51,6 +54,8 @@ class HitColumns:
     uncertainty: bool = False
     calibrated: bool = False  # whether scores are probabilities, so that a chance of error follows from them
     meaning: str = ""  # of scores; Parquet files keep it
+    ranked: bool = True
+    percentiles: str = ""  # what they are, if each score has one beside it
 
     def __post_init__(self) -> None:
         """Refuse two columns of one name."""
@@ -62,6 +67,13 @@ class HitColumns:
             raise UsageError(
                 f"the model has a task {taken[0]!r}: the column of --uncertainty needs this name"
             )
+        names = Counter(self.schema.names)
+        twice = [task for task in self.tasks if names[task] > 1 or names[f"{task}{PERCENTILE}"] > 1]
+        if twice:
+            raise UsageError(
+                f"the model has a task {twice[0]!r}, the name of another column of the hit table: score it "
+                "in Python by predict(smiles), or choose another task"
+            )
 
     @property
     def _uncertainty(self) -> list[pa.Field]:
@@ -72,12 +84,16 @@ class HitColumns:
 
     @property
     def schema(self) -> pa.Schema:
-        """Columns: those of the molecule, one per task, best_task of several, rank, and extras."""
-        several = [("best_task", pa.string())] if len(self.tasks) > 1 else []
+        """Columns: those of the molecule, one or two per task, best_task of several, rank, and extras."""
+        scores = [pa.field(task, pa.float32()) for task in self.tasks]
+        if self.percentiles:
+            beside = [_described(f"{task}{PERCENTILE}", self.percentiles) for task in self.tasks]
+            scores = [column for both in zip(scores, beside, strict=True) for column in both]
+        best = [("best_task", pa.string())] if len(self.tasks) > 1 and self.ranked else []
         return pa.schema(
             _HEAD
-            + [(task, pa.float32()) for task in self.tasks]
-            + [*several, ("rank", pa.int64())]
+            + scores
+            + [*best, *([("rank", pa.int64())] if self.ranked else [])]
             + (_APPLICABILITY if self.applicability else [])
             + self._uncertainty,
             {"scores": self.meaning} if self.meaning else None,
@@ -89,20 +105,26 @@ class HitColumns:
         scores: FloatArray,
         flags: Sequence[ApplicabilityFlag] = (),
         spread: npt.NDArray[np.float64] | None = None,
+        percentiles: npt.NDArray[np.float64] | None = None,
     ) -> pa.Table:
-        """Rows of scored molecules, without ranks (0); scores and spread (n, n_tasks)."""
+        """Rows of scored molecules, without ranks (0); scores, spread and percentiles (n, n_tasks)."""
+        if percentiles is not None:
+            shown = np.stack([scores, percentiles.astype(np.float32)], axis=2).reshape(len(scores), -1)
+        else:
+            shown = scores
         columns: list[pa.Array] = [
             pa.array([m.row for m in molecules], pa.int64()),
             pa.array([m.id for m in molecules], pa.string()),
             pa.array([m.smiles for m in molecules], pa.string()),
             pa.array([m.scored_smiles for m in molecules], pa.string()),
             pa.array(["; ".join(m.removed) for m in molecules], pa.string()),
-            *(pa.array(scores[:, i], pa.float32()) for i in range(len(self.tasks))),
+            *(pa.array(column, pa.float32()) for column in shown.T),
         ]
-        if len(self.tasks) > 1:
+        if len(self.tasks) > 1 and self.ranked:
             names = np.array(self.tasks, dtype=object)[scores.argmax(axis=1)]
             columns.append(pa.array(names, pa.string()))
-        columns.append(pa.array(np.zeros(len(molecules)), pa.int64()))
+        if self.ranked:
+            columns.append(pa.array(np.zeros(len(molecules)), pa.int64()))
         if self.applicability:
             columns.append(pa.array([flag.status.value for flag in flags], pa.string()))
             columns.append(pa.array([flag.similarity for flag in flags], pa.float32()))

@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from molig.errors import OutputError, UsageError
-from molig.foreign import load_any_model
+from molig.errors import OutputError, UsageError, called
+from molig.foreign import ADMET_AI, AdmetAI, load_any_model
 from molig.model import Objective, ScoringModel
 from molig.model.scoring import not_finite
 from molig.molecules import Molecule, Record, Rejection, read_records, smiles_records
@@ -42,8 +42,9 @@ class ScreeningOptions:
     Parameters
     ----------
     task : str, optional
-        Score and rank by this task only; by default all tasks, ranked by the highest score. A regression
-        of several tasks needs it: their values have units of their own.
+        Score and rank by this task only, or ``"all"``: a column for every task, without ranks. By default
+        all tasks, ranked by the highest score; values of several tasks, which have units of their own, need
+        one or the other.
     top_k : int, optional
         Keep the k best, best first; by default every row, in the order of the input.
     smiles_column, id_column : str, optional
@@ -64,6 +65,12 @@ class ScreeningOptions:
         ``chance_wrong``, if scores are calibrated, is the chance that it is wrong to call the molecule active
         if its score is above 0.5, inactive otherwise; ``uncertainty`` is the weighted standard deviation of
         the members' scores, calibrated as their mean is.
+    percentiles : bool
+        Beside every score, in a column ``TASK percentile``, where it stands among those of approved drugs
+        in DrugBank, from 0 to 100; for ADMET-AI.
+    atc : str, optional
+        Compare with the drugs of this class of the Anatomical Therapeutic Chemical system only, at any of
+        its levels, such as "antineoplastic agents".
     csv_safe : bool
         In CSV files, write text that a spreadsheet would take for a formula behind an apostrophe.
     """
@@ -78,6 +85,8 @@ class ScreeningOptions:
     progress: Progress | None = None
     applicability: bool = False
     uncertainty: bool = False
+    percentiles: bool = False
+    atc: str | None = None
     csv_safe: bool = False
 
 
@@ -136,6 +145,9 @@ def _frame(table: pa.Table | None, path: str | Path | None) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
+ALL_TASKS = "all"
+"""Stands for all tasks of a model, unless one is called so."""
+
 _SPOOL_ROWS = 16_384
 
 
@@ -174,9 +186,9 @@ def screen(
     Raises
     ------
     UsageError
-        For an unknown task, column or format, a path that cannot be written, a regression of several
-        tasks of which none is chosen, applicability of a model without such data, or uncertainty of a network
-        alone.
+        For an unknown task, column or format, a path that cannot be written, values of several tasks of
+        which neither one nor all are chosen, or what the model does not offer: applicability, uncertainty,
+        percentiles.
     InputError
         If the library cannot be read or no row could be scored.
     OutputError
@@ -196,23 +208,18 @@ def screen(
         raise UsageError("give task and top_k either directly or in options")
     if chosen.top_k is not None and chosen.top_k < 1:
         raise UsageError(f"top_k must be at least 1 (got {chosen.top_k})")
-    if chosen.task is not None:
-        model.task_index(chosen.task)
-    elif model.objective is Objective.REGRESSION and len(model.tasks) > 1:
-        raise UsageError(
-            f"model {model.name!r} predicts values of {len(model.tasks)} tasks, which cannot be ranked "
-            f"together; choose one: task = {' or '.join(map(repr, model.tasks[:10]))}"
-        )
-    if chosen.applicability:
-        model.domain()
-    if chosen.uncertainty:
-        model.committee_of_members()
+    ranked = not asks_all_tasks(chosen.task, model)
+    if ranked and chosen.task is not None:
+        model = model.for_task(chosen.task)
+    _check_abilities(model, chosen, ranked)
     columns = HitColumns(
-        (chosen.task,) if chosen.task else model.tasks,
+        (chosen.task,) if ranked and chosen.task else model.tasks,
         chosen.applicability,
         chosen.uncertainty,
         model.calibrated,
         model.meaning,
+        ranked,
+        _of_percentiles(chosen) if chosen.percentiles else "",
     )
     if output is not None:
         check_output(output)
@@ -223,6 +230,51 @@ def screen(
     file = None if output is None or str(output) == STDOUT else Path(output)
     with exclusive(file, rejects):
         return _Run(model, columns, chosen, output, rejects).execute(_records(library, chosen))
+
+
+def asks_all_tasks(task: str | None, model: ScoringModel) -> bool:
+    """Whether ``task`` asks for all tasks of a model, none of which is called so."""
+    return task == ALL_TASKS and ALL_TASKS not in model.tasks
+
+
+def _check_abilities(model: ScoringModel, options: ScreeningOptions, ranked: bool) -> None:
+    """Refuse what the model, or a table without ranks, has not."""
+    if ranked and options.task is None and model.objective is Objective.REGRESSION and len(model.tasks) > 1:
+        kinds = "values" if len(model.parts()) == 1 else "probabilities and values"
+        named = ", ".join(map(repr, model.tasks[:10])) + ", ..." * (len(model.tasks) > 10)
+        raise UsageError(
+            f"model {model.name!r} predicts {kinds} of {len(model.tasks)} tasks, which cannot be ranked "
+            f"together; choose one by {called('task')} ({named}), or take {ALL_TASKS!r} for a table of all "
+            "without ranks"
+        )
+    for name, given in (("top_k", options.top_k is not None), ("uncertainty", options.uncertainty)):
+        if given and not ranked:
+            raise UsageError(
+                f"{called(name)} is about the best score, which a table of all tasks without ranks does not "
+                f"choose; name one task by {called('task')}"
+            )
+    if options.atc is not None and not options.percentiles:
+        raise UsageError(f"{called('atc')} chooses the drugs of {called('percentiles')}: ask for those, too")
+    if options.applicability:
+        model.domain()
+    if options.uncertainty:
+        model.committee_of_members()
+    if options.percentiles:
+        _with_drugs(model).percentiles(np.empty((0, len(model.tasks))), options.atc)
+
+
+def _with_drugs(model: ScoringModel) -> AdmetAI:
+    if not isinstance(model, AdmetAI):
+        raise UsageError(
+            f"{called('percentiles')} is for {ADMET_AI}, which brings its scores of approved drugs; "
+            f"{model.name} has no drugs to compare with"
+        )
+    return model
+
+
+def _of_percentiles(options: ScreeningOptions) -> str:
+    drugs = f"approved drugs of the class {options.atc!r}" if options.atc else "approved drugs"
+    return f"share in percent of {drugs} in DrugBank with a lower score, ties counted half"
 
 
 class _Run:
@@ -255,12 +307,12 @@ class _Run:
                 )
             tables = self._score(records, rejects)
             if self.options.top_k is None:
-                ranked = self._rank_all(tables, scratch)
+                found = self._in_order(tables, scratch)
             else:
-                ranked = self._rank_best(tables, self.options.top_k)
+                found = self._best(tables, self.options.top_k)
             hits, nothing = None, None
             try:
-                hits = self._deliver(ranked)
+                hits = self._deliver(found)
             except NothingUsableError as error:
                 if not self._n_rows:
                     raise
@@ -309,7 +361,11 @@ class _Run:
         with np.errstate(over="ignore"):
             wanted = found.scores[:, self._task_columns].astype(np.float32)
         spread = None if found.spread is None else found.spread[:, self._task_columns]
-        table = self.columns.table(molecules, wanted, found.flags, spread)
+        percentiles = None
+        if self.options.percentiles:
+            of_drugs = _with_drugs(self.model).percentiles(found.scores, self.options.atc)
+            percentiles = of_drugs[:, self._task_columns]
+        table = self.columns.table(molecules, wanted, found.flags, spread, percentiles)
         unusable = not_finite(molecules, wanted, self.columns.tasks)
         if unusable:
             table = table.filter(pa.array(np.isfinite(wanted).all(axis=1)))
@@ -324,33 +380,35 @@ class _Run:
         else:
             self._rejected.append(table)
 
-    def _rank_all(self, tables: Iterator[pa.Table], scratch: Path) -> Iterator[pa.Table]:
-        """Every row, in the order of the input: ranks are known only when all scores are."""
-        runs, spool = RankRuns(scratch), scratch / "spool.parquet"
+    def _in_order(self, tables: Iterator[pa.Table], scratch: Path) -> Iterator[pa.Table]:
+        """Every row, in the order of the input; ranks are known only when all scores are."""
+        runs = RankRuns(scratch) if self.columns.ranked else None
+        spool = scratch / "spool.parquet"
         with OutputTable(spool, self.columns.schema) as out:
             for table in tables:
-                with _scratch_errors(scratch):
-                    runs.add(self.columns.key(table).tolist())
+                if runs:
+                    with _scratch_errors(scratch):
+                        runs.add(self.columns.key(table).tolist())
                 out.write(table)
         with _scratch_errors(scratch), pq.ParquetFile(spool) as file:
             for batch in file.iter_batches(batch_size=_SPOOL_ROWS):
                 table = pa.Table.from_batches([batch])
-                yield with_ranks(table, runs.ranks(self.columns.key(table)))
+                yield with_ranks(table, runs.ranks(self.columns.key(table))) if runs else table
 
-    def _rank_best(self, tables: Iterator[pa.Table], k: int) -> Iterator[pa.Table]:
+    def _best(self, tables: Iterator[pa.Table], k: int) -> Iterator[pa.Table]:
         best = TopK(self.columns, k)
         for table in tables:
             best.add(table)
         yield best.table()
 
-    def _deliver(self, ranked: Iterator[pa.Table]) -> pa.Table | None:
+    def _deliver(self, found: Iterator[pa.Table]) -> pa.Table | None:
         if self.output is None:
-            return pa.concat_tables([self.columns.schema.empty_table(), *ranked])
+            return pa.concat_tables([self.columns.schema.empty_table(), *found])
         # The first table comes when all rows are scored: only then is standard output touched.
-        first = next(ranked)
+        first = next(found)
         with OutputTable(self.output, self.columns.schema, csv_safe=self.options.csv_safe) as out:
             out.write(first)
-            for table in ranked:
+            for table in found:
                 out.write(table)
         return None
 

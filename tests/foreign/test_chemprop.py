@@ -312,7 +312,7 @@ def test_paths(tmp_path):
     (tmp_path / "model.txt").write_text("")
     with pytest.raises(UsageError, match=r"Chemprop's end in \.pt or \.ckpt"):
         load_chemprop(tmp_path / "model.txt")
-    with pytest.raises(InputError, match="no model file or directory"):
+    with pytest.raises(UsageError, match="no model file or directory"):
         load_chemprop(tmp_path / "absent.pt")
     with pytest.raises(UsageError, match="no model file is named"):
         load_chemprop([])
