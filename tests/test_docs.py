@@ -8,6 +8,7 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 from benchmarks.walks import WALKS, walk
 
@@ -83,6 +84,22 @@ def test_floor_plan_has_the_order_of_the_contract():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_of_a_page_run(page):
     assert doctest.testfile(str(page), module_relative=False).failed == 0
+
+
+def test_the_worked_example_of_an_adapter_draws_a_picture_that_adds_up(tmp_path, monkeypatch):
+    pytest.importorskip("torch_geometric", reason="see tests/foreign/requirements.txt")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "adapters.md").read_text(), re.M | re.S)
+    names = {}
+    exec(compile(code, "adapters.md", "exec"), names)
+    why = names["why"]
+    total = why.atom_scores.sum()
+    assert why.converged
+    assert total + why.residual == pytest.approx(why.score - why.baseline_score, abs=1e-9)
+    assert abs(why.residual) <= 0.01 * max(abs(why.score - why.baseline_score), 0.01)
+    assert np.abs(why.bond_scores).min() > 0
+    assert "<svg" in (tmp_path / "why.svg").read_text()
+    assert len([line for line in code.splitlines() if line.strip()]) <= 60
 
 
 def test_site_builds_without_warnings(tmp_path):

@@ -1,6 +1,7 @@
 """Integrated gradients: why a model gives a molecule its score."""
 
 from molig.attribution.baselines import Baseline
+from molig.attribution.contract import ContractPart, check_adapter
 from molig.attribution.engine import Attributions, check_independent_rows, integrated_gradients
 from molig.attribution.explainer import Explainer, explain
 from molig.attribution.explanation import Explanation
@@ -9,10 +10,12 @@ from molig.attribution.methods import Method
 from molig.attribution.molecule_curves import MoleculeCurves, Saturation, molecule_curves, saturation
 from molig.attribution.protocol import ExplainableModel
 from molig.attribution.targets import Target
+from molig.attribution.torch_model import TorchModel
 
 __all__ = [
     "Attributions",
     "Baseline",
+    "ContractPart",
     "ExplainableModel",
     "Explainer",
     "Explanation",
@@ -21,6 +24,8 @@ __all__ = [
     "MoleculeCurves",
     "Saturation",
     "Target",
+    "TorchModel",
+    "check_adapter",
     "check_independent_rows",
     "explain",
     "integrated_gradients",

@@ -59,7 +59,7 @@ class Baseline:
         if name not in _ROWS:
             raise UnknownNameError("baseline", name, _ROWS)
         atom, pair = (
-            np.concatenate([_ROWS[name](block) for block in schema.blocks(level)])
+            np.concatenate([np.zeros(0), *(_ROWS[name](block) for block in schema.blocks(level))])
             for level in ("atom", "pair")
         )
         return cls(name, atom, pair)
@@ -77,7 +77,7 @@ class Baseline:
         """
         rows = []
         for level in (graphs.level("atom"), graphs.level("pair")):
-            sums = []
+            sums = [np.zeros(0)]
             for place in schema.places(level.name):
                 if place.is_categorical:
                     codes = level.codes[:, place.stored.start]

@@ -1,0 +1,360 @@
+"""Any torch network on atoms and bonds, made into a model that can be explained."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rdkit import Chem
+from torch import Tensor, nn
+
+from molig.errors import UsageError
+from molig.features import BlockKind, FeatureSchema, PackedGraphs
+from molig.features.graphs import build_packed
+from molig.model.relaxed import Densities, FeatureRows
+from molig.molecules import MoleculeParser
+from molig.network import GraphBatch, collate
+from molig.secant.trail import by_rows
+from molig.secant.weave import entry_matrix
+
+FloatArray = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+Features = Callable[[Chem.Mol], tuple[npt.ArrayLike, npt.ArrayLike]]
+"""From a molecule to a row per atom and a row per bond, in RDKit's order."""
+
+_ATOMS_PER_BATCH = 4096
+_MOST_CATEGORIES = 127  # a category is kept as one signed byte
+# Molecules that are scored once more, alone, before anything is explained.
+_SCORED_ALONE = 4
+_WHAT = {"atom": "atom", "pair": "bond"}
+
+
+class TorchModel:
+    """A torch network on atoms and bonds as an `ExplainableModel`.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Called as ``network(x, edge_index, edge_attr, batch)``, as PyTorch Geometric's networks are: rows of
+        atoms, shape (n_atoms, n atom columns); the atoms of each directed bond, shape (2, n_edges), first all
+        bonds in one direction, then all in the other; their rows, shape (n_edges, n bond columns); and the
+        molecule of each atom, shape (n_atoms,). It returns one output per molecule and task, shape
+        (n_mols, n_tasks), or (n_mols,) for one task: logits, or the values of a regression. The output of a
+        molecule must not depend on others in the batch.
+    features : callable
+        From a molecule to its rows: one per atom and one per bond, in RDKit's order, with the columns of
+        ``schema``.
+    schema : FeatureSchema
+        Names of the columns. The categories of a block of the kind ``CATEGORICAL`` are shown as one feature.
+    tasks : sequence of str
+        Names of the outputs.
+    objective : {"classification", "regression"}
+        Whether the outputs are logits or values.
+    name : str
+        How results call the model.
+    parser : MoleculeParser, optional
+        How SMILES become molecules; by default salts are stripped and charges neutralised.
+
+    Raises
+    ------
+    UsageError
+        If ``network`` is no module, or names of tasks are missing or given twice. Later, where rows of
+        features do not fit the schema, the network is in training mode, its outputs have another shape or
+        depend on other molecules, or no gradient leads to the features.
+
+    Examples
+    --------
+    >>> import molig
+    >>> from molig.features import Block, BlockKind
+    >>> class CountsCarbons(nn.Module):
+    ...     def forward(self, x, edge_index, edge_attr, batch):
+    ...         return x.new_zeros(int(batch.max()) + 1).index_add(0, batch, x[:, 0])
+    >>> element = Block("element", BlockKind.CATEGORICAL, ("C", "other"), other="other")
+    >>> def features(mol):
+    ...     carbon = [atom.GetSymbol() == "C" for atom in mol.GetAtoms()]
+    ...     return np.stack([carbon, np.logical_not(carbon)], axis=1), np.zeros((mol.GetNumBonds(), 0))
+    >>> schema = FeatureSchema("carbons", (element,), (), max_pair_distance=1)
+    >>> network = CountsCarbons().eval()
+    >>> model = TorchModel(network, features, schema, ["carbons"], objective="regression")
+    >>> molig.explain(model, "CCO").atom_scores.round(3).tolist()
+    [1.0, 1.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        features: Features,
+        schema: FeatureSchema,
+        tasks: Sequence[str],
+        *,
+        objective: str = "classification",
+        name: str = "torch",
+        parser: MoleculeParser | None = None,
+    ) -> None:
+        if not isinstance(network, nn.Module):
+            raise UsageError(
+                f"network must be a torch.nn.Module (got {type(network).__name__}); put a function into the "
+                "forward method of one"
+            )
+        self.tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+        if not self.tasks or len(set(self.tasks)) < len(self.tasks):
+            raise UsageError(f"every output needs a name of its own (got {list(self.tasks)})")
+        if objective not in ("classification", "regression"):
+            raise UsageError(f"objective must be classification or regression (got {objective!r})")
+        for block in (*schema.atom_blocks, *schema.pair_blocks):
+            if block.kind is BlockKind.CATEGORICAL and block.width > _MOST_CATEGORIES:
+                raise UsageError(
+                    f"block {block.name!r} has {block.width} categories; at most {_MOST_CATEGORIES} are "
+                    "possible"
+                )
+        self.network, self.features, self.schema = network, features, schema
+        self.objective, self.name, self.parser = objective, name, parser or MoleculeParser()
+        self._rows_are_independent = False
+
+    @property
+    def floor(self) -> float:
+        """Smallest change of an output that a relative tolerance is applied to."""
+        return 0.01
+
+    def double(self) -> TorchModel:
+        """Return the same model in double precision."""
+        doubled = copy.copy(self)
+        doubled.network = copy.deepcopy(self.network).double()
+        return doubled
+
+    def featurize(self, mols: Sequence[Chem.Mol]) -> PackedGraphs:
+        """Turn molecules into features; the pairs are the bonds.
+
+        Parameters
+        ----------
+        mols : sequence of Mol
+            The molecules.
+
+        Raises
+        ------
+        UsageError
+            If ``features`` returns rows that do not fit the schema.
+        """
+        n_atoms = np.array([mol.GetNumAtoms() for mol in mols], dtype=np.int64)
+        n_bonds = np.array([mol.GetNumBonds() for mol in mols], dtype=np.int64)
+        atoms, pairs = zip(*(self._rows(mol) for mol in mols), strict=True)
+        atom_codes, atom_values = _stored(np.concatenate(atoms), self.schema, "atom")
+        pair_codes, pair_values = _stored(np.concatenate(pairs), self.schema, "pair")
+        bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for mol in mols for bond in mol.GetBonds()]
+        return build_packed(
+            atom_codes=atom_codes,
+            atom_values=atom_values,
+            pair_codes=pair_codes,
+            pair_values=pair_values,
+            pair_atoms=np.sort(np.array(bonds, dtype=np.int64).reshape(-1, 2), axis=1),
+            atom_counts=n_atoms,
+            pair_counts=n_bonds,
+        )
+
+    def _rows(self, mol: Chem.Mol) -> list[FloatArray]:
+        """Rows of the atoms and of the bonds of a molecule, if they fit it and the schema."""
+        found = self.features(mol)
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise UsageError("features must return two tables: a row for each atom, and one for each bond")
+        shapes = (
+            (mol.GetNumAtoms(), self.schema.n_atom_columns),
+            (mol.GetNumBonds(), self.schema.n_pair_columns),
+        )
+        return [
+            _checked(rows, shape, mol, what)
+            for rows, shape, what in zip(found, shapes, _WHAT.values(), strict=True)
+        ]
+
+    def relax(self, graphs: PackedGraphs, base: FeatureRows | None = None) -> RelaxedRows:
+        """Let features move between a baseline and their own values.
+
+        Parameters
+        ----------
+        graphs : PackedGraphs
+            From `featurize`.
+        base : tuple of array, optional
+            The row of every atom and that of every bond at the baseline; default zero.
+        """
+        relaxed = RelaxedRows(self, graphs, base)
+        if not self._rows_are_independent:
+            relaxed.refuse_mixed_rows()
+            self._rows_are_independent = True
+        return relaxed
+
+    def outputs(self, batch: GraphBatch) -> Tensor:
+        """Outputs of the network, shape (n_mols, n_tasks)."""
+        if self.network.training:
+            raise UsageError(
+                f"the network of {self.name!r} is in training mode, where dropout and batch norm change its "
+                "outputs: call network.eval() first"
+            )
+        molecule = torch.arange(batch.n_mols, device=batch.atom_counts.device)
+        molecule = molecule.repeat_interleave(batch.atom_counts)
+        edges = torch.cat([batch.pair_atoms, batch.pair_atoms.flip(0)], dim=1)
+        found = self.network(batch.atom_inputs, edges, torch.cat([batch.pair_inputs] * 2), molecule)
+        expected = (batch.n_mols, len(self.tasks))
+        allowed = (expected, expected[:1]) if len(self.tasks) == 1 else (expected,)
+        if isinstance(found, Tensor) and tuple(found.shape) in allowed:
+            return found.reshape(expected)
+        got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise UsageError(
+            f"the network of {self.name!r} must return one output per molecule and task: expected shape "
+            f"{expected} (got {got})"
+        )
+
+
+def _checked(rows: npt.ArrayLike, expected: tuple[int, int], mol: Chem.Mol, what: str) -> FloatArray:
+    table = np.asarray(rows, dtype=np.float64)
+    if not table.size == 0 == expected[0] * expected[1]:  # nothing has any shape
+        if table.shape != expected:
+            raise UsageError(
+                f"features must return a row for each {what} with the columns of the schema: expected shape "
+                f"{expected} for {Chem.MolToSmiles(mol)} (got {table.shape})"
+            )
+        if not np.isfinite(table).all():
+            row = int(np.argwhere(~np.isfinite(table))[0, 0])
+            raise UsageError(f"features of {what} {row} of {Chem.MolToSmiles(mol)} are not finite")
+    return table.reshape(expected)
+
+
+def _stored(
+    rows: FloatArray, schema: FeatureSchema, level: str
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """Codes of the categorical blocks and values of the numeric ones."""
+    codes, values = [np.zeros((len(rows), 0))], [np.zeros((len(rows), 0))]
+    for place in schema.places(level):
+        block = rows[:, place.columns]
+        if not place.is_categorical:
+            values.append(block)
+            continue
+        one_hot = np.isin(block, (0, 1)).all(axis=1) & (block.sum(axis=1) <= 1)
+        if not one_hot.all():
+            raise UsageError(
+                f"block {place.block.name!r} is categorical, so each {_WHAT[level]} must have at most one 1 "
+                f"in it and 0 elsewhere (got {block[np.argmin(one_hot)].tolist()}); blocks of other numbers "
+                "are BlockKind.NUMERIC"
+            )
+        codes.append(np.where(block.any(axis=1), block.argmax(axis=1), -1)[:, None])
+    return np.concatenate(codes, axis=1).astype(np.int8), np.concatenate(values, axis=1).astype(np.float32)
+
+
+class RelaxedRows:
+    """Molecules whose rows of features move on a straight line between a baseline and their own values."""
+
+    def __init__(self, model: TorchModel, graphs: PackedGraphs, base: FeatureRows | None) -> None:
+        self.graphs, self._model = graphs, model
+        schema = model.schema
+        zero = np.zeros(schema.n_atom_columns), np.zeros(schema.n_pair_columns)
+        self._like = next((p for p in model.network.parameters() if p.is_floating_point()), torch.zeros(0))
+        self._base = [torch.from_numpy(row).to(self._like) for row in base or zero]
+        self._entries = [entry_matrix(schema, level).to(self._like) for level in ("atom", "pair")]
+
+    def outputs(
+        self,
+        molecules: Index,
+        atom_factors: npt.ArrayLike | None = None,
+        pair_factors: npt.ArrayLike | None = None,
+    ) -> FloatArray:
+        """Outputs with every atom and bond at a place of its own between baseline and input."""
+        counts = self.graphs.atom_counts[molecules], self.graphs.pair_counts[molecules]
+        factors = [
+            np.ones(int(count.sum())) if given is None else np.asarray(given, dtype=np.float64)
+            for given, count in zip((atom_factors, pair_factors), counts, strict=True)
+        ]
+        starts = [np.concatenate([[0], np.cumsum(count)]) for count in counts]
+        found = [np.zeros((0, len(self._model.tasks)))]
+        for part in by_rows(counts[0], _ATOMS_PER_BATCH):
+            chosen = [f[s[part.start] : s[part.stop]] for f, s in zip(factors, starts, strict=True)]
+            with torch.no_grad():
+                whole = self._collate(self.graphs.select(molecules[part]))
+                found.append(_numpy(self._model.outputs(self._moved(whole, chosen))))
+        return np.concatenate(found)
+
+    def densities(self, molecules: Index, scales: FloatArray, tasks: Index) -> Densities:
+        """Evaluate an output and (x - x') dF/dx at points of the paths of molecules."""
+        values: list[FloatArray] = []
+        sides: tuple[list[FloatArray], list[FloatArray]] = ([], [])
+        for part in by_rows(self.graphs.atom_counts[molecules], _ATOMS_PER_BATCH):
+            graphs = self.graphs.select(molecules[part])
+            value, rows = self._differentiate(graphs, scales[part], tasks[part])
+            values.append(value)
+            for side, row, count in zip(sides, rows, (graphs.atom_counts, graphs.pair_counts), strict=True):
+                side.extend(np.split(row, np.cumsum(count)[:-1]))
+        return Densities(np.concatenate(values), *sides)
+
+    def trail(self, *, fast: bool = False) -> None:
+        """None: the gradient is integrated along the path."""
+
+    def _differentiate(
+        self, graphs: PackedGraphs, scales: FloatArray, tasks: Index
+    ) -> tuple[FloatArray, list[FloatArray]]:
+        whole = self._collate(graphs)
+        moved = self._moved(
+            whole, [np.repeat(scales, counts) for counts in (graphs.atom_counts, graphs.pair_counts)]
+        )
+        rows = moved.atom_inputs.requires_grad_(), moved.pair_inputs.requires_grad_()
+        with torch.enable_grad():
+            outputs = self._model.outputs(moved)
+            values = outputs.gather(1, torch.from_numpy(tasks).to(outputs.device)[:, None])[:, 0]
+            gradients = (
+                torch.autograd.grad(values.sum(), rows, allow_unused=True)
+                if values.requires_grad
+                else (None, None)
+            )
+        if gradients[0] is None and gradients[1] is None:
+            raise UsageError(
+                f"no gradient leads from the outputs of {self._model.name!r} to the features: compute them "
+                "from x and edge_attr with torch operations, without argmax, rounding, detach() or numbers "
+                "of categories (rows @ embedding.weight instead of embedding(number))"
+            )
+        steps = whole.atom_inputs - self._base[0], whole.pair_inputs - self._base[1]
+        shares = [
+            _numpy((step if gradient is None else step * gradient) * (gradient is not None) @ entries)
+            for step, gradient, entries in zip(steps, gradients, self._entries, strict=True)
+        ]
+        return _numpy(values), shares
+
+    def _collate(self, graphs: PackedGraphs) -> GraphBatch:
+        batch = collate(graphs, self._model.schema, np.ones(len(graphs)), fold=False)
+        return batch.to(self._like.device, self._like.dtype)
+
+    def _moved(self, whole: GraphBatch, factors: list[FloatArray]) -> GraphBatch:
+        """The batch with every row between the baseline (factor 0) and itself (factor 1)."""
+        moved = [
+            base + torch.from_numpy(factor).to(rows)[:, None] * (rows - base)
+            for rows, base, factor in zip(
+                (whole.atom_inputs, whole.pair_inputs), self._base, factors, strict=True
+            )
+        ]
+        return replace(whole, atom_inputs=moved[0], pair_inputs=moved[1])
+
+    def refuse_mixed_rows(self) -> None:
+        """Refuse a network that scores a molecule in company otherwise than alone."""
+        places = np.arange(min(len(self.graphs), _SCORED_ALONE))
+        # Their company is the first of them in the middle of its path, as batches are when it is explained.
+        chosen = np.append(places, 0)
+        graphs = self.graphs.select(chosen)
+        factors = [np.ones(n) for n in (graphs.n_atoms, graphs.n_pairs)]
+        for factor, count in zip(factors, (graphs.atom_counts[-1], graphs.pair_counts[-1]), strict=True):
+            factor[len(factor) - count :] = 0.5
+        together = self.outputs(chosen, *factors)
+        allowed = torch.finfo(self._like.dtype).eps ** 0.5 * max(float(np.abs(together).max()), 1e-3)
+        for place in places.tolist():
+            alone = self.outputs(np.array([place]))[0]
+            worst = int(np.abs(alone - together[place]).argmax())
+            # NaN is no sign of mixing; it is told where the molecule is explained.
+            if np.abs(alone - together[place])[worst] > allowed:
+                raise UsageError(
+                    f"the network of {self._model.name!r} mixes molecules: its output "
+                    f"{self._model.tasks[worst]} of one of them is {together[place, worst]:.6g} in a batch "
+                    f"of {len(chosen)} but {alone[worst]:.6g} alone. Usual causes are a norm or a softmax "
+                    "over the whole batch, and sums over atoms that leave the molecule of each (batch) out"
+                )
+
+
+def _numpy(tensor: Tensor) -> FloatArray:
+    return np.asarray(tensor.detach().double().cpu().numpy(), dtype=np.float64)
