@@ -81,7 +81,8 @@ class Baseline:
             for place in schema.places(level.name):
                 if place.is_categorical:
                     codes = level.codes[:, place.stored.start]
-                    sums.append(np.bincount(codes[codes >= 0], minlength=place.block.width))
+                    counts = np.bincount(codes[codes >= 0], minlength=place.block.width)
+                    sums.append(counts.astype(np.float64))
                 else:
                     sums.append(level.values[:, place.stored].sum(axis=0, dtype=np.float64))
             rows.append(np.concatenate(sums) / max(len(level.codes), 1))

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from molig.errors import UsageError
 from molig.features import FeatureSchema
@@ -142,4 +141,6 @@ def entry_matrix(schema: FeatureSchema, level: str) -> Tensor:
     for place in schema.places(level):
         entries = range(place.entries.start, place.entries.stop)
         owner += entries if not place.is_categorical else [entries.start] * place.block.width
-    return functional.one_hot(torch.tensor(owner)).to(torch.float64)
+    matrix = torch.zeros(len(owner), max(owner, default=-1) + 1, dtype=torch.float64)
+    matrix[range(len(owner)), owner] = 1
+    return matrix

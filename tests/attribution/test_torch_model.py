@@ -172,3 +172,17 @@ def test_a_network_may_ignore_the_bonds():
     why = molig.explain(torch_model(Atoms()), "CC(=O)NC", task="one", tol=1e-5)
     assert why.converged
     assert np.abs(why.pair_scores).max() == 0
+
+
+def test_a_network_of_atoms_alone_needs_no_features_of_bonds():
+    class Atoms(torch.nn.Module):
+        def forward(self, x, edge_index, edge_attr, batch):
+            return x.new_zeros(int(batch.max()) + 1).index_add(0, batch, x[:, 0])
+
+    schema = FeatureSchema("atoms", SCHEMA.atom_blocks, (), max_pair_distance=1)
+    model = TorchModel(
+        Atoms().eval(), lambda mol: (features(mol)[0], []), schema, ["carbons"], objective="regression"
+    )
+    why = molig.explain(model, "CCO", baseline="zero,carbon")
+    assert why.atom_scores.tolist() == pytest.approx([1, 1, 0])
+    assert why.pair_attributions.shape == (2, 0)
