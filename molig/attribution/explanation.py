@@ -301,7 +301,8 @@ class Explanation:
         if len(self.environment_attributions):
             sums["substructures"] = self.environment_attributions.sum()
         change = self.score - self.baseline_score
-        return {name: float(100 * total / change) if change else 0.0 for name, total in sums.items()}
+        # Added to 0, a share of nothing is not written as -0 %.
+        return {name: 0.0 + float(100 * total / change) if change else 0.0 for name, total in sums.items()}
 
     @cached_property
     def bonded_pairs(self) -> Flags:

@@ -108,17 +108,17 @@ def explain(
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules)
     all_tasks = asks_all_tasks(task, loaded)
-    if task is not None and not all_tasks:
-        loaded = loaded.for_task(task)
+    named = None if all_tasks else task
+    loaded = loaded if named is None else loaded.for_task(named)
     explainer = Explainer(
         loaded,
-        task=None if all_tasks else task,
+        task=named,
         target=target,
         method=method,
         baseline=baseline,
         tol=tol,
     )
-    meaning = explainer.target.meaning + loaded.meaning
+    meaning = explainer.target.meaning + loaded.meaning_of(loaded.tasks if named is None else [named])
     if request is not None:
         request = replace(request, members=loaded.member_names, meaning=meaning)
     options = {"--task": task, "--target": explainer.target, "--tol": tol, "--method": explainer.method}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from functools import cached_property
 from importlib import metadata, util
 from pathlib import Path
@@ -15,7 +16,6 @@ import torch
 from molig.errors import InputError, ModelFormatError, UnknownNameError, UsageError
 from molig.files import read_regular
 from molig.foreign.chemprop import ChempropModel, InputOptions, model_files, preset_of, read_ensemble
-from molig.model.info import Objective
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,16 +56,12 @@ class AdmetAI(ChempropModel):
         table = _table("admet.csv")
         return dict(zip(table["id"].astype(str), table["units"].astype(str), strict=True))
 
-    @property
-    def meaning(self) -> str:
-        """What the scores are, with the units of values."""
-        values = [
-            f"{task} in {self.units.get(task, 'a unit of its own')}"
-            for task, objective in zip(self.tasks, self.objectives, strict=True)
-            if objective is Objective.REGRESSION
-        ]
-        units = f" Values: {', '.join(values)}." if values else ""
-        return super().meaning + units
+    def _units(self, tasks: Sequence[str]) -> str:
+        units = [self.units.get(task, "a unit of its own") for task in tasks]
+        if len(tasks) == 1:
+            return units[0]
+        named = (f"{task} in {unit}" for task, unit in zip(tasks, units, strict=True))
+        return f"units of their own ({', '.join(named)})"
 
     def percentiles(self, scores: npt.ArrayLike, atc: str | None = None) -> FloatArray:
         """Where scores stand among those of approved drugs, from 0 to 100; ties count half.

@@ -236,18 +236,25 @@ class ChempropModel:
         """Smallest change of a score to resolve: 0.01, or 0.01 standard deviations of the labels."""
         return min(ensemble.floor for ensemble in self.ensembles)
 
-    @property
-    def meaning(self) -> str:
-        """What the scores are, in one sentence that every output of scores carries."""
-        n_values = self.objectives.count(Objective.REGRESSION)
-        n_others = len(self.tasks) - n_values
-        kinds = "probabilities" if not n_values else "predicted values, in the unit of the labels"
-        if n_values and n_others:
-            kinds = f"probabilities in {n_others} tasks and predicted values in {n_values}"
+    def meaning_of(self, tasks: Sequence[str]) -> str:
+        """What the scores of some tasks are, in one sentence that every output of them carries."""
+        values = [task for task in tasks if self.objectives[self.task_index(task)] is Objective.REGRESSION]
+        n_others = len(tasks) - len(values)
+        kinds = "probabilities" if n_others else f"predicted values, in {self._units(values)}"
+        if values and n_others:
+            kinds = (
+                f"probabilities in {n_others} tasks, and in {len(values)} predicted values, in "
+                f"{self._units(values)}"
+            )
         n_networks = max(len(ensemble.networks) for ensemble in self.ensembles)
-        mean = f", the mean of {n_networks} networks" * (n_networks > 1)
+        mean = f", each the mean of {n_networks} networks" * (n_networks > 1)
         unsure = "; whether probabilities are calibrated is not known" * bool(n_others)
         return f"Scores are {kinds}{mean}{unsure}."
+
+    def _units(self, tasks: Sequence[str]) -> str:
+        """Units of values, in words."""
+        del tasks
+        return "the unit of the labels"
 
     def digest(self) -> str:
         """Hash of the networks, their tasks, and how molecules become graphs."""

@@ -71,9 +71,8 @@ class ScoringModel(Protocol):
     def floor(self) -> float:
         """Smallest change of a score to resolve."""
 
-    @property
-    def meaning(self) -> str:
-        """What the scores are, in one sentence that every output of scores carries."""
+    def meaning_of(self, tasks: Sequence[str]) -> str:
+        """What the scores of some tasks are, in one sentence that every output of them carries."""
 
     def digest(self) -> str:
         """Hash of all that scores depend on: equal for equal models only."""

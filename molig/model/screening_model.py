@@ -141,9 +141,9 @@ class ScreeningModel:
         """Whether scores are probabilities that were fitted to shares of actives."""
         return self.info.calibrated
 
-    @property
-    def meaning(self) -> str:
-        """What the scores are, in one sentence that every output of scores carries."""
+    def meaning_of(self, tasks: Sequence[str]) -> str:
+        """What the scores are, in one sentence that every output of them carries; the same for all tasks."""
+        del tasks
         return meaning_of_scores(self.info)
 
     def digest(self) -> str:

@@ -212,12 +212,13 @@ def screen(
     if ranked and chosen.task is not None:
         model = model.for_task(chosen.task)
     _check_abilities(model, chosen, ranked)
+    tasks = (chosen.task,) if ranked and chosen.task else model.tasks
     columns = HitColumns(
-        (chosen.task,) if ranked and chosen.task else model.tasks,
+        tasks,
         chosen.applicability,
         chosen.uncertainty,
         model.calibrated,
-        model.meaning,
+        model.meaning_of(tasks),
         ranked,
         _of_percentiles(chosen) if chosen.percentiles else "",
     )

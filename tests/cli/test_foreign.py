@@ -33,7 +33,7 @@ class TestScreen:
 
     def test_several_files_are_an_ensemble(self, molig, library):
         run = molig("screen", library, "-m", SMALL, "-m", SMALL, "--task", "all", "--device", "cpu")
-        assert "the mean of 2 networks" in run.err
+        assert "each the mean of 2 networks" in run.err
         assert "rank" not in run.out
 
     def test_options_of_molecules(self, molig, library):

@@ -72,11 +72,17 @@ def test_a_model_alone_is_its_only_part(small):
 
 
 def test_meanings(small, mixed):
-    assert small.meaning == "Scores are probabilities; whether probabilities are calibrated is not known."
-    assert mixed.meaning.startswith("Scores are probabilities in 2 tasks and predicted values in 2;")
-    twice = load_chemprop([SMALL, SMALL])
-    assert "probabilities, the mean of 2 networks;" in twice.meaning
-    assert mixed.for_task("third").meaning == "Scores are predicted values, in the unit of the labels."
+    every = mixed.tasks
+    assert small.meaning_of(small.tasks) == (
+        "Scores are probabilities; whether probabilities are calibrated is not known."
+    )
+    assert mixed.meaning_of(every).startswith(
+        "Scores are probabilities in 2 tasks, and in 2 predicted values, in the unit of the labels;"
+    )
+    assert mixed.meaning_of(["third"]) == "Scores are predicted values, in the unit of the labels."
+    assert "probabilities, each the mean of 2 networks;" in load_chemprop([SMALL, SMALL]).meaning_of(
+        ["first"]
+    )
 
 
 def test_floor_of_values_is_in_the_unit_of_the_labels(small, mixed):

@@ -85,7 +85,7 @@ class TestChemprop:
     def test_the_meaning_is_kept(self, tmp_path):
         screen(GOOD, SMALL, output=tmp_path / "hits.parquet")
         meaning = pq.read_schema(tmp_path / "hits.parquet").metadata[b"scores"].decode()
-        assert meaning == load_chemprop(SMALL).meaning
+        assert meaning == load_chemprop(SMALL).meaning_of(["first", "second"])
 
     def test_percentiles_are_of_admet_ai(self):
         with pytest.raises(UsageError, match=r"percentiles is for admet-ai.*small has no drugs"):
@@ -129,6 +129,6 @@ class TestAdmetAI:
         scores[:, model.task_index("Caco2_Wang")] = result.hits["Caco2_Wang"]
         expected = model.percentiles(scores, "nervous system")[:, model.task_index("Caco2_Wang")]
         assert result.hits["Caco2_Wang percentile"].tolist() == pytest.approx(expected, rel=1e-5)
-        assert "Caco2_Wang in log(10^-6 cm/s)" in result.meaning
+        assert "values, in log(10^-6 cm/s), each the mean of 5 networks." in result.meaning
         with pytest.raises(UnknownNameError, match=r"did you mean 'nervous system'.*Valid: alimentary tract"):
             screen(DRUGS, model, options=ScreeningOptions(task="hERG", percentiles=True, atc="nervos system"))
