@@ -16,6 +16,7 @@ from molig.benchmark.estimates import Estimate, Resampling, evaluate
 from molig.benchmark.ground_truth import GroundTruth, ground_truth_sets, read_ground_truth
 from molig.benchmark.metrics import attribution_auroc, is_flat, jaccard, kendall_tau, top_n
 from molig.benchmark.own_truth import read_own_truth
+from molig.benchmark.rules import read_rule_set, rule_sets
 
 __all__ = [
     "AblationPlan",
@@ -33,5 +34,7 @@ __all__ = [
     "kendall_tau",
     "read_ground_truth",
     "read_own_truth",
+    "read_rule_set",
+    "rule_sets",
     "top_n",
 ]

@@ -196,7 +196,9 @@ class _Row:
 
     def n_atoms(self, hydrogens: Hydrogens) -> int:
         """Atoms of the molecule as read, hydrogens counted where they are atoms of the truth."""
-        return 0 if self.mol is None else int(self.mol.GetNumAtoms(hydrogens is Hydrogens.IMPLICIT))
+        if self.mol is None:
+            return 0
+        return int(self.mol.GetNumAtoms(onlyExplicit=hydrogens is Hydrogens.IMPLICIT))
 
     def fault(self, hydrogens: Hydrogens) -> str:
         """What does not fit; "" if all does."""

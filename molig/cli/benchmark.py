@@ -37,7 +37,10 @@ _PREFIXES = ("attr_", "ibenchmark_")
 
 def attribution(
     output: Annotated[Path, typer.Option("-o", "--output", help="Directory for models, tables and results.")],
-    names: Annotated[list[str] | None, typer.Argument(help="Ground-truth sets; default: all.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Ground-truth sets, or null, choosing, reporting; default: all published."),
+    ] = None,
     own: Annotated[
         Path | None,
         typer.Option("-i", "--input", help="Own truth instead: Parquet or CSV with smiles, atom_truth."),
@@ -69,9 +72,10 @@ def attribution(
 ) -> None:
     """Explain molecules whose right explanation is known, and judge the explanations.
 
-    The sets are published ones, or a table of your own (-i). A model is trained on the training part of each
-    set, or given by -m. Methods: integrated_gradients (ig), gradient_x_input, occlusion, leave_one_atom_out
-    and averaged_baselines; by default all. Models lie in OUTPUT/NAME/model and are trained once; OUTPUT gets
+    The sets are published ones, such that molig makes by rules, or a table of your own (-i). A model is
+    trained on the training part of each set, or given by -m. Methods: integrated_gradients (ig),
+    gradient_x_input, occlusion, leave_one_atom_out and averaged_baselines; by default all. Models lie in
+    OUTPUT/NAME/model and are trained once; OUTPUT gets
     attribution.json and attribution.md.
     """
     from molig.benchmark.files import benchmark_json, benchmark_markdown
@@ -113,7 +117,8 @@ def _truths(
     label_column: str | None,
 ) -> list[GroundTruth]:
     """The sets that are asked for; what is wrong with any is said before the first is trained on."""
-    from molig.benchmark import ground_truth_sets, read_ground_truth, read_own_truth
+    from molig.benchmark import ground_truth_sets, read_ground_truth, read_own_truth, read_rule_set, rule_sets
+    from molig.benchmark.rules import rule_groups
     from molig.errors import UnknownNameError, UsageError
 
     if own is not None:
@@ -123,14 +128,17 @@ def _truths(
     for option, value in (("--smiles-column", smiles_column), ("--label-column", label_column)):
         if value is not None:
             raise UsageError(f"{option} is for a truth of your own; give its table with -i")
-    known = ground_truth_sets()
-    wanted = []
-    for name in names or known:
-        short = next((name.removeprefix(p) for p in _PREFIXES if name.removeprefix(p) in known), name)
-        if short not in known:
-            raise UnknownNameError("ground-truth set", name, known)
-        wanted.append(short)
-    return [read_ground_truth(name, data) for name in dict.fromkeys(wanted)]
+    published, ruled, groups = ground_truth_sets(), rule_sets(), rule_groups()
+    wanted: list[str] = []
+    for name in names or published:
+        short = next((name.removeprefix(p) for p in _PREFIXES if name.removeprefix(p) in published), name)
+        if short not in published and short not in ruled and short not in groups:
+            raise UnknownNameError("ground-truth set", name, [*published, *ruled, *groups])
+        wanted += groups.get(short, (short,))
+    return [
+        read_rule_set(name, data) if name in ruled else read_ground_truth(name, data)
+        for name in dict.fromkeys(wanted)
+    ]
 
 
 def _recipe(truth: GroundTruth, path: Path | None) -> BenchmarkRecipe:
