@@ -166,12 +166,7 @@ _RULES = (
         ("[SX4](=O)=O", _METHOXY, "c1ccccc1"),
         "reporting",
     ),
-    _three(
-        "triple7",
-        "a furan, an NH and a tertiary amine",
-        (_FURAN, "[NX3;H1]", "[NX3;H0]([CX4])([CX4])[CX4]"),
-        "reporting",
-    ),
+    _three("triple7", "a furan, an NH and a sulfur", (_FURAN, "[NX3;H1]", "[#16]"), "reporting"),
     _three(
         "triple8",
         "a cyclopropyl, an NH2 or NH and a carbonyl",
