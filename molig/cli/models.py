@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from molig.cli.console import Reporter, print_table
 from molig.cli.options import QuietOption
 
 if TYPE_CHECKING:
+    from molig.foreign import ChempropModel, Ensemble
     from molig.model import ModelInfo
     from molig.model.info import RegressionMetrics
     from molig.stats import RankingQuality
@@ -21,14 +23,18 @@ _NAMED = 3
 
 def models(
     model: Annotated[
-        str | None, typer.Argument(help="Say more about one model: a bundled one, or a directory.")
+        list[str] | None,
+        typer.Argument(
+            help="Say more about one model: a bundled one, a directory, admet-ai, or files of Chemprop."
+        ),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """List the bundled models, or describe one: what it predicts, how well, and how to use it."""
-    if model is not None:
+    if model:
         _describe(model)
         return
+    from molig.foreign.admet_ai import is_installed
     from molig.model import bundled_models, load_info
 
     infos = {name: load_info(directory) for name, directory in bundled_models().items()}
@@ -38,6 +44,8 @@ def models(
         [name, _predicts(infos[name]), _kind(infos[name]), *_figures(infos[name], named=" or " in quality)]
         for name in names
     ]
+    if is_installed():
+        rows.append(["admet-ai", "ADMET: 41 tasks, by the installed package", "Chemprop", "n/a", ""])
     print_table(["model", "predicts", "kind", quality, "EF 1 %"], rows, whole=["model"])
     reporter = Reporter(quiet)
     reporter.info(
@@ -63,11 +71,18 @@ def _place(info: ModelInfo) -> tuple[int, bool, float]:
     )
 
 
-def _describe(name: str) -> None:
+def _describe(names: list[str]) -> None:
     """Print what a model predicts, from what data, how well, what its scores mean, and how to use it."""
-    from molig.model import load_info
+    from molig.foreign import ChempropModel, is_foreign, load_any_model
+    from molig.model import bundled_models, load_info
     from molig.model.files import find_model
 
+    name = names[0]
+    if len(names) > 1 or is_foreign(name) or not (Path(name).is_dir() or name in bundled_models()):
+        loaded = load_any_model(names)  # which knows what is wrong with a name
+        if isinstance(loaded, ChempropModel):
+            _describe_chemprop(loaded, names)
+            return
     directory = find_model(name)
     info = load_info(directory)
     facts = [
@@ -84,6 +99,65 @@ def _describe(name: str) -> None:
     print_table(["", info.name], facts, whole=[""])
     _print_members(info)
     _print_tasks(info)
+
+
+def _describe_chemprop(model: ChempropModel, names: list[str]) -> None:
+    """Print what networks of Chemprop predict, read and look like; the files do not say how well."""
+    from molig.foreign import AdmetAI
+
+    every = " --task all" * (len(model.tasks) > 1)
+    named = " ".join(f"-m {shlex.quote(name)}" for name in names)
+    facts = [
+        ["predicts", f"{len(model.tasks)} task{'s' * (len(model.tasks) > 1)}"],
+        ["score", model.meaning_of(model.tasks)],
+        ["quality", "not recorded in files of Chemprop"],
+        *([f"networks {i}" if i > 1 else "networks", _networks(e)] for i, e in enumerate(model.ensembles, 1)),
+        ["reads", _inputs(model)],
+        ["molecules", model.parser.in_words],
+        ["to rank", f"molig screen library.smi {named}{every} -o hits.csv"],
+        [
+            "to explain",
+            f"molig explain {named} --smiles CCO --task {shlex.quote(model.tasks[0])} -o why.html",
+        ],
+    ]
+    print_table(["", model.name], facts, whole=[""])
+    units = model.units if isinstance(model, AdmetAI) else {}
+    rows = [
+        [task, "probability", ""]
+        if objective == "classification"
+        else [task, "value", units.get(task, "n/a")]
+        for task, objective in zip(model.tasks, model.objectives, strict=True)
+    ]
+    print_table(["task", "predicts", "unit"], rows)
+
+
+_POOLED = {
+    "mean": "mean",
+    "sum": "sum",
+    "norm": "sum, divided by a constant,",
+    "attentive": "weighted mean",
+}
+
+
+def _networks(ensemble: Ensemble) -> str:
+    first = ensemble.networks[0]
+    passing, pooled = first.message_passing.passing, _POOLED[first.aggregation.kind]
+    along = "directed bonds" if passing.along_bonds else "atoms"
+    return (
+        f"{len(ensemble.networks)} of Chemprop v2 ({ensemble.head.value}): messages along {along}, depth "
+        f"{passing.depth}, states of {first.sizes.hidden}, {pooled} of all atoms"
+    )
+
+
+def _inputs(model: ChempropModel) -> str:
+    sizes = model.sizes
+    text = f"{sizes.atom} features of each atom and {sizes.bond} of each bond ({model.preset})"
+    extra = [
+        f"{n} descriptors of each {what}"
+        for n, what in ((sizes.descriptors, "molecule"), (sizes.atom_descriptors, "atom"))
+        if n
+    ]
+    return f"{text}, and {' and '.join(extra)}, which the command line cannot give" if extra else text
 
 
 def _print_members(info: ModelInfo) -> None:

@@ -130,6 +130,11 @@ def load_admet_ai(options: InputOptions | None = None, device: str | torch.devic
     return AdmetAI(ADMET_AI, ensembles, preset, options.parser({}), device)
 
 
+def is_installed() -> bool:
+    """Whether the package is there, of whatever version."""
+    return util.find_spec(_MODULE) is not None
+
+
 def _resources() -> Path:
     """Directory of the data of the installed package."""
     spec = util.find_spec(_MODULE)  # finds a package that stands alone without running it

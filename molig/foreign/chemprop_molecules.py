@@ -52,6 +52,21 @@ class ChempropParser(MoleculeParser):
     ignore_stereo: bool = False
     reorder_atoms: bool = False
 
+    @property
+    def in_words(self) -> str:
+        """What becomes of a SMILES."""
+        policy = (
+            "as written, counter-ions and all" if self.policy is StandardizationPolicy.NONE else "parents"
+        )
+        done = {
+            "written hydrogens stay atoms": self.keep_h,
+            "every hydrogen is an atom": self.add_h,
+            "stereo marks are dropped": self.ignore_stereo,
+            "atoms stand in the order of their map numbers": self.reorder_atoms,
+        }
+        listed = [policy, *(words for words, chosen in done.items() if chosen)]
+        return f"{', '.join(listed)}; at most {self.max_heavy_atoms} heavy atoms"
+
     def __post_init__(self) -> None:
         MoleculeParser.__post_init__(self)
         if self.hydrogens is Hydrogens.EXPLICIT:

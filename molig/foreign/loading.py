@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from molig.errors import ModelFormatError, UnknownNameError, UsageError, called
+from molig.errors import UnknownNameError, UsageError, called
 from molig.foreign.admet_ai import ADMET_AI, load_admet_ai
 from molig.foreign.chemprop import SUFFIXES, ChempropModel, InputOptions, load_chemprop
 from molig.model.files import INFO_FILE, load_model
@@ -117,11 +117,10 @@ def load_any_model(
             "several models are an ensemble only if all are files of Chemprop (*.pt, *.ckpt), and "
             f"{own[0]} is none (got {', '.join(map(str, listed))})"
         )
-    path = Path(own[0])
-    if path.exists() and not (path / INFO_FILE).exists():
-        raise ModelFormatError(
-            f"{path} is not a model: that is a directory with {INFO_FILE}, the name of a bundled model, "
-            f"{ADMET_AI}, or files of Chemprop (*.pt, *.ckpt)"
+    if Path(own[0]).is_file():
+        raise UsageError(
+            f"{own[0]} is a file; a model is the directory that holds {INFO_FILE}, or files of Chemprop, "
+            "which end in .pt or .ckpt"
         )
     try:
         model = load_model(own[0], device)

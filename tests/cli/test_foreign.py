@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -69,9 +70,8 @@ class TestScreen:
 
     def test_a_file_that_is_no_model(self, molig, library):
         run = molig("screen", library, "-m", library)
-        assert run.code == 1
-        assert "library.smi is not a model" in run.err
-        assert "files of Chemprop (*.pt, *.ckpt)" in run.err
+        assert run.code == 2
+        assert "library.smi is a file; a model is the directory that holds model.json, or" in run.err
 
     def test_admet_ai(self, molig, library):
         if find_spec("admet_ai") is None:
@@ -81,3 +81,110 @@ class TestScreen:
         assert hits.shape == (3, 5 + 2 * 41)
         assert hits["hERG percentile"].between(0, 100).all()
         assert "Caco2_Wang in log(10^-6 cm/s)" in run.err
+
+
+class TestModels:
+    def test_a_file_is_described(self, molig):
+        run = molig("models", SMALL)
+        assert (run.code, run.err) == (0, "")
+        assert "1 of Chemprop v2 (classification): messages along" in run.out
+        assert "72 features of each atom and 14 of each bond (v2)" in run.out
+        assert f"molig screen library.smi -m {SMALL} --task all -o hits.csv" in run.out
+        for task in ("first", "second"):
+            assert [
+                line for line in run.out.splitlines() if line.startswith(f"│ {task} ") and "probab" in line
+            ]
+
+    def test_files_are_described_together(self, molig):
+        assert "2 of Chemprop v2" in molig("models", SMALL, SMALL).out
+        run = molig("models", SMALL, CHECKPOINT)
+        assert run.code == 2
+        assert "they are no ensemble" in run.err
+
+    def test_admet_ai_is_listed_where_it_is_installed(self, molig, monkeypatch):
+        monkeypatch.setattr("molig.foreign.admet_ai.is_installed", lambda: True)
+        assert " admet-ai " in molig("models").out
+        monkeypatch.setattr("molig.foreign.admet_ai.is_installed", lambda: False)
+        assert "admet-ai" not in molig("models").out
+
+    def test_admet_ai_is_described(self, molig):
+        if find_spec("admet_ai") is None:
+            run = molig("models", "admet-ai")
+            assert run.code == 2
+            assert "pip install admet-ai" in run.err
+            return
+        out = molig("models", "admet-ai").out
+        assert "5 of Chemprop v2 (regression)" in out
+        (row,) = [line for line in out.splitlines() if line.startswith("│ Caco2_Wang ")]
+        assert "value" in row
+        assert "log(10^-6 cm/s)" in row
+
+
+class TestExplain:
+    @pytest.mark.parametrize("suffix", [".svg", ".html", ".json", ".md", ".csv", ".parquet"])
+    def test_every_output(self, molig, library, tmp_path, suffix):
+        out = tmp_path / f"why{suffix}"
+        run = molig("explain", "-m", SMALL, "-i", library, "-o", out, "--device", "cpu")
+        assert run.code == 0, run.err
+        assert "3 explained, 1 rejected" in run.err
+        assert out.stat().st_size > 500
+
+    def test_scores_are_those_of_screening_and_parts_add_up(self, molig, library, tmp_path):
+        out = tmp_path / "why.json"
+        molig("explain", "-m", SMALL, "-m", SMALL, "-i", library, "--task", "second", "-o", out, "-q")
+        found = json.loads(out.read_text())
+        assert "the mean of 2 networks" in found["meaning_of_scores"]
+        expected = load_chemprop(SMALL).predict([one["smiles"] for one in found["explanations"]]).scores
+        for one, (_, score) in zip(found["explanations"], expected, strict=True):
+            assert one["score"] == pytest.approx(score, abs=1e-5)
+            parts = sum(filter(None, one["atom_scores"]))
+            assert parts == pytest.approx(one["score"] - one["baseline_score"], abs=1e-4)
+
+    def test_a_run_is_not_resumed_with_other_molecules(self, molig, library, tmp_path, monkeypatch):
+        out = tmp_path / "why.parquet"
+        monkeypatch.setattr("molig.report.tables._deliver", interrupt)
+        assert molig("explain", "-m", SMALL, "-i", library, "-o", out, "-q").code == 1
+        run = molig("explain", "-m", SMALL, "--add-h", "-i", library, "-o", out, "-q", "--resume")
+        assert run.code == 2
+        assert "the model" in run.err
+
+    def test_admet_ai_has_both_kinds_of_tasks(self, molig, tmp_path):
+        if find_spec("admet_ai") is None:
+            pytest.skip("ADMET-AI is not installed")
+        common = ("explain", "-m", "admet-ai", "--smiles", "CCO", "--device", "cpu")
+        table = tmp_path / "all.csv"
+        assert molig(*common, "--task", "all", "-o", table, "--layout", "molecules").code == 0
+        found = pd.read_csv(table)
+        assert len(found) == 41
+        assert found["target"].value_counts().to_dict() == {"probability": 31, "value": 10}
+        assert molig(*common, "--task", "AMES", "-o", tmp_path / "ames.svg").code == 0
+        for options, problem in (
+            ([], "name one of the tasks"),
+            (["--task", "all", "--target", "logit"], "no --target suits all"),
+            (["--task", "Caco2_Wang", "--target", "logit"], "has no logit"),
+            (["--task", "Caco2"], "did you mean 'Caco2_Wang'"),
+        ):
+            run = molig(*common, *options, "-o", tmp_path / "no.svg")
+            assert run.code == 2
+            assert problem in run.err
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_saturation(molig, library, tmp_path):
+    out = tmp_path / "curves.csv"
+    command = ("saturation", "-m", SMALL, "-i", library, "--actives", "2", "-o", out, "--device", "cpu")
+    run = molig(*command, "--task", "first")
+    assert run.code == 0, run.err
+    assert len(pd.read_csv(out)) == 2 * 51
+    assert molig(*command).code == 2
+
+
+def test_ablation(molig, library, tmp_path):
+    out = tmp_path / "drops.csv"
+    command = ("benchmark", "ablation", "-m", SMALL, "-i", library, "--task", "first", "--atoms", "2")
+    run = molig(*command, "-o", out, "--device", "cpu", "-q")
+    assert run.code == 0, run.err
+    assert set(pd.read_csv(out)["ranking"]) >= {"integrated_gradients", "random"}
