@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from rdkit import Chem
 
-from molig.errors import UnknownNameError, UsageError
+from molig.attribution.protocol import ExplainableModel
+from molig.errors import InputError, UnknownNameError, UsageError
 from molig.features import BlockKind, FeatureSchema, PackedGraphs
 from molig.features.schema import Block
+from molig.molecules import Rejection
+from molig.molecules.library import library_molecules
 
 FloatArray = npt.NDArray[np.float64]
 
+ZERO, NEUTRAL, MEAN, LIBRARY, COMPOUND = "zero", "neutral", "mean", "library", "compound"
+
 _CARBON = "C"
+# Molecules that are compared with in turn, and whose features are averaged.
+_N_REFERENCES, _N_MEAN = 16, 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +35,8 @@ class Baseline:
         How results call it.
     atom_row, pair_row : array of float, shape (n columns,)
         The features.
+    drawn : bool
+        Whether it is one of a sample, so that means over several have a sampling error.
 
     Examples
     --------
@@ -38,6 +48,7 @@ class Baseline:
     name: str
     atom_row: FloatArray
     pair_row: FloatArray
+    drawn: bool = False
 
     @classmethod
     def named(cls, name: str, schema: FeatureSchema) -> Baseline:
@@ -87,6 +98,93 @@ class Baseline:
                     sums.append(level.values[:, place.stored].sum(axis=0, dtype=np.float64))
             rows.append(np.concatenate(sums) / max(len(level.codes), 1))
         return cls("mean", rows[0], rows[1])
+
+
+class Baselines:
+    """The baselines of a model's explanations: the same for every task, or one for each.
+
+    Parameters
+    ----------
+    given : str, Baseline, or several, optional
+        Baselines, or their names, which may be joined by commas. Beside those of `Baseline.named`:
+        ``"neutral"``, where the task scores next to nothing whatever the molecule's size; ``"mean"``, mean
+        features of library molecules; ``"library"``, 16 molecules drawn from it, with each of which molecules
+        are compared in turn (expected gradients); ``"library:FILE"``, the same from a library of one's own;
+        ``"compound:SMILES"``, the mean features of a reference compound. Default: what the model has found
+        best (its ``default_baseline``), else ``"zero"``.
+    model : ExplainableModel
+        The model.
+
+    Raises
+    ------
+    UnknownNameError
+        For an unknown name.
+    UsageError
+        If rows do not fit the model, or it has no neutral baseline.
+    InputError
+        If a library or a compound cannot be read.
+    """
+
+    def __init__(
+        self, given: str | Baseline | Iterable[str | Baseline] | None, model: ExplainableModel
+    ) -> None:
+        if given is None:
+            given = str(getattr(model, "default_baseline", ZERO))
+        if isinstance(given, str):
+            given = [name.strip() for name in given.split(",") if name.strip()]
+        listed = [given] if isinstance(given, Baseline) else list(given)
+        if not listed:
+            raise UsageError("name at least one baseline")
+        self._model = model
+        self._same: list[Baseline] = []
+        self._neutral = False
+        names: list[str] = []
+        for one in listed:
+            if one == NEUTRAL and hasattr(model, "neutral_rows"):
+                self._neutral = True
+                names.append(NEUTRAL)
+                continue
+            found = _named(one, model) if isinstance(one, str) else [one]
+            self._same += resolve_baselines(found, model.schema)
+            names += [str(one)] if isinstance(one, str) else [one.name]
+        self.name = ", ".join(names)
+
+    @property
+    def by_task(self) -> bool:
+        """Whether tasks have baselines of their own."""
+        return self._neutral
+
+    def of(self, task: str) -> tuple[Baseline, ...]:
+        """Those of a task; attributions over several are averaged."""
+        if not self._neutral:
+            return tuple(self._same)
+        atom, pair = self._model.neutral_rows(task)  # type: ignore[attr-defined]
+        return Baseline(NEUTRAL, atom, pair), *self._same
+
+
+def _named(name: str, model: ExplainableModel) -> list[Baseline]:
+    """Baselines of a name."""
+    kind, _, rest = name.partition(":")
+    if kind == LIBRARY:
+        mols = library_molecules(model.parser, _N_REFERENCES, rest or None)
+        return [replace(_mean([mol], model, LIBRARY), drawn=True) for mol in mols]
+    if name == MEAN:
+        return [_mean(library_molecules(model.parser, _N_MEAN), model, MEAN)]
+    if kind == COMPOUND:
+        parsed = model.parser.parse_smiles(rest)
+        if isinstance(parsed, Rejection):
+            raise InputError(f"the reference compound {rest!r} cannot be used: {parsed.reason}")
+        return [_mean([parsed.mol], model, name)]
+    if name == NEUTRAL:
+        raise UsageError(f"{model.name} has no neutral baseline; it would have to be fitted (neutral_rows)")
+    if name not in _ROWS:
+        known = [*_ROWS, NEUTRAL, MEAN, LIBRARY, f"{LIBRARY}:FILE", f"{COMPOUND}:SMILES"]
+        raise UnknownNameError("baseline", name, known)
+    return [Baseline.named(name, model.schema)]
+
+
+def _mean(mols: Sequence[Chem.Mol], model: ExplainableModel, name: str) -> Baseline:
+    return replace(Baseline.mean(model.featurize(mols), model.schema), name=name)
 
 
 def resolve_baselines(

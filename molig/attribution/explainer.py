@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from molig.attribution.baselines import Baseline, resolve_baselines
+from molig.attribution.baselines import Baseline, Baselines
 from molig.attribution.engine import Tolerance
 from molig.attribution.explanation import Explanation
 from molig.attribution.methods import Method, answers_of
@@ -51,8 +51,10 @@ class Explainer:
     method : str
         One of `Method`: ``"integrated_gradients"``, ``"gradient_x_input"``, ``"occlusion"`` or
         ``"leave_one_atom_out"``.
-    baseline : str, Baseline, or several
-        What molecules are compared with; attributions over several baselines are averaged.
+    baseline : str, Baseline, or several, optional
+        What molecules are compared with, see `Baselines`; attributions over several baselines are averaged.
+        Default: ``"zero"``, where molig's own networks are trained to be neutral; for networks of other
+        packages ``"neutral"``.
     tol : float
         Allowed completeness residual, as a share of ``|F(x) - F(x')|``. The estimated error of any
         attribution is held below five times this share of the largest one.
@@ -85,7 +87,7 @@ class Explainer:
         task: str | None = None,
         target: str | None = None,
         method: str = Method.INTEGRATED_GRADIENTS,
-        baseline: str | Baseline | Iterable[str | Baseline] = "zero",
+        baseline: str | Baseline | Iterable[str | Baseline] | None = None,
         tol: float = 0.01,
         floor: float | None = None,
         max_evaluations: int = 2000,
@@ -105,7 +107,7 @@ class Explainer:
         self.task = None if task is None else model.tasks.index(task)
         self.target = Target.of(target, model.objective)
         self.method = Method.of(method)
-        self.baselines = resolve_baselines(baseline, model.schema)
+        self.baselines = Baselines(baseline, model)
         known = model.floor if isinstance(model, PreciseModel) else _FLOOR
         self.tolerance = Tolerance(tol, known if floor is None else floor, max_evaluations)
         options: dict[str, Any] = {"method": method, "baseline": baseline, "tol": tol, "floor": floor}
@@ -248,12 +250,28 @@ class Explainer:
         return np.split(everything, np.flatnonzero(np.diff(rows // _NUMERIC_ROWS)) + 1)
 
     def _answers(self, graphs: PackedGraphs, tasks: Index) -> list[Answer]:
+        """Answers of each molecule and task, molecule by molecule."""
+        if not self.baselines.by_task:
+            return self._averaged(graphs, tasks, self.baselines.of(self.model.tasks[0]))
+        answers: dict[tuple[int, int], Answer] = {}
+        for task in np.unique(tasks).tolist():
+            places = np.argwhere(tasks == task)
+            chosen = graphs.select(places[:, 0])
+            of_task = self.baselines.of(self.model.tasks[task])
+            found = self._averaged(chosen, np.full((len(places), 1), task), of_task)
+            answers |= {(int(i), int(j)): answer for (i, j), answer in zip(places, found, strict=True)}
+        return [answers[i, j] for i, j in np.ndindex(*tasks.shape)]
+
+    def _averaged(self, graphs: PackedGraphs, tasks: Index, baselines: Sequence[Baseline]) -> list[Answer]:
         answers = []
-        for baseline in self.baselines:
+        for baseline in baselines:
             relaxed = self.model.relax(graphs, (baseline.atom_row, baseline.pair_row))
             question = Question(self.model, graphs, relaxed, tasks, self.target, self.tolerance)
             answers.append(answers_of(self.method, question))
-        return answers[0] if len(answers) == 1 else [_mean(each) for each in zip(*answers, strict=True)]
+        if len(answers) == 1:
+            return answers[0]
+        drawn = all(baseline.drawn for baseline in baselines)
+        return [_mean(each, drawn=drawn) for each in zip(*answers, strict=True)]
 
     def _explanation(
         self, molecule: Molecule, scored: str, graph: MolGraph, task: int, answer: Answer
@@ -287,7 +305,7 @@ class Explainer:
             calibrated=bool(getattr(self.model, "calibrated", False)),
             error=answer.error,
             method=self.method.value,
-            baseline=", ".join(b.name for b in self.baselines),
+            baseline=self.baselines.name,
             row=molecule.row,
             scored_smiles=scored,
             removed=molecule.removed,
@@ -308,14 +326,18 @@ def _finite(molecule: Molecule, found: ByTask) -> ByTask | Rejection:
     return found
 
 
-def _mean(found: Sequence[Answer]) -> Answer:
-    """Average over baselines."""
+def _mean(found: Sequence[Answer], *, drawn: bool) -> Answer:
+    """Average over baselines; those that were drawn have a sampling error: the standard error of the mean."""
+    sampling = 0.0
+    if drawn:
+        spread = np.std([f.attributions for f in found], axis=0, ddof=1)
+        sampling = float(spread.max(initial=0.0)) / len(found) ** 0.5
     return Answer(
         start=float(np.mean([f.start for f in found])),
         end=found[0].end,
         attributions=np.mean([f.attributions for f in found], axis=0),
         residual=float(np.mean([f.residual for f in found])),
-        error=float(np.mean([f.error for f in found])),
+        error=float(np.mean([f.error for f in found])) + sampling,
         converged=all(f.converged for f in found),
         n_evaluations=sum(f.n_evaluations for f in found),
         members=tuple(np.mean([f.members for f in found], axis=0).tolist()),

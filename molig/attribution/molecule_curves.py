@@ -304,11 +304,17 @@ class _Follower:
         else:
             tasks = np.full(len(graphs), explainer.task)
         mols = [molecule.mol for molecule in molecules]
-        by_baseline = [self._along_path(mols, graphs, tasks, baseline) for baseline in explainer.baselines]
-        return [
-            self._result(molecule, int(task), [curves[i] for curves in by_baseline])
-            for i, (molecule, task) in enumerate(zip(molecules, tasks, strict=True))
-        ]
+        found: dict[int, MoleculeCurves | Rejection] = {}
+        for task in np.unique(tasks).tolist():
+            places = np.flatnonzero(tasks == task)
+            some, chosen = [mols[i] for i in places], graphs.select(places)
+            by_baseline = [
+                self._along_path(some, chosen, tasks[places], baseline)
+                for baseline in explainer.baselines.of(explainer.model.tasks[task])
+            ]
+            for place, *curves in zip(places.tolist(), *by_baseline, strict=True):
+                found[place] = self._result(molecules[place], task, curves)
+        return [found[place] for place in range(len(molecules))]
 
     def _along_path(
         self, mols: list[Chem.Mol], graphs: PackedGraphs, tasks: Index, baseline: Baseline

@@ -34,6 +34,7 @@ def demo(
     from molig.files import write_whole
     from molig.model import load_model
     from molig.molecules import Record
+    from molig.molecules.library import rdkit_library
     from molig.report.outputs import check_explanation_output, sentence
     from molig.screening import ScreeningOptions, screen
 
@@ -44,7 +45,7 @@ def demo(
     check_explanation_output(output)
     reporter = Reporter(quiet)
     use_threads(threads)
-    model, library = load_model(MODEL, device), _library()
+    model, library = load_model(MODEL, device), rdkit_library()
     with reporter.progress("screening", count_rows(library)) as advance:
         result = screen(library, model, options=ScreeningOptions(task=task, top_k=TOP, progress=advance))
     records = [
@@ -66,12 +67,6 @@ def demo(
         f"{result.n_rows / result.seconds:,.0f} molecules/s"
     )
     typer.echo(f"report: {output}")
-
-
-def _library() -> Path:
-    from rdkit import RDConfig
-
-    return Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
 
 
 def _page(model: ScreeningModel, task: str, result: ScreeningResult, why: list[Explanation]) -> str:

@@ -24,12 +24,14 @@ from molig.foreign.chemprop_batch import MessageBatch, Passing, message_batch
 from molig.foreign.chemprop_features import PRESETS, chemprop_graphs, chemprop_schema
 from molig.foreign.chemprop_molecules import ChempropParser
 from molig.foreign.chemprop_network import ChempropNetwork, Descriptors, Head, Sizes
+from molig.foreign.neutral import fit_neutral, spread_of_sizes
 from molig.foreign.relaxed import RelaxedChemprop
 from molig.model.device import resolve_device
 from molig.model.info import Objective
 from molig.model.relaxed import FeatureRows
 from molig.model.scoring import Predictions, Scored, not_finite
 from molig.molecules import Molecule, Rejection, StandardizationPolicy, smiles_records
+from molig.molecules.library import library_molecules
 from molig.molecules.records import batched
 
 FloatArray = npt.NDArray[np.float64]
@@ -205,6 +207,7 @@ class ChempropModel:
         self.tasks = tuple(task for ensemble in self.ensembles for task in ensemble.tasks)
         self.objectives = tuple(e.objective for e in self.ensembles for _ in e.tasks)
         self.rejections_: list[Rejection] = []
+        self._neutral: dict[str, FeatureRows] = {}
 
     def __repr__(self) -> str:
         """Name, size and tasks."""
@@ -230,6 +233,29 @@ class ChempropModel:
     def member_names(self) -> tuple[str, ...]:
         """Empty: networks of an ensemble have no names of their own."""
         return ()
+
+    default_baseline = "neutral"
+
+    def neutral_rows(self, task: str) -> FeatureRows:
+        """Features of every atom and bond at which a task scores next to nothing, whatever the size.
+
+        The probability is 0.01 there, or the value the mean of the training labels, as closely as one row for
+        all atoms and one for all bonds allow.
+
+        Parameters
+        ----------
+        task : str
+            Task of the model.
+        """
+        column = self.task_index(task)
+        for ensemble in self.ensembles:
+            if column < len(ensemble.tasks):
+                break
+            column -= len(ensemble.tasks)
+        if task not in self._neutral:
+            skeletons = self.featurize(spread_of_sizes(library_molecules(self.parser, 1000)))
+            self._neutral[task] = fit_neutral(ensemble.networks, self.schema, skeletons, column)
+        return self._neutral[task]
 
     @property
     def floor(self) -> float:
@@ -270,10 +296,7 @@ class ChempropModel:
         """A model for each ensemble, which share its networks with this one."""
         if len(self.ensembles) == 1:
             return (self,)
-        return tuple(
-            type(self)(self.name, [ensemble], self.preset, self.parser, self.device)
-            for ensemble in self.ensembles
-        )
+        return tuple(self._with([ensemble], self.device) for ensemble in self.ensembles)
 
     def for_task(self, task: str) -> Self:
         """The model of the ensemble that predicts a task.
@@ -306,14 +329,20 @@ class ChempropModel:
 
     def to(self, device: str | torch.device) -> Self:
         """Return the same model on another device."""
-        return type(self)(self.name, copy.deepcopy(self.ensembles), self.preset, self.parser, device)
+        return self._with(copy.deepcopy(self.ensembles), device)
 
     def double(self) -> Self:
         """Return the same model in double precision."""
         doubled = [
             Ensemble(tuple(copy.deepcopy(n).double() for n in e.networks), e.tasks) for e in self.ensembles
         ]
-        return type(self)(self.name, doubled, self.preset, self.parser, self.device)
+        return self._with(doubled, self.device)
+
+    def _with(self, ensembles: Sequence[Ensemble], device: str | torch.device) -> Self:
+        """Other ensembles in the same surroundings."""
+        made = type(self)(self.name, ensembles, self.preset, self.parser, device)
+        made._neutral = self._neutral  # fitted once
+        return made
 
     def relax(self, graphs: PackedGraphs, base: FeatureRows | None = None) -> RelaxedChemprop:
         """Let the features of molecules move between a baseline (default zero) and their own values.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -137,18 +137,19 @@ class RelaxedChemprop:
 
     def _outputs(self, batches: dict[Passing, MessageBatch], inputs: Sequence[Tensor]) -> Tensor:
         moved = {way: batch.with_inputs(*inputs) for way, batch in batches.items()}
-        columns = []
-        for networks in self._ensembles:
-            found = [network(moved[network.message_passing.passing]) for network in networks]
-            predictors = [network.predictor for network in networks]
-            if predictors[0].head.classifies:
-                shares = [p.log_shares(outputs) for p, outputs in zip(predictors, found, strict=True)]
-                itself, others = (torch.stack(side).logsumexp(0) for side in zip(*shares, strict=True))
-                columns.append(itself - others)
-            else:
-                values = [p.predictions(outputs) for p, outputs in zip(predictors, found, strict=True)]
-                columns.append(torch.stack(values).mean(0))
-        return torch.cat(columns, dim=1)
+        return torch.cat([outputs_of(networks, moved) for networks in self._ensembles], dim=1)
+
+
+def outputs_of(networks: Sequence[ChempropNetwork], batches: Mapping[Passing, MessageBatch]) -> Tensor:
+    """Logits of an ensemble's mean probabilities, or its mean values; shape (n_mols, n_columns)."""
+    found = [network(batches[network.message_passing.passing]) for network in networks]
+    predictors = [network.predictor for network in networks]
+    if not predictors[0].head.classifies:
+        values = [p.predictions(outputs) for p, outputs in zip(predictors, found, strict=True)]
+        return torch.stack(values).mean(0)
+    shares = [p.log_shares(outputs) for p, outputs in zip(predictors, found, strict=True)]
+    itself, others = (torch.stack(side).logsumexp(0) for side in zip(*shares, strict=True))
+    return itself - others
 
 
 def _array(tensor: Tensor) -> FloatArray:
