@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
 
@@ -14,11 +15,19 @@ from molig.attribution.engine import Tolerance
 from molig.attribution.explanation import Explanation
 from molig.attribution.methods import Method, answers_of
 from molig.attribution.panels import Answer, Question
-from molig.attribution.protocol import ExplainableModel, PartedModel, PreciseModel, check_explainable
+from molig.attribution.protocol import (
+    ExplainableModel,
+    PartedModel,
+    PreciseModel,
+    ReferencedModel,
+    check_explainable,
+)
+from molig.attribution.substructures import name_of_environment
 from molig.attribution.targets import Target
 from molig.errors import InputError, UnknownNameError, UsageError, called
 from molig.features import MolGraph, PackedGraphs
 from molig.foreign import load_any_model
+from molig.foreign.shares import Example
 from molig.molecules import Molecule, Record, Rejection, smiles_records
 from molig.molecules.records import batched
 
@@ -54,7 +63,8 @@ class Explainer:
     baseline : str, Baseline, or several, optional
         What molecules are compared with, see `Baselines`; attributions over several baselines are averaged.
         Default: ``"zero"``, where molig's own networks are trained to be neutral; for networks of other
-        packages ``"neutral"``.
+        packages ``"neutral"``; for models on fingerprints their own background, else ``"zero"`` (the empty
+        fingerprint), ``"library"``, ``"library:FILE"`` or ``"compound:SMILES"``.
     tol : float
         Allowed completeness residual, as a share of ``|F(x) - F(x')|``. The estimated error of any
         attribution is held below five times this share of the largest one.
@@ -107,6 +117,8 @@ class Explainer:
         self.task = None if task is None else model.tasks.index(task)
         self.target = Target.of(target, model.objective)
         self.method = Method.of(method)
+        if isinstance(model, ReferencedModel):
+            model, baseline = model.against(baseline), None
         self.baselines = Baselines(baseline, model)
         known = model.floor if isinstance(model, PreciseModel) else _FLOOR
         self.tolerance = Tolerance(tol, known if floor is None else floor, max_evaluations)
@@ -303,15 +315,40 @@ class Explainer:
             environment_attributions=answer.attributions[stop:],
             members=dict(zip(names, answer.members, strict=True)) if answer.members else {},
             calibrated=bool(getattr(self.model, "calibrated", False)),
+            absent=self._absent(answer),
             error=answer.error,
-            method=self.method.value,
-            baseline=self.baselines.name,
+            method=self._method_name,
+            baseline=self._baseline_name,
             row=molecule.row,
             scored_smiles=scored,
             removed=molecule.removed,
             origin=molecule.origin,
             n_input_atoms=molecule.n_input_atoms,
         )
+
+    @property
+    def _method_name(self) -> str:
+        own = self.method is Method.INTEGRATED_GRADIENTS and isinstance(self.model, ReferencedModel)
+        return self.model.exact_method if own else self.method.value  # type: ignore[attr-defined]
+
+    @property
+    def _baseline_name(self) -> str:
+        if isinstance(self.model, ReferencedModel):
+            return self.model.background_name
+        return self.baselines.name
+
+    def _absent(self, answer: Answer) -> dict[str, float]:
+        if not answer.absent or not isinstance(self.model, ReferencedModel):
+            return {}
+        order = sorted(answer.absent, key=lambda column: -abs(answer.absent[column]))
+        return {_name_of(*self.model.example(column)): answer.absent[column] for column in order}
+
+
+@lru_cache(maxsize=100_000)
+def _name_of(column: str, example: Example | None) -> str:
+    if example is None:
+        return column
+    return f"{name_of_environment(*example)} ({column})"
 
 
 def _finite(molecule: Molecule, found: ByTask) -> ByTask | Rejection:

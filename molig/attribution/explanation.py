@@ -50,7 +50,7 @@ class Explanation:
     score, baseline_score : float
         F(x), and F(x') where all features are zero.
     residual : float
-        F(x) - F(x') minus the sum of all attributions.
+        F(x) - F(x') minus the sum of all attributions, those of `absent` substructures among them.
     converged : bool
         Whether the residual is within the tolerance.
     n_evaluations : int
@@ -90,6 +90,10 @@ class Explanation:
         Of a committee: what each member contributes to F(x) - F(x'); they add up to it.
     calibrated : bool
         Whether the model's probabilities were fitted to shares of actives.
+    absent : dict of str to float
+        Of a model on fingerprints that is compared with reference molecules: score of every bit that the
+        references have and the molecule lacks, the largest first, named by the bit and the commonest
+        substructure that sets it in the references. No atom bears them; `absent_score` is their sum.
 
     Examples
     --------
@@ -127,6 +131,7 @@ class Explanation:
     environment_attributions: FloatArray = field(default_factory=lambda: np.zeros(0))
     members: dict[str, float] = field(default_factory=dict)
     calibrated: bool = False
+    absent: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.scored_smiles:
@@ -155,7 +160,7 @@ class Explanation:
         """Score of each atom of ``mol``, shape (n_atoms,): its own features and half of each of its pairs.
 
         Of a committee also its part of the substructures that it belongs to, and half of the parts of its
-        bonds. They add up to F(x) - F(x') - residual.
+        bonds. They add up to F(x) - F(x') - residual - `absent_score`.
         """
         scores = share_pairs(self.own_atom_scores, self.pair_scores, self.graph.pair_atoms)
         return scores + self.substructure_scores
@@ -165,7 +170,7 @@ class Explanation:
         """Score of each atom of the input, shape (n_input_atoms,); NaN where it is no atom of ``mol``.
 
         That is so for atoms of removed parts, and for explicit hydrogens, which count with their heavy atoms.
-        The others add up to F(x) - F(x') - residual.
+        The others add up to F(x) - F(x') - residual - `absent_score`.
         """
         n_input = self.mol.GetNumAtoms() if self.n_input_atoms is None else self.n_input_atoms
         scores = np.full(n_input, np.nan)
@@ -263,6 +268,21 @@ class Explanation:
         """
         return [one.sentence for one in self.main_substructures(n)]
 
+    def absent_sentences(self, n: int = 3) -> list[str]:
+        """What the molecule lacks that says most about the score, in words; see `absent`.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+
+        Returns
+        -------
+        list of str
+            Such as ``"lacks CC(=O)N (bit 512): -0.03"``.
+        """
+        return [f"lacks {name}: {score:+.2g}" for name, score in list(self.absent.items())[:n]]
+
     def _substructures(self, *, by_block: bool) -> list[Substructure]:
         held = self.graph.environments
         if held is None or not len(self.environment_attributions):
@@ -279,6 +299,11 @@ class Explanation:
             replace(one, atoms=tuple(tuple(number[atom] for atom in place) for place in one.atoms))
             for one in found
         ]
+
+    @property
+    def absent_score(self) -> float:
+        """Score of everything that the molecule lacks and references have; 0 of most models."""
+        return float(sum(self.absent.values()))
 
     @property
     def removed_text(self) -> str:
@@ -300,6 +325,8 @@ class Explanation:
         }
         if len(self.environment_attributions):
             sums["substructures"] = self.environment_attributions.sum()
+        if self.absent:
+            sums["absent substructures"] = self.absent_score
         change = self.score - self.baseline_score
         # Added to 0, a share of nothing is not written as -0 %.
         return {name: 0.0 + float(100 * total / change) if change else 0.0 for name, total in sums.items()}
@@ -318,6 +345,7 @@ class Explanation:
         """
         names = ["symbol", "block", "category", "value", "score"]
         rows = self._slice("atom", ["atom_i", *names]).rename(columns={"atom_i": "input_atom"})
+        rows = rows.astype({"input_atom": np.int64})
         rows.insert(0, "atom", self._place_of_input(rows["input_atom"].to_numpy()))
         return rows
 
@@ -328,14 +356,15 @@ class Explanation:
         Atoms are counted as in the input.
         """
         names = ["atom_i", "atom_j", "bonded", "block", "category", "value", "score"]
-        return self._slice("pair", names).astype({"atom_j": np.int64, "bonded": np.bool_})
+        return self._slice("pair", names).astype({"atom_i": np.int64, "atom_j": np.int64, "bonded": np.bool_})
 
     def to_frame(self) -> pd.DataFrame:
         """All attributions, of atoms and pairs, as one table with the molecule's id and task.
 
         ``atom_i`` and ``atom_j`` are indices in the input; hydrogens that the model wanted as atoms are
         numbered behind its atoms. Of a committee also those of substructures: a row for every occurrence with
-        a score, whose ``atom_i`` is its centre and whose ``category`` is its name (see `Substructure`).
+        a score, whose ``atom_i`` is its centre and whose ``category`` is its name (see `Substructure`). What
+        is `absent` has rows of the level "absent", which stand at no atom.
         """
         return self._table.copy()
 
@@ -343,7 +372,8 @@ class Explanation:
     def _table(self) -> pd.DataFrame:
         table = pa.Table.from_batches([feature_batch([self])]).cast(TABLE_SCHEMA)
         frame: pd.DataFrame = table.to_pandas()
-        return frame.astype({"atom_j": "Int64", "bonded": "boolean"})
+        whole = {"atom_i": "Int64"} if self.absent else {}
+        return frame.astype({"atom_j": "Int64", "bonded": "boolean", **whole})
 
     @property
     def _molecule(self) -> Molecule:
@@ -461,6 +491,8 @@ def bonds_of_pairs(mol: Chem.Mol, pair_atoms: Index) -> Index:
 
 _LEVELS = ("atom", "pair")
 _SUBSTRUCTURE = "substructure"
+_ABSENT_LEVEL = "absent"
+_ENVIRONMENT = "environment"
 
 TABLE_SCHEMA = pa.schema(
     [
@@ -508,17 +540,22 @@ def feature_batch(explanations: Sequence[Explanation]) -> pa.RecordBatch:
         names += [(block.name, ABSENT) for level in _LEVELS for block in schema.blocks(level)]
     inside, inside_names = _occurrence_rows(explanations, schema, len(names))
     names += inside_names
-    levels = (*_LEVELS, _SUBSTRUCTURE) if len(inside.row) else _LEVELS
-    parts = (atoms, pairs, inside)
+    lacking, lacking_names = _absent_rows(explanations, len(names))
+    names += lacking_names
+    levels = (*_LEVELS, *((_SUBSTRUCTURE, _ABSENT_LEVEL) if len(inside.row) + len(lacking.row) else ()))
+    parts = (atoms, pairs, inside, lacking)
     place = _Interleaving([part.counts for part in parts])
     level = place.merge([np.full(len(part.row), number) for number, part in enumerate(parts)])
     name = place.merge([part.name for part in parts])
     given = np.concatenate([e.input_atoms for e in explanations])
     bonded, ends = _pair_ends(explanations)
-    no_pair, of_atoms, of_inside = level != 1, np.zeros_like(atoms.row), np.zeros_like(inside.row)
+    no_pair, nowhere = level != 1, level == len(_LEVELS) + 1
+    of_atoms, of_inside, of_lacking = (np.zeros_like(part.row) for part in (atoms, inside, lacking))
     whole = _Molecules(explanations, np.sum([part.counts for part in parts], axis=0))
-    firsts = [given[atoms.row], ends[pairs.row, 0], given[inside.row]]
-    joined = [of_atoms.astype(bool), bonded[pairs.row], of_inside.astype(bool)]
+    firsts = [given[atoms.row], ends[pairs.row, 0], given[inside.row], of_lacking]
+    seconds = [of_atoms, ends[pairs.row, 1], of_inside, of_lacking]
+    joined = [none.astype(bool) for none in (of_atoms, bonded[pairs.row], of_inside, of_lacking)]
+    centres = [atoms.row, np.zeros_like(pairs.row), inside.row, of_lacking]
     arrays = {
         "row": whole.numbers("row", np.int64),
         "id": whole.texts("id"),
@@ -528,12 +565,10 @@ def feature_batch(explanations: Sequence[Explanation]) -> pa.RecordBatch:
         "task": whole.texts("task"),
         "target": whole.texts("target"),
         "level": _encoded(levels, level),
-        "atom_i": pa.array(place.merge(firsts)),
-        "atom_j": pa.array(place.merge([of_atoms, ends[pairs.row, 1], of_inside]), mask=no_pair),
+        "atom_i": pa.array(place.merge(firsts), mask=nowhere if nowhere.any() else None),
+        "atom_j": pa.array(place.merge(seconds), mask=no_pair),
         "bonded": pa.array(place.merge(joined), mask=no_pair),
-        "symbol": _encoded(
-            symbols, place.merge([atoms.row, np.zeros_like(pairs.row), inside.row]), mask=~no_pair
-        ),
+        "symbol": _encoded(symbols, place.merge(centres), mask=~no_pair | nowhere),
         "block": _encoded([block for block, _ in names], name),
         "category": _encoded([category for _, category in names], name),
         "value": pa.array(place.merge([part.value for part in parts])),
@@ -559,7 +594,11 @@ class _LevelRows:
 
 def _takes_whole_atoms(explanations: Sequence[Explanation]) -> bool:
     """Whether the attributions are one number per atom instead of one per feature."""
-    found = {not e.pair_attributions.shape[1] and bool(e.graph.level("pair").n_entries) for e in explanations}
+    found = {
+        (e.atom_attributions.shape[1], e.pair_attributions.shape[1])
+        != (e.graph.level("atom").n_entries, e.graph.level("pair").n_entries)
+        for e in explanations
+    }
     if len(found) > 1:
         raise UsageError("explanations by atoms and by features cannot share a table")
     return found.pop()
@@ -656,6 +695,23 @@ def _occurrence_rows(
     found = _LevelRows(
         row, np.array(names, dtype=np.int64), np.ones(len(row)), np.concatenate(scores), counts
     )
+    return found, list(number)
+
+
+def _absent_rows(
+    explanations: Sequence[Explanation], first_name: int
+) -> tuple[_LevelRows, list[tuple[str, str]]]:
+    """What molecules lack and references have, with names that are numbered from `first_name` on."""
+    number: dict[tuple[str, str], int] = {}
+    names = [
+        number.setdefault((_ENVIRONMENT, name), first_name + len(number))
+        for e in explanations
+        for name in e.absent
+    ]
+    scores = np.array([score for e in explanations for score in e.absent.values()])
+    counts = np.array([len(e.absent) for e in explanations], dtype=np.int64)
+    row = np.zeros(len(names), dtype=np.int64)
+    found = _LevelRows(row, np.array(names, dtype=np.int64), np.zeros(len(row)), scores, counts)
     return found, list(number)
 
 

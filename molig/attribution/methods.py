@@ -7,9 +7,11 @@ from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logit
 
 from molig.attribution.engine import AdaptivePath, refine
 from molig.attribution.panels import Answer, Question, by_secants, of_path
+from molig.attribution.protocol import SharedInputs
 from molig.attribution.targets import Target
 from molig.committee import Combination
 from molig.errors import UnknownNameError
@@ -68,6 +70,8 @@ def answers_of(method: Method, question: Question) -> list[Answer]:
     if method is Method.INTEGRATED_GRADIENTS:
         if isinstance(question.relaxed, RelaxedCommittee):
             return _by_members(question, question.relaxed)
+        if isinstance(question.relaxed, SharedInputs):
+            return _by_shares(question, question.relaxed)
         # Many tasks are many backward passes, whose largest product may be coarse if the tolerance is.
         fast = question.tasks.shape[1] > 1 and question.tolerance.tol >= _COARSE_TOL
         trail = question.relaxed.trail(fast=fast)
@@ -126,6 +130,36 @@ def _mean_slope(
     at_end = combination.rates(means[1], tasks) * target.slope(outputs, outputs)
     with np.errstate(invalid="ignore"):
         return np.where(close, at_end, (scores[1] - scores[0]) / np.where(close, 1.0, change))
+
+
+def _by_shares(question: Question, relaxed: SharedInputs) -> list[Answer]:
+    """Exact shares, all scaled alike where the score is not what they add up to."""
+    molecules, tasks = question.paths
+    found = relaxed.shares(molecules, tasks)
+    of_probabilities = found.probabilities and question.target is Target.LOGIT
+    target = Target.VALUE if found.probabilities else question.target
+    starts, ends = (
+        logit(side) if of_probabilities else target.score(side) for side in (found.starts, found.ends)
+    )
+    factors = target.slope(found.starts, found.ends)
+    if of_probabilities:
+        with np.errstate(all="ignore"):  # of a probability of 0 or 1, which has no logit
+            at_end = 1 / (found.ends * (1 - found.ends))
+            change = found.ends - found.starts
+            factors = np.where(np.abs(change) < _CLOSE, at_end, (ends - starts) / change)
+    answers = []
+    for path, factor in enumerate(factors.tolist()):
+        with np.errstate(invalid="ignore"):
+            flat = factor * found.environments[path]
+        absent = {column: factor * share for column, share in found.absent[path].items()}
+        start, end = float(starts[path]), float(ends[path])
+        present, lacking = float(flat.sum()), sum(absent.values())
+        residual = end - start - present - lacking
+        converged = abs(residual) <= question.tolerance.residual(end - start)
+        error = factor * float(found.errors[path])
+        members = (present, lacking) if getattr(question.model, "member_names", ()) else ()
+        answers.append(Answer(start, end, flat, residual, error, bool(converged), 1, members, absent))
+    return answers
 
 
 def _along_path(question: Question) -> list[Answer]:

@@ -9,7 +9,7 @@ error, panel by panel and feature by feature. Panels are halved where the estima
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ class Answer:
     converged: bool
     n_evaluations: int
     members: tuple[float, ...] = ()  # of a committee: each member's share of end - start
+    absent: dict[int, float] = field(default_factory=dict)  # shares of what the molecule lacks, by column
 
 
 @dataclass(frozen=True)

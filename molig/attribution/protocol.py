@@ -11,7 +11,8 @@ from rdkit import Chem
 
 from molig.errors import UsageError
 from molig.features import FeatureSchema, PackedGraphs
-from molig.model.relaxed import Densities, FeatureRows
+from molig.foreign.shares import Example
+from molig.model.relaxed import Densities, ExactShares, FeatureRows
 from molig.molecules import MoleculeParser
 from molig.secant import Panels, Shares
 
@@ -58,6 +59,14 @@ class RelaxedInputs(Protocol):
 
 
 @runtime_checkable
+class SharedInputs(RelaxedInputs, Protocol):
+    """Molecules whose scores are shared out exactly, so that nothing is integrated along a path."""
+
+    def shares(self, molecules: Index, tasks: Index) -> ExactShares:
+        """Shares of a molecule and a task each."""
+
+
+@runtime_checkable
 class ExplainableModel(Protocol):
     """A model that can score relaxed inputs and name them.
 
@@ -101,6 +110,25 @@ class PreciseModel(ExplainableModel, Protocol):
 
     def double(self) -> PreciseModel:
         """The same model in double precision, for tight tolerances."""
+
+
+@runtime_checkable
+class ReferencedModel(ExplainableModel, Protocol):
+    """A model that brings what molecules are compared with, and shares out its own scores."""
+
+    def against(self, baseline: object) -> ReferencedModel:
+        """The same model with another background, by its name; None keeps its own."""
+
+    @property
+    def background_name(self) -> str:
+        """What its molecules are compared with."""
+
+    @property
+    def exact_method(self) -> str:
+        """What its shares are called."""
+
+    def example(self, column: int) -> tuple[str, Example | None]:
+        """What a column is called, and a place in a reference molecule where it is set."""
 
 
 @runtime_checkable

@@ -84,6 +84,12 @@ def names_of_occurrences(
     return found
 
 
+def name_of_environment(mol: Chem.Mol, centre: int, radius: int) -> str:
+    """Name of a circular environment, as in `names_of_occurrences`."""
+    fragments = _Fragments(mol)
+    return fragments.smiles(centre, radius) if radius else fragments.atom(centre)
+
+
 # SMILES of fragments by what they are made of; most occur in molecule after molecule.
 _WRITTEN: dict[bytes, str] = {}
 _MOST_WRITTEN = 100_000

@@ -394,14 +394,14 @@ def _share_leaf(  # noqa: PLR0917 (compiled functions take no keywords)
 ) -> None:
     """Credit a leaf to the features that must be there, and charge it to those that must not."""
     n = n_there + n_not
-    given = leaf * _part(n_there, n_not) if n_there else 0.0
-    taken = leaf * _part(n_not, n_there) if n_not else 0.0
+    given = leaf * shapley_part(n_there, n_not) if n_there else 0.0
+    taken = leaf * shapley_part(n_not, n_there) if n_not else 0.0
     for i in range(n):
         values[entry_of[decided[i]]] += given if state[decided[i]] == 1 else -taken
 
 
 @compiled
-def _part(n_same: int, n_other: int) -> float:
+def shapley_part(n_same: int, n_other: int) -> float:
     """(a - 1)! b! / (a + b)!."""
     if n_same < _TABULATED and n_other < _TABULATED:
         return float(_PARTS[n_same, n_other])

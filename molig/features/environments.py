@@ -217,7 +217,7 @@ def _circular_counts(
     return np.repeat(np.arange(len(held)), [len(each) for each in held]), keys, amounts.astype(np.float64)
 
 
-class _Rows(NamedTuple):
+class Occurrences(NamedTuple):
     """Occurrences, those of a molecule together and in order."""
 
     owners: Index  # molecules
@@ -232,24 +232,34 @@ def _occurrences(
 ) -> PackedEnvironments:
     found = []
     for number, block in enumerate(blocks):
-        pairs = block.name == "element_pair"
-        rows = _occurring_pairs(block, distances) if pairs else _occurring(mols, block, distances)
+        if block.name == "element_pair":
+            rows = _occurring_pairs(block, distances)
+        else:
+            rows = occurring(mols, _generator(block.radius), _told_apart(block, distances), distances)
         found.append(rows._replace(ids=(number << _ID_BITS) | rows.ids))
+    return packed(found, len(mols))
+
+
+def packed(found: Sequence[Occurrences], n_mols: int) -> PackedEnvironments:
+    """Occurrences of several kinds, those of a molecule together."""
     owners, ids, radii, sizes, atoms = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.argsort(owners, kind="stable")
     return PackedEnvironments(
         ids[order],
         np.ones(len(ids), dtype=np.float32),
-        np.bincount(owners, minlength=len(mols)).astype(np.int64),
+        np.bincount(owners, minlength=n_mols).astype(np.int64),
         radii[order].astype(np.int8),
         sizes[order],
         atoms[ragged(sizes, order)],
     )
 
 
-def _occurring(mols: Sequence[Chem.Mol], block: EnvironmentBlock, distances: Distances) -> _Rows:
-    generator, held = _generator(block.radius), []
-    for mol, apart in zip(mols, _told_apart(block, distances), strict=True):
+def occurring(
+    mols: Sequence[Chem.Mol], generator: Any, told_apart: Sequence[dict[str, list[int]]], distances: Distances
+) -> Occurrences:
+    """Every place of the environments that a Morgan generator of RDKit finds in molecules."""
+    held = []
+    for mol, apart in zip(mols, told_apart, strict=True):
         output = rdFingerprintGenerator.AdditionalOutput()
         output.CollectBitInfoMap()
         generator.GetSparseCountFingerprint(mol, additionalOutput=output, **apart)
@@ -266,7 +276,7 @@ def _occurring(mols: Sequence[Chem.Mol], block: EnvironmentBlock, distances: Dis
     columns = (np.split(column, cuts) for column in (owners, centres, radii))
     spheres = [_spheres(o, c, r, distances) for o, c, r in zip(*columns, strict=True)]
     sizes, atoms = zip(*spheres, strict=True)
-    return _Rows(owners, keys, radii, np.concatenate(sizes), np.concatenate(atoms))
+    return Occurrences(owners, keys, radii, np.concatenate(sizes), np.concatenate(atoms))
 
 
 def _spheres(owners: Index, centres: Index, radii: Index, distances: Distances) -> tuple[Index, Index]:
@@ -280,12 +290,14 @@ def _spheres(owners: Index, centres: Index, radii: Index, distances: Distances) 
     return np.bincount(row[within], minlength=len(owners)), atom[within]
 
 
-def _occurring_pairs(block: EnvironmentBlock, distances: Distances) -> _Rows:
+def _occurring_pairs(block: EnvironmentBlock, distances: Distances) -> Occurrences:
     pairs, keys = _pairs(block, distances)
     order = np.lexsort((keys, pairs.mols))
     atoms = np.stack([pairs.first, pairs.second], axis=1)[order]
     n = len(keys)
-    return _Rows(pairs.mols[order], keys[order], np.zeros(n, dtype=np.int64), np.full(n, 2), atoms.ravel())
+    return Occurrences(
+        pairs.mols[order], keys[order], np.zeros(n, dtype=np.int64), np.full(n, 2), atoms.ravel()
+    )
 
 
 def _pairs(block: EnvironmentBlock, distances: Distances) -> tuple[NearPairs, Index]:

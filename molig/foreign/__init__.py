@@ -3,6 +3,8 @@
 from molig.foreign.admet_ai import ADMET_AI, AdmetAI, load_admet_ai
 from molig.foreign.chemprop import ChempropModel, Ensemble, ExtraInputs, InputOptions, load_chemprop
 from molig.foreign.chemprop_molecules import ChempropParser
+from molig.foreign.fingerprint_model import FingerprintModel
+from molig.foreign.fingerprints import MorganFingerprint
 from molig.foreign.loading import is_foreign, load_any_model, load_foreign
 
 __all__ = [
@@ -12,7 +14,9 @@ __all__ = [
     "ChempropParser",
     "Ensemble",
     "ExtraInputs",
+    "FingerprintModel",
     "InputOptions",
+    "MorganFingerprint",
     "is_foreign",
     "load_admet_ai",
     "load_any_model",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,23 @@ class Densities:
     """Per point (n_pairs, n pair entries)."""
     environments: list[FloatArray] = field(default_factory=list)
     """Per point (n environment rows,); empty where the model reads none."""
+
+
+class ExactShares(NamedTuple):
+    """How scores come about where that is known without a path: path by path, a molecule and a task each."""
+
+    starts: FloatArray
+    """What the molecules are compared with, shape (n_paths,)."""
+    ends: FloatArray
+    """The molecules, shape (n_paths,)."""
+    environments: list[FloatArray]
+    """Shares of the rows of each molecule's environments."""
+    absent: list[dict[int, float]]
+    """Shares of what each molecule lacks, by column; with the environments they add up to end - start."""
+    errors: FloatArray
+    """Largest standard error of a share, that comes of the choice of references, shape (n_paths,)."""
+    probabilities: bool
+    """Whether these are probabilities; else outputs of the model."""
 
 
 class RelaxedMolecules:
@@ -189,7 +206,7 @@ class RelaxedCommittee:
         """Outputs; an environment counts by the smallest factor of its atoms."""
         first = self._score(self.weave.outputs(molecules, atom_factors, pair_factors))
         graphs = self.graphs.select(molecules)
-        factors = None if atom_factors is None else _of_environments(graphs, np.asarray(atom_factors))
+        factors = None if atom_factors is None else factors_of_environments(graphs, np.asarray(atom_factors))
         others = [
             scores_of(member, member.outputs(graphs, factors), self.combination) for member in self.members
         ]
@@ -237,7 +254,8 @@ def scores_of(member: Member, outputs: FloatArray, combination: Combination) -> 
     return np.asarray(expit(outputs))
 
 
-def _of_environments(graphs: PackedGraphs, atom_factors: FloatArray) -> FloatArray:
+def factors_of_environments(graphs: PackedGraphs, atom_factors: FloatArray) -> FloatArray:
+    """Smallest factor of the atoms of each occurrence, shape (n environment rows,)."""
     held = environments_of(graphs)
     if not held.has_atoms:
         raise UsageError(

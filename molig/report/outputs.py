@@ -82,8 +82,14 @@ def explanation_card(explanation: Explanation, *, noise: float = 0.0) -> Card:
         else "The integral did not converge: do not rely on single atoms.",
         scored=explanation.scored_note,
         members=_shares_of_members(explanation),
-        substructures=explanation.substructure_sentences(_SUBSTRUCTURES_ON_CARDS),
+        substructures=_sentences(explanation),
     )
+
+
+def _sentences(explanation: Explanation) -> list[str]:
+    """What the molecule has and lacks that says most about the score."""
+    present = explanation.substructure_sentences(_SUBSTRUCTURES_ON_CARDS)
+    return present + explanation.absent_sentences(_SUBSTRUCTURES_ON_CARDS)
 
 
 def _shares_of_members(explanation: Explanation) -> tuple[tuple[str, float], ...]:
@@ -255,10 +261,13 @@ def _facts_of(explanation: Explanation) -> dict[str, Any]:
     if explanation.members:
         facts["calibrated"] = explanation.calibrated
         facts["members"] = explanation.members
+    if len(explanation.environment_attributions):
         facts["substructures"] = [
             {"substructure": one.name, "count": one.count, "score": one.score, "atoms": one.atoms}
             for one in explanation.main_substructures(_SUBSTRUCTURES_IN_JSON)
         ]
+    if explanation.absent:
+        facts["absent"] = explanation.absent
     return facts
 
 
@@ -278,7 +287,7 @@ def _as_markdown(explained: _Explained) -> str:
         if explanation.members:
             parts = ", ".join(f"{name} {part:+.3g}" for name, part in explanation.members.items())
             lines.append(f"- members: {parts}")
-            lines += [f"- {text}" for text in explanation.substructure_sentences(_SUBSTRUCTURES_ON_CARDS)]
+        lines += [f"- {text}" for text in _sentences(explanation)]
     lines += [""] * bool(rejections)
     lines += [f"- row {r.row} ({r.id}) {r.smiles}: {r.reason}" for r in rejections]
     return "\n".join(lines) + "\n"

@@ -257,7 +257,7 @@ def render_report(report: Report) -> str:
     anchors = [f"card-{number}" for number in range(1, len(report.cards) + 1)]
     table = build_table(report, anchors)
     page = _environment().get_template("report.html.j2")
-    of_committee = any(card.members for card in report.cards)
+    of_committee = any(card.members or card.substructures for card in report.cards)
     cards = list(zip(anchors, report.cards, strict=True))
     return page.render(report=report, table=table, cards=cards, of_committee=of_committee)
 

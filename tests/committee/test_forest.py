@@ -12,7 +12,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from committee.members import SMILES, graphs_of, random_counts, vocabulary_of
 from molig.committee import Forest, Vocabulary
-from molig.committee.forest import _part
+from molig.committee.forest import shapley_part
 from molig.errors import ModelFormatError
 from molig.features import PackedGraphs
 
@@ -68,7 +68,7 @@ def test_company_does_not_matter(n):
 @pytest.mark.parametrize(("n_same", "n_other"), [(1, 0), (2, 3), (31, 31), (31, 32), (40, 60)])
 def test_parts_of_a_leaf(n_same, n_other):
     expected = factorial(n_same - 1) * factorial(n_other) / factorial(n_same + n_other)
-    assert _part(n_same, n_other) == pytest.approx(expected, rel=1e-12)
+    assert shapley_part(n_same, n_other) == pytest.approx(expected, rel=1e-12)
 
 
 def test_values_are_those_of_scikit_learn():
