@@ -114,7 +114,7 @@ class FingerprintModel:
     >>> bool(abs(why.atom_scores.sum() - (why.score - why.baseline_score)) < 1e-10)
     True
     >>> why.main_substructures(1)[0].name
-    '[OH]'
+    'CO'
     """
 
     def __init__(
