@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from molig.foreign import ChempropModel
+    from molig.foreign import ChempropModel, FingerprintModel
     from molig.model import ScreeningModel
 
 _Source = TypeVar("_Source", str, Path, None)
@@ -69,7 +69,7 @@ def load_named(
     add_h: bool | None,
     ignore_stereo: bool | None,
     reorder_atoms: bool | None,
-) -> ScreeningModel | ChempropModel:
+) -> ScreeningModel | ChempropModel | FingerprintModel:
     """The model of `ModelOption`, with the options of its molecules."""
     from molig.foreign import InputOptions, load_any_model
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.feature_selection import SelectorMixin
+from sklearn.feature_selection import SelectKBest, SelectorMixin, SelectPercentile, VarianceThreshold
 from sklearn.linear_model import (
     ARDRegression,
     BayesianRidge,
@@ -77,6 +77,13 @@ _LINEAR_REGRESSORS = (
     *(LinearRegression, LinearSVR, PLSRegression, Ridge, RidgeCV, SGDRegressor, SVR),
 )
 _LINEAR = (*_LINEAR_CLASSIFIERS, *_LINEAR_REGRESSORS)
+READ_CLASSES: tuple[type, ...] = (
+    *(*_FORESTS, *_GRADIENT, *_HISTOGRAM, *_LINEAR, Pipeline),
+    *(Binarizer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler),
+    *(SelectKBest, SelectPercentile, VarianceThreshold, DummyClassifier, DummyRegressor),
+)
+"""Classes whose objects a file may hold."""
+
 _READ = (
     "random forests, extra trees, single trees, gradient boosting (of histograms, too), logistic regression, "
     "linear, ridge, lasso and elastic net regression, linear support vector regression and PLS, alone or "
@@ -175,7 +182,7 @@ def read_estimator(estimator: Any) -> AdditiveModel:
         scaling = _scaled(scaling, step)
     scores, scale = _READERS[_reader_of(final)](final, scaling, n_columns)
     tasks = _names(final, len(scores.base))
-    found = AdditiveModel(scores, scale, tasks, type(final).__name__, _asks_for_counts(scores, steps[:-1]))
+    found = AdditiveModel(scores, scale, tasks, type(final).__name__, asks_for_counts(scores, steps[:-1]))
     if not isinstance(final, _FORESTS):
         zeros = np.zeros((1, n_columns))
         constant = _own_scores(whole, scale, zeros)[0] - scores.scores(csr_matrix(zeros))[0]
@@ -246,7 +253,7 @@ _OPERATIONS: dict[type, Callable[[Any], Iterator[tuple[str, Any]]]] = {
 }
 
 
-def _asks_for_counts(scores: AdditiveScores, before: Sequence[Any]) -> bool | None:
+def asks_for_counts(scores: AdditiveScores, before: Sequence[Any]) -> bool | None:
     """Whether the model was trained on counts; None if it shows no sign of either."""
     for step in before:
         if isinstance(step, Binarizer):
@@ -267,19 +274,21 @@ def _asks_for_counts(scores: AdditiveScores, before: Sequence[Any]) -> bool | No
 # Trees.
 
 
-@dataclass(frozen=True)
-class _Nodes:
+class Nodes(NamedTuple):
     """Nodes of one tree as scikit-learn has them: a child below 0 marks a leaf."""
 
     left: npt.NDArray[Any]
     right: npt.NDArray[Any]
     column: npt.NDArray[Any]
     threshold: FloatArray
-    value: FloatArray  # (n_nodes, n_outputs)
+    value: FloatArray
+    """Scores, shape (n_nodes, n_outputs)."""
+    above: npt.NDArray[np.bool_] | None = None
+    """Whether what is above the threshold goes right, or else what is not below; None: above."""
 
 
 def ensemble_of(
-    trees: Sequence[_Nodes], scaling: Scaling, n_columns: int, base: FloatArray, *, single: bool
+    trees: Sequence[Nodes], scaling: Scaling, n_columns: int, base: FloatArray, *, single: bool
 ) -> TreeEnsemble:
     """Trees of thresholds as trees that ask for counts."""
     if not trees:
@@ -297,8 +306,11 @@ def ensemble_of(
     threshold = joined("threshold")[~leaf].astype(np.float64)
     if np.isnan(threshold).any():
         raise ModelFormatError("the model is damaged: a threshold is no number")
+    above = np.concatenate([np.ones(len(t.left), dtype=bool) if t.above is None else t.above for t in trees])[
+        ~leaf
+    ]
     least = np.zeros(len(leaf), dtype=np.int32)
-    least[~leaf] = scaling.least(place[~leaf], Threshold(threshold, single=single))
+    least[~leaf] = scaling.least(place[~leaf], Threshold(threshold, above, single))
     return TreeEnsemble(
         np.cumsum([0, *(len(tree.left) for tree in trees)]),
         np.where(leaf, -1, scaling.columns[place]).astype(np.int32),
@@ -311,13 +323,15 @@ def ensemble_of(
     )
 
 
-def _nodes(tree: Any, value: FloatArray) -> _Nodes:
+def _nodes(tree: Any, value: FloatArray) -> Nodes:
     held = tree.tree_
-    return _Nodes(held.children_left, held.children_right, held.feature, held.threshold, value)
+    return Nodes(held.children_left, held.children_right, held.feature, held.threshold, value)
 
 
 def _forest(final: Any, scaling: Scaling, n_columns: int) -> tuple[TreeEnsemble, Scale]:
     trees = [final] if isinstance(final, _TREES) else list(final.estimators_)
+    if not all(isinstance(tree, _TREES) for tree in trees):
+        raise ModelFormatError("the forest is damaged: it holds something else than trees")
     classifies = isinstance(final, _FOREST_CLASSIFIERS)
     parts = []
     for tree in trees:
@@ -363,20 +377,20 @@ def _boosted(final: Any, scaling: Scaling, n_columns: int) -> tuple[TreeEnsemble
             raise UsageError("boosted trees that start from another model (init) cannot be explained exactly")
         # The exponential loss counts half logits.
         factor = final.learning_rate * (2 if loss == "exponential" else 1)
-        parts = [_nodes(tree, factor * tree.tree_.value[:, :, 0]) for tree in final.estimators_[:, 0]]
+        parts = [_nodes(tree, factor * tree.tree_.value[:, :, 0]) for (tree,) in final.estimators_]
     else:
-        parts = [_histogram_nodes(predictors[0].nodes) for predictors in final._predictors]
+        parts = [_histogram_nodes(predictor.nodes) for (predictor,) in final._predictors]
     single = isinstance(final, _GRADIENT)
     ensemble = ensemble_of(parts, scaling, n_columns, np.zeros(1), single=single)
     return ensemble, Scale.LOGIT if classifies else Scale.VALUE
 
 
-def _histogram_nodes(nodes: npt.NDArray[Any]) -> _Nodes:
+def _histogram_nodes(nodes: npt.NDArray[Any]) -> Nodes:
     leaf = nodes["is_leaf"].astype(bool)
     if (nodes["is_categorical"].astype(bool) & ~leaf).any():
         raise UsageError("boosted trees with categorical columns are not trained on fingerprints")
     left, right = (np.where(leaf, -1, nodes[name].astype(np.int64)) for name in ("left", "right"))
-    return _Nodes(left, right, nodes["feature_idx"], nodes["num_threshold"], nodes["value"][:, None])
+    return Nodes(left, right, nodes["feature_idx"], nodes["num_threshold"], nodes["value"][:, None])
 
 
 # Linear models.

@@ -37,15 +37,19 @@ class Scaling:
         Columns of the fingerprint.
     steps : tuple of (str, array of shape (n_read,))
         What is done to them in turn: "subtract", "divide", "above" (1 or 0), ...
+    single : bool
+        Whether it is done in single precision: a threshold half-way between the counts 1 and 3 is hit by a
+        count of 2, and then rounding decides where it goes.
     """
 
     columns: Index
     steps: tuple[tuple[str, FloatArray], ...] = field(default=())
+    single: bool = False
 
     @classmethod
-    def none(cls, n_columns: int) -> Self:
+    def none(cls, n_columns: int, *, single: bool = False) -> Self:
         """All columns as they are."""
-        return cls(np.arange(n_columns))
+        return cls(np.arange(n_columns), single=single)
 
     def then(self, operation: str, values: npt.ArrayLike) -> Self:
         """One more step."""
@@ -62,8 +66,10 @@ class Scaling:
 
     def of(self, values: FloatArray, places: Index | None = None) -> FloatArray:
         """Scaled values (..., n_read), or those of columns of one's choice, numbered among those read."""
+        kind = np.float32 if self.single else np.float64
         for operation, numbers in self.steps:
-            values = _OPERATIONS[operation](values, numbers if places is None else numbers[places])
+            chosen = numbers if places is None else numbers[places]
+            values = _OPERATIONS[operation](values.astype(kind), chosen.astype(kind))
         return np.asarray(values, dtype=np.float64)
 
     def least(self, places: Index, goes_right: Threshold) -> npt.NDArray[np.int32]:
@@ -86,14 +92,14 @@ class Threshold:
     """Thresholds that values are compared with, as the model's own code does."""
 
     values: FloatArray
-    strict: bool = True  # right if above; or else if not below
-    single: bool = True  # values are rounded to single precision before
+    above: npt.NDArray[np.bool_]  # whether what is above goes right, or else what is not below
+    single: bool  # whether values are rounded to single precision before
 
     def passes(self, values: FloatArray) -> npt.NDArray[np.bool_]:
         """Which values go right."""
         if self.single:
             values = values.astype(np.float32).astype(np.float64)
-        return np.asarray(values > self.values if self.strict else values >= self.values)
+        return np.where(self.above, values > self.values, values >= self.values)
 
 
 class LinearScores:

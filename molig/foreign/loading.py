@@ -12,6 +12,8 @@ import torch
 from molig.errors import UnknownNameError, UsageError, called
 from molig.foreign.admet_ai import ADMET_AI, load_admet_ai
 from molig.foreign.chemprop import SUFFIXES, ChempropModel, InputOptions, load_chemprop
+from molig.foreign.estimator_files import ESTIMATOR_SUFFIXES, FingerprintOptions, load_fingerprint_model
+from molig.foreign.fingerprint_model import FingerprintModel
 from molig.model.files import INFO_FILE, load_model
 from molig.model.screening_model import ScreeningModel
 
@@ -35,7 +37,7 @@ def is_foreign(names: str | Path | Sequence[str | Path]) -> bool:
 
 def _holds_networks(path: Path) -> bool:
     if not path.is_dir():
-        return path.suffix in SUFFIXES
+        return path.suffix in (*SUFFIXES, *ESTIMATOR_SUFFIXES)
     inside = (file for suffix in SUFFIXES for file in path.rglob(f"*{suffix}"))
     return not (path / INFO_FILE).exists() and bool(list(islice(inside, 1)))
 
@@ -44,28 +46,40 @@ def load_foreign(
     names: str | Path | Sequence[str | Path],
     options: InputOptions | None = None,
     device: str | torch.device = "cpu",
-) -> ChempropModel:
+    fingerprint: FingerprintOptions | None = None,
+) -> ChempropModel | FingerprintModel:
     """Read a model of another package by what the user names.
 
     Parameters
     ----------
     names : str, Path or sequence of them
-        ``"admet-ai"``, or files and directories of Chemprop as for `load_chemprop`.
+        ``"admet-ai"``, files and directories of Chemprop as for `load_chemprop`, or one file of a forest or a
+        linear model as for `load_fingerprint_model`.
     options : InputOptions, optional
         How molecules become graphs.
     device : str or torch.device
         ``"cpu"``, ``"cuda"`` or ``"auto"``.
+    fingerprint : FingerprintOptions, optional
+        What the file of a model on fingerprints does not say.
 
     Returns
     -------
-    ChempropModel
+    ChempropModel or FingerprintModel
 
     Raises
     ------
     InputError, ModelFormatError, UsageError
-        As `load_chemprop` and `load_admet_ai`.
+        As `load_chemprop`, `load_admet_ai` and `load_fingerprint_model`.
     """
     listed = [names] if isinstance(names, str | Path) else list(names)
+    estimators = [name for name in listed if Path(name).suffix in ESTIMATOR_SUFFIXES]
+    if estimators:
+        if len(listed) > 1:
+            raise UsageError(f"{estimators[0]} stands alone: it is no member of an ensemble")
+        _refuse(options, "for models of Chemprop", f"{estimators[0]} reads a fingerprint")
+        given = fingerprint or FingerprintOptions()
+        return load_fingerprint_model(estimators[0], given.fingerprint, trust_pickle=given.trust_pickle)
+    _refuse(fingerprint, "for models on fingerprints (.skops, .onnx)", f"{listed[0]} reads graphs")
     if ADMET_AI not in map(str, listed):
         return load_chemprop(listed, options, device)
     if len(listed) > 1:
@@ -77,22 +91,26 @@ def load_any_model(
     names: str | Path | Sequence[str | Path],
     device: str | torch.device = "cpu",
     options: InputOptions | None = None,
-) -> ScreeningModel | ChempropModel:
+    fingerprint: FingerprintOptions | None = None,
+) -> ScreeningModel | ChempropModel | FingerprintModel:
     """Read a model of molig or of another package; `molig.load_model` is this.
 
     Parameters
     ----------
     names : str, Path or sequence of them
         A model directory or the name of a bundled model; ``"admet-ai"``; or files of Chemprop (``.pt``,
-        ``.ckpt``) and directories of them. Several are an ensemble, whose predictions are averaged.
+        ``.ckpt``) and directories of them. Several are an ensemble, whose predictions are averaged. Or one
+        file of a forest, boosted trees or a linear model on fingerprints (``.skops``, ``.onnx``).
     device : str or torch.device
         ``"cpu"``, ``"cuda"`` or ``"auto"``.
     options : InputOptions, optional
         How molecules become graphs, for models of Chemprop.
+    fingerprint : FingerprintOptions, optional
+        What the file of a model on fingerprints does not say: its fingerprint.
 
     Returns
     -------
-    ScreeningModel or ChempropModel
+    ScreeningModel, ChempropModel or FingerprintModel
 
     Raises
     ------
@@ -111,7 +129,7 @@ def load_any_model(
     listed = [names] if isinstance(names, str | Path) else list(names)
     own = [name for name in listed if not is_foreign(name)]
     if not own:
-        return load_foreign(listed, options, device)
+        return load_foreign(listed, options, device, fingerprint)
     if len(listed) > 1:
         raise UsageError(
             "several models are an ensemble only if all are files of Chemprop (*.pt, *.ckpt), and "
@@ -120,7 +138,8 @@ def load_any_model(
     if Path(own[0]).is_file():
         raise UsageError(
             f"{own[0]} is a file; a model is the directory that holds {INFO_FILE}, or files of Chemprop, "
-            "which end in .pt or .ckpt"
+            "which end in .pt or .ckpt, "
+            "or of a forest or linear model, .skops or .onnx"
         )
     try:
         model = load_model(own[0], device)
@@ -128,9 +147,15 @@ def load_any_model(
         raise UnknownNameError(
             unknown.kind, unknown.name, [*unknown.valid, ADMET_AI], "or files of Chemprop (*.pt, *.ckpt)"
         ) from None
-    if given := [f.name for f in fields(InputOptions) if getattr(options, f.name, f.default) != f.default]:
-        raise UsageError(
-            f"{' and '.join(map(called, given))} is for models of Chemprop; {model.name} is a model of "
-            "molig, which reads molecules as in its training"
-        )
+    own_way = f"{model.name} is a model of molig, which reads molecules as in its training"
+    _refuse(options, "for models of Chemprop", own_way)
+    _refuse(fingerprint, "for models on fingerprints (.skops, .onnx)", own_way)
     return model
+
+
+def _refuse(options: InputOptions | FingerprintOptions | None, what_for: str, instead: str) -> None:
+    """Refuse options that mean nothing to a model."""
+    if options is None:
+        return
+    if given := [f.name for f in fields(options) if getattr(options, f.name) != f.default]:
+        raise UsageError(f"{' and '.join(map(called, given))} is {what_for}; {instead}")
