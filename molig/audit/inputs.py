@@ -15,7 +15,7 @@ import pandas as pd
 from molig.audit.subject import AuditSettings, AuditSubject, Progress
 from molig.errors import InputError, UsageError
 from molig.files import read_regular
-from molig.model import Objective, ScreeningModel, find_model, load_info
+from molig.model import Objective, ScoringModel, ScreeningModel, find_model, load_info
 from molig.molecules import Record, Rejection, read_records, smiles_records
 from molig.molecules.causes import likely_cause
 from molig.molecules.records import batched
@@ -27,7 +27,7 @@ _SPLIT, _RECIPE = "split.csv", "recipe.toml"
 
 
 def subject_of(
-    model: ScreeningModel,
+    model: ScoringModel,
     smiles: Iterable[str],
     labels: npt.ArrayLike | None = None,
     settings: AuditSettings | None = None,
@@ -36,7 +36,7 @@ def subject_of(
 
     Parameters
     ----------
-    model : ScreeningModel
+    model : ScoringModel
         The model.
     smiles : iterable of str
         The molecules.
@@ -102,7 +102,7 @@ class LabelledFile:
     delimiter: str | None = None
     rows: frozenset[int] | None = None
 
-    def columns(self, model: ScreeningModel) -> dict[str, str]:
+    def columns(self, model: ScoringModel) -> dict[str, str]:
         """Task to the column that holds its labels, if the file has it."""
         for task in self.labels:
             model.task_index(task)
@@ -124,7 +124,7 @@ class LabelledFile:
 
 
 def read_subject(
-    model: ScreeningModel,
+    model: ScoringModel,
     file: LabelledFile,
     settings: AuditSettings | None = None,
     progress: Progress | None = None,
@@ -133,7 +133,7 @@ def read_subject(
 
     Parameters
     ----------
-    model : ScreeningModel
+    model : ScoringModel
         The model.
     file : LabelledFile
         Where the molecules are.
@@ -179,7 +179,7 @@ def read_subject(
 class _Sampler:
     """Keeps a sample of the rows of a stream: half active ones, if there are so many."""
 
-    def __init__(self, settings: AuditSettings, model: ScreeningModel) -> None:
+    def __init__(self, settings: AuditSettings, model: ScoringModel) -> None:
         self._most, self._cut = settings.max_molecules, _cut(model)
         self._rng = np.random.default_rng([settings.seed, 1])
         self._kept: dict[bool, list[Record]] = {True: [], False: []}
@@ -211,7 +211,7 @@ def _some(records: list[Record], n: int, rng: np.random.Generator) -> list[Recor
     return [records[i] for i in np.sort(rng.choice(len(records), n, replace=False))]
 
 
-def _label(model: ScreeningModel, row: int, column: str, fields: Mapping[str, Any]) -> float:
+def _label(model: ScoringModel, row: int, column: str, fields: Mapping[str, Any]) -> float:
     raw = fields.get(column)
     label = read_label(raw, model.objective, _cut(model))
     if label.is_odd:
@@ -221,9 +221,9 @@ def _label(model: ScreeningModel, row: int, column: str, fields: Mapping[str, An
     return label.value
 
 
-def _cut(model: ScreeningModel) -> Cut | None:
+def _cut(model: ScoringModel) -> Cut | None:
     """Where training made classes of values; None where it did not."""
-    training = model.info.training
+    training = model.info.training if isinstance(model, ScreeningModel) else None
     if training is None or (training.active_above is None and training.active_below is None):
         return None
     return Cut(training.active_above, training.active_below)

@@ -21,6 +21,7 @@ from molig.files import markdown_table, write_whole
 from molig.model import (
     AuditedFinding,
     AuditSummary,
+    ScoringModel,
     ScreeningModel,
     find_model,
     load_model,
@@ -114,16 +115,11 @@ LAYOUT = 1  # of the JSON document
 def audit_data(audit: Audit) -> dict[str, Any]:
     """Plain data of an audit."""
     subject = audit.subject
-    info, distance = subject.model.info, subject.model.schema.max_pair_distance
     return {
         "layout": LAYOUT,
         "molig_version": __version__,
         "model": {
-            "name": info.name,
-            "schema_hash": info.schema_hash,
-            "weights_sha256": info.weights_sha256,
-            "applicability_sha256": info.applicability.sha256 if info.applicability else None,
-            "network": f"W{info.network.n_modules}N{'max' if distance is None else distance}",
+            **_identity(subject.model),
             "tasks": list(subject.model.tasks),
             "members": _members(subject.model),
         },
@@ -157,9 +153,24 @@ def audit_data(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _members(model: ScreeningModel) -> dict[str, dict[str, float]]:
+def _identity(model: ScoringModel) -> dict[str, str | None]:
+    """What tells the model from others."""
+    if not isinstance(model, ScreeningModel):
+        named = {"name": model.name, "schema_hash": model.schema.hash, "digest": model.digest()}
+        return {**named, "network": type(model).__name__}
+    info, distance = model.info, model.schema.max_pair_distance
+    return {
+        "name": info.name,
+        "schema_hash": info.schema_hash,
+        "weights_sha256": info.weights_sha256,
+        "applicability_sha256": info.applicability.sha256 if info.applicability else None,
+        "network": f"W{info.network.n_modules}N{'max' if distance is None else distance}",
+    }
+
+
+def _members(model: ScoringModel) -> dict[str, dict[str, float]]:
     """Name of each member of a committee to its weight in the score of each task."""
-    committee = model.info.committee
+    committee = model.info.committee if isinstance(model, ScreeningModel) else None
     if committee is None:
         return {}
     return {m.name: dict(zip(model.tasks, m.weights, strict=True)) for m in committee.members}
@@ -210,7 +221,7 @@ def sampling(audit: Audit) -> list[str]:
     return sentences
 
 
-def _committee(model: ScreeningModel) -> list[str]:
+def _committee(model: ScoringModel) -> list[str]:
     """A sentence about the members of a committee and their weights; none for a network alone."""
     shares = {name: sorted(by_task.values()) for name, by_task in _members(model).items()}
     if not shares:
@@ -355,7 +366,7 @@ def audit_fragment(audit: Audit) -> str:
 def _contents(audit: Audit) -> dict[str, Any]:
     return {
         "audit": audit,
-        "model": audit.subject.model.info,
+        "model": audit.subject.model,
         "verdict": verdict(audit),
         "sampling": sampling(audit),
         "version": __version__,
@@ -436,7 +447,8 @@ def attach_audit(audit: Audit, directory: str | Path, options: Sequence[str] = (
     folder = find_model(directory)
     model = load_model(folder)
     audited = audit.subject
-    if audited.model.info.weights_sha256 != model.info.weights_sha256:
+    weights = audited.model.info.weights_sha256 if isinstance(audited.model, ScreeningModel) else None
+    if weights != model.info.weights_sha256:
         raise UsageError(f"the audit is not one of the weights in {folder.name}")
     if audited.tasks != model.tasks:
         raise UsageError("a card states audits of all tasks; leave --task out")

@@ -16,7 +16,7 @@ from molig.attribution import Explainer, Explanation
 from molig.audit.findings import NotApplicable
 from molig.errors import InputError, UsageError
 from molig.features import BlockKind, PackedGraphs
-from molig.model import Objective, ScreeningModel
+from molig.model import Objective, ScoringModel, ScreeningModel
 from molig.molecules import Molecule, Rejection
 
 # Choices of an audit.
@@ -57,7 +57,7 @@ class AuditSettings:
         Seed of samples and of randomised weights.
     tasks : sequence of str
         Tasks audited; default all.
-    partners : sequence of ScreeningModel
+    partners : sequence of ScoringModel
         Models for the same tasks, such as other seeds, to compare explanations with.
     pairs : sequence of ActivityPair
         Pairs for the check of activity cliffs; default those found in the labels.
@@ -77,7 +77,7 @@ class AuditSettings:
     max_explained: int | None = None
     seed: int = 0
     tasks: Sequence[str] = ()
-    partners: Sequence[ScreeningModel] = field(default_factory=tuple)
+    partners: Sequence[ScoringModel] = field(default_factory=tuple)
     pairs: Sequence[ActivityPair] = ()
 
     def __post_init__(self) -> None:
@@ -103,8 +103,8 @@ class AuditSubject:
 
     Parameters
     ----------
-    model : ScreeningModel
-        The model.
+    model : ScoringModel
+        The model; of one with probabilities and values, one of its ``parts``.
     molecules : sequence of Molecule
         Accepted by the model's parser.
     labels : array of float, shape (n_mols, n_tasks), optional
@@ -124,7 +124,7 @@ class AuditSubject:
         For an unknown task, or labels of another shape.
     """
 
-    model: ScreeningModel
+    model: ScoringModel
     molecules: Sequence[Molecule]
     labels: FloatArray | None = None
     settings: AuditSettings = field(default_factory=AuditSettings)
@@ -136,6 +136,11 @@ class AuditSubject:
             raise InputError("there is no molecule to audit the model with")
         for task in self.settings.tasks:
             self.model.task_index(task)
+        if len(self.model.parts()) > 1:
+            raise UsageError(
+                f"{self.model.name} predicts probabilities in some tasks and values in others, which are "
+                "audited apart: audit one of its parts()"
+            )
         expected = (len(self.molecules), len(self.model.tasks))
         if self.labels is not None and self.labels.shape != expected:
             raise UsageError(f"labels must have shape {expected} (got {self.labels.shape})")
@@ -154,17 +159,33 @@ class AuditSubject:
     @property
     def is_committee(self) -> bool:
         """Whether other members score beside the model's Weave network."""
-        return self.model.info.committee is not None
+        return isinstance(self.model, ScreeningModel) and self.model.info.committee is not None
 
     @property
     def has_forest(self) -> bool:
         """Whether one of them is a forest, whose score has steps and no gradient."""
-        return any(member.kind == "forest" for member in self.model.members)
+        members = self.model.members if isinstance(self.model, ScreeningModel) else ()
+        return any(member.kind == "forest" for member in members)
 
     @property
     def is_labelled(self) -> bool:
         """Whether any molecule has a label; label columns may be empty."""
         return self.labels is not None and bool(np.isfinite(self.labels).any())
+
+    @property
+    def own_model(self) -> ScreeningModel:
+        """The model, for checks that look into Weave networks.
+
+        Raises
+        ------
+        NotApplicable
+            If it is a model of another package.
+        """
+        if not isinstance(self.model, ScreeningModel):
+            raise NotApplicable(
+                f"{self.model.name} is of another package, and this check looks into networks of molig"
+            )
+        return self.model
 
     def rng(self, check: str) -> np.random.Generator:
         """Random numbers of a check, the same whichever other checks are made.
@@ -228,7 +249,7 @@ class AuditSubject:
         return self.explain(self.sample)
 
     def explain(
-        self, chosen: npt.ArrayLike, *, model: ScreeningModel | None = None, **options: Any
+        self, chosen: npt.ArrayLike, *, model: ScoringModel | None = None, **options: Any
     ) -> list[dict[str, Explanation]]:
         """Explain molecules for all audited tasks.
 
@@ -236,7 +257,7 @@ class AuditSubject:
         ----------
         chosen : array-like of int
             Places of the molecules.
-        model : ScreeningModel, optional
+        model : ScoringModel, optional
             Another model of the same tasks and molecules; default the audited one.
         **options
             Of `Explainer`, such as ``target``.
@@ -295,7 +316,7 @@ class AuditSubject:
 
 
 def explain_molecules(
-    model: ScreeningModel,
+    model: ScoringModel,
     molecules: Sequence[Molecule],
     tasks: Sequence[str],
     *,

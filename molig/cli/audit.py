@@ -30,7 +30,7 @@ from molig.errors import UsageError
 
 if TYPE_CHECKING:
     from molig.audit import Audit, AuditSettings, AuditSubject, Check, LabelledFile
-    from molig.model import ScreeningModel
+    from molig.model import ScoringModel
 
 
 def _list(wanted: bool) -> None:
@@ -103,7 +103,8 @@ def audit(
     from molig.audit import AuditSettings, Severity
     from molig.audit.registry import choose_checks
     from molig.audit.report import check_audit_output
-    from molig.model import ScreeningModel, load_model
+    from molig.foreign import load_any_model
+    from molig.model import ScreeningModel
 
     threshold = _severity(fail_on)
     if card and (only or skip or task):
@@ -113,18 +114,19 @@ def audit(
     files = [check_audit_output(path) for path in output or []]
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules)
-    if not isinstance(loaded, ScreeningModel):
-        raise UsageError(f"{loaded.name} is a model of another package, which molig does not audit yet")
+    if card and not isinstance(loaded, ScreeningModel):
+        raise UsageError(f"--card writes into a model directory of molig, and {loaded.name} has none")
+    audited = _of_one_kind(loaded, task or [])
     settings = AuditSettings(
         max_molecules=max_molecules,
         max_explained=max_explained,
         seed=seed,
         tasks=tuple(task or ()),
-        partners=tuple(load_model(name, device) for name in compare or ()),
+        partners=tuple(load_any_model(name, device) for name in compare or ()),
     )
     columns = (smiles_column, id_column, file_format, delimiter)
     file, where = _file(model, source, label, columns)
-    subject = _read(loaded, file, settings, pairs, reporter)
+    subject = _read(audited, file, settings, pairs, reporter)
     result = _run(subject, names, where, n_checks, reporter)
     from molig.audit import write_audit
     from molig.audit.report import attach_audit
@@ -136,6 +138,23 @@ def audit(
     _print(result, reporter)
     if result.fails(Severity(threshold) if threshold else None):
         raise typer.Exit(1)
+
+
+def _of_one_kind(model: ScoringModel, tasks: list[str]) -> ScoringModel:
+    """The model of the tasks, whose scores are all probabilities or all values."""
+    if len(model.parts()) == 1:
+        return model
+    if not tasks:
+        raise UsageError(
+            f"{model.name} predicts probabilities in some tasks and values in others, which are audited "
+            "apart: name tasks of one kind by --task"
+        )
+    part = model.for_task(tasks[0])
+    for task in tasks[1:]:
+        if task not in part.tasks:
+            model.task_index(task)
+            raise UsageError(f"{tasks[0]} and {task} are a probability and a value: audit them apart")
+    return part
 
 
 def _severity(name: str | None) -> str | None:
@@ -159,6 +178,7 @@ def _file(
     """The molecules to audit with, and what to call them."""
     from molig.audit import LabelledFile
     from molig.audit.inputs import held_out_file
+    from molig.foreign import is_foreign
 
     labels = {}
     for text in label or ():
@@ -169,6 +189,11 @@ def _file(
     if source is None:
         if labels or any(columns):
             raise UsageError("--label and columns belong to a file: name it with --input")
+        if len(model) > 1 or is_foreign(model):
+            raise UsageError(
+                "models of other packages do not record what their training held out: give molecules with "
+                "--input"
+            )
         file, part = held_out_file(model[0])
         return file, f"the {part} part of {Path(file.source).name}"
     name = "standard input" if source == "-" else Path(source).name
@@ -190,7 +215,7 @@ def _options(
 
 
 def _read(
-    model: ScreeningModel, file: LabelledFile, settings: AuditSettings, pairs: Path | None, reporter: Reporter
+    model: ScoringModel, file: LabelledFile, settings: AuditSettings, pairs: Path | None, reporter: Reporter
 ) -> AuditSubject:
     from dataclasses import replace
 

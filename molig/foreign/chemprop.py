@@ -366,6 +366,32 @@ class ChempropModel:
             )
         return RelaxedChemprop([e.networks for e in self.ensembles], self.schema, graphs, base)
 
+    def logits(self, graphs: PackedGraphs, scales: npt.ArrayLike | None = None) -> FloatArray:
+        """Outputs at any point of the path from the zero baseline: logits of mean probabilities, or values.
+
+        Parameters
+        ----------
+        graphs : PackedGraphs
+            From `featurize`.
+        scales : array-like, shape (n_mols,), optional
+            Factor on each molecule's features; default 1, the molecule itself.
+
+        Returns
+        -------
+        array of float, shape (n_mols, n_tasks)
+
+        Raises
+        ------
+        UsageError
+            If the model reads descriptors: they have no place on the structure.
+        """
+        factors = np.ones(len(graphs)) if scales is None else np.asarray(scales, dtype=np.float64)
+        return self.relax(graphs).outputs(
+            np.arange(len(graphs)),
+            np.repeat(factors, graphs.atom_counts),
+            np.repeat(factors, graphs.pair_counts),
+        )
+
     def task_index(self, task: str) -> int:
         """Column of a task.
 

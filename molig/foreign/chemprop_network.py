@@ -329,6 +329,18 @@ class MessagePassing(nn.Module):
         """What a batch for this network depends on."""
         return Passing(self.depth, self.along_bonds, self.undirected)
 
+    def input_weights(self) -> dict[str, list[Tensor]]:
+        """Weights that read features of atoms, and of bonds: shapes (any, n columns)."""
+        n_atom = self.sizes.atom
+        bonds = (
+            self.start.weight[:, n_atom:] if self.along_bonds else self.step.weight[:, self.sizes.hidden :]
+        )
+        read = {"atom": [self.start.weight[:, :n_atom], self.finish.weight[:, :n_atom]], "pair": [bonds]}
+        for level, scale in (("atom", self.scale_atoms), ("pair", self.scale_bonds)):
+            if scale:
+                read[level] = [weight / scale.scale for weight in read[level]]
+        return read
+
     def forward(self, batch: MessageBatch, descriptors: Tensor | None = None) -> Tensor:
         """States of atoms, shape (n_atoms, width)."""
         *_, last = self.inputs_of_activations(batch)

@@ -101,6 +101,9 @@ class ScoringModel(Protocol):
         Raises `UsageError` where the model cannot be explained.
         """
 
+    def logits(self, graphs: PackedGraphs, scales: npt.ArrayLike | None = None) -> FloatArray:
+        """Logits or values, shape (n_mols, n_tasks), with a factor on each molecule's features; default 1."""
+
     def score_molecules(self, molecules: Sequence[Molecule]) -> FloatArray:
         """Probabilities or values of parsed molecules, shape (n, n_tasks)."""
 

@@ -31,7 +31,7 @@ from molig.audit.findings import (
 from molig.audit.registry import register
 from molig.audit.subject import ActivityPair, AuditSubject, FloatArray, Index, explain_molecules
 from molig.errors import InputError, UnknownNameError, UsageError
-from molig.model import ScreeningModel
+from molig.model import ScoringModel
 from molig.molecules import Molecule, Record, read_records
 from molig.stats.intervals import Estimate, bootstrap_median, bootstrap_share, spearman, wilson
 
@@ -671,7 +671,7 @@ FIRST, SECOND, DIFFERENCE, TASK = "smiles_a", "smiles_b", "difference", "task"
 """Columns of a file of pairs."""
 
 
-def read_pairs(path: str | Path, model: ScreeningModel) -> list[ActivityPair]:
+def read_pairs(path: str | Path, model: ScoringModel) -> list[ActivityPair]:
     """Pairs of a table with ``smiles_a``, ``smiles_b``, ``difference`` (first minus second), ``task``."""
     columns = [SECOND, DIFFERENCE, TASK]
     try:
@@ -688,7 +688,7 @@ def read_pairs(path: str | Path, model: ScreeningModel) -> list[ActivityPair]:
     return [_pair(path, model, record) for record in records]
 
 
-def _pair(path: str | Path, model: ScreeningModel, record: Record) -> ActivityPair:
+def _pair(path: str | Path, model: ScoringModel, record: Record) -> ActivityPair:
     where = f"{path}, row {record.row}"
     if record.problem:
         raise InputError(f"{where}: {record.problem}")

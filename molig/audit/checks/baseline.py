@@ -11,7 +11,7 @@ from molig.audit.figures import histogram
 from molig.audit.findings import MOST_EXAMPLES, Evidence, Example, Finding, Outcome, Severity, marked_example
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray, probabilities
-from molig.model import BaselineValue
+from molig.model import BaselineValue, ScreeningModel
 from molig.stats.intervals import spearman
 
 NAME = "baseline"
@@ -72,7 +72,8 @@ def check(subject: AuditSubject) -> Outcome:
 def _measure(subject: AuditSubject, task: str) -> _Task:
     logits = subject.baseline_logits[:, subject.column(task)]
     values = logits if subject.is_regression else probabilities(logits)
-    known = subject.model.info.baseline.get(task)
+    model = subject.model
+    known = model.info.baseline.get(task) if isinstance(model, ScreeningModel) else None
     if not subject.is_regression:
         target, not_neutral = 0.0, float((values > NEUTRAL_PROBABILITY).mean())
     elif isinstance(known, BaselineValue):

@@ -49,7 +49,7 @@ Result = tuple[Tensor, Tensor | None]  # and what it returns: states of atoms, a
 )
 def check(subject: AuditSubject) -> Outcome:
     """Watch every unit over a sample of the molecules."""
-    n = len(subject.molecules)
+    model, n = subject.own_model.weave_alone(), len(subject.molecules)
     if n < FEWEST_MOLECULES:
         raise NotApplicable(
             f"units may rest by chance over fewer than {FEWEST_MOLECULES} molecules (got {n})"
@@ -61,7 +61,7 @@ def check(subject: AuditSubject) -> Outcome:
             f"the molecules are too alike: {kinds[0]} kinds of atoms and {kinds[1]} kinds of pairs; units "
             "for other kinds must rest"
         )
-    every = layers(subject.model.weave_alone(), graphs)
+    every = layers(model, graphs)
     constant = [layer for layer in every if (layer.dead | layer.unread).all()]
     constant += [
         layer for layer in every if layer.kind == "output" and layer.dead.any() and layer not in constant

@@ -25,7 +25,7 @@ from molig.audit.findings import (
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray
 from molig.features import MolGraph
-from molig.model import Applicability, ApplicabilityFlag, DomainStatus
+from molig.model import Applicability, ApplicabilityFlag, DomainStatus, ScreeningModel
 from molig.stats.intervals import wilson
 
 NAME = "domain"
@@ -86,7 +86,8 @@ class _Domain:
 @register(NAME, title="Domain", question="Are the molecules like those that the model was trained on?")
 def check(subject: AuditSubject) -> Outcome:
     """Compare molecules with the training molecules."""
-    known = subject.model.applicability
+    model = subject.model
+    known = model.applicability if isinstance(model, ScreeningModel) else None
     if known is None:
         raise NotApplicable("the model does not record what its training molecules were like")
     mols = [molecule.mol for molecule in subject.molecules]
@@ -121,7 +122,7 @@ def check(subject: AuditSubject) -> Outcome:
 
 def known_substructures(subject: AuditSubject) -> float | None:
     """Share of all occurrences of substructures that a committee knows; None for a network alone."""
-    held, members = subject.graphs.environments, subject.model.members
+    held, members = subject.graphs.environments, subject.own_model.members
     if held is None or not members or not held.n_rows:
         return None
     return float(np.isin(held.ids, members[0].vocabulary.ids).mean())

@@ -68,9 +68,10 @@ Flags = npt.NDArray[np.bool_]
 )
 def check(subject: AuditSubject) -> Outcome:
     """Compare attributions of atoms that differ at growing radius."""
+    n_modules = subject.own_model.info.network.n_modules
     tally, molecules = Tally(), []
     for explanations in subject.explanations:
-        pairs = study_pairs(explanations, subject.model.info.network.n_modules, tally)
+        pairs = study_pairs(explanations, n_modules, tally)
         if pairs.pairs.shape[1]:
             molecules.append(pairs)
     if not tally.pairs[NEIGHBOURS]:

@@ -30,7 +30,8 @@ from molig.audit.subject import AuditSubject, FloatArray
 from molig.features import FeatureSchema, PackedGraphs
 from molig.features.graphs import pack
 from molig.features.schema import Column
-from molig.model import ScreeningModel
+from molig.foreign import ChempropModel
+from molig.model import ScoringModel, ScreeningModel
 from molig.network.weave import WeaveModule
 
 NAME = "input-columns"
@@ -551,9 +552,12 @@ def _follows(products: FloatArray, column: int, others: Sequence[int]) -> bool:
 # What the network reads, and what explanations credit.
 
 
-def first_weights(model: ScreeningModel) -> dict[str, FloatArray]:
-    """Largest |weight| by which the first module reads each column, by level; shape (n_columns,)."""
-    module = model.network.modules_[0]
+def first_weights(model: ScoringModel) -> dict[str, FloatArray]:
+    """Largest |weight| by which a network's first layers read each column, by level; shape (n_columns,)."""
+    if isinstance(model, ChempropModel):
+        read = [network.message_passing.input_weights() for network in model.networks]
+        return {level: _largest([weight for one in read for weight in one[level]]) for level in LEVELS}
+    module = model.network.modules_[0] if isinstance(model, ScreeningModel) else None
     if not isinstance(module, WeaveModule):
         raise TypeError(f"expected a WeaveModule (got {type(module).__name__})")
     atoms, pairs = [module.atom_to_atom.weight], [module.pair_to_atom.weight]

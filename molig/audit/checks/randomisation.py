@@ -165,7 +165,7 @@ class _Comparison:
     def __init__(self, subject: AuditSubject) -> None:
         places = np.linspace(0, len(subject.tasks) - 1, min(MOST_TASKS, len(subject.tasks))).astype(int)
         self.tasks = [subject.tasks[place] for place in places]
-        self.model = subject.model.weave_alone()
+        self.model = subject.own_model.weave_alone()
         self._columns = [subject.column(task) for task in self.tasks]
         self._rng = subject.rng(NAME)
         large = subject.sample[subject.graphs.atom_counts[subject.sample] >= LEAST_ATOMS]

@@ -27,7 +27,8 @@ from molig.audit.findings import (
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray, Index, explain_molecules
 from molig.features import PackedGraphs
-from molig.model import ScreeningModel
+from molig.foreign import ChempropModel
+from molig.model import ScoringModel, ScreeningModel
 from molig.molecules import Molecule, Record
 from molig.molecules.standardize import input_atom_indices
 from molig.stats.intervals import spearman
@@ -383,16 +384,24 @@ def largest_difference(first: FloatArray, second: FloatArray) -> FloatArray:
     return np.where(np.isfinite(difference), difference, np.inf)
 
 
-def modules_in_training(model: ScreeningModel) -> list[str]:
+def modules_in_training(model: ScoringModel) -> list[str]:
     """Names of the dropout and normalisation layers of all networks that are in training mode."""
-    networks: list[tuple[str, nn.Module]] = [("", model.network)]
-    networks += [(f"{member.kind}: ", member) for member in model.members if isinstance(member, nn.Module)]
     return [
         prefix + name
-        for prefix, network in networks
+        for prefix, network in _networks(model)
         for name, module in network.named_modules()
         if module.training and type(module).__name__ in {"Dropout", "BatchNorm1d", "LayerNorm"}
     ]
+
+
+def _networks(model: ScoringModel) -> list[tuple[str, nn.Module]]:
+    """The networks of a model, and what to put before the names of their layers."""
+    if isinstance(model, ScreeningModel):
+        others = [(f"{m.kind}: ", m) for m in model.members if isinstance(m, nn.Module)]
+        return [("", model.network), *others]
+    if isinstance(model, ChempropModel):
+        return [(f"network {number}: ", network) for number, network in enumerate(model.networks, 1)]
+    return []
 
 
 def some(n: int, most: int, rng: np.random.Generator) -> Index:
@@ -400,7 +409,7 @@ def some(n: int, most: int, rng: np.random.Generator) -> Index:
     return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
 
 
-def aligned(variants: Sequence[Molecule | None], model: ScreeningModel) -> FloatArray:
+def aligned(variants: Sequence[Molecule | None], model: ScoringModel) -> FloatArray:
     """Logits of molecules, NaN for those that are missing; shape (n, n_tasks)."""
     logits = np.full((len(variants), len(model.tasks)), np.nan)
     known = [i for i, molecule in enumerate(variants) if molecule is not None]
@@ -409,7 +418,7 @@ def aligned(variants: Sequence[Molecule | None], model: ScreeningModel) -> Float
     return logits
 
 
-def alone(model: ScreeningModel, graphs: PackedGraphs) -> FloatArray:
+def alone(model: ScoringModel, graphs: PackedGraphs) -> FloatArray:
     """Logits of molecules scored one at a time."""
     logits = np.full((len(graphs), len(model.tasks)), np.nan)
     for place in range(len(graphs)):
@@ -446,7 +455,7 @@ def renumbered(molecule: Molecule, rng: np.random.Generator) -> Variant:
     return Variant(Molecule(molecule.row, molecule.id, molecule.smiles, mol), order)
 
 
-def rewritten(model: ScreeningModel, molecule: Molecule, rng: np.random.Generator) -> Variant | None:
+def rewritten(model: ScoringModel, molecule: Molecule, rng: np.random.Generator) -> Variant | None:
     """Write a molecule as a random SMILES and read it again."""
     source = readable(molecule)
     order = rng.permutation(source.GetNumAtoms())
@@ -472,7 +481,7 @@ def readable(molecule: Molecule) -> Chem.Mol:
     return molecule.mol if mol is None else mol
 
 
-def parsed(model: ScreeningModel, molecule: Molecule, smiles: str) -> Molecule | None:
+def parsed(model: ScoringModel, molecule: Molecule, smiles: str) -> Molecule | None:
     """Another SMILES of a molecule through the model's parser; None if it is refused."""
     molecules, _ = model.parser.parse_many([Record(molecule.row, molecule.id, smiles)])
     return molecules[0] if molecules else None
@@ -513,9 +522,9 @@ _LARGE_SHARE = 0.9  # of the model's size limit
 _UNITS = ("C", "OCC", "NCC(=O)")  # repeated as often as they fit
 
 
-def large_molecules(model: ScreeningModel) -> list[Molecule]:
+def large_molecules(model: ScoringModel) -> list[Molecule]:
     """Chain molecules nearly as large as the model's parser allows, to be padded against."""
-    most = int(_LARGE_SHARE * model.info.molecules.max_heavy_atoms)
+    most = int(_LARGE_SHARE * model.parser.max_heavy_atoms)
     large = []
     for unit in _UNITS:
         repeats = max(1, most // sum(symbol.isalpha() for symbol in unit))
@@ -527,20 +536,24 @@ def large_molecules(model: ScreeningModel) -> list[Molecule]:
 # The same model in another precision, or on another device.
 
 
-def in_double(model: ScreeningModel) -> ScreeningModel:
+def in_double(model: ScoringModel) -> ScoringModel:
     """The same model, its parts and their states as they are, in double precision."""
+    if not isinstance(model, ScreeningModel):
+        return model.double()
     return _with_networks(model, lambda network: network.double())
 
 
-def other_device(model: ScreeningModel) -> str | None:
+def other_device(model: ScoringModel) -> str | None:
     """The other kind of device, CPU or CUDA, that a model could run on here; None if there is none."""
     if not torch.cuda.is_available():
         return None
     return "cpu" if model.device.type == "cuda" else "cuda"
 
 
-def on_device(model: ScreeningModel, device: str) -> ScreeningModel:
+def on_device(model: ScoringModel, device: str) -> ScoringModel:
     """The same model, its parts, their states and its precision as they are, on another device."""
+    if not isinstance(model, ScreeningModel):
+        return model.to(device)
     twin = _with_networks(model, lambda network: network.to(device))
     twin.device = torch.device(device)
     return twin
@@ -622,7 +635,7 @@ def compare_partners(
 
 
 def _compare_partner(
-    subject: AuditSubject, partner: ScreeningModel, chosen: Index, own: Sequence[dict[str, Explanation]]
+    subject: AuditSubject, partner: ScoringModel, chosen: Index, own: Sequence[dict[str, Explanation]]
 ) -> list[Agreement]:
     """Agreement on every task in common, over the molecules that both models read as the same atoms."""
     tasks = [task for task in subject.tasks if task in partner.tasks]
