@@ -296,7 +296,7 @@ class Explainer:
             n_pair_entries = graph.pair_codes.shape[1] + graph.pair_values.shape[1]
         cut = n_atoms * n_entries
         stop = cut + n_pairs * n_pair_entries
-        names = getattr(self.model, "member_names", ())
+        names = self.member_names
         return Explanation(
             id=molecule.id,
             smiles=molecule.smiles,
@@ -325,6 +325,11 @@ class Explainer:
             origin=molecule.origin,
             n_input_atoms=molecule.n_input_atoms,
         )
+
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """What parts of a score are told by name, see ``Explanation.members``; empty for most models."""
+        return tuple(getattr(self.model, "member_names", ()))
 
     @property
     def _method_name(self) -> str:

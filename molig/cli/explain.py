@@ -21,6 +21,7 @@ from molig.cli.options import (
     CsvSafeOption,
     DelimiterOption,
     DeviceOption,
+    FingerprintOption,
     FormatOption,
     IdColumnOption,
     IgnoreStereoOption,
@@ -34,6 +35,7 @@ from molig.cli.options import (
     TaskOrAllOption,
     ThreadsOption,
     TolOption,
+    TrustPickleOption,
     input_option,
     load_named,
 )
@@ -91,6 +93,8 @@ def explain(
     add_h: AddHOption = None,
     ignore_stereo: IgnoreStereoOption = None,
     reorder_atoms: ReorderAtomsOption = None,
+    fingerprint: FingerprintOption = None,
+    trust_pickle: TrustPickleOption = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     csv_safe: CsvSafeOption = False,
@@ -98,6 +102,7 @@ def explain(
 ) -> None:
     """Say why molecules get their scores, atom by atom."""
     from molig.attribution import Explainer, Method
+    from molig.foreign import FingerprintOptions
     from molig.molecules import read_records
     from molig.screening.pipeline import asks_all_tasks
     from molig.tables.locks import exclusive
@@ -106,7 +111,7 @@ def explain(
     drawings, request = _drawings_and_table(output, source, layout, rejects, resume, csv_safe)
     use_threads(threads)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
-    loaded = load_named(model, device, *of_molecules)
+    loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
     all_tasks = asks_all_tasks(task, loaded)
     named = None if all_tasks else task
     loaded = loaded if named is None else loaded.for_task(named)
@@ -120,7 +125,7 @@ def explain(
     )
     meaning = explainer.target.meaning + loaded.meaning_of(loaded.tasks if named is None else [named])
     if request is not None:
-        request = replace(request, members=loaded.member_names, meaning=meaning)
+        request = replace(request, members=explainer.member_names, meaning=meaning)
     options = {"--task": task, "--target": explainer.target, "--tol": tol, "--method": explainer.method}
     options |= {"--baseline": baseline, "--smiles-column": smiles_column, "--id-column": id_column}
     options |= {"--format": file_format, "--delimiter": delimiter}

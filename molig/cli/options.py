@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from molig.cli.console import Reporter
+
 if TYPE_CHECKING:
-    from molig.foreign import ChempropModel, FingerprintModel
+    from molig.foreign import ChempropModel, FingerprintModel, FingerprintOptions
     from molig.model import ScreeningModel
 
 _Source = TypeVar("_Source", str, Path, None)
@@ -34,8 +37,8 @@ ModelOption = Annotated[
     typer.Option(
         "-m",
         "--model",
-        help="Bundled model (`molig models`) or directory; admet-ai; or Chemprop files (.pt, .ckpt), which "
-        "several -m put together to an ensemble.",
+        help="Bundled model (`molig models`) or directory; admet-ai; Chemprop files (.pt, .ckpt), which "
+        "several -m put together to an ensemble; or a forest or linear model (.skops, .onnx).",
     ),
 ]
 AtomFeaturesOption = Annotated[
@@ -60,6 +63,22 @@ ReorderAtomsOption = Annotated[
     typer.Option("--reorder-atoms/--no-reorder-atoms", help="Chemprop models: order atoms by map numbers."),
 ]
 
+FingerprintOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fingerprint",
+        help="Forests and linear models: what they were trained on, such as "
+        "morgan:radius=2,bits=2048,counts (or binary; also chirality, features).",
+    ),
+]
+TrustPickleOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-pickle",
+        help="Load a pickle (.pkl, .joblib), which runs whatever program its maker put into it.",
+    ),
+]
+
 
 def load_named(
     names: list[str],
@@ -69,12 +88,25 @@ def load_named(
     add_h: bool | None,
     ignore_stereo: bool | None,
     reorder_atoms: bool | None,
+    fingerprint: FingerprintOptions | None = None,
 ) -> ScreeningModel | ChempropModel | FingerprintModel:
     """The model of `ModelOption`, with the options of its molecules."""
+    from molig.errors import UsageError
     from molig.foreign import InputOptions, load_any_model
+    from molig.foreign.estimator_files import ESTIMATOR_SUFFIXES
 
     options = InputOptions(atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
-    return load_any_model(names, device, options)
+    if fingerprint is None and (on_bits := [n for n in names if Path(n).suffix in ESTIMATOR_SUFFIXES]):
+        raise UsageError(
+            f"{on_bits[0]} is a model on fingerprints, which this command does not take; molig screen and "
+            "molig explain do"
+        )
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always", UserWarning)
+        loaded = load_any_model(names, device, options, fingerprint)
+    for doubt in doubts:
+        Reporter(quiet=True).warning(str(doubt.message))
+    return loaded
 
 
 TaskOption = Annotated[

@@ -14,6 +14,7 @@ from molig.cli.options import (
     CsvSafeOption,
     DelimiterOption,
     DeviceOption,
+    FingerprintOption,
     FormatOption,
     IdColumnOption,
     IgnoreStereoOption,
@@ -23,6 +24,7 @@ from molig.cli.options import (
     ReorderAtomsOption,
     SmilesColumnOption,
     ThreadsOption,
+    TrustPickleOption,
     load_named,
     resolved_input,
 )
@@ -84,12 +86,15 @@ def screen(
     add_h: AddHOption = None,
     ignore_stereo: IgnoreStereoOption = None,
     reorder_atoms: ReorderAtomsOption = None,
+    fingerprint: FingerprintOption = None,
+    trust_pickle: TrustPickleOption = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     csv_safe: CsvSafeOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Score every molecule of LIBRARY and rank them."""
+    from molig.foreign import FingerprintOptions
     from molig.model import Objective
     from molig.screening import ScreeningOptions
     from molig.screening import screen as run
@@ -97,7 +102,7 @@ def screen(
     reporter = Reporter(quiet)
     use_threads(threads)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
-    loaded = load_named(model, device, *of_molecules)
+    loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
     if task is None and len(loaded.tasks) > 1 and loaded.objective is Objective.CLASSIFICATION:
         reporter.info(f"no --task: ranking by the highest of {len(loaded.tasks)} task scores")
     with reporter.progress("screening", count_rows(Path(library))) as advance:
