@@ -310,6 +310,24 @@ class FingerprintModel:
         """Molecules to be explained; the model brings what they are compared with."""
         return RelaxedFingerprints(self, graphs)
 
+    def logits(self, graphs: PackedGraphs, scales: npt.ArrayLike | None = None) -> FloatArray:
+        """Logits of probabilities, or values; a molecule scaled below half is the background.
+
+        Parameters
+        ----------
+        graphs : PackedGraphs
+            From `featurize`.
+        scales : array-like, shape (n_mols,), optional
+            Factor on each molecule's environments, which are there by half or more; default 1.
+
+        Returns
+        -------
+        array of float, shape (n_mols, n_tasks)
+        """
+        factors = np.ones(len(graphs)) if scales is None else np.asarray(scales, dtype=np.float64)
+        whole = np.repeat(factors >= _THERE, graphs.atom_counts)
+        return self.relax(graphs).outputs(np.arange(len(graphs)), whole)
+
     def example(self, column: int) -> tuple[str, Example | None]:
         """What a column is called, and a place in a reference molecule where it is set."""
         kind = "bit" if self.fingerprint.ids is None else "column"

@@ -267,7 +267,17 @@ def test_it_is_what_molig_asks_of_a_model(models):
     assert len(set(digests)) == len(digests)
 
 
-def test_screening(models, tmp_path):
+def test_logits_of_scaled_molecules(models):
+    model = models["boosted", 25]
+    whole = molig.explain(model, "CCOC(=O)c1ccncc1", target="logit")
+    graphs = model.featurize([whole.mol] * 4)
+    found = model.logits(graphs, [0, 0.4, 0.6, 1])[:, 0]
+    start, end = whole.baseline_score, whole.score
+    assert found == pytest.approx([start, start, end, end], abs=1e-12)
+    assert model.logits(graphs)[:, 0] == pytest.approx([end] * 4, abs=1e-12)
+
+
+def test_screening(models):
     found = molig.screen(SMILES[NEW], models["values", 0])
     assert found.n_scored == 60
     assert found.hits["value"].to_numpy() == pytest.approx(
