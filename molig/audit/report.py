@@ -118,11 +118,7 @@ def audit_data(audit: Audit) -> dict[str, Any]:
     return {
         "layout": LAYOUT,
         "molig_version": __version__,
-        "model": {
-            **_identity(subject.model),
-            "tasks": list(subject.model.tasks),
-            "members": _members(subject.model),
-        },
+        "model": _model_data(subject.model),
         "molecules": {
             "source": audit.source,
             "audited": len(subject.molecules),
@@ -153,11 +149,17 @@ def audit_data(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _identity(model: ScoringModel) -> dict[str, str | None]:
-    """What tells the model from others."""
+def _model_data(model: ScoringModel) -> dict[str, Any]:
+    """Which model it was."""
     if not isinstance(model, ScreeningModel):
-        named = {"name": model.name, "schema_hash": model.schema.hash, "digest": model.digest()}
-        return {**named, "network": type(model).__name__}
+        return {
+            "name": model.name,
+            "schema_hash": model.schema.hash,
+            "digest": model.digest(),
+            "network": repr(model),
+            "tasks": list(model.tasks),
+            "members": {},
+        }
     info, distance = model.info, model.schema.max_pair_distance
     return {
         "name": info.name,
@@ -165,6 +167,8 @@ def _identity(model: ScoringModel) -> dict[str, str | None]:
         "weights_sha256": info.weights_sha256,
         "applicability_sha256": info.applicability.sha256 if info.applicability else None,
         "network": f"W{info.network.n_modules}N{'max' if distance is None else distance}",
+        "tasks": list(model.tasks),
+        "members": _members(model),
     }
 
 
@@ -447,8 +451,7 @@ def attach_audit(audit: Audit, directory: str | Path, options: Sequence[str] = (
     folder = find_model(directory)
     model = load_model(folder)
     audited = audit.subject
-    weights = audited.model.info.weights_sha256 if isinstance(audited.model, ScreeningModel) else None
-    if weights != model.info.weights_sha256:
+    if audited.info is None or audited.info.weights_sha256 != model.info.weights_sha256:
         raise UsageError(f"the audit is not one of the weights in {folder.name}")
     if audited.tasks != model.tasks:
         raise UsageError("a card states audits of all tasks; leave --task out")

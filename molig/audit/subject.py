@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
+from torch import nn
 
 from molig.attribution import Explainer, Explanation
+from molig.attribution.baselines import Baselines
 from molig.audit.findings import NotApplicable
 from molig.errors import InputError, UsageError
 from molig.features import BlockKind, PackedGraphs
-from molig.model import Objective, ScoringModel, ScreeningModel
+from molig.model import ModelInfo, Objective, ScoringModel, ScreeningModel
+from molig.model.relaxed import Member
 from molig.molecules import Molecule, Rejection
 
 # Choices of an audit.
@@ -104,7 +107,7 @@ class AuditSubject:
     Parameters
     ----------
     model : ScoringModel
-        The model; of one with probabilities and values, one of its ``parts``.
+        The model, of molig or another package; its tasks share an objective (see its ``parts``).
     molecules : sequence of Molecule
         Accepted by the model's parser.
     labels : array of float, shape (n_mols, n_tasks), optional
@@ -121,7 +124,7 @@ class AuditSubject:
     InputError
         If there is no molecule.
     UsageError
-        For an unknown task, or labels of another shape.
+        For an unknown task, labels of another shape, or a model with tasks of both objectives.
     """
 
     model: ScoringModel
@@ -134,13 +137,13 @@ class AuditSubject:
     def __post_init__(self) -> None:
         if not self.molecules:
             raise InputError("there is no molecule to audit the model with")
-        for task in self.settings.tasks:
-            self.model.task_index(task)
         if len(self.model.parts()) > 1:
             raise UsageError(
-                f"{self.model.name} predicts probabilities in some tasks and values in others, which are "
-                "audited apart: audit one of its parts()"
+                f"{self.model.name} has tasks of both kinds, probabilities and values, which are audited "
+                "apart: give one of its parts()"
             )
+        for task in self.settings.tasks:
+            self.model.task_index(task)
         expected = (len(self.molecules), len(self.model.tasks))
         if self.labels is not None and self.labels.shape != expected:
             raise UsageError(f"labels must have shape {expected} (got {self.labels.shape})")
@@ -159,33 +162,27 @@ class AuditSubject:
     @property
     def is_committee(self) -> bool:
         """Whether other members score beside the model's Weave network."""
-        return isinstance(self.model, ScreeningModel) and self.model.info.committee is not None
+        return self.info is not None and self.info.committee is not None
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """What the model's directory says of it; None for a model of another package."""
+        return self.model.info if isinstance(self.model, ScreeningModel) else None
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """These other members."""
+        return self.model.members if isinstance(self.model, ScreeningModel) else ()
 
     @property
     def has_forest(self) -> bool:
         """Whether one of them is a forest, whose score has steps and no gradient."""
-        members = self.model.members if isinstance(self.model, ScreeningModel) else ()
-        return any(member.kind == "forest" for member in members)
+        return any(member.kind == "forest" for member in self.members)
 
     @property
     def is_labelled(self) -> bool:
         """Whether any molecule has a label; label columns may be empty."""
         return self.labels is not None and bool(np.isfinite(self.labels).any())
-
-    @property
-    def own_model(self) -> ScreeningModel:
-        """The model, for checks that look into Weave networks.
-
-        Raises
-        ------
-        NotApplicable
-            If it is a model of another package.
-        """
-        if not isinstance(self.model, ScreeningModel):
-            raise NotApplicable(
-                f"{self.model.name} is of another package, and this check looks into networks of molig"
-            )
-        return self.model
 
     def rng(self, check: str) -> np.random.Generator:
         """Random numbers of a check, the same whichever other checks are made.
@@ -216,6 +213,21 @@ class AuditSubject:
     def baseline_logits(self) -> FloatArray:
         """Logits (values) of the zero baselines: each molecule's graph without features."""
         return self.model.logits(self.graphs, np.zeros(len(self.molecules), dtype=np.float32))
+
+    @cached_property
+    def fitted_baseline_logits(self) -> FloatArray | None:
+        """Logits (values) of the baselines that explanations compare with; None where those are zero."""
+        baselines = Baselines(None, self.model)
+        if not baselines.by_task:
+            return None
+        found = np.full(self.baseline_logits.shape, np.nan)
+        atoms, pairs = np.zeros(self.graphs.n_atoms), np.zeros(self.graphs.n_pairs)
+        for task in self.tasks:
+            (rows,) = baselines.of(task)
+            relaxed = self.model.relax(self.graphs, (rows.atom_row, rows.pair_row))
+            outputs = relaxed.outputs(np.arange(len(self.graphs)), atoms, pairs)
+            found[:, self.column(task)] = outputs[:, self.column(task)]
+        return found
 
     @property
     def max_explained(self) -> int:
@@ -313,6 +325,19 @@ class AuditSubject:
         if self.labels is not None and self.is_labelled:
             return np.asarray((self.labels[:, columns] == 1).any(axis=1))
         return np.asarray((self.scores[:, columns] > 0.5).any(axis=1))
+
+
+def networks_of(model: ScoringModel) -> dict[str, nn.Module]:
+    """The torch networks of a model by name: "" for its only one, the kind of a member, or a number."""
+    if isinstance(model, ScreeningModel):
+        networks: dict[str, nn.Module] = {"": model.network}
+        networks.update({m.kind: m for m in model.members if isinstance(m, nn.Module)})
+        return networks
+    found = getattr(model, "networks", None)
+    if found is None:
+        only = getattr(model, "network", None)
+        return {"": only} if isinstance(only, nn.Module) else {}
+    return {f"network {i}" if len(found) > 1 else "": network for i, network in enumerate(found, start=1)}
 
 
 def explain_molecules(

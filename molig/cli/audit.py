@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,13 +97,16 @@ def audit(
 ) -> None:
     """Find features and behaviours of a model that should not be believed, with molecules and numbers.
 
+    A model with tasks of both kinds, such as admet-ai, is audited twice: the probabilities, then the values.
+    The reports are then called NAME-classification and NAME-regression.
+
     Exit code 1 at findings of the severity of --fail-on, or if a check breaks off.
     """
     use_threads(threads)
     reporter = Reporter(quiet)
-    from molig.audit import AuditSettings, Severity
+    from molig.audit import AuditSettings, Severity, write_audit
     from molig.audit.registry import choose_checks
-    from molig.audit.report import check_audit_output
+    from molig.audit.report import attach_audit, check_audit_output
     from molig.foreign import load_any_model
     from molig.model import ScreeningModel
 
@@ -114,47 +118,74 @@ def audit(
     files = [check_audit_output(path) for path in output or []]
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules)
-    if card and not isinstance(loaded, ScreeningModel):
-        raise UsageError(f"--card writes into a model directory of molig, and {loaded.name} has none")
-    audited = _of_one_kind(loaded, task or [])
+    if not isinstance(loaded, ScreeningModel):
+        _refuse_own(loaded, source, card)
+    audited = _parts(loaded, tuple(task or ()), source, label, pairs)
     settings = AuditSettings(
         max_molecules=max_molecules,
         max_explained=max_explained,
         seed=seed,
-        tasks=tuple(task or ()),
-        partners=tuple(load_any_model(name, device) for name in compare or ()),
+        partners=tuple(part for name in compare or () for part in load_any_model(name, device).parts()),
     )
     columns = (smiles_column, id_column, file_format, delimiter)
     file, where = _file(model, source, label, columns)
-    subject = _read(audited, file, settings, pairs, reporter)
-    result = _run(subject, names, where, n_checks, reporter)
-    from molig.audit import write_audit
-    from molig.audit.report import attach_audit
-
-    for path in files:
-        reporter.info(f"report: {write_audit(result, path)}")
-    if card:
-        attach_audit(result, model[0], _options(source, label, columns, pairs))
-    _print(result, reporter)
-    if result.fails(Severity(threshold) if threshold else None):
+    fails = False
+    for part, tasks in audited:
+        chosen = replace(settings, tasks=tasks)
+        subject = _read(part, _labels_of(part, file), chosen, pairs, reporter)
+        result = _run(subject, names, where, n_checks, reporter)
+        for path in files:
+            reporter.info(f"report: {write_audit(result, _file_of(path, part, len(audited)))}")
+        if card:
+            attach_audit(result, model[0], _options(source, label, columns, pairs))
+        _print(result, reporter)
+        fails |= result.fails(Severity(threshold) if threshold else None)
+    if fails:
         raise typer.Exit(1)
 
 
-def _of_one_kind(model: ScoringModel, tasks: list[str]) -> ScoringModel:
-    """The model of the tasks, whose scores are all probabilities or all values."""
-    if len(model.parts()) == 1:
-        return model
-    if not tasks:
+def _refuse_own(model: ScoringModel, source: str | None, card: bool) -> None:
+    """Refuse what only the directory of a model of molig makes possible."""
+    if source is None:
         raise UsageError(
-            f"{model.name} predicts probabilities in some tasks and values in others, which are audited "
-            "apart: name tasks of one kind by --task"
+            "models of other packages do not record what their training held out: give molecules with --input"
         )
-    part = model.for_task(tasks[0])
-    for task in tasks[1:]:
-        if task not in part.tasks:
+    if card:
+        raise UsageError(f"--card writes into a model directory of molig, and {model.name} has none")
+
+
+def _parts(
+    model: ScoringModel,
+    tasks: tuple[str, ...],
+    source: str | None,
+    label: list[str] | None,
+    pairs: Path | None,
+) -> list[tuple[ScoringModel, tuple[str, ...]]]:
+    """The parts of a model that are audited one after the other, each with the tasks that were named."""
+    for name in tasks:
+        model.task_index(name)
+    parts = [(part, tuple(name for name in tasks if name in part.tasks)) for part in model.parts()]
+    chosen = [(part, named) for part, named in parts if named or not tasks]
+    for option, given in (("--pairs", pairs), ("-i -", source == "-")):
+        if given and len(chosen) > 1:
+            raise UsageError(
+                f"{model.name} has tasks that are probabilities and tasks that are values, which are audited "
+                f"one after the other: with {option}, name tasks of one kind with --task"
+            )
+    for text in label or ():
+        if task := text.rpartition("=")[0]:
             model.task_index(task)
-            raise UsageError(f"{tasks[0]} and {task} are a probability and a value: audit them apart")
-    return part
+    return chosen
+
+
+def _labels_of(part: ScoringModel, file: LabelledFile) -> LabelledFile:
+    """The file with the label columns of these tasks."""
+    return replace(file, labels={task: name for task, name in file.labels.items() if task in part.tasks})
+
+
+def _file_of(path: Path, part: ScoringModel, n_parts: int) -> Path:
+    """Where a report is written: of several, each has the kind of its tasks in its name."""
+    return path.with_stem(f"{path.stem}-{part.objective.value}") if n_parts > 1 else path
 
 
 def _severity(name: str | None) -> str | None:
@@ -178,7 +209,6 @@ def _file(
     """The molecules to audit with, and what to call them."""
     from molig.audit import LabelledFile
     from molig.audit.inputs import held_out_file
-    from molig.foreign import is_foreign
 
     labels = {}
     for text in label or ():
@@ -189,11 +219,6 @@ def _file(
     if source is None:
         if labels or any(columns):
             raise UsageError("--label and columns belong to a file: name it with --input")
-        if len(model) > 1 or is_foreign(model):
-            raise UsageError(
-                "models of other packages do not record what their training held out: give molecules with "
-                "--input"
-            )
         file, part = held_out_file(model[0])
         return file, f"the {part} part of {Path(file.source).name}"
     name = "standard input" if source == "-" else Path(source).name
@@ -217,8 +242,6 @@ def _options(
 def _read(
     model: ScoringModel, file: LabelledFile, settings: AuditSettings, pairs: Path | None, reporter: Reporter
 ) -> AuditSubject:
-    from dataclasses import replace
-
     from molig.audit import read_subject
 
     if pairs is not None:
@@ -243,7 +266,6 @@ def _run(
     n_checks: int,
     reporter: Reporter,
 ) -> Audit:
-    from dataclasses import replace
     from itertools import count
 
     from molig.audit import audit as run

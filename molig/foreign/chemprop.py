@@ -25,7 +25,7 @@ from molig.foreign.chemprop_features import PRESETS, chemprop_graphs, chemprop_s
 from molig.foreign.chemprop_molecules import ChempropParser
 from molig.foreign.chemprop_network import ChempropNetwork, Descriptors, Head, Sizes
 from molig.foreign.neutral import fit_neutral, spread_of_sizes
-from molig.foreign.relaxed import RelaxedChemprop
+from molig.foreign.relaxed import RelaxedChemprop, outputs_of
 from molig.model.device import resolve_device
 from molig.model.info import Objective
 from molig.model.relaxed import FeatureRows
@@ -366,32 +366,6 @@ class ChempropModel:
             )
         return RelaxedChemprop([e.networks for e in self.ensembles], self.schema, graphs, base)
 
-    def logits(self, graphs: PackedGraphs, scales: npt.ArrayLike | None = None) -> FloatArray:
-        """Outputs at any point of the path from the zero baseline: logits of mean probabilities, or values.
-
-        Parameters
-        ----------
-        graphs : PackedGraphs
-            From `featurize`.
-        scales : array-like, shape (n_mols,), optional
-            Factor on each molecule's features; default 1, the molecule itself.
-
-        Returns
-        -------
-        array of float, shape (n_mols, n_tasks)
-
-        Raises
-        ------
-        UsageError
-            If the model reads descriptors: they have no place on the structure.
-        """
-        factors = np.ones(len(graphs)) if scales is None else np.asarray(scales, dtype=np.float64)
-        return self.relax(graphs).outputs(
-            np.arange(len(graphs)),
-            np.repeat(factors, graphs.atom_counts),
-            np.repeat(factors, graphs.pair_counts),
-        )
-
     def task_index(self, task: str) -> int:
         """Column of a task.
 
@@ -479,6 +453,37 @@ class ChempropModel:
                 batches = self._batches(graphs.select(part))
                 descriptors = self._descriptors(extra, part, graphs)
                 found = [ensemble.predict(batches, descriptors) for ensemble in self.ensembles]
+                out[part] = torch.cat(found, dim=1).double().cpu().numpy()
+        return out
+
+    def logits(self, graphs: PackedGraphs, scales: npt.ArrayLike | None = None) -> FloatArray:
+        """Logits of probabilities, or values, at any point of the path from the zero baseline.
+
+        Parameters
+        ----------
+        graphs : PackedGraphs
+            From `featurize`.
+        scales : array-like, shape (n_mols,), optional
+            Factor on each molecule's features; default 1, the molecule itself.
+
+        Returns
+        -------
+        array of float, shape (n_mols, n_tasks)
+
+        Raises
+        ------
+        UsageError
+            If the model reads descriptors.
+        """
+        relaxed = self.relax(graphs)
+        if scales is not None:
+            factors = (np.repeat(np.asarray(scales), n) for n in (graphs.atom_counts, graphs.pair_counts))
+            return relaxed.outputs(np.arange(len(graphs)), *factors)
+        out = np.empty((len(graphs), len(self.tasks)))
+        with torch.inference_mode():
+            for part in _batches(graphs.atom_counts, STATES_PER_BATCH // self.sizes.hidden):
+                batches = self._batches(graphs.select(part))
+                found = [outputs_of(ensemble.networks, batches) for ensemble in self.ensembles]
                 out[part] = torch.cat(found, dim=1).double().cpu().numpy()
         return out
 

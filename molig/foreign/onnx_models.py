@@ -28,6 +28,11 @@ FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 _MODELS = ("TreeEnsembleClassifier", "TreeEnsembleRegressor", "LinearClassifier", "LinearRegressor")
+# Nodes of neural networks, and ONNX's numbers of the types of whole numbers.
+_LAYERS = frozenset(
+    {"Conv", "Gather", "Gemm", "GRU", "LSTM", "MatMul", "Relu", "ScatterElements", "ScatterND"}
+)
+_WHOLE_NUMBERS = frozenset({2, 3, 4, 5, 6, 7, 12, 13})
 # What may follow a model: it only renames, or makes labels of, its probabilities.
 _AFTER = ("ArgMax", "ArrayFeatureExtractor", "Cast", "Identity", "Normalizer", "Reshape", "ZipMap")
 # Modes of a node: whether the rest goes right if it is above the threshold, or not below it; and whether it
@@ -92,6 +97,7 @@ class _Reader:
         self._onnx, self._graph = onnx, graph
         self._constants = {each.name: each for each in graph.initializer}
         inputs = [each for each in graph.input if each.name not in self._constants]
+        self._refuse_network(inputs)
         if len(inputs) != 1:
             raise UsageError(f"the graph has {len(inputs)} inputs; a model on a fingerprint has one")
         tensor = inputs[0].type.tensor_type
@@ -100,6 +106,24 @@ class _Reader:
         self._n_columns = stated[0] if stated and stated[0] > 0 else n_columns
         if self._n_columns > _MOST_COLUMNS:
             raise ModelFormatError(f"it reads {self._n_columns:,} columns, more than any fingerprint has")
+
+    def _refuse_network(self, inputs: list[Any]) -> None:
+        """Refuse a neural network with the reason why it cannot be explained."""
+        kinds = [node.op_type for node in self._graph.node]
+        layers = sorted(_LAYERS.intersection(kinds))
+        if not layers or set(kinds).intersection(_MODELS):
+            return
+        categories = [each.name for each in inputs if each.type.tensor_type.elem_type in _WHOLE_NUMBERS]
+        numbers = (
+            f"; its inputs {', '.join(categories)} are numbers of categories, between which there is nothing"
+            if categories
+            else ""
+        )
+        raise UsageError(
+            f"it is a neural network ({', '.join(layers)}), and ONNX keeps no gradient, which explaining it "
+            f"needs{numbers}. Load the network in torch and wrap it in molig.attribution.TorchModel, with a "
+            "column for each category (see docs/adapters.md)"
+        )
 
     def model(self) -> AdditiveModel:
         """The scores of the one model in the graph."""

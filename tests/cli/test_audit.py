@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -236,3 +237,39 @@ def test_messages_about_a_pipe_name_standard_input(molig, small_model_dir, monke
     found = molig("audit", "-m", small_model_dir, "-i", "-", *QUICK)
     assert found.code == 1
     assert "standard input: none of the 1 molecules can be used; row 1" in found.err
+
+
+class TestOtherPackages:
+    MODEL = Path(__file__).parent.parent / "foreign" / "small.pt"
+
+    def test_report_of_a_chemprop_model(self, molig, molecules, tmp_path):
+        run = molig(
+            "audit", "-m", self.MODEL, "-i", molecules, "--only", "baseline", "-o", tmp_path / "a.json"
+        )
+        assert run.code == 0
+        data = json.loads((tmp_path / "a.json").read_text())
+        assert data["model"]["tasks"] == ["first", "second"]
+        assert [check["check"] for check in data["checks"]] == ["baseline"]
+
+    @pytest.mark.parametrize(
+        ("options", "problem"),
+        [
+            ([], "do not record what their training held out: give molecules with --input"),
+            (["-i", "x.smi", "--card"], "--card writes into a model directory of molig, and small has none"),
+            (["-i", "x.smi", "--task", "third"], "unknown task 'third'"),
+        ],
+    )
+    def test_what_only_molig_s_own_models_have(self, molig, options, problem):
+        run = molig("audit", "-m", self.MODEL, *options)
+        assert run.code == 2
+        assert problem in run.err
+
+    def test_admet_ai_is_audited_twice(self, molig, molecules, tmp_path):
+        if find_spec("admet_ai") is None:
+            pytest.skip("ADMET-AI is not installed")
+        options = "--only", "dead-units", "--task", "AMES", "-i", molecules, "-m", "admet-ai"
+        assert molig("audit", *options, "-o", tmp_path / "one.md").code == 0
+        assert [p.name for p in tmp_path.glob("one*")] == ["one.md"]
+        run = molig("audit", *options, "--task", "Caco2_Wang", "-o", tmp_path / "two.md")
+        assert run.code == 0
+        assert sorted(p.name for p in tmp_path.glob("two*")) == ["two-classification.md", "two-regression.md"]

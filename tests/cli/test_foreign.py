@@ -191,7 +191,7 @@ def test_ablation(molig, library, tmp_path):
 
 
 class TestAudit:
-    def test_checks_that_look_into_networks_of_molig_say_so(self, molig, write, tmp_path):
+    def test_every_check_is_made_or_says_why_not(self, molig, write, tmp_path):
         library = write("many.smi", "".join(f"{'C' * n}O m{n}\n" for n in range(1, 12)))
         out = tmp_path / "audit.json"
         run = molig("audit", "-m", SMALL, "-i", library, "-o", out, "--device", "cpu", "-q")
@@ -199,12 +199,8 @@ class TestAudit:
         status = {check["check"]: check["status"] for check in found["checks"]}
         assert "failed" not in status.values(), found["findings"]
         assert run.code == 0
-        for name in ("identical-attribution", "dead-units", "randomisation"):
-            (check,) = [one for one in found["checks"] if one["check"] == name]
-            assert check["status"] == "skipped"
-            assert "small is of another package" in check["reason"]
         assert status["domain"] == "skipped"
-        for name in ("input-columns", "baseline", "integration", "stability"):
+        for name in ("input-columns", "baseline", "integration", "stability", "randomisation"):
             assert status[name] != "skipped"
         assert found["model"]["digest"] == load_chemprop(SMALL).digest()
 
@@ -224,12 +220,7 @@ class TestAudit:
         if find_spec("admet_ai") is None:
             pytest.skip("ADMET-AI is not installed")
         command = ("audit", "-m", "admet-ai", "-i", library, "--only", "baseline", "--device", "cpu")
-        for options, problem in (
-            ([], "name tasks of one kind by --task"),
-            (["--task", "AMES", "--task", "Caco2_Wang"], "are a probability and a value"),
-            (["--task", "AMES", "--task", "Caco2"], "unknown task 'Caco2'"),
-        ):
-            run = molig(*command, *options)
-            assert run.code == 2
-            assert problem in run.err
+        run = molig(*command, "--task", "AMES", "--task", "Caco2")
+        assert run.code == 2
+        assert "unknown task 'Caco2'" in run.err
         assert molig(*command, "--task", "Caco2_Wang", "--task", "VDss_Lombardo").code == 0

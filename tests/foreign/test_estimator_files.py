@@ -44,6 +44,7 @@ import molig
 from molig.errors import InputError, ModelFormatError, MoligError, UsageError, speaking_of_options
 from molig.foreign import FingerprintOptions, is_foreign, load_any_model, load_fingerprint_model
 from molig.foreign.estimator_files import audit_skops
+from molig.foreign.onnx_models import read_onnx
 
 skops = pytest.importorskip("skops.io", reason="skops is not installed (pip install 'molig[forests]')")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed (pip install 'molig[forests]')")
@@ -181,8 +182,16 @@ def linear_node(**changes):
 @pytest.mark.parametrize(
     ("model", "error", "problem"),
     [
-        (onnx_model(onnx.helper.make_node("Gemm", ["X"], ["Y"])), UsageError, "has Gemm before any model"),
-        (onnx_model(onnx.helper.make_node("LSTM", ["X"], ["Y"])), UsageError, "has LSTM"),
+        (
+            onnx_model(onnx.helper.make_node("Gemm", ["X"], ["Y"])),
+            UsageError,
+            r"neural network \(Gemm\)",
+        ),
+        (
+            onnx_model(onnx.helper.make_node("LSTM", ["X"], ["Y"])),
+            UsageError,
+            r"neural network \(LSTM\)",
+        ),
         (onnx_model(linear_node(), linear_node()), UsageError, "2 nodes of the graph read"),
         (onnx_model(), UsageError, "0 nodes of the graph read"),
         (
@@ -389,3 +398,30 @@ def test_by_name(forest, tmp_path):
         load_any_model("tox21-w2n2-simple", fingerprint=FingerprintOptions(None, trust_pickle=True))
     with pytest.raises(UsageError, match="no file of a model on fingerprints"):
         load_fingerprint_model(Path(__file__), TEXT)
+
+
+def test_an_onnx_network_of_categories_is_refused_with_the_reason(tmp_path):
+    """Numbers of elements are looked up in a table: there is nothing between two of them, and no gradient."""
+    onnx = pytest.importorskip("onnx")
+    make, kinds = onnx.helper, onnx.TensorProto
+    nodes = [
+        make.make_node("Gather", ["table", "elements"], ["states"]),
+        make.make_node("MatMul", ["states", "weights"], ["score"]),
+    ]
+    graph = make.make_graph(
+        nodes,
+        "network",
+        [make.make_tensor_value_info("elements", kinds.INT64, ["n"])],
+        [make.make_tensor_value_info("score", kinds.FLOAT, ["n", 1])],
+        [
+            make.make_tensor("table", kinds.FLOAT, [10, 4], [0.0] * 40),
+            make.make_tensor("weights", kinds.FLOAT, [4, 1], [0.0] * 4),
+        ],
+    )
+    data = make.make_model(graph).SerializeToString()
+    with pytest.raises(UsageError) as refused:
+        read_onnx(tmp_path / "net.onnx", data, 1024)
+    text = str(refused.value)
+    assert "net.onnx: it is a neural network (Gather, MatMul), and ONNX keeps no gradient" in text
+    assert "its inputs elements are numbers of categories" in text
+    assert "molig.attribution.TorchModel" in text

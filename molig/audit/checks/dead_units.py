@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from molig.audit.figures import bars
 from molig.audit.findings import Evidence, Finding, NotApplicable, Outcome, Severity
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject, FloatArray
+from molig.audit.subject import AuditSubject, FloatArray, networks_of
 from molig.features import PackedGraphs
-from molig.model import ScreeningModel
+from molig.foreign.chemprop_network import ChempropNetwork
+from molig.model import ScoringModel, ScreeningModel
 from molig.network import WeaveNet, collate
 from molig.network.batch import GraphBatch, Triples
 from molig.network.config import Readout
@@ -49,7 +52,9 @@ Result = tuple[Tensor, Tensor | None]  # and what it returns: states of atoms, a
 )
 def check(subject: AuditSubject) -> Outcome:
     """Watch every unit over a sample of the molecules."""
-    model, n = subject.own_model.weave_alone(), len(subject.molecules)
+    n = len(subject.molecules)
+    if not networks_of(subject.model):
+        raise NotApplicable("the model has no torch network whose units could be watched")
     if n < FEWEST_MOLECULES:
         raise NotApplicable(
             f"units may rest by chance over fewer than {FEWEST_MOLECULES} molecules (got {n})"
@@ -61,7 +66,11 @@ def check(subject: AuditSubject) -> Outcome:
             f"the molecules are too alike: {kinds[0]} kinds of atoms and {kinds[1]} kinds of pairs; units "
             "for other kinds must rest"
         )
-    every = layers(model, graphs)
+    model = subject.model
+    if isinstance(model, ScreeningModel):
+        every = layers(model.weave_alone(), graphs)
+    else:
+        every = activations_of(model, graphs)
     constant = [layer for layer in every if (layer.dead | layer.unread).all()]
     constant += [
         layer for layer in every if layer.kind == "output" and layer.dead.any() and layer not in constant
@@ -77,6 +86,11 @@ def check(subject: AuditSubject) -> Outcome:
     remark = f"Over {len(graphs)} of {n} molecules."
     if subject.is_committee:
         remark += " Units of the committee's Weave network; its other members are not watched."
+    if not isinstance(model, ScreeningModel):
+        remark += (
+            " Watched is what each activation function (a torch module) puts out, and the outputs; 2 stands "
+            "for the second time that a function is applied, and so on."
+        )
     return Outcome(findings, _numbers(every), [figure], remark)
 
 
@@ -183,23 +197,80 @@ class Layer:
 
 def layers(model: ScreeningModel, graphs: PackedGraphs) -> list[Layer]:
     """Watch all units of a model's network over molecules."""
-    ranges: dict[tuple[str, str], tuple[FloatArray, FloatArray]] = {}
+    ranges = _Ranges()
     with torch.inference_mode():
         for start in range(0, len(graphs), _BATCH):
             part = graphs.select(np.arange(start, min(start + _BATCH, len(graphs))))
             batch = collate(part, model.schema).to(model.device, model.dtype)
             for name, kind, values in _watch(model.network, batch):
-                if not len(values):
-                    continue
-                new = tuple(edge.double().cpu().numpy().ravel() for edge in torch.aminmax(values, dim=0))
-                low, high = ranges.get((name, kind), new)
-                # Unlike fmin, minimum keeps a NaN that was seen.
-                ranges[name, kind] = np.minimum(low, new[0]), np.maximum(high, new[1])
-    unread = _unread_units(model.network)
-    return [
-        Layer(name, kind, low, high, unread.get(name, np.zeros(len(low), dtype=bool)))
-        for (name, kind), (low, high) in ranges.items()
+                ranges.add(name, kind, values)
+    return ranges.layers(_unread_units(model.network))
+
+
+def activations_of(model: ScoringModel, graphs: PackedGraphs) -> list[Layer]:
+    """Watch what activation functions of a model's networks put out, and its outputs, over molecules."""
+    ranges, unread, handles = _Ranges(), dict[str, Flags](), []
+    for whose, network in networks_of(model).items():
+        prefix = f"{whose}: " if whose else ""
+        handles += _watch_activations(network, prefix, ranges)
+        for place, layer in enumerate(_head_of(network)):
+            unread[f"{prefix}predictor.activations.{place}"] = _negligible([layer.weight])
+    try:
+        for start in range(0, len(graphs), _BATCH):
+            outputs = model.logits(graphs.select(np.arange(start, min(start + _BATCH, len(graphs)))))
+            ranges.add("outputs", "output", torch.from_numpy(outputs))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ranges.layers(unread)
+
+
+def _watch_activations(network: nn.Module, prefix: str, ranges: _Ranges) -> list[RemovableHandle]:
+    calls: Counter[str] = Counter()
+
+    def watch(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(module: nn.Module, args: object, result: Tensor) -> None:
+            calls[name] += 1
+            number = f" {calls[name]}" if calls[name] > 1 else ""
+            ranges.add(f"{prefix}{name}{number}", "state", result.detach().flatten(0, -2))
+
+        return hook
+
+    handles = [network.register_forward_pre_hook(lambda *_: calls.clear())]
+    return handles + [
+        module.register_forward_hook(watch(name))
+        for name, module in network.named_modules()
+        if type(module).__module__ == nn.ReLU.__module__
     ]
+
+
+def _head_of(network: nn.Module) -> list[nn.Linear]:
+    """Layers of a Chemprop head that read what an activation function puts out."""
+    head = network.predictor.layers[1:] if isinstance(network, ChempropNetwork) else ()
+    return [layer for layer in head if isinstance(layer, nn.Linear)]
+
+
+class _Ranges:
+    """Smallest and largest value of every unit seen."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], tuple[FloatArray, FloatArray]] = {}
+
+    def add(self, name: str, kind: str, values: Tensor) -> None:
+        """Take values of a layer, shape (n, n_units)."""
+        if not len(values):
+            return
+        low, high = (edge.double().cpu().numpy().ravel() for edge in torch.aminmax(values, dim=0))
+        before = self._seen.get((name, kind), (low, high))
+        # Unlike fmin, minimum keeps a NaN that was seen.
+        self._seen[name, kind] = np.minimum(before[0], low), np.maximum(before[1], high)
+
+    def layers(self, unread: Mapping[str, Flags]) -> list[Layer]:
+        """The layers, with the units that nothing reads."""
+        return [
+            Layer(name, kind, low, high, unread.get(name, np.zeros(len(low), dtype=bool)))
+            for (name, kind), (low, high) in self._seen.items()
+        ]
 
 
 def _watch(network: WeaveNet, batch: GraphBatch) -> Iterator[tuple[str, str, Tensor]]:

@@ -86,8 +86,7 @@ class _Domain:
 @register(NAME, title="Domain", question="Are the molecules like those that the model was trained on?")
 def check(subject: AuditSubject) -> Outcome:
     """Compare molecules with the training molecules."""
-    model = subject.model
-    known = model.applicability if isinstance(model, ScreeningModel) else None
+    known = subject.model.applicability if isinstance(subject.model, ScreeningModel) else None
     if known is None:
         raise NotApplicable("the model does not record what its training molecules were like")
     mols = [molecule.mol for molecule in subject.molecules]
@@ -122,7 +121,7 @@ def check(subject: AuditSubject) -> Outcome:
 
 def known_substructures(subject: AuditSubject) -> float | None:
     """Share of all occurrences of substructures that a committee knows; None for a network alone."""
-    held, members = subject.graphs.environments, subject.own_model.members
+    held, members = subject.graphs.environments, subject.members
     if held is None or not members or not held.n_rows:
         return None
     return float(np.isin(held.ids, members[0].vocabulary.ids).mean())

@@ -25,8 +25,9 @@ from molig.audit.findings import (
     scored_example,
 )
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject, FloatArray, Index
+from molig.audit.subject import AuditSubject, FloatArray, Index, networks_of
 from molig.features import MolGraph
+from molig.model import ScoringModel, ScreeningModel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,6 +57,7 @@ _FAINT = 0.2  # share of the largest score below which an atom of an example wou
 # Numeric features that differ by less than the fifth decimal, such as the partial charges of equivalent
 # atoms, are one value.
 _DECIMALS = 5
+_ROUNDS = 3  # where the network does not say how many times atoms hear of their neighbours
 _BOND_SIGNS = {"SINGLE": "", "DOUBLE": "=", "TRIPLE": "#", "AROMATIC": ":"}
 Colors = list[int]
 Flags = npt.NDArray[np.bool_]
@@ -68,10 +70,9 @@ Flags = npt.NDArray[np.bool_]
 )
 def check(subject: AuditSubject) -> Outcome:
     """Compare attributions of atoms that differ at growing radius."""
-    n_modules = subject.own_model.info.network.n_modules
     tally, molecules = Tally(), []
     for explanations in subject.explanations:
-        pairs = study_pairs(explanations, n_modules, tally)
+        pairs = study_pairs(explanations, n_rounds(subject.model), tally)
         if pairs.pairs.shape[1]:
             molecules.append(pairs)
     if not tally.pairs[NEIGHBOURS]:
@@ -103,6 +104,16 @@ def check(subject: AuditSubject) -> Outcome:
             "which tell atoms by their neighbours, come on top."
         )
     return Outcome(findings, measured, [_figure(tally)], remark)
+
+
+def n_rounds(model: ScoringModel) -> int:
+    """How many times atoms hear of their neighbours."""
+    if isinstance(model, ScreeningModel):
+        return model.info.network.n_modules
+    if not networks_of(model):
+        raise NotApplicable("the model is no network in which atoms hear of their neighbours")
+    depths = [network.message_passing.depth for network in getattr(model, "networks", ())]
+    return max(depths, default=_ROUNDS)
 
 
 def _of_weave(finding: Finding) -> Finding:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from molig.attribution import Explanation
+from molig.attribution.baselines import ZERO
 from molig.attribution.explanation import share_pairs
 from molig.audit.figures import bars
 from molig.audit.findings import (
@@ -26,11 +27,11 @@ from molig.audit.findings import (
     scored_example,
 )
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject, FloatArray
-from molig.features import FeatureSchema, PackedGraphs
+from molig.audit.subject import AuditSubject, FloatArray, networks_of
+from molig.features import BlockKind, FeatureSchema, PackedGraphs
 from molig.features.graphs import pack
 from molig.features.schema import Column
-from molig.foreign import ChempropModel
+from molig.foreign.chemprop_network import ChempropNetwork
 from molig.model import ScoringModel, ScreeningModel
 from molig.network.weave import WeaveModule
 
@@ -95,6 +96,8 @@ def check(subject: AuditSubject) -> Outcome:
         f"Values over {len(subject.molecules)} molecules, attributions over {len(subject.explanations)} of "
         "them; shares are means over the tasks."
     )
+    if not np.isfinite(study.weights["atom"]).all():
+        remark += " By which weights the network reads them is not known, so attributions alone are judged."
     if subject.is_committee:
         remark += (
             " The columns are those of the committee's Weave network; the substructures that its other "
@@ -337,6 +340,11 @@ class ColumnStudy:
         return examples
 
     @cached_property
+    def from_zero(self) -> bool:
+        """Whether explanations compare with features that are all zero."""
+        return all(why.baseline == ZERO for by in self.subject.explanations[:1] for why in by.values())
+
+    @cached_property
     def places(self) -> list[Place]:
         """All columns."""
         return [(level, i) for level in LEVELS for i in range(len(self.tables[level].columns))]
@@ -446,7 +454,9 @@ def unread_columns(study: ColumnStudy) -> UnreadColumns:
         for place in own:
             # A NaN weight is no small one.
             if study.weights[level][place[1]] <= NO_EFFECT * usual:
-                foreign = mean > 0 and study.per_use([place]) > CREDITED * mean
+                # A category is credited with what its block's others lose, unless they start from zero.
+                sums_up = study.from_zero or study.column(place).kind is BlockKind.NUMERIC
+                foreign = sums_up and mean > 0 and study.per_use([place]) > CREDITED * mean
                 (unread.credited if foreign else unread.by_weights).append(place)
             elif place in frequent and mean > 0 and study.per_use([place]) <= NO_EFFECT * mean:
                 unread.by_attribution.append(place)
@@ -553,11 +563,14 @@ def _follows(products: FloatArray, column: int, others: Sequence[int]) -> bool:
 
 
 def first_weights(model: ScoringModel) -> dict[str, FloatArray]:
-    """Largest |weight| by which a network's first layers read each column, by level; shape (n_columns,)."""
-    if isinstance(model, ChempropModel):
-        read = [network.message_passing.input_weights() for network in model.networks]
+    """Largest |weight| by which each column is read, by level; shape (n_columns,), NaN if it is not known."""
+    networks = networks_of(model).values()
+    if not isinstance(model, ScreeningModel):
+        read = [n.message_passing.input_weights() for n in networks if isinstance(n, ChempropNetwork)]
+        if not read:
+            return {level: np.full(len(model.schema.columns(level)), np.nan) for level in LEVELS}
         return {level: _largest([weight for one in read for weight in one[level]]) for level in LEVELS}
-    module = model.network.modules_[0] if isinstance(model, ScreeningModel) else None
+    module = model.network.modules_[0]
     if not isinstance(module, WeaveModule):
         raise TypeError(f"expected a WeaveModule (got {type(module).__name__})")
     atoms, pairs = [module.atom_to_atom.weight], [module.pair_to_atom.weight]

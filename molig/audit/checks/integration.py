@@ -187,7 +187,7 @@ def _recompute(subject: AuditSubject, integrals: _Integrals) -> list[float]:
 
 def _closed_form_differences(subject: AuditSubject) -> dict[tuple[int, int], float]:
     """Largest difference of members' shares to midpoints, by molecule and task; forests have no integrals."""
-    members = [member for member in subject.own_model.members if member.kind != "forest"]
+    members = [member for member in subject.members if member.kind != "forest"]
     chosen = np.sort(subject.rng(NAME).permutation(subject.sample)[:RECOMPUTED])
     columns = [subject.column(task) for task in subject.tasks]
     tasks = np.resize(np.array(columns, dtype=np.int64), len(chosen))

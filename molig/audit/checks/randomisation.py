@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,9 +27,10 @@ from molig.audit.findings import (
     scored_example,
 )
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject, FloatArray
+from molig.audit.subject import AuditSubject, FloatArray, networks_of
 from molig.features import PackedGraphs
-from molig.model import ScreeningModel
+from molig.foreign.chemprop_network import ChempropNetwork
+from molig.model import ScoringModel, ScreeningModel
 from molig.network import WeaveNet
 from molig.stats.intervals import spearman
 from molig.stats.plots import GREY
@@ -74,7 +75,7 @@ def check(subject: AuditSubject) -> Outcome:
             f"{comparison.n_molecules} molecules with at least {LEAST_ATOMS} atoms of different attributions "
             f"are too few to compare ranks; the least is {LEAST_MOLECULES}"
         )
-    layers = layers_of(comparison.model.network)
+    layers = layers_of_model(comparison.model)
     alone = {layer.name: comparison.likeness([layer], N_COPIES) for layer in layers}
     stages = list(dict.fromkeys(layer.stage for layer in layers))
     cascade = {stages[0]: alone[layers[0].name]}
@@ -165,7 +166,8 @@ class _Comparison:
     def __init__(self, subject: AuditSubject) -> None:
         places = np.linspace(0, len(subject.tasks) - 1, min(MOST_TASKS, len(subject.tasks))).astype(int)
         self.tasks = [subject.tasks[place] for place in places]
-        self.model = subject.own_model.weave_alone()
+        model = subject.model
+        self.model = model.weave_alone() if isinstance(model, ScreeningModel) else model
         self._columns = [subject.column(task) for task in self.tasks]
         self._rng = subject.rng(NAME)
         large = subject.sample[subject.graphs.atom_counts[subject.sample] >= LEAST_ATOMS]
@@ -267,6 +269,31 @@ class Layer:
     parts: tuple[str, ...]  # submodules of the network: a linear map, and the normalisation after it
 
 
+def layers_of_model(model: ScoringModel) -> list[Layer]:
+    """List the layers of a model from the output down; those of an ensemble's networks go together.
+
+    Raises
+    ------
+    NotApplicable
+        If it has no torch networks.
+    """
+    if isinstance(model, ScreeningModel):
+        return layers_of(model.network)
+    network = next(iter(networks_of(model).values()), None)
+    if network is None:
+        raise NotApplicable("the model has no torch network whose weights could be drawn anew")
+    unused = {"message_passing.step"} if _one_step(network) else set()
+    return [
+        Layer(name, name, (name,))
+        for name, part in reversed(list(network.named_modules()))
+        if hasattr(part, "reset_parameters") and not list(part.children()) and name not in unused
+    ]
+
+
+def _one_step(network: nn.Module) -> bool:
+    return isinstance(network, ChempropNetwork) and network.message_passing.depth == 1
+
+
 def layers_of(network: WeaveNet) -> list[Layer]:
     """List the layers of a network, from the output down to the first module."""
     below = [Layer("last atom layer", "last atom layer", ("last_atom_layer", "atom_norm"))]
@@ -285,8 +312,17 @@ def layers_of(network: WeaveNet) -> list[Layer]:
     return [*reversed(top), *below]
 
 
-def redrawn(model: ScreeningModel, layers: Sequence[Layer], seed: int) -> ScreeningModel:
+def redrawn(model: ScoringModel, layers: Sequence[Layer], seed: int) -> ScoringModel:
     """Copy a model and draw layers of the copy anew, as training draws them before its first step."""
+    if not isinstance(model, ScreeningModel):
+        twin = copy.deepcopy(model)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for network in networks_of(twin).values():
+                for name in (part for layer in layers for part in layer.parts):
+                    reset: Any = network.get_submodule(name)
+                    reset.reset_parameters()
+        return twin
     schema, network = model.schema, copy.deepcopy(model.network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -297,7 +333,7 @@ def redrawn(model: ScreeningModel, layers: Sequence[Layer], seed: int) -> Screen
     return model.with_network(network)
 
 
-def atom_scores(model: ScreeningModel, graphs: PackedGraphs, tasks: Sequence[int]) -> list[FloatArray]:
+def atom_scores(model: ScoringModel, graphs: PackedGraphs, tasks: Sequence[int]) -> list[FloatArray]:
     """Integrated gradients of logits (values) from the zero baseline, by a dozen points of the path."""
     n_mols, n_tasks = len(graphs), len(tasks)
     molecules = np.repeat(np.arange(n_mols), n_tasks * _POINTS)

@@ -23,7 +23,7 @@ from molig.audit.findings import (
     explained_example,
 )
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject, FloatArray, Index, probabilities
+from molig.audit.subject import AuditSubject, FloatArray, Index, networks_of, probabilities
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,6 +89,8 @@ def check(subject: AuditSubject) -> Outcome:
     """Compare gradients at the actives with the change of their score."""
     if subject.is_regression:
         raise NotApplicable("a regression has no actives, and its values no bound to level off at")
+    if not networks_of(subject.model):
+        raise NotApplicable("the model has no gradient that could level off")
     rng = subject.rng(NAME)
     labelled = subject.labels is not None and bool((subject.labels == 1).any())
     tasks = []

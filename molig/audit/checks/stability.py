@@ -25,9 +25,8 @@ from molig.audit.findings import (
     scored_example,
 )
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject, FloatArray, Index, explain_molecules
+from molig.audit.subject import AuditSubject, FloatArray, Index, explain_molecules, networks_of
 from molig.features import PackedGraphs
-from molig.foreign import ChempropModel
 from molig.model import ScoringModel, ScreeningModel
 from molig.molecules import Molecule, Record
 from molig.molecules.standardize import input_atom_indices
@@ -387,21 +386,11 @@ def largest_difference(first: FloatArray, second: FloatArray) -> FloatArray:
 def modules_in_training(model: ScoringModel) -> list[str]:
     """Names of the dropout and normalisation layers of all networks that are in training mode."""
     return [
-        prefix + name
-        for prefix, network in _networks(model)
+        f"{whose}: {name}" if whose else name
+        for whose, network in networks_of(model).items()
         for name, module in network.named_modules()
         if module.training and type(module).__name__ in {"Dropout", "BatchNorm1d", "LayerNorm"}
     ]
-
-
-def _networks(model: ScoringModel) -> list[tuple[str, nn.Module]]:
-    """The networks of a model, and what to put before the names of their layers."""
-    if isinstance(model, ScreeningModel):
-        others = [(f"{m.kind}: ", m) for m in model.members if isinstance(m, nn.Module)]
-        return [("", model.network), *others]
-    if isinstance(model, ChempropModel):
-        return [(f"network {number}: ", network) for number, network in enumerate(model.networks, 1)]
-    return []
 
 
 def some(n: int, most: int, rng: np.random.Generator) -> Index:
