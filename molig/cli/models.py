@@ -73,11 +73,18 @@ def _place(info: ModelInfo) -> tuple[int, bool, float]:
 
 def _describe(names: list[str]) -> None:
     """Print what a model predicts, from what data, how well, what its scores mean, and how to use it."""
+    from molig.errors import UsageError
     from molig.foreign import ChempropModel, is_foreign, load_any_model
+    from molig.foreign.estimator_files import ESTIMATOR_SUFFIXES
     from molig.model import bundled_models, load_info
     from molig.model.files import find_model
 
     name = names[0]
+    if on_bits := [each for each in names if Path(each).suffix in ESTIMATOR_SUFFIXES]:
+        raise UsageError(
+            f"{on_bits[0]} is a model on fingerprints, which says no more about itself than it scores; molig "
+            "screen and molig explain take it"
+        )
     if len(names) > 1 or is_foreign(name) or not (Path(name).is_dir() or name in bundled_models()):
         loaded = load_any_model(names)  # which knows what is wrong with a name
         if isinstance(loaded, ChempropModel):

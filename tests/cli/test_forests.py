@@ -138,6 +138,9 @@ def test_what_is_for_other_models(molig, file, library, tmp_path):
     run = molig("audit", "-m", file, "-o", tmp_path / "audit.html")
     assert run.code == 2
     assert "this command does not take" in run.err
+    run = molig("models", file)
+    assert run.code == 2
+    assert "is a model on fingerprints" in run.err
     run = molig("explain", "-m", file, "--fingerprint", TEXT, "--smiles", "CCO", "-o", tmp_path / "why.svg",
                 "--method", "gradient_x_input")  # fmt: skip
     assert run.code == 2
