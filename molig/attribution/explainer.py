@@ -66,8 +66,8 @@ class Explainer:
         packages ``"neutral"``; for models on fingerprints their own background, else ``"zero"`` (the empty
         fingerprint), ``"library"``, ``"library:FILE"`` or ``"compound:SMILES"``.
     tol : float
-        Allowed completeness residual, as a share of ``|F(x) - F(x')|``. The estimated error of any
-        attribution is held below five times this share of the largest one.
+        Allowed error of any attribution, as a share of the largest one, and allowed completeness residual,
+        as a share of ``|F(x) - F(x')|``.
     floor : float, optional
         Smallest ``|F(x) - F(x')|``, and smallest attribution, that ``tol`` is applied to; by default 0.01,
         for a regression 0.01 standard deviations of the labels.

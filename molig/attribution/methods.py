@@ -107,8 +107,7 @@ def _by_members(question: Question, committee: RelaxedCommittee) -> list[Answer]
         residual, error = end - start - float(flat.sum()), float(scale[0]) * answer.error
         tolerance = question.tolerance
         within = abs(residual) <= tolerance.residual(end - start)
-        imprecise = error > tolerance.error(float(np.abs(flat).max(initial=0.0)))
-        converged = within and (answer.converged or not imprecise)
+        converged = within and error <= tolerance.error(float(np.abs(flat).max(initial=0.0)))
         members = tuple((scale * (ends[:, path] - starts[:, path])).tolist())
         answers.append(
             Answer(start, end, flat, residual, error, bool(converged), answer.n_evaluations, members)
@@ -171,7 +170,7 @@ def _along_path(question: Question) -> list[Answer]:
 
     paths = [AdaptivePath(question.tolerance) for _ in molecules]
     refine(paths, evaluate)
-    return [of_path(path, float("nan")) for path in paths]
+    return [of_path(path, path.error) for path in paths]
 
 
 def _densities(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from molig.attribution import integrated_gradients
+from molig.attribution import engine, integrated_gradients
 from molig.errors import UsageError
 
 
@@ -55,6 +55,47 @@ def test_a_discontinuity_is_reported_and_not_hidden():
     )
     assert not found.converged.any()
     assert found.residual[0] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-4])
+@pytest.mark.parametrize(
+    ("function", "x", "exact"),
+    [
+        (lambda x: (x[:, 0].relu() - 1 - x[:, 1].relu()).relu(), (3.0, 1.0), (1.5, -0.5)),
+        (lambda x: x[:, 0].clamp(max=5), (8.0,), (5.0,)),
+        (lambda x: (x[:, 0] - 0.37).relu() - (x[:, 1] - 0.37).relu(), (1.0, 1.0), (0.63, -0.63)),
+        (lambda x: (x[:, 0] - 0.3).relu() - (x[:, 1] - 0.37).relu(), (1.0, 1.0), (0.7, -0.63)),
+    ],
+)
+def test_no_attribution_is_off_by_more_than_stated(function, x, exact, tol):
+    found = integrated_gradients(function, row(*x), tol=tol)
+    off = np.abs(found.attributions[0].numpy() - exact)
+    assert found.converged.all()
+    assert (off <= found.error[0].numpy() + 1e-12).all()
+    assert off.max() <= tol * np.abs(exact).max()
+
+
+def test_errors_have_the_shapes_of_the_inputs():
+    x, y = torch.rand(3, 2, 2, dtype=torch.float64), torch.rand(3, 5)
+    found = integrated_gradients(lambda x, y: x.flatten(1).relu().sum(1) * y.sum(1), (x, y))
+    assert [e.shape for e in found.error] == [x.shape, y.shape]
+    assert [e.dtype for e in found.error] == [x.dtype, y.dtype]
+
+
+def test_rows_in_groups_are_rows_together(monkeypatch):
+    network, x = random_network(3), torch.rand(5, 4, dtype=torch.float64)
+    together = integrated_gradients(network, x, tol=1e-4)
+    sizes = []
+
+    def watched(x):
+        sizes.append(len(x))
+        return network(x)
+
+    monkeypatch.setattr(engine, "_GRADIENTS", 40)  # of 4 features: 10 points a call, one row at a time
+    alone = integrated_gradients(watched, x, tol=1e-4, check_rows=False)
+    assert max(sizes) <= 10
+    np.testing.assert_allclose(alone.attributions[0], together.attributions[0], atol=1e-12)
+    np.testing.assert_allclose(alone.error[0], together.error[0], atol=1e-12)
 
 
 @pytest.mark.parametrize("value", [0, -0.1, float("nan")])

@@ -107,7 +107,7 @@ def fine_sum(model, smiles, target, base=None, n=1000):
 
 @pytest.mark.parametrize("target", ["probability", "logit"])
 def test_integrated_gradients_are_a_fine_sum(model, target):
-    for smiles, why in zip(SMILES, explained(model, "ig", target, tol=1e-4), strict=True):
+    for smiles, why in zip(SMILES, explained(model, "ig", target, tol=5e-4), strict=True):
         expected = fine_sum(model, smiles, target)
         largest = max(np.abs(np.concatenate([part.ravel() for part in expected])).max(), 0.01)
         # Gradients of a random relu network jump; by how much, the total of the fine sum tells.
@@ -117,7 +117,7 @@ def test_integrated_gradients_are_a_fine_sum(model, target):
         np.testing.assert_allclose(why.pair_attributions, expected[1], atol=rough)
         assert why.converged
         assert abs(why.residual) <= 1e-4 * max(abs(why.score - why.baseline_score), 0.01)
-        assert why.error <= 1.1 * engine.Tolerance(1e-4).error(largest)
+        assert why.error <= 1.1 * engine.Tolerance(5e-4).error(largest)
 
 
 @pytest.mark.parametrize("activation", ["relu", "silu"])
@@ -126,12 +126,16 @@ def test_deeper_networks_by_quadrature(activation):
     for smiles, why in zip(SMILES[1:], explained(model, "ig", "logit")[1:], strict=True):
         expected = fine_sum(model, smiles, "logit")
         largest = max(np.abs(np.concatenate([part.ravel() for part in expected])).max(), 0.01)
-        np.testing.assert_allclose(why.atom_attributions, expected[0], atol=4e-2 * largest)
-        np.testing.assert_allclose(why.pair_attributions, expected[1], atol=4e-2 * largest)
-        allowed = 0.01 * max(abs(why.score - why.baseline_score), 0.01)
-        assert why.converged == (abs(why.residual) <= allowed)
+        # The fine sum has errors of its own, of a jump's share of a 1,000th.
+        bound = why.error + 2e-3 * largest
+        np.testing.assert_allclose(why.atom_attributions, expected[0], atol=bound)
+        np.testing.assert_allclose(why.pair_attributions, expected[1], atol=bound)
+        change = abs(why.score - why.baseline_score)
+        allowed = engine.Tolerance(0.01)
+        top = max(np.abs(why.atom_attributions).max(), np.abs(why.pair_attributions).max(initial=0))
+        within = abs(why.residual) <= allowed.residual(change) and why.error <= allowed.error(top)
+        assert why.converged == within
         assert why.converged or why.n_evaluations >= 2000
-        assert np.isnan(why.error)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -183,4 +187,5 @@ def test_tolerance_scales_with_change_and_largest_attribution():
     assert tolerance.residual(0) == pytest.approx(0.001)
     assert tolerance.error(-3) == pytest.approx(tolerance.error(3))
     assert tolerance.error(0) == pytest.approx(tolerance.error(0.1))
-    assert tolerance.residual(1) < tolerance.error(1) <= 0.05
+    assert tolerance.error(3) == pytest.approx(0.03)
+    assert tolerance.error(0) == pytest.approx(0.001)
