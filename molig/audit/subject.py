@@ -96,6 +96,7 @@ Progress = Callable[[int], object]
 
 # Molecules that are explained together.
 _GROUP = 64
+_SURE = 37.0  # logit
 # Molecules explained by default; with numeric features each costs ten times as much.
 _EXPLAINED, _EXPLAINED_NUMERIC = 500, 100
 
@@ -202,7 +203,9 @@ class AuditSubject:
     @cached_property
     def logits(self) -> FloatArray:
         """Logits, or values of a regression; shape (n_mols, n_tasks), all tasks of the model."""
-        return self.model.logits(self.graphs)
+        logits = self.model.logits(self.graphs)
+        # All trees of a forest may agree; beyond this a probability is 0 or 1 in double precision.
+        return logits if self.is_regression or networks_of(self.model) else np.clip(logits, -_SURE, _SURE)
 
     @cached_property
     def scores(self) -> FloatArray:

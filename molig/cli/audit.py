@@ -15,6 +15,7 @@ from molig.cli.options import (
     AtomFeaturesOption,
     DelimiterOption,
     DeviceOption,
+    FingerprintOption,
     FormatOption,
     IdColumnOption,
     IgnoreStereoOption,
@@ -24,6 +25,7 @@ from molig.cli.options import (
     ReorderAtomsOption,
     SmilesColumnOption,
     ThreadsOption,
+    TrustPickleOption,
     input_option,
     load_named,
 )
@@ -91,6 +93,8 @@ def audit(
     add_h: AddHOption = None,
     ignore_stereo: IgnoreStereoOption = None,
     reorder_atoms: ReorderAtomsOption = None,
+    fingerprint: FingerprintOption = None,
+    trust_pickle: TrustPickleOption = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     quiet: QuietOption = False,
@@ -107,7 +111,7 @@ def audit(
     from molig.audit import AuditSettings, Severity, write_audit
     from molig.audit.registry import choose_checks
     from molig.audit.report import attach_audit, check_audit_output
-    from molig.foreign import load_any_model
+    from molig.foreign import FingerprintOptions, load_any_model
     from molig.model import ScreeningModel
 
     threshold = _severity(fail_on)
@@ -117,7 +121,7 @@ def audit(
     n_checks = len(choose_checks(*names))
     files = [check_audit_output(path) for path in output or []]
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
-    loaded = load_named(model, device, *of_molecules)
+    loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
     if not isinstance(loaded, ScreeningModel):
         _refuse_own(loaded, source, card)
     audited = _parts(loaded, tuple(task or ()), source, label, pairs)

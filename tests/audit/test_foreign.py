@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rdkit import Chem
+from sklearn.ensemble import RandomForestClassifier
 from support.small_model import nci_smiles
 from support.torch_networks import MessagePassing
 
@@ -17,7 +19,8 @@ from molig.audit.checks.stability import in_double, modules_in_training
 from molig.audit.report import audit_data, audit_html, audit_markdown
 from molig.audit.subject import networks_of
 from molig.errors import UsageError
-from molig.foreign import load_chemprop
+from molig.foreign import FingerprintModel, load_chemprop
+from molig.foreign.fingerprints import MorganFingerprint
 
 SMALL = Path(__file__).parent.parent / "foreign" / "small.pt"
 CHAINS = [f"{'C' * n}{end}" for n in range(1, 9) for end in ("O", "N", "c1ccccc1", "C(=O)O")]
@@ -194,3 +197,22 @@ def test_another_model_is_compared_with(fresh):
     assert not result.failed
     (check,) = result.results
     assert check.outcome.measured
+
+
+def test_a_forest_is_audited_but_for_its_inside(smiles):
+    mols = [Chem.MolFromSmiles(one) for one in smiles]
+    fingerprint = MorganFingerprint.named("morgan:radius=2,bits=1024,counts")
+    labels = np.array([any(atom.GetSymbol() == "N" for atom in mol.GetAtoms()) for mol in mols])
+    forest = RandomForestClassifier(10, random_state=0).fit(fingerprint.of(mols), labels)
+    settings = AuditSettings(max_explained=10)
+    subject = subject_of(
+        FingerprintModel(forest, fingerprint), smiles, labels[:, None].astype(float), settings
+    )
+    assert np.isfinite(subject.logits).all()
+    found = audit(subject)
+    assert not found.failed, [finding.summary for finding in found.findings]
+    status = {r.check.name: r.status for r in found.results}
+    inside = "identical-attribution", "dead-units", "baseline", "saturation", "randomisation"
+    assert {status[name] for name in inside} == {"skipped"}
+    assert status["stability"] == "ok"
+    assert all(r.check.title in audit_html(found) for r in found.results)

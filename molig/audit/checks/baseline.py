@@ -8,9 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.audit.figures import histogram
-from molig.audit.findings import MOST_EXAMPLES, Evidence, Example, Finding, Outcome, Severity, marked_example
+from molig.audit.findings import (
+    MOST_EXAMPLES,
+    Evidence,
+    Example,
+    Finding,
+    NotApplicable,
+    Outcome,
+    Severity,
+    marked_example,
+)
 from molig.audit.registry import register
-from molig.audit.subject import AuditSubject, FloatArray, probabilities
+from molig.audit.subject import AuditSubject, FloatArray, networks_of, probabilities
 from molig.model import BaselineValue
 from molig.stats.intervals import spearman
 
@@ -80,6 +89,10 @@ class _Kind:
 @register(NAME, title="Zero baseline", question="Does a molecule without features score as inactive?")
 def check(subject: AuditSubject) -> Outcome:
     """Score every molecule's graph without features, and with those of a fitted baseline."""
+    if not networks_of(subject.model):
+        raise NotApplicable(
+            "the model is compared with a background of molecules, not with one without features"
+        )
     fitted = subject.fitted_baseline_logits
     zero = _Kind("zero", fitted is None, ALLOWED_SHARE, _measured(subject, subject.baseline_logits))
     kinds = [zero]

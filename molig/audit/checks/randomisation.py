@@ -69,13 +69,13 @@ _TIE = 1e-5
 )
 def check(subject: AuditSubject) -> Outcome:
     """Explain copies with layers drawn anew, from the output down and each alone."""
+    layers = layers_of_model(subject.model)
     comparison = _Comparison(subject)
     if comparison.n_molecules < LEAST_MOLECULES:
         raise NotApplicable(
             f"{comparison.n_molecules} molecules with at least {LEAST_ATOMS} atoms of different attributions "
             f"are too few to compare ranks; the least is {LEAST_MOLECULES}"
         )
-    layers = layers_of_model(comparison.model)
     alone = {layer.name: comparison.likeness([layer], N_COPIES) for layer in layers}
     stages = list(dict.fromkeys(layer.stage for layer in layers))
     cascade = {stages[0]: alone[layers[0].name]}

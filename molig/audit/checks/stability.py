@@ -379,7 +379,10 @@ def _moved(before: dict[str, Explanation], after: dict[str, Explanation], varian
 
 def largest_difference(first: FloatArray, second: FloatArray) -> FloatArray:
     """Largest difference per molecule over all tasks; infinite where one of the two is no number."""
-    difference = np.abs(first - second).max(axis=1, initial=0.0)
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(first - second)
+    # A forest may be as sure as can be, both times.
+    difference = np.where(first == second, 0.0, apart).max(axis=1, initial=0.0)
     return np.where(np.isfinite(difference), difference, np.inf)
 
 
