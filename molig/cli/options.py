@@ -98,8 +98,8 @@ def load_named(
     options = InputOptions(atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     if fingerprint is None and (on_bits := [n for n in names if Path(n).suffix in ESTIMATOR_SUFFIXES]):
         raise UsageError(
-            f"{on_bits[0]} is a model on fingerprints, which this command does not take; molig screen and "
-            "molig explain do"
+            f"{on_bits[0]} is a model on fingerprints, which this command does not take; molig screen, "
+            "explain and audit do"
         )
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always", UserWarning)

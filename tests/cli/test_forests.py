@@ -135,9 +135,12 @@ def test_what_is_for_other_models(molig, file, library, tmp_path):
     run = molig("screen", library, "-m", "tox21-w2n2-simple", "--fingerprint", TEXT)
     assert run.code == 2
     assert "--fingerprint is for models on fingerprints" in run.err
-    run = molig("audit", "-m", file, "-o", tmp_path / "audit.html")
+    run = molig("saturation", "-m", file, "-i", library, "-o", tmp_path / "saturation.svg")
     assert run.code == 2
     assert "this command does not take" in run.err
+    run = molig("audit", "-m", file, "-i", library, "-o", tmp_path / "audit.html")
+    assert run.code == 2
+    assert "name it by --fingerprint" in run.err
     run = molig("models", file)
     assert run.code == 2
     assert "is a model on fingerprints" in run.err
@@ -145,3 +148,10 @@ def test_what_is_for_other_models(molig, file, library, tmp_path):
                 "--method", "gradient_x_input")  # fmt: skip
     assert run.code == 2
     assert "has no gradient" in run.err
+
+
+def test_audit(molig, file, library, tmp_path):
+    options = "--fingerprint", TEXT, "-i", library, "-o", tmp_path / "audit.json"
+    run = molig("audit", "-m", file, *options, "-q")
+    assert run.code == 0, run.err
+    assert '"status": "failed"' not in (tmp_path / "audit.json").read_text()
