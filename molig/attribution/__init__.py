@@ -1,6 +1,6 @@
 """Integrated gradients: why a model gives a molecule its score."""
 
-from molig.attribution.baselines import Baseline
+from molig.attribution.baselines import Baseline, Baselines, baseline_scores
 from molig.attribution.contract import ContractPart, check_adapter
 from molig.attribution.engine import Attributions, check_independent_rows, integrated_gradients
 from molig.attribution.explainer import Explainer, explain
@@ -15,6 +15,7 @@ from molig.attribution.torch_model import TorchModel
 __all__ = [
     "Attributions",
     "Baseline",
+    "Baselines",
     "ContractPart",
     "ExplainableModel",
     "Explainer",
@@ -25,6 +26,7 @@ __all__ = [
     "Saturation",
     "Target",
     "TorchModel",
+    "baseline_scores",
     "check_adapter",
     "check_independent_rows",
     "explain",

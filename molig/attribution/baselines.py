@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from rdkit import Chem
 
 from molig.attribution.protocol import ExplainableModel
+from molig.attribution.targets import Target
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.features import BlockKind, FeatureSchema, PackedGraphs
+from molig.features.graphs import mean_rows
 from molig.features.schema import Block
 from molig.molecules import Rejection
 from molig.molecules.library import library_molecules
@@ -86,18 +89,8 @@ class Baseline:
         schema : FeatureSchema
             The columns.
         """
-        rows = []
-        for level in (graphs.level("atom"), graphs.level("pair")):
-            sums = [np.zeros(0)]
-            for place in schema.places(level.name):
-                if place.is_categorical:
-                    codes = level.codes[:, place.stored.start]
-                    counts = np.bincount(codes[codes >= 0], minlength=place.block.width)
-                    sums.append(counts.astype(np.float64))
-                else:
-                    sums.append(level.values[:, place.stored].sum(axis=0, dtype=np.float64))
-            rows.append(np.concatenate(sums) / max(len(level.codes), 1))
-        return cls("mean", rows[0], rows[1])
+        atom, pair = mean_rows(graphs, schema)
+        return cls("mean", atom, pair)
 
 
 class Baselines:
@@ -137,6 +130,7 @@ class Baselines:
             raise UsageError("name at least one baseline")
         self._model = model
         self._same: list[Baseline] = []
+        self._by_task: dict[str, Baseline] = {}
         self._neutral = False
         names: list[str] = []
         for one in listed:
@@ -158,8 +152,73 @@ class Baselines:
         """Those of a task; attributions over several are averaged."""
         if not self._neutral:
             return tuple(self._same)
-        atom, pair = self._model.neutral_rows(task)  # type: ignore[attr-defined]
-        return Baseline(NEUTRAL, atom, pair), *self._same
+        if task not in self._by_task:
+            atom, pair = self._model.neutral_rows(task)  # type: ignore[attr-defined]
+            self._by_task[task] = Baseline(NEUTRAL, atom, pair)
+        return self._by_task[task], *self._same
+
+
+SIZES = (10, 25, 50)
+"""Numbers of atoms at which baselines are looked at."""
+
+_PER_SIZE, _LARGE_LIBRARY = 8, 500
+
+
+def baseline_scores(
+    model: ExplainableModel,
+    baselines: Baselines,
+    tasks: Sequence[str],
+    target: Target,
+    sizes: Sequence[int] = SIZES,
+) -> pd.DataFrame:
+    """Score the baseline on graphs of different sizes: a neutral one scores little, and the same on all.
+
+    Parameters
+    ----------
+    model : ExplainableModel
+        The model.
+    baselines : Baselines
+        Of its explanations; of several, scores are averaged.
+    tasks : sequence of str
+        Tasks of the model.
+    target : Target
+        What is scored.
+    sizes : sequence of int
+        Numbers of atoms; for each, the eight molecules of `molig.molecules.library` that come nearest.
+
+    Returns
+    -------
+    DataFrame
+        Median scores F(x'), a row per task and a column per size.
+
+    Examples
+    --------
+    >>> import molig
+    >>> model = molig.load_model("tox21-w2n2-simple")
+    >>> found = baseline_scores(model, Baselines("zero", model), ["SR-MMP"], Target.PROBABILITY)
+    >>> bool((found < 0.03).all(axis=None))
+    True
+    """
+    mols = sorted(library_molecules(model.parser, _LARGE_LIBRARY), key=lambda mol: int(mol.GetNumAtoms()))
+    counts = np.array([mol.GetNumAtoms() for mol in mols])
+    near = [np.argsort(np.abs(counts - size), kind="stable")[:_PER_SIZE] for size in sizes]
+    graphs = model.featurize([mols[i] for i in np.concatenate(near).tolist()])
+    every = np.arange(len(graphs))
+    absent = np.zeros(int(graphs.atom_counts.sum())), np.zeros(int(graphs.pair_counts.sum()))
+    found: dict[int, FloatArray] = {}
+
+    def outputs(baseline: Baseline) -> FloatArray:
+        if id(baseline) not in found:
+            relaxed = model.relax(graphs, (baseline.atom_row, baseline.pair_row))
+            found[id(baseline)] = target.score(relaxed.outputs(every, *absent))
+        return found[id(baseline)]
+
+    rows = {}
+    for task in tasks:
+        column = model.tasks.index(task)
+        scores = np.mean([outputs(baseline)[:, column] for baseline in baselines.of(task)], axis=0)
+        rows[task] = [float(np.median(part)) for part in np.split(scores, len(near))]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(sizes))
 
 
 def _named(name: str, model: ExplainableModel) -> list[Baseline]:

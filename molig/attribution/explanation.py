@@ -142,7 +142,7 @@ class Explanation:
         state = "" if self.converged else ", not converged"
         return (
             f"Explanation({self.smiles!r}, {self.task} {self.target} {self.score:.4f}, "
-            f"baseline {self.baseline_score:.4f}, residual {self.residual:+.1e}{state})"
+            f"{self.baseline} baseline {self.baseline_score:.4f}, residual {self.residual:+.1e}{state})"
         )
 
     @cached_property
@@ -400,7 +400,7 @@ class Explanation:
         symbol = {"probability": "p"}.get(self.target, self.target)
         lines: tuple[str, ...] = (
             f"{self.task} · {symbol} = {self.score:.3f}",
-            f"baseline {self.baseline_score:.3f} · residual {self.residual:+.1e}"
+            f"{self.baseline} baseline {self.baseline_score:.3f} · residual {self.residual:+.1e}"
             + ("" if self.converged else " · NOT CONVERGED"),
         )
         if self.members:

@@ -43,6 +43,7 @@ from molig.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from molig.attribution import Explainer
     from molig.model import ScoringModel
     from molig.molecules import Record
     from molig.report import Counts
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from molig.tables import Parts
 
 _SHOWN = 20
+# A baseline that scores more than this is said to be not neutral.
+_NOT_NEUTRAL = 0.1
 
 
 def explain(
@@ -64,7 +67,7 @@ def explain(
     source: Annotated[str | None, input_option(MOLECULES)] = None,
     task: TaskOrAllOption = None,
     method: MethodOption = "integrated_gradients",
-    baseline: BaselineOption = "zero",
+    baseline: BaselineOption = None,
     target: TargetOption = None,
     tol: TolOption = 0.01,
     noise: Annotated[
@@ -123,11 +126,18 @@ def explain(
         baseline=baseline,
         tol=tol,
     )
+    reporter = Reporter(quiet)
+    if hasattr(loaded, "default_baseline") and named is not None:
+        _say_baseline(explainer, named, reporter)
     meaning = explainer.target.meaning + loaded.meaning_of(loaded.tasks if named is None else [named])
     if request is not None:
         request = replace(request, members=explainer.member_names, meaning=meaning)
     options = {"--task": task, "--target": explainer.target, "--tol": tol, "--method": explainer.method}
-    options |= {"--baseline": baseline, "--smiles-column": smiles_column, "--id-column": id_column}
+    options |= {
+        "--baseline": explainer.baselines.name,
+        "--smiles-column": smiles_column,
+        "--id-column": id_column,
+    }
     options |= {"--format": file_format, "--delimiter": delimiter}
     with exclusive(*output, request.rejects_path if request else None):
         if source:
@@ -142,7 +152,7 @@ def explain(
             records = _records(smiles or [])
         parts = _parts(request, source, loaded, options, resume)
         total = count_rows(Path(source)) if source else len(smiles or [])
-        run = _Run(partial(explainer.explain_rows, all_tasks=all_tasks), Reporter(quiet), total)
+        run = _Run(partial(explainer.explain_rows, all_tasks=all_tasks), reporter, total)
         page = _Page(drawings, f"Explanations by {loaded.name}", noise, meaning)
         counts = run.tabulate(records, request, parts, page) if request else run.draw(records, page)
     names = ", ".join(map(str, output))
@@ -151,6 +161,20 @@ def explain(
         run.reporter.info(f"rejected rows: {request.rejects_path}")
     if counts.unconverged and explainer.method is Method.INTEGRATED_GRADIENTS:
         run.reporter.warning(f"{counts.unconverged} did not converge to tol = {tol}; see their residuals")
+
+
+def _say_baseline(explainer: Explainer, task: str, reporter: Reporter) -> None:
+    """Say what the baseline of a network that was not trained with one scores, and warn if that is much."""
+    from molig.attribution import Target, baseline_scores
+
+    found = baseline_scores(explainer.model, explainer.baselines, [task], explainer.target).iloc[0]
+    by_size = ", ".join(f"{score:.3g} at {size} atoms" for size, score in found.items())
+    reporter.info(f"{explainer.baselines.name} baseline: {explainer.target.value} {by_size}")
+    if explainer.target is Target.PROBABILITY and found.max() > _NOT_NEUTRAL:
+        reporter.warning(
+            f"the {explainer.baselines.name} baseline is not neutral in {task}: what is explained is the "
+            "difference from there; --baseline neutral starts from next to nothing"
+        )
 
 
 def _check_molecules(smiles: list[str] | None, source: str | None, resume: bool) -> None:

@@ -127,8 +127,12 @@ MethodOption = Annotated[
     typer.Option("--method", help="integrated_gradients, gradient_x_input, occlusion or leave_one_atom_out."),
 ]
 BaselineOption = Annotated[
-    str,
-    typer.Option("--baseline", help="zero, uniform or carbon; several, joined by commas, are averaged."),
+    str | None,
+    typer.Option(
+        "--baseline",
+        help="What molecules are compared with: zero, neutral, mean, library[:FILE], compound:SMILES, "
+        "uniform or carbon; several, joined by commas, are averaged. Default: zero, for Chemprop neutral.",
+    ),
 ]
 MethodsOption = Annotated[
     str | None, typer.Option("--methods", help="Methods of attribution, joined by commas.")

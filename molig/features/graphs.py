@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from molig.errors import UnknownNameError, UsageError
 from molig.features.environments import PackedEnvironments, ragged
+from molig.features.schema import FeatureSchema
 
 Codes = npt.NDArray[np.int8]
 Values = npt.NDArray[np.float32]
 Index = npt.NDArray[np.int64]
+Averages = npt.NDArray[np.float64]
 
 _ATOM_FIELDS = ("atom_codes", "atom_values", "degrees")
 _PAIR_FIELDS = ("pair_codes", "pair_values", "pair_atoms")
@@ -226,3 +228,19 @@ def build_packed(
         pair_counts=pair_counts.astype(np.int64),
         environments=environments,
     )
+
+
+def mean_rows(graphs: PackedGraphs, schema: FeatureSchema) -> tuple[Averages, Averages]:
+    """Mean feature rows of the atoms and of the pairs of some molecules."""
+    rows = []
+    for level in (graphs.level("atom"), graphs.level("pair")):
+        sums = [np.zeros(0)]
+        for place in schema.places(level.name):
+            if place.is_categorical:
+                codes = level.codes[:, place.stored.start]
+                counts = np.bincount(codes[codes >= 0], minlength=place.block.width)
+                sums.append(counts.astype(np.float64))
+            else:
+                sums.append(level.values[:, place.stored].sum(axis=0, dtype=np.float64))
+        rows.append(np.concatenate(sums) / max(len(level.codes), 1))
+    return rows[0], rows[1]

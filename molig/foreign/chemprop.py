@@ -18,13 +18,14 @@ from torch import Tensor
 
 from molig.errors import InputError, ModelFormatError, UnknownNameError, UsageError, called
 from molig.features import FeatureSchema, PackedGraphs
+from molig.features.graphs import mean_rows
 from molig.files import read_regular
 from molig.foreign.checkpoint import Checkpoint, read_checkpoint
 from molig.foreign.chemprop_batch import MessageBatch, Passing, message_batch
 from molig.foreign.chemprop_features import PRESETS, chemprop_graphs, chemprop_schema
 from molig.foreign.chemprop_molecules import ChempropParser
 from molig.foreign.chemprop_network import ChempropNetwork, Descriptors, Head, Sizes
-from molig.foreign.neutral import fit_neutral, spread_of_sizes
+from molig.foreign.neutral import N_LIBRARY, fit_neutral, spread_of_sizes
 from molig.foreign.relaxed import RelaxedChemprop, outputs_of
 from molig.model.device import resolve_device
 from molig.model.info import Objective
@@ -253,8 +254,10 @@ class ChempropModel:
                 break
             column -= len(ensemble.tasks)
         if task not in self._neutral:
-            skeletons = self.featurize(spread_of_sizes(library_molecules(self.parser, 1000)))
-            self._neutral[task] = fit_neutral(ensemble.networks, self.schema, skeletons, column)
+            graphs = self.featurize(library_molecules(self.parser, N_LIBRARY))
+            skeletons = graphs.select(spread_of_sizes(graphs))
+            usual = mean_rows(graphs, self.schema)
+            self._neutral[task] = fit_neutral(ensemble.networks, self.schema, skeletons, column, usual)
         return self._neutral[task]
 
     @property

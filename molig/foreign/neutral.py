@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from rdkit import Chem
 from torch import Tensor
 
 from molig.errors import UsageError
@@ -26,14 +26,22 @@ from molig.model.relaxed import FeatureRows
 NEUTRAL_PROBABILITY = 0.01
 """What a neutral baseline scores, as the baselines of molig's own networks do."""
 
+N_LIBRARY = 500
+"""Molecules whose mean features a baseline stays near, and some of whose graphs it is fitted on."""
+
 _GRAPHS = 48
 _STEPS = 40
-# Draws rows towards zero where the score does not care; small beside an error of one logit.
-_SHRINKAGE = 0.01
+# Draws rows towards the mean features of a library: further away, networks do what they were never trained
+# for, and explanations of planted rules name the wrong atoms (tests/benchmarks/foreign_baselines.py).
+_SHRINKAGE = 1.0
 
 
 def fit_neutral(
-    networks: Sequence[ChempropNetwork], schema: FeatureSchema, graphs: PackedGraphs, column: int
+    networks: Sequence[ChempropNetwork],
+    schema: FeatureSchema,
+    graphs: PackedGraphs,
+    column: int,
+    usual: FeatureRows,
 ) -> FeatureRows:
     """Fit feature rows at which an ensemble's output is neutral.
 
@@ -47,6 +55,8 @@ def fit_neutral(
         Molecules of many sizes, of which only atoms and bonds are looked at, not their features.
     column : int
         Output of the ensemble.
+    usual : FeatureRows
+        Mean features of molecules, which the baseline is to stay near.
 
     Returns
     -------
@@ -62,23 +72,22 @@ def fit_neutral(
     ways = dict.fromkeys(network.message_passing.passing for network in networks)
     bare = without_features(graphs)
     batches = {way: message_batch(bare, schema, way).to(like.device, like.dtype) for way in ways}
-    rows = [
-        torch.zeros(n, dtype=like.dtype, device=like.device, requires_grad=True)
-        for n in (schema.n_atom_columns, schema.n_pair_columns)
-    ]
+    start = [torch.from_numpy(row).to(like) for row in usual]
+    rows = [row.clone().requires_grad_() for row in start]
     wanted, unit = wanted_output(networks, column)
     optimizer = torch.optim.LBFGS(rows, max_iter=_STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
         errors = (_at(networks, batches, rows)[:, column] - wanted) / unit
-        found = errors.square().mean() + _SHRINKAGE * sum((row.square().sum() for row in rows), errors[0] * 0)
+        moved = [(row - usual).square().sum() for row, usual in zip(rows, start, strict=True)]
+        found = errors.square().mean() + _SHRINKAGE * (moved[0] + moved[1])
         found.backward()  # type: ignore[no-untyped-call]
         return found
 
     with torch.enable_grad():
-        left = optimizer.step(loss)  # type: ignore[no-untyped-call]
-    if not np.isfinite(float(left)):
+        left: Tensor = optimizer.step(loss)  # type: ignore[no-untyped-call]
+    if not bool(left.detach().isfinite()):
         raise UsageError("no neutral baseline was found: outputs are not finite; choose another baseline")
     atom, bond = (np.asarray(row.detach().double().cpu().numpy(), dtype=np.float64) for row in rows)
     return atom, bond
@@ -104,11 +113,10 @@ def without_features(graphs: PackedGraphs) -> PackedGraphs:
     return replace(graphs, **none, **zero)
 
 
-def spread_of_sizes(mols: Sequence[Chem.Mol], n: int = _GRAPHS) -> list[Chem.Mol]:
-    """Some molecules, evenly along the order of their sizes."""
-    ordered = sorted(mols, key=lambda mol: mol.GetNumAtoms())
-    places = np.unique(np.linspace(0, len(ordered) - 1, n).round().astype(int))
-    return [ordered[place] for place in places.tolist()]
+def spread_of_sizes(graphs: PackedGraphs, n: int = _GRAPHS) -> npt.NDArray[np.int64]:
+    """Places of some molecules, evenly along the order of their sizes."""
+    order = np.argsort(graphs.atom_counts, kind="stable")
+    return order[np.unique(np.linspace(0, len(order) - 1, n).round().astype(np.int64))]
 
 
 def _at(

@@ -101,7 +101,7 @@ def _facts(explanation: Explanation) -> Sequence[tuple[str, str]]:
     return (
         ("task", explanation.task),
         (explanation.target_in_words, f"{explanation.score:.4f}"),
-        ("baseline", f"{explanation.baseline_score:.4f}"),
+        (f"{explanation.baseline} baseline", f"{explanation.baseline_score:.4f}"),
         ("residual", f"{explanation.residual:+.1e}"),
         ("evaluations", str(explanation.n_evaluations)),
     )
@@ -280,7 +280,8 @@ def _as_markdown(explained: _Explained) -> str:
             lines.append(f"- {explanation.scored_note}")
         lines.append(
             f"- {explanation.task}: {explanation.target_in_words} {explanation.score:.4f}, "
-            f"baseline {explanation.baseline_score:.4f}, residual {explanation.residual:+.1e}"
+            f"{explanation.baseline} baseline {explanation.baseline_score:.4f}, "
+            f"residual {explanation.residual:+.1e}"
             + ("" if explanation.converged else "; did not converge: do not rely on single atoms")
         )
         lines.append(f"- {sentence(explanation)}")
