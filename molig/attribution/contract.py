@@ -322,7 +322,9 @@ class _Contract:
         if isinstance(relaxed, RelaxedCommittee) or relaxed.trail() is None:
             return
         logit = None if self.model.objective == "regression" else "logit"
-        own = Explainer(self.model, target=logit, task=self.model.tasks[0], tol=1e-3, precision="single")
+        own = Explainer(
+            self.model, target=logit, task=self.model.tasks[0], baseline="zero", tol=1e-3, precision="single"
+        )
         (found,) = own.explain_molecules(self._few[:1])
         scales = (np.arange(_MIDPOINTS) + 0.5) / _MIDPOINTS
         zeros = np.zeros(_MIDPOINTS, dtype=np.int64)
