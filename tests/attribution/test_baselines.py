@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from network.nets import MIXED, graphs_of
 
-from molig.attribution import Baseline
+from molig import load_model
+from molig.attribution import Baseline, Baselines, Target, baseline_scores, explain
 from molig.attribution.baselines import resolve_baselines
-from molig.errors import UnknownNameError, UsageError
+from molig.errors import MoligError, UnknownNameError, UsageError
 from molig.features import preset
 from molig.network import collate
 
@@ -82,3 +83,48 @@ def test_names_and_objects():
 def test_what_is_no_baseline(given, error, message):
     with pytest.raises(error, match=message):
         resolve_baselines(given, SIMPLE)
+
+
+def test_baselines_of_a_model_by_name(tmp_path):
+    model = load_model("tox21-w2n2-simple")
+    assert Baselines(None, model).name == "zero"
+    assert not Baselines("zero, mean", model).by_task
+    mean, compound = Baselines("mean, compound:c1ccccc1", model).of("SR-MMP")
+    assert (mean.name, compound.name) == ("mean", "compound:c1ccccc1")
+    one = model.featurize([model.parser.parse_smiles("c1ccccc1").mol])
+    np.testing.assert_allclose(compound.atom_row, Baseline.mean(one, model.schema).atom_row)
+    library = tmp_path / "own.smi"
+    library.write_text("CCO\nCCN\n")
+    drawn = Baselines(f"library:{library}", model).of("SR-MMP")
+    assert [b.drawn for b in drawn] == [True, True]
+    why = explain(model, "c1ccccc1O", "SR-MMP", baseline=f"library:{library}")
+    each = [explain(model, "c1ccccc1O", "SR-MMP", baseline=b) for b in drawn]
+    np.testing.assert_allclose(why.atom_scores, np.mean([e.atom_scores for e in each], axis=0), atol=1e-9)
+    spread = np.abs(each[0].atom_attributions - each[1].atom_attributions).max()
+    assert why.error >= spread / 2 * 0.999  # the standard error of a mean of two
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("neutral", "has no neutral baseline"),
+        ("nought", "Valid: zero, uniform, carbon, neutral, mean"),
+        ("compound:xyz", "reference compound 'xyz' cannot be used"),
+        (" , ", "name at least one baseline"),
+    ],
+)
+def test_baselines_that_a_model_cannot_have(name, message):
+    with pytest.raises(MoligError, match=message):
+        Baselines(name, load_model("tox21-w2n2-simple"))
+
+
+def test_what_a_baseline_scores_at_every_size():
+    model = load_model("tox21-w2n2-simple")
+    found = baseline_scores(
+        model, Baselines("zero", model), ["SR-MMP", "NR-AR"], Target.PROBABILITY, (10, 30)
+    )
+    assert list(found.index) == ["SR-MMP", "NR-AR"]
+    assert list(found.columns) == [10, 30]
+    assert ((found > 0.003) & (found < 0.03)).all(axis=None)  # trained to be neutral, near .01
+    mean = baseline_scores(model, Baselines("mean", model), ["SR-MMP"], Target.PROBABILITY, (10, 30))
+    assert mean.loc["SR-MMP", 10] != found.loc["SR-MMP", 10]
