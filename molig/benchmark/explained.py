@@ -16,7 +16,7 @@ from molig.benchmark.ground_truth import GroundTruth
 from molig.benchmark.metrics import Part, merge_ties
 from molig.benchmark.recipe import AttributionOptions, Projection
 from molig.errors import InputError, UnknownNameError, UsageError
-from molig.model import ScreeningModel
+from molig.model import ScoringModel
 from molig.molecules import Record, Rejection
 from molig.molecules.standardize import input_atom_indices
 
@@ -77,7 +77,7 @@ class ExplainedSet:
 
 def explain_set(
     truth: GroundTruth,
-    models: Sequence[ScreeningModel],
+    models: Sequence[ScoringModel],
     methods: Sequence[str],
     options: AttributionOptions,
     *,

@@ -19,7 +19,7 @@ from molig.benchmark.metrics import evaluation_metric
 from molig.benchmark.models import JUDGED_PARTS, model_directory, part_rows
 from molig.benchmark.recipe import AttributionOptions, BenchmarkRecipe
 from molig.errors import InputError, UnknownNameError, UsageError
-from molig.model import ScreeningModel
+from molig.model import ScoringModel, ScreeningModel
 
 _FACTS = (
     *("seed", "epochs_run", "best_epoch"),
@@ -84,7 +84,7 @@ def judge_models(
 
 def judge_model(
     truth: GroundTruth,
-    model: ScreeningModel,
+    model: ScoringModel,
     options: AttributionOptions,
     *,
     task: str | None = None,
@@ -117,7 +117,7 @@ def n_explanations(part: GroundTruth, plan: BenchmarkPlan) -> int:
 
 def _judged(
     part: GroundTruth,
-    models: Sequence[ScreeningModel],
+    models: Sequence[ScoringModel],
     options: AttributionOptions,
     plan: BenchmarkPlan,
     advance: Advance | None,
@@ -166,7 +166,7 @@ def _methods(plan: BenchmarkPlan) -> tuple[str, ...]:
     return tuple(plan.methods or ())
 
 
-def _quality(part: GroundTruth, models: Sequence[ScreeningModel], task: str | None) -> ModelQuality:
+def _quality(part: GroundTruth, models: Sequence[ScoringModel], task: str | None) -> ModelQuality:
     """On the molecules that the models accept; nothing where the set says nothing about them."""
     columns = [model.tasks.index(task) if task else 0 for model in models]
     scores = np.mean(
@@ -179,7 +179,9 @@ def _quality(part: GroundTruth, models: Sequence[ScreeningModel], task: str | No
     return model_quality(part.description.objective, part.targets[known], scores[known])
 
 
-def _facts(model: ScreeningModel) -> dict[str, Any]:
+def _facts(model: ScoringModel) -> dict[str, Any]:
+    if not isinstance(model, ScreeningModel):
+        return {"name": model.name, "weights_sha256": model.digest()}
     facts: dict[str, Any] = {"weights_sha256": model.info.weights_sha256}
     training = model.info.training
     if training:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from molig.benchmark import GroundTruth
     from molig.benchmark.recipe import AttributionOptions, BenchmarkRecipe
     from molig.benchmark.run import BenchmarkPlan, BenchmarkResult
-    from molig.model import ScreeningModel
+    from molig.model import ScoringModel
 
 app = typer.Typer(
     help="Judge explanations, against ground truth or by removing atoms, and rankings.",
@@ -163,7 +163,7 @@ def _recipe(truth: GroundTruth, path: Path | None) -> BenchmarkRecipe:
 class _Given:
     """A model to judge instead of training one."""
 
-    model: ScreeningModel
+    model: ScoringModel
     task: str
     options: AttributionOptions
 
@@ -175,7 +175,7 @@ def _given_model(
     from molig.benchmark.ablation import one_task
     from molig.benchmark.recipe import AttributionOptions
     from molig.errors import UsageError
-    from molig.model import load_model
+    from molig.foreign import load_any_model
 
     if model is None:
         for option, value in (("--task", task), ("--target", target)):
@@ -184,10 +184,12 @@ def _given_model(
         return None
     if recipe is not None:
         raise UsageError("--recipe is for models that are trained; leave it out with -m")
-    loaded = load_model(model, device)
-    chosen = Target.of(target, loaded.objective) if target else None
+    loaded = load_any_model(model, device)
+    task = one_task(loaded, task)
+    part = loaded.for_task(task)
+    chosen = Target.of(target, part.objective) if target else None
     options = AttributionOptions.model_validate({"target": chosen.value if chosen else None})
-    return _Given(loaded, one_task(loaded, task), options)
+    return _Given(part, task, options)
 
 
 def _of_given(
