@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.ground_truth import write_fragments, write_nitrogens, write_recipe
@@ -149,6 +150,31 @@ class TestAblation:
         run = removed(*arguments)
         assert run.code == 2
         assert message in run.err
+
+
+class TestRules:
+    """Sets that are made by a rule, from a library in the data directory."""
+
+    def test_nothing_matters_without_a_halogen(self, molig, tmp_path):
+        smiles = [f"{'F' if n % 2 else 'C'}{'C' * (2 + n // 2)}{'O' * (n % 3 == 0)}" for n in range(60)]
+        pq.write_table(pa.table({"smiles": smiles}), tmp_path / "library_moses_1m.parquet")
+        recipe = write_recipe(tmp_path / "r.toml")
+        fixed = ["--data", tmp_path, "--recipe", recipe, "-o", tmp_path / "out", "--device", "cpu", "-q"]
+        run = molig("benchmark", "attribution", "has_X", "--methods", "ig", *fixed)
+        assert (run.code, run.err) == (0, "")
+        found = json.loads((tmp_path / "out" / "attribution.json").read_text())["sets"]["has_X"]
+        counted = {row["metric"]: row["n_molecules"] for row in found["results"]}
+        assert set(counted) == {"attribution_auroc", "flat"}
+        # Of twelve test molecules each is judged by one of the two.
+        assert sum(counted.values()) == found["n_molecules_of_part"] == 12
+
+    def test_groups_stand_for_their_sets(self, molig, tmp_path):
+        run = molig("benchmark", "attribution", "choosing", "--data", tmp_path, "-o", tmp_path / "out")
+        assert run.code == 1
+        assert "library_moses_1m.parquet: no such file" in run.err
+        run = molig("benchmark", "attribution", "chosing", "--data", tmp_path, "-o", tmp_path / "out")
+        assert run.code == 2
+        assert "did you mean 'choosing'" in run.err
 
 
 class TestOwnTruth:
