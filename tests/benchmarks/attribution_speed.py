@@ -1,6 +1,7 @@
 """Explanations a second, as ratios to Captum (50 steps) within one run, on one core.
 
-Run: ``python tests/benchmarks/attribution_speed.py [--peer SCRIPT --peer-python PYTHON] [--json FILE]``
+Run: ``python tests/benchmarks/attribution_speed.py [--tol 0.01] [--peer SCRIPT --peer-python PYTHON]
+[--json FILE]``
 
 Captum explains the same network, one molecule a call. With ``--peer`` another script is run before and after,
 which must write its rates as JSON to the file that the environment variable PEERS_OUT names.
@@ -42,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--molecules", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--tol", type=float, default=0.01)
     parser.add_argument("--peer", help="Script of a peer; gets the argument 'weave'.")
     parser.add_argument("--peer-python", default=sys.executable)
     parser.add_argument("--json", type=Path)
@@ -51,8 +53,8 @@ def main() -> None:
     smiles = nci_smiles()
     many = smiles[:: len(smiles) // options.molecules][: options.molecules]
     few, fewest = many[::4], many[::16]
-    one = Explainer(model, task=TASK)
-    each = [Explainer(model, task=task) for task in model.tasks]
+    one = Explainer(model, task=TASK, tol=options.tol)
+    each = [Explainer(model, task=task, tol=options.tol) for task in model.tasks]
     parsed, _ = model.parser.parse_many(list(smiles_records(fewest)))
     peer = [_peer(options.peer, options.peer_python)] if options.peer else []
     seconds = interleaved(
