@@ -115,7 +115,8 @@ def saturation(
         subtitle += ". The forest moves in steps, which rates leave out"
         reporter.info(_OF_FOREST)
     curves = _follow(explainer, chosen.molecules, points, reporter)
-    title = f"{task} ({loaded.name}): {_count(len(curves), label)} on the way from the zero baseline"
+    way = f"on the way from the {explainer.baselines.name} baseline"
+    title = f"{task} ({loaded.name}): {_count(len(curves), label)} {way}"
     write_saturation(curves, outputs, title=title, subtitle=subtitle, csv_safe=csv_safe)
     _print_summary(loaded.name, curves)
     reporter.info("\n".join(f"written: {output}" for output in outputs))
