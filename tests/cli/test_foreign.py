@@ -124,14 +124,27 @@ class TestExplain:
     @pytest.mark.parametrize("suffix", [".svg", ".html", ".json", ".md", ".csv", ".parquet"])
     def test_every_output(self, molig, library, tmp_path, suffix):
         out = tmp_path / f"why{suffix}"
-        run = molig("explain", "-m", SMALL, "-i", library, "-o", out, "--device", "cpu")
+        run = molig("explain", "-m", SMALL, "-i", library, "-o", out, "--device", "cpu", "--baseline", "zero")
         assert run.code == 0, run.err
         assert "3 explained, 1 rejected" in run.err
         assert out.stat().st_size > 500
 
+    def test_the_baseline_is_neutral_unless_another_is_named(self, molig, tmp_path):
+        command = ("explain", "-m", SMALL, "--smiles", "CCO", "--task", "first", "--device", "cpu", "-q")
+        starts = {}
+        for options, name in (([], "neutral"), (["--baseline", "zero"], "zero")):
+            out = tmp_path / f"{name}.csv"
+            assert molig(*command, *options, "-o", out, "--layout", "molecules").code == 0
+            (found,) = pd.read_csv(out).itertuples()
+            assert found.baseline == name
+            starts[name] = found.baseline_score
+        # This network has hardly been trained, and scores a probability of 0.01 nowhere.
+        assert starts["neutral"] < starts["zero"] - 0.1
+
     def test_scores_are_those_of_screening_and_parts_add_up(self, molig, library, tmp_path):
         out = tmp_path / "why.json"
-        molig("explain", "-m", SMALL, "-m", SMALL, "-i", library, "--task", "second", "-o", out, "-q")
+        options = ("--task", "second", "--baseline", "zero", "-o", out, "-q")
+        assert molig("explain", "-m", SMALL, "-m", SMALL, "-i", library, *options).code == 0
         found = json.loads(out.read_text())
         assert "the mean of 2 networks" in found["meaning_of_scores"]
         expected = load_chemprop(SMALL).predict([one["smiles"] for one in found["explanations"]]).scores
@@ -143,15 +156,16 @@ class TestExplain:
     def test_a_run_is_not_resumed_with_other_molecules(self, molig, library, tmp_path, monkeypatch):
         out = tmp_path / "why.parquet"
         monkeypatch.setattr("molig.report.tables._deliver", interrupt)
-        assert molig("explain", "-m", SMALL, "-i", library, "-o", out, "-q").code == 1
-        run = molig("explain", "-m", SMALL, "--add-h", "-i", library, "-o", out, "-q", "--resume")
+        options = ("-i", library, "-o", out, "-q", "--baseline", "zero")
+        assert molig("explain", "-m", SMALL, *options).code == 1
+        run = molig("explain", "-m", SMALL, "--add-h", *options, "--resume")
         assert run.code == 2
         assert "the model" in run.err
 
     def test_admet_ai_has_both_kinds_of_tasks(self, molig, tmp_path):
         if find_spec("admet_ai") is None:
             pytest.skip("ADMET-AI is not installed")
-        common = ("explain", "-m", "admet-ai", "--smiles", "CCO", "--device", "cpu")
+        common = ("explain", "-m", "admet-ai", "--smiles", "CCO", "--device", "cpu", "--baseline", "zero")
         table = tmp_path / "all.csv"
         assert molig(*common, "--task", "all", "-o", table, "--layout", "molecules").code == 0
         found = pd.read_csv(table)
