@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logit
 
-from molig.attribution.engine import AdaptivePath, refine
+from molig.attribution.engine import AdaptivePath, Tolerance, refine
 from molig.attribution.panels import Answer, Question, by_secants, of_path
 from molig.attribution.protocol import SharedInputs
 from molig.attribution.targets import Target
@@ -83,9 +83,22 @@ def answers_of(method: Method, question: Question) -> list[Answer]:
 
 def _by_members(question: Question, committee: RelaxedCommittee) -> list[Answer]:
     """Shares of every member, weighted as its score is; a calibration scales all of them alike."""
+    tolerance = question.tolerance
+    answers = _weighted(question, committee, tolerance)
+    # The network was held to its own largest attribution, in units of its own.
+    allowed = [tolerance.error(float(np.abs(a.attributions).max(initial=0.0))) for a in answers]
+    short = [most / a.error for most, a in zip(allowed, answers, strict=True) if a.error > most]
+    if short and np.isfinite(short).all() and min(short) > 0:
+        tighter = replace(tolerance, tol=0.9 * tolerance.tol * min(short))
+        answers = _weighted(question, committee, tighter)
+    return answers
+
+
+def _weighted(question: Question, committee: RelaxedCommittee, of_weave: Tolerance) -> list[Answer]:
+    """The same, with a tolerance for the Weave network."""
     combination = committee.combination
     own = Target.PROBABILITY if combination.probability else Target.VALUE
-    of_network = replace(question, relaxed=committee.weave, target=own)
+    of_network = replace(question, relaxed=committee.weave, target=own, tolerance=of_weave)
     weave = answers_of(Method.INTEGRATED_GRADIENTS, of_network)
     molecules, tasks = question.paths
     others = [
@@ -107,7 +120,8 @@ def _by_members(question: Question, committee: RelaxedCommittee) -> list[Answer]
         residual, error = end - start - float(flat.sum()), float(scale[0]) * answer.error
         tolerance = question.tolerance
         within = abs(residual) <= tolerance.residual(end - start)
-        converged = within and error <= tolerance.error(float(np.abs(flat).max(initial=0.0)))
+        imprecise = error > tolerance.error(float(np.abs(flat).max(initial=0.0)))
+        converged = within and (answer.converged or not imprecise)
         members = tuple((scale * (ends[:, path] - starts[:, path])).tolist())
         answers.append(
             Answer(start, end, flat, residual, error, bool(converged), answer.n_evaluations, members)
