@@ -127,8 +127,9 @@ def explain(
         tol=tol,
     )
     reporter = Reporter(quiet)
-    if hasattr(loaded, "default_baseline") and named is not None:
-        _say_baseline(explainer, named, reporter)
+    only = named or (loaded.tasks[0] if len(loaded.tasks) == 1 else None)
+    if hasattr(loaded, "default_baseline") and only is not None:
+        _say_baseline(explainer, only, reporter)
     meaning = explainer.target.meaning + loaded.meaning_of(loaded.tasks if named is None else [named])
     if request is not None:
         request = replace(request, members=explainer.member_names, meaning=meaning)

@@ -19,7 +19,7 @@ from molig.secant import Panels
 SMILES = ("CCO", "c1ccccc1C(=O)N", "C", "CC(C)(C)[N+](=O)[O-]", "Clc1ccc2[nH]ccc2c1")
 NO_SECANTS = {"multiclass", "multiclass, tasks", "Dirichlet", "multiclass Dirichlet", "spectral"}
 NO_SECANTS |= {"spectral, exp", "attentive", "everything", "in place", "atoms, in place"}
-SMOOTH = {"tanh", "SiLU as an object", "GELU as an object", "Softplus as an object"}
+SMOOTH = ["tanh", "SiLU as an object", "GELU as an object", "Softplus as an object"]
 SOME = [
     *SMOOTH,
     "regression",
