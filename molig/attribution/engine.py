@@ -91,10 +91,10 @@ def integrated_gradients(
     --------
     >>> x = torch.tensor([[1.0, 3.0]], dtype=torch.float64)
     >>> found = integrated_gradients(lambda x: x.min(dim=1).values, x, tol=1e-6)
-    >>> found.attributions[0].tolist()
+    >>> found.attributions[0].round(decimals=6).tolist()
     [[1.0, 0.0]]
-    >>> float(found.error[0].max())
-    0.0
+    >>> bool(found.error[0].max() < 1e-12)
+    True
     """
     starts, ends = as_ends(inputs, baselines)
     if check_rows:

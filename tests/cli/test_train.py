@@ -873,7 +873,7 @@ class TestRegression:
         )
         run = molig("screen", library, "-m", tmp_path / "model")
         assert run.code == 2
-        assert "choose one: task = 'nitrogens' or 'mass'" in run.err
+        assert "choose one by --task ('nitrogens', 'mass')" in run.err
 
     def test_copies_in_a_given_split_are_reported(self, trained, measured, regression):
         regression(split={"kind": "given"})
