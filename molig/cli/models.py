@@ -75,7 +75,7 @@ def _describe(names: list[str]) -> None:
     """Print what a model predicts, from what data, how well, what its scores mean, and how to use it."""
     from molig.errors import UsageError
     from molig.foreign import ChempropModel, is_foreign, load_any_model
-    from molig.foreign.estimator_files import ESTIMATOR_SUFFIXES
+    from molig.foreign.fingerprints import ESTIMATOR_SUFFIXES
     from molig.model import bundled_models, load_info
     from molig.model.files import find_model
 

@@ -93,7 +93,7 @@ def load_named(
     """The model of `ModelOption`, with the options of its molecules."""
     from molig.errors import UsageError
     from molig.foreign import InputOptions, load_any_model
-    from molig.foreign.estimator_files import ESTIMATOR_SUFFIXES
+    from molig.foreign.fingerprints import ESTIMATOR_SUFFIXES
 
     options = InputOptions(atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     if fingerprint is None and (on_bits := [n for n in names if Path(n).suffix in ESTIMATOR_SUFFIXES]):

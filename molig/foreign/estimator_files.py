@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,8 @@ from molig.errors import InputError, ModelFormatError, UsageError, called
 from molig.files import read_regular
 from molig.foreign.estimators import READ_CLASSES, AdditiveModel, read_estimator
 from molig.foreign.fingerprint_model import FingerprintModel
-from molig.foreign.fingerprints import MorganFingerprint
+from molig.foreign.fingerprints import ESTIMATOR_SUFFIXES, ONNX, PICKLES, SKOPS, MorganFingerprint
 from molig.foreign.onnx_models import read_onnx
-
-SKOPS, ONNX = ".skops", ".onnx"
-PICKLES = (".pkl", ".pickle", ".joblib")
-ESTIMATOR_SUFFIXES = (SKOPS, ONNX, *PICKLES)
 
 LARGEST_FILE = 4_000_000_000
 """Largest file that is read, and largest sum of its unpacked parts, in bytes."""
@@ -87,22 +82,6 @@ _OF_MODELS = {
 }
 _KNOWN = _PLAIN | _OF_LOSSES | _OF_MODELS
 _WHAT_IT_IS = ("__class__", "__module__", "__loader__")
-
-
-@dataclass(frozen=True)
-class FingerprintOptions:
-    """What the file of a model on fingerprints does not say.
-
-    Parameters
-    ----------
-    fingerprint : str or MorganFingerprint, optional
-        The fingerprint that it was trained on, or its text, see `MorganFingerprint.named`.
-    trust_pickle : bool
-        Load pickles, which can run any program.
-    """
-
-    fingerprint: str | MorganFingerprint | None = None
-    trust_pickle: bool = False
 
 
 def load_fingerprint_model(

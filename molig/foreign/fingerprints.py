@@ -20,6 +20,11 @@ from molig.features.environments import occurring, packed, with_rings
 
 Index = npt.NDArray[np.int64]
 
+SKOPS, ONNX = ".skops", ".onnx"
+PICKLES = (".pkl", ".pickle", ".joblib")
+ESTIMATOR_SUFFIXES = (SKOPS, ONNX, *PICKLES)
+"""What files of models on fingerprints end in."""
+
 _LARGEST_RADIUS = 4
 _MOST_COLUMNS = 1 << 24
 _KINDS = {"counts": True, "binary": False}
@@ -218,3 +223,19 @@ class MorganFingerprint:
     @cached_property
     def _sorted_ids(self) -> Index:
         return np.array(self.ids, dtype=np.int64)[self._order]
+
+
+@dataclass(frozen=True)
+class FingerprintOptions:
+    """What the file of a model on fingerprints does not say.
+
+    Parameters
+    ----------
+    fingerprint : str or MorganFingerprint, optional
+        The fingerprint that it was trained on, or its text, see `MorganFingerprint.named`.
+    trust_pickle : bool
+        Load pickles, which can run any program.
+    """
+
+    fingerprint: str | MorganFingerprint | None = None
+    trust_pickle: bool = False

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from molig.errors import UnknownNameError, UsageError, called
 from molig.foreign.admet_ai import ADMET_AI, load_admet_ai
 from molig.foreign.chemprop import SUFFIXES, ChempropModel, InputOptions, load_chemprop
-from molig.foreign.estimator_files import ESTIMATOR_SUFFIXES, FingerprintOptions, load_fingerprint_model
-from molig.foreign.fingerprint_model import FingerprintModel
+from molig.foreign.fingerprints import ESTIMATOR_SUFFIXES, FingerprintOptions
 from molig.model.files import INFO_FILE, load_model
 from molig.model.screening_model import ScreeningModel
+
+if TYPE_CHECKING:
+    from molig.foreign.fingerprint_model import FingerprintModel
 
 
 def is_foreign(names: str | Path | Sequence[str | Path]) -> bool:
@@ -77,6 +80,9 @@ def load_foreign(
         if len(listed) > 1:
             raise UsageError(f"{estimators[0]} stands alone: it is no member of an ensemble")
         _refuse(options, "for models of Chemprop", f"{estimators[0]} reads a fingerprint")
+        # Nothing else here needs scikit-learn, which takes a second.
+        from molig.foreign.estimator_files import load_fingerprint_model  # noqa: PLC0415
+
         given = fingerprint or FingerprintOptions()
         return load_fingerprint_model(estimators[0], given.fingerprint, trust_pickle=given.trust_pickle)
     _refuse(fingerprint, "for models on fingerprints (.skops, .onnx)", f"{listed[0]} reads graphs")
