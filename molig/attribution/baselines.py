@@ -12,7 +12,7 @@ from rdkit import Chem
 
 from molig.attribution.protocol import ExplainableModel
 from molig.attribution.targets import Target
-from molig.errors import InputError, UnknownNameError, UsageError
+from molig.errors import InputError, UnknownNameError, UsageError, called
 from molig.features import BlockKind, FeatureSchema, PackedGraphs
 from molig.features.graphs import mean_rows
 from molig.features.schema import Block
@@ -100,9 +100,9 @@ class Baselines:
     ----------
     given : str, Baseline, or several, optional
         Baselines, or their names, which may be joined by commas. Beside those of `Baseline.named`:
-        ``"neutral"``, where the task scores next to nothing whatever the molecule's size; ``"mean"``, mean
-        features of library molecules; ``"library"``, 16 molecules drawn from it, with each of which molecules
-        are compared in turn (expected gradients); ``"library:FILE"``, the same from a library of one's own;
+        ``"neutral"``, where the task scores as little as features near a library's mean allow, at all sizes;
+        ``"mean"``, mean features of library molecules; ``"library"``, 16 molecules drawn from it, with
+        each of which molecules are compared in turn (expected gradients); ``"library:FILE"``, from one's own;
         ``"compound:SMILES"``, the mean features of a reference compound. Default: what the model has found
         best (its ``default_baseline``), else ``"zero"``.
     model : ExplainableModel
@@ -142,6 +142,11 @@ class Baselines:
             self._same += resolve_baselines(found, model.schema)
             names += [str(one)] if isinstance(one, str) else [one.name]
         self.name = ", ".join(names)
+
+    @property
+    def fixed(self) -> tuple[Baseline, ...]:
+        """Those that are the same for every task."""
+        return tuple(self._same)
 
     @property
     def by_task(self) -> bool:
@@ -235,7 +240,10 @@ def _named(name: str, model: ExplainableModel) -> list[Baseline]:
             raise InputError(f"the reference compound {rest!r} cannot be used: {parsed.reason}")
         return [_mean([parsed.mol], model, name)]
     if name == NEUTRAL:
-        raise UsageError(f"{model.name} has no neutral baseline; it would have to be fitted (neutral_rows)")
+        raise UsageError(
+            f"no neutral baseline is fitted for {model.name}: molig's own networks are trained to be neutral "
+            f"where all features are zero; take {called('baseline')} zero"
+        )
     if name not in _ROWS:
         known = [*_ROWS, NEUTRAL, MEAN, LIBRARY, f"{LIBRARY}:FILE", f"{COMPOUND}:SMILES"]
         raise UnknownNameError("baseline", name, known)

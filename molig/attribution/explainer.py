@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from molig.attribution.methods import Method, answers_of
 from molig.attribution.panels import Answer, Question
 from molig.attribution.protocol import (
     ExplainableModel,
+    HashedModel,
     PartedModel,
     PreciseModel,
     ReferencedModel,
@@ -275,15 +277,28 @@ class Explainer:
         return [answers[i, j] for i, j in np.ndindex(*tasks.shape)]
 
     def _averaged(self, graphs: PackedGraphs, tasks: Index, baselines: Sequence[Baseline]) -> list[Answer]:
-        answers = []
-        for baseline in baselines:
+        # All molecules of a library are one baseline.
+        by_name: dict[tuple[str, bool, int], list[list[Answer]]] = {}
+        for place, baseline in enumerate(baselines):
             relaxed = self.model.relax(graphs, (baseline.atom_row, baseline.pair_row))
             question = Question(self.model, graphs, relaxed, tasks, self.target, self.tolerance)
-            answers.append(answers_of(self.method, question))
-        if len(answers) == 1:
-            return answers[0]
-        drawn = all(baseline.drawn for baseline in baselines)
-        return [_mean(each, drawn=drawn) for each in zip(*answers, strict=True)]
+            key = baseline.name, baseline.drawn, 0 if baseline.drawn else place
+            by_name.setdefault(key, []).append(answers_of(self.method, question))
+        means = [
+            [_mean(each, drawn=drawn) for each in zip(*found, strict=True)]
+            for (_, drawn, _), found in by_name.items()
+        ]
+        return [_mean(each, drawn=False) for each in zip(*means, strict=True)]
+
+    @property
+    def references(self) -> str:
+        """Hash of what molecules are compared with, where it is the same for all tasks."""
+        found = hashlib.sha256(self.baselines.name.encode())
+        for baseline in self.baselines.fixed:
+            found.update(baseline.atom_row.tobytes() + baseline.pair_row.tobytes())
+        if isinstance(self.model, ReferencedModel) and isinstance(self.model, HashedModel):
+            found.update(self.model.digest().encode())
+        return found.hexdigest()[:16]
 
     def _explanation(
         self, molecule: Molecule, scored: str, graph: MolGraph, task: int, answer: Answer
@@ -370,6 +385,8 @@ def _finite(molecule: Molecule, found: ByTask) -> ByTask | Rejection:
 
 def _mean(found: Sequence[Answer], *, drawn: bool) -> Answer:
     """Average over baselines; those that were drawn have a sampling error: the standard error of the mean."""
+    if len(found) == 1:
+        return found[0]
     sampling = 0.0
     if drawn:
         spread = np.std([f.attributions for f in found], axis=0, ddof=1)

@@ -113,6 +113,14 @@ class PreciseModel(ExplainableModel, Protocol):
 
 
 @runtime_checkable
+class HashedModel(Protocol):
+    """A model that can say which it is."""
+
+    def digest(self) -> str:
+        """Hash of all that scores and explanations depend on."""
+
+
+@runtime_checkable
 class ReferencedModel(ExplainableModel, Protocol):
     """A model that brings what molecules are compared with, and shares out its own scores."""
 

@@ -135,7 +135,8 @@ def explain(
         request = replace(request, members=explainer.member_names, meaning=meaning)
     options = {"--task": task, "--target": explainer.target, "--tol": tol, "--method": explainer.method}
     options |= {
-        "--baseline": explainer.baselines.name,
+        "--baseline": baseline or explainer.baselines.name,
+        "references": explainer.references,
         "--smiles-column": smiles_column,
         "--id-column": id_column,
     }
@@ -172,9 +173,12 @@ def _say_baseline(explainer: Explainer, task: str, reporter: Reporter) -> None:
     by_size = ", ".join(f"{score:.3g} at {size} atoms" for size, score in found.items())
     reporter.info(f"{explainer.baselines.name} baseline: {explainer.target.value} {by_size}")
     if explainer.target is Target.PROBABILITY and found.max() > _NOT_NEUTRAL:
+        way_out = "compound:SMILES or zero may come lower"
+        if not explainer.baselines.by_task:
+            way_out = "neutral looks for a point that scores less"
         reporter.warning(
             f"the {explainer.baselines.name} baseline is not neutral in {task}: what is explained is the "
-            "difference from there; --baseline neutral starts from next to nothing"
+            f"difference from there; --baseline {way_out}"
         )
 
 

@@ -64,7 +64,7 @@ class AdmetAI(ChempropModel):
         return f"units of their own ({', '.join(named)})"
 
     def percentiles(self, scores: npt.ArrayLike, atc: str | None = None) -> FloatArray:
-        """Where scores stand among those of approved drugs, from 0 to 100; ties count half.
+        """Where scores stand among those of approved drugs, from 0 to 100; equal ones share their mean rank.
 
         Parameters
         ----------

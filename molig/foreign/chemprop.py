@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -237,11 +238,16 @@ class ChempropModel:
 
     default_baseline = "neutral"
 
-    def neutral_rows(self, task: str) -> FeatureRows:
-        """Features of every atom and bond at which a task scores next to nothing, whatever the size.
+    @cached_property
+    def _library(self) -> PackedGraphs:
+        """Molecules that neutral baselines are fitted on."""
+        return self.featurize(library_molecules(self.parser, N_LIBRARY))
 
-        The probability is 0.01 there, or the value the mean of the training labels, as closely as one row for
-        all atoms and one for all bonds allow.
+    def neutral_rows(self, task: str) -> FeatureRows:
+        """Features of every atom and bond at which a task scores as little as features near the mean allow.
+
+        Wanted is a probability of 0.01, or a value at the mean of the training labels, for graphs of all
+        sizes; a network may have no such point near the mean features of a library (`baseline_scores` tells).
 
         Parameters
         ----------
@@ -254,9 +260,8 @@ class ChempropModel:
                 break
             column -= len(ensemble.tasks)
         if task not in self._neutral:
-            graphs = self.featurize(library_molecules(self.parser, N_LIBRARY))
-            skeletons = graphs.select(spread_of_sizes(graphs))
-            usual = mean_rows(graphs, self.schema)
+            usual = mean_rows(self._library, self.schema)
+            skeletons = self._library.select(spread_of_sizes(self._library))
             self._neutral[task] = fit_neutral(ensemble.networks, self.schema, skeletons, column, usual)
         return self._neutral[task]
 
@@ -684,6 +689,8 @@ def model_files(paths: Sequence[str | Path]) -> list[Path]:
             raise UsageError(f"{path} is no model file: Chemprop's end in {' or '.join(SUFFIXES)}")
     if not found:
         raise UsageError("no model file is named")
+    if twice := [path for path, n in Counter(path.resolve() for path in found).items() if n > 1]:
+        raise UsageError(f"{twice[0]} is named twice; an ensemble averages different networks")
     return found
 
 

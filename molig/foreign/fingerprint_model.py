@@ -388,6 +388,8 @@ class FingerprintModel:
             molecules, rejected = self.parser.parse_many(records)
             scores = self.score_molecules(molecules)
             unusable = not_finite(molecules, scores, self.tasks)
+            for row in (refused.row for refused in unusable):
+                scores[[m.row == row for m in molecules]] = np.nan
             block = np.full((len(records), len(self.tasks)), np.nan)
             block[[m.row - records[0].row for m in molecules]] = scores
             blocks.append(block)

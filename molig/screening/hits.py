@@ -109,7 +109,9 @@ class HitColumns:
     ) -> pa.Table:
         """Rows of scored molecules, without ranks (0); scores, spread and percentiles (n, n_tasks)."""
         if percentiles is not None:
-            shown = np.stack([scores, percentiles.astype(np.float32)], axis=2).reshape(len(scores), -1)
+            shown = np.stack([scores, percentiles.astype(np.float32)], axis=2).reshape(
+                len(scores), 2 * scores.shape[1]
+            )
         else:
             shown = scores
         columns: list[pa.Array] = [

@@ -275,7 +275,7 @@ def _with_drugs(model: ScoringModel) -> AdmetAI:
 
 def _of_percentiles(options: ScreeningOptions) -> str:
     drugs = f"approved drugs of the class {options.atc!r}" if options.atc else "approved drugs"
-    return f"share in percent of {drugs} in DrugBank with a lower score, ties counted half"
+    return f"rank among {drugs} in DrugBank, in percent; equal scores share the mean of their ranks"
 
 
 class _Run:

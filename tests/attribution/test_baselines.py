@@ -7,7 +7,7 @@ import pytest
 from network.nets import MIXED, graphs_of
 
 from molig import load_model
-from molig.attribution import Baseline, Baselines, Target, baseline_scores, explain
+from molig.attribution import Baseline, Baselines, Explainer, Target, baseline_scores, explain
 from molig.attribution.baselines import resolve_baselines
 from molig.errors import MoligError, UnknownNameError, UsageError
 from molig.features import preset
@@ -107,7 +107,7 @@ def test_baselines_of_a_model_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("neutral", "has no neutral baseline"),
+        ("neutral", "trained to be neutral where all features are zero; take baseline zero"),
         ("nought", "Valid: zero, uniform, carbon, neutral, mean"),
         ("compound:xyz", "reference compound 'xyz' cannot be used"),
         (" , ", "name at least one baseline"),
@@ -128,3 +128,25 @@ def test_what_a_baseline_scores_at_every_size():
     assert ((found > 0.003) & (found < 0.03)).all(axis=None)  # trained to be neutral, near .01
     mean = baseline_scores(model, Baselines("mean", model), ["SR-MMP"], Target.PROBABILITY, (10, 30))
     assert mean.loc["SR-MMP", 10] != found.loc["SR-MMP", 10]
+
+
+def test_a_library_is_one_of_several_baselines(tmp_path):
+    library = tmp_path / "own.smi"
+    library.write_text("CCO\nCCN\nc1ccccc1\n")
+    model, several = load_model("tox21-w2n2-simple"), f"zero, library:{library}"
+    both, zero, drawn = (
+        explain(model, "c1ccccc1O", "SR-MMP", baseline=b) for b in (several, "zero", f"library:{library}")
+    )
+    assert both.baseline_score == pytest.approx((zero.baseline_score + drawn.baseline_score) / 2, rel=1e-9)
+    np.testing.assert_allclose(both.atom_scores, (zero.atom_scores + drawn.atom_scores) / 2, atol=1e-9)
+    assert both.error == pytest.approx((zero.error + drawn.error) / 2)  # with the sampling error
+
+
+def test_references_tell_libraries_of_the_same_name_apart(tmp_path):
+    library, model = tmp_path / "own.smi", load_model("tox21-w2n2-simple")
+    library.write_text("CCO\nCCN\n")
+    first = Explainer(model, baseline=f"library:{library}").references
+    assert Explainer(model, baseline=f"library:{library}").references == first
+    library.write_text("CCO\nCCS\n")
+    assert Explainer(model, baseline=f"library:{library}").references != first
+    assert Explainer(model).references != Explainer(model, baseline="carbon").references

@@ -509,3 +509,9 @@ def test_kinds_of_scores(tmp_path):
         values.predict_proba("CCO")
     with pytest.raises(UnknownNameError, match="task 'phase'"):
         model.task_index("phase")
+
+
+def test_a_network_that_is_named_twice_is_refused():
+    small = Path(__file__).parent / "small.pt"
+    with pytest.raises(UsageError, match=r"small\.pt is named twice"):
+        load_chemprop([small, small])

@@ -132,3 +132,12 @@ class TestAdmetAI:
         assert "values, in log(10^-6 cm/s), each the mean of 5 networks." in result.meaning
         with pytest.raises(UnknownNameError, match=r"did you mean 'nervous system'.*Valid: alimentary tract"):
             screen(DRUGS, model, options=ScreeningOptions(task="hERG", percentiles=True, atc="nervos system"))
+
+
+def test_percentiles_of_a_batch_without_a_molecule(tmp_path):
+    if find_spec("admet_ai") is None:
+        pytest.skip("ADMET-AI is not installed")
+    options = ScreeningOptions(task="hERG", percentiles=True, batch_size=1)
+    found = screen(["nonsense", "CCO"], "admet-ai", options=options)
+    assert (found.n_scored, found.n_rejected) == (1, 1)
+    assert 0 <= found.hits["hERG percentile"][0] <= 100
