@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,8 +33,9 @@ class TestScreen:
         assert hits[["first", "second"]].to_numpy() == pytest.approx(expected, rel=1e-5)
         assert "Scores are probabilities; whether probabilities are calibrated is not known." in run.err
 
-    def test_several_files_are_an_ensemble(self, molig, library):
-        run = molig("screen", library, "-m", SMALL, "-m", SMALL, "--task", "all", "--device", "cpu")
+    def test_several_files_are_an_ensemble(self, molig, library, tmp_path):
+        other = shutil.copy(SMALL, tmp_path / "other.pt")
+        run = molig("screen", library, "-m", SMALL, "-m", other, "--task", "all", "--device", "cpu")
         assert "each the mean of 2 networks" in run.err
         assert "rank" not in run.out
 
@@ -95,8 +97,8 @@ class TestModels:
                 line for line in run.out.splitlines() if line.startswith(f"│ {task} ") and "probab" in line
             ]
 
-    def test_files_are_described_together(self, molig):
-        assert "2 of Chemprop v2" in molig("models", SMALL, SMALL).out
+    def test_files_are_described_together(self, molig, tmp_path):
+        assert "2 of Chemprop v2" in molig("models", SMALL, shutil.copy(SMALL, tmp_path / "other.pt")).out
         run = molig("models", SMALL, CHECKPOINT)
         assert run.code == 2
         assert "they are no ensemble" in run.err
@@ -144,7 +146,8 @@ class TestExplain:
     def test_scores_are_those_of_screening_and_parts_add_up(self, molig, library, tmp_path):
         out = tmp_path / "why.json"
         options = ("--task", "second", "--baseline", "zero", "-o", out, "-q")
-        assert molig("explain", "-m", SMALL, "-m", SMALL, "-i", library, *options).code == 0
+        other = shutil.copy(SMALL, tmp_path / "other.pt")
+        assert molig("explain", "-m", SMALL, "-m", other, "-i", library, *options).code == 0
         found = json.loads(out.read_text())
         assert "the mean of 2 networks" in found["meaning_of_scores"]
         expected = load_chemprop(SMALL).predict([one["smiles"] for one in found["explanations"]]).scores

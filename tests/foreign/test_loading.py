@@ -48,7 +48,8 @@ class TestAnyModel:
     def test_both_kinds_are_read_by_the_same_function(self, tmp_path):
         assert molig.load_model is load_any_model
         assert isinstance(load_any_model("tox21-w2n2-simple"), ScreeningModel)
-        assert load_any_model(str(SMALL)).tasks == load_any_model([SMALL, SMALL]).tasks == ("first", "second")
+        other = shutil.copy(SMALL, tmp_path / "other.pt")
+        assert load_any_model(str(SMALL)).tasks == load_any_model([SMALL, other]).tasks == ("first", "second")
 
     @pytest.mark.parametrize("second", [SMALL, "tox21", "admet-ai"])
     def test_models_of_molig_are_no_ensemble(self, second):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_a_model_alone_is_its_only_part(small):
             model.for_task("none")
 
 
-def test_meanings(small, mixed):
+def test_meanings(small, mixed, tmp_path):
     every = mixed.tasks
     assert small.meaning_of(small.tasks) == (
         "Scores are probabilities; whether probabilities are calibrated is not known."
@@ -80,7 +81,8 @@ def test_meanings(small, mixed):
         "Scores are probabilities in 2 tasks, and in 2 predicted values, in the unit of the labels;"
     )
     assert mixed.meaning_of(["third"]) == "Scores are predicted values, in the unit of the labels."
-    assert "probabilities, each the mean of 2 networks;" in load_chemprop([SMALL, SMALL]).meaning_of(
+    other = shutil.copy(SMALL, tmp_path / "other.pt")
+    assert "probabilities, each the mean of 2 networks;" in load_chemprop([SMALL, other]).meaning_of(
         ["first"]
     )
 
@@ -94,11 +96,11 @@ def test_floor_of_values_is_in_the_unit_of_the_labels(small, mixed):
 
 
 class TestDigest:
-    def test_equal_for_equal_models_only(self, small):
+    def test_equal_for_equal_models_only(self, small, tmp_path):
         assert small.digest() == load_chemprop(SMALL).digest()
         others = [
             load_chemprop(SMALL, InputOptions(add_h=True)),
-            load_chemprop([SMALL, SMALL]),
+            load_chemprop([SMALL, shutil.copy(SMALL, tmp_path / "other.pt")]),
             small.double(),
             changed("layers.0.bias"),
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -64,8 +65,10 @@ def test_a_task_with_the_name_of_another_column_is_refused(task):
 
 
 class TestChemprop:
-    @pytest.mark.parametrize("named", [SMALL, str(SMALL), [SMALL, str(SMALL)]])
-    def test_files_are_named_as_models(self, named):
+    @pytest.mark.parametrize("named", [SMALL, str(SMALL), "several"])
+    def test_files_are_named_as_models(self, named, tmp_path):
+        if named == "several":
+            named = [SMALL, str(shutil.copy(SMALL, tmp_path / "other.pt"))]
         hits = screen([*GOOD, "C1CC"], named).hits
         expected = molig.load_model(named).predict(GOOD).scores
         assert hits[["first", "second"]].to_numpy() == pytest.approx(expected, abs=1e-6)
