@@ -15,18 +15,15 @@ from torch import Tensor, nn
 from molig.errors import UsageError
 from molig.features import BlockKind, FeatureSchema, PackedGraphs
 from molig.features.graphs import build_packed
-from molig.model.relaxed import Densities, FeatureRows
+from molig.model.relaxed import FeatureRows, Read, RelaxedRows
 from molig.molecules import MoleculeParser
 from molig.network import GraphBatch, collate
-from molig.secant.trail import by_rows
-from molig.secant.weave import entry_matrix
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 Features = Callable[[Chem.Mol], tuple[npt.ArrayLike, npt.ArrayLike]]
 """From a molecule to a row per atom and a row per bond, in RDKit's order."""
 
-_ATOMS_PER_BATCH = 4096
 _MOST_CATEGORIES = 127  # a category is kept as one signed byte
 # Molecules that are scored once more, alone, before anything is explained.
 _SCORED_ALONE = 4
@@ -169,7 +166,7 @@ class TorchModel:
             for rows, shape, what in zip(found, shapes, _WHAT.values(), strict=True)
         ]
 
-    def relax(self, graphs: PackedGraphs, base: FeatureRows | None = None) -> RelaxedRows:
+    def relax(self, graphs: PackedGraphs, base: FeatureRows | None = None) -> RelaxedNetwork:
         """Let features move between a baseline and their own values.
 
         Parameters
@@ -179,7 +176,7 @@ class TorchModel:
         base : tuple of array, optional
             The row of every atom and that of every bond at the baseline; default zero.
         """
-        relaxed = RelaxedRows(self, graphs, base)
+        relaxed = RelaxedNetwork(self, graphs, base)
         if not self._rows_are_independent:
             relaxed.refuse_mixed_rows()
             self._rows_are_independent = True
@@ -242,95 +239,23 @@ def _stored(
     return np.concatenate(codes, axis=1).astype(np.int8), np.concatenate(values, axis=1).astype(np.float32)
 
 
-class RelaxedRows:
-    """Molecules whose rows of features move on a straight line between a baseline and their own values."""
+class RelaxedNetwork(RelaxedRows):
+    """Molecules of a `TorchModel` between a baseline and their own features."""
 
     def __init__(self, model: TorchModel, graphs: PackedGraphs, base: FeatureRows | None) -> None:
-        self.graphs, self._model = graphs, model
-        schema = model.schema
-        zero = np.zeros(schema.n_atom_columns), np.zeros(schema.n_pair_columns)
-        self._like = next((p for p in model.network.parameters() if p.is_floating_point()), torch.zeros(0))
-        self._base = [torch.from_numpy(row).to(self._like) for row in base or zero]
-        self._entries = [entry_matrix(schema, level).to(self._like) for level in ("atom", "pair")]
-
-    def outputs(
-        self,
-        molecules: Index,
-        atom_factors: npt.ArrayLike | None = None,
-        pair_factors: npt.ArrayLike | None = None,
-    ) -> FloatArray:
-        """Outputs with every atom and bond at a place of its own between baseline and input."""
-        counts = self.graphs.atom_counts[molecules], self.graphs.pair_counts[molecules]
-        factors = [
-            np.ones(int(count.sum())) if given is None else np.asarray(given, dtype=np.float64)
-            for given, count in zip((atom_factors, pair_factors), counts, strict=True)
-        ]
-        starts = [np.concatenate([[0], np.cumsum(count)]) for count in counts]
-        found = [np.zeros((0, len(self._model.tasks)))]
-        for part in by_rows(counts[0], _ATOMS_PER_BATCH):
-            chosen = [f[s[part.start] : s[part.stop]] for f, s in zip(factors, starts, strict=True)]
-            with torch.no_grad():
-                whole = self._collate(self.graphs.select(molecules[part]))
-                found.append(_numpy(self._model.outputs(self._moved(whole, chosen))))
-        return np.concatenate(found)
-
-    def densities(self, molecules: Index, scales: FloatArray, tasks: Index) -> Densities:
-        """Evaluate an output and (x - x') dF/dx at points of the paths of molecules."""
-        values: list[FloatArray] = []
-        sides: tuple[list[FloatArray], list[FloatArray]] = ([], [])
-        for part in by_rows(self.graphs.atom_counts[molecules], _ATOMS_PER_BATCH):
-            graphs = self.graphs.select(molecules[part])
-            value, rows = self._differentiate(graphs, scales[part], tasks[part])
-            values.append(value)
-            for side, row, count in zip(sides, rows, (graphs.atom_counts, graphs.pair_counts), strict=True):
-                side.extend(np.split(row, np.cumsum(count)[:-1]))
-        return Densities(np.concatenate(values), *sides)
+        like = next((p for p in model.network.parameters() if p.is_floating_point()), torch.zeros(0))
+        super().__init__(model.schema, graphs, like, base, model.name)
+        self._model = model
 
     def trail(self, *, fast: bool = False) -> None:
         """None: the gradient is integrated along the path."""
 
-    def _differentiate(
-        self, graphs: PackedGraphs, scales: FloatArray, tasks: Index
-    ) -> tuple[FloatArray, list[FloatArray]]:
-        whole = self._collate(graphs)
-        moved = self._moved(
-            whole, [np.repeat(scales, counts) for counts in (graphs.atom_counts, graphs.pair_counts)]
+    def _read(self, graphs: PackedGraphs) -> tuple[Sequence[Tensor], Read]:
+        batch = collate(graphs, self.schema, np.ones(len(graphs)), fold=False)
+        whole = batch.to(self._like.device, self._like.dtype)
+        return (whole.atom_inputs, whole.pair_inputs), lambda rows: self._model.outputs(
+            replace(whole, atom_inputs=rows[0], pair_inputs=rows[1])
         )
-        rows = moved.atom_inputs.requires_grad_(), moved.pair_inputs.requires_grad_()
-        with torch.enable_grad():
-            outputs = self._model.outputs(moved)
-            values = outputs.gather(1, torch.from_numpy(tasks).to(outputs.device)[:, None])[:, 0]
-            gradients = (
-                torch.autograd.grad(values.sum(), rows, allow_unused=True)
-                if values.requires_grad
-                else (None, None)
-            )
-        if gradients[0] is None and gradients[1] is None:
-            raise UsageError(
-                f"no gradient leads from the outputs of {self._model.name!r} to the features: compute them "
-                "from x and edge_attr with torch operations, without argmax, rounding, detach() or numbers "
-                "of categories (rows @ embedding.weight instead of embedding(number))"
-            )
-        steps = whole.atom_inputs - self._base[0], whole.pair_inputs - self._base[1]
-        shares = [
-            _numpy((step if gradient is None else step * gradient) * (gradient is not None) @ entries)
-            for step, gradient, entries in zip(steps, gradients, self._entries, strict=True)
-        ]
-        return _numpy(values), shares
-
-    def _collate(self, graphs: PackedGraphs) -> GraphBatch:
-        batch = collate(graphs, self._model.schema, np.ones(len(graphs)), fold=False)
-        return batch.to(self._like.device, self._like.dtype)
-
-    def _moved(self, whole: GraphBatch, factors: list[FloatArray]) -> GraphBatch:
-        """The batch with every row between the baseline (factor 0) and itself (factor 1)."""
-        moved = [
-            base + torch.from_numpy(factor).to(rows)[:, None] * (rows - base)
-            for rows, base, factor in zip(
-                (whole.atom_inputs, whole.pair_inputs), self._base, factors, strict=True
-            )
-        ]
-        return replace(whole, atom_inputs=moved[0], pair_inputs=moved[1])
 
     def refuse_mixed_rows(self) -> None:
         """Refuse a network that scores a molecule in company otherwise than alone."""
@@ -354,7 +279,3 @@ class RelaxedRows:
                     f"of {len(chosen)} but {alone[worst]:.6g} alone. Usual causes are a norm or a softmax "
                     "over the whole batch, and sums over atoms that leave the molecule of each (batch) out"
                 )
-
-
-def _numpy(tensor: Tensor) -> FloatArray:
-    return np.asarray(tensor.detach().double().cpu().numpy(), dtype=np.float64)

@@ -31,10 +31,9 @@ from molig.foreign.relaxed import RelaxedChemprop, outputs_of
 from molig.model.device import resolve_device
 from molig.model.info import Objective
 from molig.model.relaxed import FeatureRows
-from molig.model.scoring import Predictions, Scored, not_finite
-from molig.molecules import Molecule, Rejection, StandardizationPolicy, smiles_records
+from molig.model.scoring import Predictions, Scored, predicted
+from molig.molecules import Molecule, Rejection, StandardizationPolicy
 from molig.molecules.library import library_molecules
-from molig.molecules.records import batched
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -573,28 +572,12 @@ class ChempropModel:
         UsageError
             If the model reads numbers that are not given.
         """
-        if batch_size < 1:
-            raise UsageError(f"batch_size must be at least 1 (got {batch_size})")
-        blocks = [np.empty((0, len(self.tasks)))]
-        rejections: list[Rejection] = []
-        scored: list[str | None] = []
-        rows = [smiles] if isinstance(smiles, str) else smiles
-        for records in batched(smiles_records(rows), batch_size):
-            molecules, rejected = self.parser.parse_many(records)
+
+        def score(molecules: Sequence[Molecule]) -> FloatArray:
             given = extra.rows([m.row - 1 for m in molecules]) if extra else None
-            scores = self.score_molecules(molecules, given)
-            unusable = not_finite(molecules, scores, self.tasks)
-            for row in (refused.row for refused in unusable):
-                scores[[m.row == row for m in molecules]] = np.nan
-            block = np.full((len(records), len(self.tasks)), np.nan)
-            block[[m.row - records[0].row for m in molecules]] = scores
-            blocks.append(block)
-            rejections.extend(sorted([*rejected, *unusable], key=lambda refused: refused.row))
-            smiles_of = {m.row: m.scored_smiles for m in molecules}
-            scored.extend(smiles_of.get(record.row) for record in records)
-        return Predictions(
-            np.concatenate(blocks), self.tasks, rejections, self.objective, scored_smiles=scored
-        )
+            return self.score_molecules(molecules, given)
+
+        return predicted(self, smiles, batch_size, score)
 
     def predict_proba(self, smiles: str | Iterable[str], *, batch_size: int = 1024) -> FloatArray:
         """Probabilities, shape (n, n_tasks); NaN rows where a SMILES was rejected.

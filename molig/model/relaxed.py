@@ -16,7 +16,7 @@ from molig.committee import Combination, Vocabulary
 from molig.committee.vocabulary import MemberShares, environments_of
 from molig.errors import UsageError
 from molig.features import FeatureSchema, PackedGraphs
-from molig.network import GraphBatch, WeaveNet, collate
+from molig.network import WeaveNet, collate
 from molig.secant import SecantNetwork, Trail
 from molig.secant.trail import by_rows
 from molig.secant.weave import MAX_MODULES, entry_matrix
@@ -61,23 +61,32 @@ class ExactShares(NamedTuple):
     """Whether these are probabilities; else outputs of the model."""
 
 
-class RelaxedMolecules:
-    """Molecules whose features x may take any value x' + a (x - x') between a baseline x' and their own."""
+Read = Callable[[Sequence[Tensor]], Tensor]
+"""From feature rows of atoms and of pairs to outputs, shape (n_mols, n_tasks)."""
+
+
+class RelaxedRows:
+    """Molecules whose features x may take any value x' + a (x - x') between a baseline x' and their own.
+
+    Of whatever network: a subclass says how it reads molecules.
+    """
 
     def __init__(
         self,
-        network: WeaveNet,
         schema: FeatureSchema,
-        secants: Callable[[], SecantNetwork],
         graphs: PackedGraphs,
+        like: Tensor,
         base: FeatureRows | None = None,
+        name: str = "the network",
     ) -> None:
-        self.network, self.schema, self.graphs = network, schema, graphs
-        self._secants = secants
+        self.schema, self.graphs, self._like, self._name = schema, graphs, like, name
         zero = np.zeros(schema.n_atom_columns), np.zeros(schema.n_pair_columns)
-        self._like = next(network.parameters())
-        self._base = [torch.from_numpy(row).to(self._like) for row in base or zero]
-        self._entries = [entry_matrix(schema, level).to(self._like) for level in ("atom", "pair")]
+        self._base = [torch.from_numpy(row).to(like) for row in base or zero]
+        self._entries = [entry_matrix(schema, level).to(like) for level in ("atom", "pair")]
+
+    def _read(self, graphs: PackedGraphs) -> tuple[Sequence[Tensor], Read]:
+        """Feature rows of atoms and pairs, every one by itself, and how outputs follow from such rows."""
+        raise NotImplementedError
 
     def outputs(
         self,
@@ -96,22 +105,74 @@ class RelaxedMolecules:
         outputs = []
         for part in by_rows(counts[0], _ATOMS_PER_BATCH):
             chosen = [f[s[part.start] : s[part.stop]] for f, s in zip(factors, starts, strict=True)]
-            with torch.inference_mode():
-                whole = self._collate(self.graphs.select(molecules[part]))
-                outputs.append(_numpy(self.network(self._moved(whole, chosen))))
+            with torch.no_grad():
+                rows, read = self._read(self.graphs.select(molecules[part]))
+                outputs.append(_numpy(read(self._moved(rows, chosen))))
         return np.concatenate(outputs)
 
     def densities(self, molecules: Index, scales: FloatArray, tasks: Index) -> Densities:
         """Evaluate an output and (x - x') dF/dx at points of the paths of molecules."""
         values: list[FloatArray] = []
-        atoms: list[FloatArray] = []
-        pairs: list[FloatArray] = []
+        sides: tuple[list[FloatArray], list[FloatArray]] = ([], [])
         for part in by_rows(self.graphs.atom_counts[molecules], _ATOMS_PER_BATCH):
-            value, atom, pair = self._differentiate(molecules[part], scales[part], tasks[part])
+            graphs = self.graphs.select(molecules[part])
+            value, found = self._differentiate(graphs, scales[part], tasks[part])
             values.append(value)
-            atoms += _split(atom, self.graphs.atom_counts[molecules[part]])
-            pairs += _split(pair, self.graphs.pair_counts[molecules[part]])
-        return Densities(np.concatenate(values), atoms, pairs)
+            for side, rows, counts in zip(
+                sides, found, (graphs.atom_counts, graphs.pair_counts), strict=True
+            ):
+                side.extend(_split(rows, counts))
+        return Densities(np.concatenate(values), *sides)
+
+    def _differentiate(
+        self, graphs: PackedGraphs, scales: FloatArray, tasks: Index
+    ) -> tuple[FloatArray, list[FloatArray]]:
+        whole, read = self._read(graphs)
+        counts = graphs.atom_counts, graphs.pair_counts
+        moved = [
+            rows.requires_grad_()
+            for rows in self._moved(whole, [np.repeat(scales, count) for count in counts])
+        ]
+        with torch.enable_grad():
+            outputs = read(moved)
+            values = outputs.gather(1, torch.from_numpy(tasks).to(outputs.device)[:, None])[:, 0]
+            # A network may leave pairs out.
+            gradients: Sequence[Tensor | None] = (None, None)
+            if values.requires_grad:
+                gradients = torch.autograd.grad(values.sum(), moved, allow_unused=True)
+        if all(gradient is None for gradient in gradients):
+            raise UsageError(
+                f"no gradient leads from the outputs of {self._name!r} to the features: compute them "
+                "from x and edge_attr with torch operations, without argmax, rounding, detach() or numbers "
+                "of categories (rows @ embedding.weight instead of embedding(number))"
+            )
+        shares = [
+            _numpy((torch.zeros_like(rows) if gradient is None else (rows - base) * gradient) @ entries)
+            for rows, base, gradient, entries in zip(whole, self._base, gradients, self._entries, strict=True)
+        ]
+        return _numpy(values), shares
+
+    def _moved(self, whole: Sequence[Tensor], factors: Sequence[FloatArray]) -> list[Tensor]:
+        """Rows between the baseline (factor 0) and themselves (factor 1)."""
+        return [
+            base + torch.from_numpy(factor).to(rows)[:, None] * (rows - base)
+            for rows, base, factor in zip(whole, self._base, factors, strict=True)
+        ]
+
+
+class RelaxedMolecules(RelaxedRows):
+    """The same for a Weave network."""
+
+    def __init__(
+        self,
+        network: WeaveNet,
+        schema: FeatureSchema,
+        secants: Callable[[], SecantNetwork],
+        graphs: PackedGraphs,
+        base: FeatureRows | None = None,
+    ) -> None:
+        super().__init__(schema, graphs, next(network.parameters()), base)
+        self.network, self._secants = network, secants
 
     def trail(self, *, fast: bool = False) -> Trail | None:
         """Secant shares along the paths of these molecules; None if the network is too deep for them."""
@@ -119,36 +180,12 @@ class RelaxedMolecules:
             return None
         return Trail(self._secants(), self.graphs, (self._base[0], self._base[1]), fast=fast)
 
-    def _differentiate(
-        self, molecules: Index, scales: FloatArray, tasks: Index
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        graphs = self.graphs.select(molecules)
-        whole = self._collate(graphs)
-        factors = [np.repeat(scales, counts) for counts in (graphs.atom_counts, graphs.pair_counts)]
-        moved = self._moved(whole, factors)
-        rows = moved.atom_inputs.requires_grad_(), moved.pair_inputs.requires_grad_()
-        outputs = self.network(moved)
-        values = outputs.gather(1, torch.from_numpy(tasks).to(outputs.device)[:, None])[:, 0]
-        gradients = torch.autograd.grad(values.sum(), rows)
-        steps = whole.atom_inputs - self._base[0], whole.pair_inputs - self._base[1]
-        atom, pair = (
-            _numpy((step * gradient) @ entries)
-            for step, gradient, entries in zip(steps, gradients, self._entries, strict=True)
-        )
-        return _numpy(values), atom, pair
-
-    def _collate(self, graphs: PackedGraphs) -> GraphBatch:
+    def _read(self, graphs: PackedGraphs) -> tuple[Sequence[Tensor], Read]:
         batch = collate(graphs, self.schema, np.ones(len(graphs)), fold=False)
-        return batch.to(self._like.device, self._like.dtype)
-
-    def _moved(self, whole: GraphBatch, factors: list[FloatArray]) -> GraphBatch:
-        """The batch with every row between the baseline (factor 0) and itself (factor 1)."""
-        moved = []
-        for rows, base, factor in zip(
-            (whole.atom_inputs, whole.pair_inputs), self._base, factors, strict=True
-        ):
-            moved.append(base + torch.from_numpy(factor).to(rows)[:, None] * (rows - base))
-        return replace(whole, atom_inputs=moved[0], pair_inputs=moved[1])
+        whole = batch.to(self._like.device, self._like.dtype)
+        return (whole.atom_inputs, whole.pair_inputs), lambda rows: self.network(
+            replace(whole, atom_inputs=rows[0], pair_inputs=rows[1])
+        )
 
 
 class Member(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -18,8 +18,9 @@ from molig.features import FeatureSchema, PackedGraphs
 from molig.model.domain import Applicability, ApplicabilityFlag
 from molig.model.info import Objective
 from molig.model.relaxed import FeatureRows
-from molig.molecules import Molecule, MoleculeParser, Rejection
+from molig.molecules import Molecule, MoleculeParser, Rejection, smiles_records
 from molig.molecules.reasons import Reason
+from molig.molecules.records import batched
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -217,3 +218,31 @@ def not_finite(
         reason = Reason.NOT_FINITE.text(f"{scores[row, task]} for {tasks[task]}")
         rejections.append(Rejection(molecule.row, molecule.id, molecule.smiles, reason))
     return rejections
+
+
+def predicted(
+    model: ScoringModel,
+    smiles: str | Iterable[str],
+    batch_size: int,
+    score: Callable[[Sequence[Molecule]], FloatArray],
+) -> Predictions:
+    """Score SMILES in batches by a function of molecules, keeping the reasons where there is no score."""
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be at least 1 (got {batch_size})")
+    blocks = [np.empty((0, len(model.tasks)))]
+    rejections: list[Rejection] = []
+    scored: list[str | None] = []
+    rows = [smiles] if isinstance(smiles, str) else smiles
+    for records in batched(smiles_records(rows), batch_size):
+        molecules, rejected = model.parser.parse_many(records)
+        scores = score(molecules)
+        unusable = not_finite(molecules, scores, model.tasks)
+        for row in (refused.row for refused in unusable):
+            scores[[m.row == row for m in molecules]] = np.nan
+        block = np.full((len(records), len(model.tasks)), np.nan)
+        block[[m.row - records[0].row for m in molecules]] = scores
+        blocks.append(block)
+        rejections.extend(sorted([*rejected, *unusable], key=lambda refused: refused.row))
+        smiles_of = {m.row: m.scored_smiles for m in molecules}
+        scored.extend(smiles_of.get(record.row) for record in records)
+    return Predictions(np.concatenate(blocks), model.tasks, rejections, model.objective, scored_smiles=scored)
