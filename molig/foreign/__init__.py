@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from molig.foreign.admet_ai import ADMET_AI, AdmetAI, load_admet_ai
-from molig.foreign.chemprop import ChempropModel, Ensemble, ExtraInputs, InputOptions, load_chemprop
+from molig.foreign.chemprop_files import InputOptions, load_chemprop
+from molig.foreign.chemprop_model import ChempropModel, Ensemble, ExtraInputs
 from molig.foreign.chemprop_molecules import ChempropParser
 from molig.foreign.fingerprints import FingerprintOptions, MorganFingerprint
 from molig.foreign.loading import is_foreign, load_any_model, load_foreign

@@ -15,7 +15,8 @@ import torch
 
 from molig.errors import InputError, ModelFormatError, UnknownNameError, UsageError
 from molig.files import read_regular
-from molig.foreign.chemprop import ChempropModel, InputOptions, model_files, preset_of, read_ensemble
+from molig.foreign.chemprop_files import InputOptions, model_files, preset_of, read_ensemble
+from molig.foreign.chemprop_model import ChempropModel
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -12,7 +12,8 @@ import torch
 
 from molig.errors import UnknownNameError, UsageError, called
 from molig.foreign.admet_ai import ADMET_AI, load_admet_ai
-from molig.foreign.chemprop import SUFFIXES, ChempropModel, InputOptions, load_chemprop
+from molig.foreign.chemprop_files import SUFFIXES, InputOptions, load_chemprop
+from molig.foreign.chemprop_model import ChempropModel
 from molig.foreign.fingerprints import ESTIMATOR_SUFFIXES, FingerprintOptions
 from molig.model.files import INFO_FILE, load_model
 from molig.model.screening_model import ScreeningModel

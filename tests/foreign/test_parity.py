@@ -9,7 +9,7 @@ from rdkit import Chem, rdBase
 from torch import nn
 
 from foreign.chemprop_models import ODD, Kind, build, graphs_of, predicted, save
-from molig.foreign.chemprop import ExtraInputs, InputOptions, load_chemprop
+from molig.foreign import ExtraInputs, InputOptions, load_chemprop
 from molig.foreign.chemprop_features import PRESETS, chemprop_graphs
 
 MVE, EVIDENTIAL, QUANTILE = "MveFFN", "EvidentialFFN", "QuantileFFN"

@@ -1,15 +1,13 @@
-"""Chemprop v2 models: files found, networks read, ensembles put together, SMILES scored."""
+"""Chemprop v2 networks as a model: ensembles, scores of SMILES, features that move for explanations."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +15,11 @@ import torch
 from rdkit import Chem
 from torch import Tensor
 
-from molig.errors import InputError, ModelFormatError, UnknownNameError, UsageError, called
+from molig.errors import UnknownNameError, UsageError, called
 from molig.features import FeatureSchema, PackedGraphs
 from molig.features.graphs import mean_rows
-from molig.files import read_regular
-from molig.foreign.checkpoint import Checkpoint, read_checkpoint
 from molig.foreign.chemprop_batch import MessageBatch, Passing, message_batch
-from molig.foreign.chemprop_features import PRESETS, chemprop_graphs, chemprop_schema
+from molig.foreign.chemprop_features import chemprop_graphs, chemprop_schema
 from molig.foreign.chemprop_molecules import ChempropParser
 from molig.foreign.chemprop_network import ChempropNetwork, Descriptors, Head, Sizes
 from molig.foreign.neutral import N_LIBRARY, fit_neutral, spread_of_sizes
@@ -32,7 +28,7 @@ from molig.model.device import resolve_device
 from molig.model.info import Objective
 from molig.model.relaxed import FeatureRows
 from molig.model.scoring import Predictions, Scored, predicted
-from molig.molecules import Molecule, Rejection, StandardizationPolicy
+from molig.molecules import Molecule, Rejection
 from molig.molecules.library import library_molecules
 
 FloatArray = npt.NDArray[np.float64]
@@ -41,16 +37,12 @@ STATES_PER_BATCH = 5_000_000
 """Atoms of a batch times the width of their states: the more, the more repeats; few enough for the memory."""
 
 _NO_DESCRIPTORS = Descriptors()
-_LARGEST_CONFIG = 1_000_000
 _OPTIONS = {
     "molecule": "descriptors-path or --molecule-featurizers",
     "atom_descriptors": "atom-descriptors-path",
     "atom_features": "atom-features-path",
     "bond_features": "bond-features-path",
 }
-# Names that Chemprop gives to every model; that of the directory says more.
-_GENERIC = {"best", "last", "model"}
-SUFFIXES = (".pt", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -122,48 +114,6 @@ class Ensemble:
         """Mean of the networks' predictions, shape (n_mols, n_tasks)."""
         found = [n.predict(batches[n.message_passing.passing], descriptors) for n in self.networks]
         return torch.stack(found).flatten(2).mean(dim=0)
-
-
-@dataclass(frozen=True)
-class InputOptions:
-    """How molecules become graphs; None where a ``config.toml``, or else Chemprop's default, decides.
-
-    Parameters
-    ----------
-    atom_features : str, optional
-        ``"v2"``, ``"v1"``, ``"organic"`` or ``"rigr"``; by default what fits the weights.
-    keep_h, add_h, ignore_stereo, reorder_atoms : bool, optional
-        As the options of Chemprop of the same names.
-    standardization : str, optional
-        ``"none"``, as Chemprop does (default), or ``"parent"``.
-    max_heavy_atoms : int
-        Largest molecule accepted.
-    """
-
-    atom_features: str | None = None
-    keep_h: bool | None = None
-    add_h: bool | None = None
-    ignore_stereo: bool | None = None
-    reorder_atoms: bool | None = None
-    standardization: str | None = None
-    max_heavy_atoms: int = 200
-
-    def parser(self, config: Mapping[str, str]) -> ChempropParser:
-        """The parser; ``config`` is that of the training run, or empty."""
-
-        def chosen(name: str) -> bool:
-            value = getattr(self, name)
-            stated = config.get(name.replace("_", "-"), "false")
-            return stated.lower() == "true" if value is None else bool(value)
-
-        return ChempropParser(
-            self.standardization or StandardizationPolicy.NONE,
-            self.max_heavy_atoms,
-            keep_h=chosen("keep_h"),
-            add_h=chosen("add_h"),
-            ignore_stereo=chosen("ignore_stereo"),
-            reorder_atoms=chosen("reorder_atoms"),
-        )
 
 
 class ChempropModel:
@@ -605,194 +555,3 @@ def _batches(atom_counts: npt.NDArray[np.int64], n_atoms: int) -> Iterable[npt.N
     """Indices of molecules in turn, so many that their atoms fill a batch."""
     number = np.maximum(np.cumsum(atom_counts) - 1, 0) // max(n_atoms, 1)
     return np.split(np.arange(len(atom_counts)), np.flatnonzero(np.diff(number)) + 1)
-
-
-# Files.
-
-
-def load_chemprop(
-    paths: str | Path | Sequence[str | Path],
-    options: InputOptions | None = None,
-    device: str | torch.device = "cpu",
-) -> ChempropModel:
-    """Read a Chemprop v2 model; nothing in its files is run.
-
-    Parameters
-    ----------
-    paths : str, Path or sequence of them
-        ``.pt`` and ``.ckpt`` files, or directories, whose ``.pt`` files are taken, those of subdirectories
-        too. Several files are an ensemble, whose predictions are averaged as Chemprop does.
-    options : InputOptions
-        How molecules become graphs. The files do not say; a ``config.toml`` that Chemprop wrote beside them,
-        or up to three directories above, does.
-    device : str or torch.device
-        ``"cpu"``, ``"cuda"`` or ``"auto"``.
-
-    Returns
-    -------
-    ChempropModel
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or a directory holds none.
-    ModelFormatError
-        If a file is damaged, is no Chemprop v2 model of one molecule, or names what no such model needs.
-    UsageError
-        If the networks do not predict the same tasks, or the atom features do not fit them.
-    """
-    options = options or InputOptions()
-    listed = [paths] if isinstance(paths, str | Path) else list(paths)
-    files = model_files(listed)
-    config = _training_config(files[0])
-    ensemble = read_ensemble(files, _target_columns(config))
-    sizes = ensemble.networks[0].sizes
-    preset = preset_of(sizes, options.atom_features or config.get("multi-hot-atom-featurizer-mode"), files[0])
-    first = Path(listed[0]).absolute()
-    name = first.name if first.is_dir() else first.parent.name if first.stem in _GENERIC else first.stem
-    return ChempropModel(name, [ensemble], preset, options.parser(config), device)
-
-
-def model_files(paths: Sequence[str | Path]) -> list[Path]:
-    """Files of the networks, those of directories in the order of their names."""
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = sorted(path.rglob("*.pt"))
-            if not inside:
-                others = [p.name for p in sorted(path.rglob("*.ckpt"))][:5]
-                hint = f"; name the checkpoints to use: {', '.join(others)}" if others else ""
-                raise InputError(f"{path} holds no model file (*.pt){hint}")
-            found += inside
-        elif not path.exists():
-            raise UsageError(f"no model file or directory at {path}")
-        elif path.suffix in SUFFIXES:
-            found.append(path)
-        else:
-            raise UsageError(f"{path} is no model file: Chemprop's end in {' or '.join(SUFFIXES)}")
-    if not found:
-        raise UsageError("no model file is named")
-    if twice := [path for path, n in Counter(path.resolve() for path in found).items() if n > 1]:
-        raise UsageError(f"{twice[0]} is named twice; an ensemble averages different networks")
-    return found
-
-
-class _Member(NamedTuple):
-    """A network of an ensemble, where it comes from, and the tasks that its file names."""
-
-    file: Path
-    network: ChempropNetwork
-    tasks: tuple[str, ...] | None
-
-
-def read_ensemble(files: Sequence[Path], names: Sequence[str] = ()) -> Ensemble:
-    """Networks of the same tasks from several files; ``names`` of the tasks for files that state none."""
-    members: list[_Member] = []
-    for file in files:
-        checkpoint = read_checkpoint(file)
-        network = ChempropNetwork(checkpoint)
-        members.append(_Member(file, network, _task_names(checkpoint, network)))
-        _check_alike(members[0], members[-1])
-    predictor = members[0].network.predictor
-    stored = next((member.tasks for member in members if member.tasks is not None), None)
-    if stored is None and len(names) == predictor.n_tasks and len(set(names)) == len(names):
-        stored = tuple(names)
-    tasks = stored or tuple(f"pred_{i}" for i in range(predictor.n_tasks))
-    if predictor.n_classes > 1:
-        tasks = tuple(f"{task}: class {k}" for task in tasks for k in range(predictor.n_classes))
-    return Ensemble(tuple(member.network for member in members), tasks)
-
-
-def _task_names(checkpoint: Checkpoint, network: ChempropNetwork) -> tuple[str, ...] | None:
-    names = checkpoint.content.get("output_columns")
-    if names is None:
-        return None
-    n_tasks = network.predictor.n_tasks
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise checkpoint.wrong("its output_columns are no list of names")
-    if len(names) != n_tasks or len(set(names)) != n_tasks:
-        raise checkpoint.wrong(f"it names {len(set(names))} different tasks, but its head predicts {n_tasks}")
-    return tuple(names)
-
-
-def _check_alike(first: _Member, other: _Member) -> None:
-    """Refuse an ensemble of networks that do not predict the same from the same."""
-    kinds = [
-        f"{p.n_tasks} tasks of the kind {p.head.value}" + (f" ({p.n_classes} classes)" * (p.n_classes > 1))
-        for p in (first.network.predictor, other.network.predictor)
-    ]
-    reads = [
-        f"{s.atom} features of atoms and {s.bond} of bonds, and {s.descriptors} descriptors of molecules and "
-        f"{s.atom_descriptors} of atoms"
-        for s in (first.network.sizes, other.network.sizes)
-    ]
-    named = [", ".join(member.tasks or ()) for member in (first, other)]
-    for verb, (mine, its) in (("predicts", kinds), ("predicts", named), ("reads", reads)):
-        if mine and its and mine != its:
-            raise UsageError(
-                f"{first.file} {verb} {_short(mine)}; {other.file} {verb} {_short(its)}: they are no ensemble"
-            )
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 200 else text[:197] + "..."
-
-
-def preset_of(sizes: Sizes, wanted: str | None, file: Path) -> str:
-    """Atom features that fit the weights."""
-    known = {name: chemprop_schema(name) for name in PRESETS}
-    widths = {name: (schema.n_atom_columns, schema.n_pair_columns) for name, schema in known.items()}
-    reads = sizes.atom, sizes.bond
-    fitting = next((name for name, width in widths.items() if width == reads), None)
-    found = f"{file} reads {sizes.atom} features per atom and {sizes.bond} per bond"
-    if wanted is not None:
-        name = wanted.lower()
-        if name not in PRESETS:
-            raise UnknownNameError("set of atom features", name, PRESETS)
-        if fitting not in (None, name) or min(np.subtract(reads, widths[name])) < 0:
-            raise UsageError(
-                f"{found}; {name} has {widths[name][0]} and {widths[name][1]}: it was trained on "
-                f"{fitting or 'others'}"
-            )
-        return name
-    if fitting is not None:
-        return fitting
-    listed = ", ".join(f"{name} {atom} + {bond}" for name, (atom, bond) in widths.items())
-    # Of a reaction both sides are read, its elements once.
-    reactions = [
-        (2 * s.n_atom_columns - s.atom_blocks[0].width, 2 * s.n_pair_columns) for s in known.values()
-    ]
-    raise ModelFormatError(
-        f"{found}, which no set of Chemprop has ({listed}): "
-        + (
-            "it was trained on reactions, which molig does not score"
-            if reads in reactions
-            else "if it was trained with features of one's own behind one of these sets, name the set "
-            "(atom_features) and give them; a featurizer of one's own cannot be read from the file"
-        )
-    )
-
-
-def _training_config(file: Path) -> dict[str, str]:
-    """Options of the training run, where Chemprop's config.toml lies beside or above the file.
-
-    It is no TOML: texts have no quotes. So each line is taken as an option and its value.
-    """
-    for folder in list(file.absolute().parents)[:4]:
-        path = folder / "config.toml"
-        if path.is_file():
-            try:
-                lines = read_regular(path, _LARGEST_CONFIG).decode().splitlines()
-            except (OSError, ValueError) as err:
-                raise ModelFormatError(
-                    f"{path}, settings of the training run, cannot be read: {err}"
-                ) from err
-            pairs = (line.partition("=") for line in lines if "=" in line)
-            return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
-    return {}
-
-
-def _target_columns(config: Mapping[str, str]) -> list[str]:
-    """Tasks of the training run, for checkpoints of Lightning, which do not name them."""
-    listed = config.get("target-columns", "").strip("[]")
-    return [name.strip() for name in listed.split(",")] if listed else []
