@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +91,37 @@ class ApplicabilityFlag:
     detail: str
 
 
+class Traits(NamedTuple):
+    """What a domain asks of molecules beside their features.
+
+    Parameters
+    ----------
+    fingerprints : array of uint8, shape (n, n_bits)
+        Morgan fingerprints, a bit each.
+    elements : list of set of str
+        Symbols of the elements of each molecule, without hydrogen.
+    heavy_atoms : array of int64, shape (n,)
+        Their heavy atoms.
+    """
+
+    fingerprints: Bits
+    elements: list[set[str]]
+    heavy_atoms: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, mols: Sequence[Chem.Mol], radius: int = RADIUS, n_bits: int = N_BITS) -> Self:
+        """Read them off molecules that a model's parser has accepted."""
+        generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=n_bits)
+        bits = np.zeros((len(mols), n_bits), dtype=np.uint8)
+        # RDKit would log each molecule that standardisation left without ring information.
+        with rdBase.BlockLogs():
+            for row, mol in zip(bits, mols, strict=True):
+                # The reference was read with implicit hydrogens, whatever the model takes for atoms.
+                row[:] = generator.GetFingerprintAsNumPy(as_read(mol))
+        heavy = np.array([mol.GetNumHeavyAtoms() for mol in mols], dtype=np.int64)
+        return cls(bits, [elements_of(mol) for mol in mols], heavy)
+
+
 class Applicability:
     """Training molecules to compare others with.
 
@@ -126,7 +157,6 @@ class Applicability:
         scaffolds: Hashes | None = None,
     ) -> None:
         self.info, self.fingerprints, self.schema, self.scaffolds = info, fingerprints, schema, scaffolds
-        self._generator = rdFingerprintGenerator.GetMorganGenerator(radius=info.radius, fpSize=info.n_bits)
         self._columns = ColumnsSeen(schema, info)
 
     def __repr__(self) -> str:
@@ -250,27 +280,40 @@ class Applicability:
             return []
         if graphs is None:
             graphs = Featurizer(self.schema).featurize(mols)
+        return self.flag_traits(self.traits(mols), graphs)
+
+    def traits(self, mols: Sequence[Chem.Mol]) -> Traits:
+        """What `flag_traits` asks of molecules."""
+        return Traits.of(mols, self.info.radius, self.info.n_bits)
+
+    def flag_traits(self, traits: Traits, graphs: PackedGraphs) -> list[ApplicabilityFlag]:
+        """`flag` for molecules of which traits and features are known already."""
         columns = self._columns.unseen(graphs)
-        nearest = self.similarity(mols)
+        nearest = self._nearest(traits.fingerprints)
         return [
-            self._judged(mol, float(similarity), columns.get(i, []))
-            for i, (mol, similarity) in enumerate(zip(mols, nearest, strict=True))
+            self._judged(elements, int(size), float(similarity), columns.get(i, []))
+            for i, (elements, size, similarity) in enumerate(
+                zip(traits.elements, traits.heavy_atoms, nearest, strict=True)
+            )
         ]
 
     def similarity(self, mols: Sequence[Chem.Mol]) -> FloatArray:
         """Tanimoto similarity of molecules to their nearest reference molecule; shape (n,)."""
-        # RDKit would log each molecule that standardisation left without ring information.
-        with rdBase.BlockLogs():
-            return np.array([self._reference.similarities(self._fingerprint(mol)).max() for mol in mols])
+        return self._nearest(self.traits(mols).fingerprints)
 
-    def _judged(self, mol: Chem.Mol, similarity: float, columns: list[str]) -> ApplicabilityFlag:
-        elements = sorted(elements_of(mol) - self.info.elements.keys())
+    def _nearest(self, fingerprints: Bits) -> FloatArray:
+        return np.array([self._reference.similarities(bits).max() for bits in fingerprints])
+
+    def _judged(
+        self, present: set[str], size: int, similarity: float, columns: list[str]
+    ) -> ApplicabilityFlag:
+        elements = sorted(present - self.info.elements.keys())
         # An unseen element explains an unseen type of atom.
         others = [c for c in columns if not (elements and c.startswith("atom.type"))]
         if elements or others:
             unseen = ", ".join([*(f"element {symbol}" for symbol in elements), *others])
             return ApplicabilityFlag(DomainStatus.UNSEEN, similarity, f"in no training molecule: {unseen}")
-        size, sizes = mol.GetNumHeavyAtoms(), self.info.heavy_atoms
+        sizes = self.info.heavy_atoms
         if not sizes.min <= size <= sizes.max:
             detail = f"{size} heavy atoms; training molecules have {sizes.min} to {sizes.max}"
             return ApplicabilityFlag(DomainStatus.FAR, similarity, detail)
@@ -279,10 +322,6 @@ class Applicability:
         end = f", below the threshold {threshold}" if far else f" (threshold {threshold})"
         detail = f"nearest training molecule at similarity {similarity:.3f}{end}"
         return ApplicabilityFlag(DomainStatus.FAR if far else DomainStatus.IN, similarity, detail)
-
-    def _fingerprint(self, mol: Chem.Mol) -> Bits:
-        # The reference was read with implicit hydrogens, whatever the model takes for atoms.
-        return np.asarray(self._generator.GetFingerprintAsNumPy(as_read(mol)), dtype=np.uint8)
 
     @cached_property
     def _reference(self) -> ReferenceFingerprints:

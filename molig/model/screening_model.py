@@ -19,7 +19,7 @@ from molig.committee import Combination, EnvironmentNet
 from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, Featurizer, PackedGraphs
 from molig.model.device import resolve_device
-from molig.model.domain import Applicability, ApplicabilityFlag
+from molig.model.domain import Applicability, ApplicabilityFlag, Traits
 from molig.model.info import BaselineValue, ModelInfo, Objective
 from molig.model.meaning import meaning_of_scores
 from molig.model.relaxed import FeatureRows, Member, RelaxedCommittee, RelaxedMolecules, scores_of
@@ -300,10 +300,7 @@ class ScreeningModel:
 
     def score_molecules(self, molecules: Sequence[Molecule]) -> FloatArray:
         """Probabilities of parsed molecules, or values for a regression; shape (n, n_tasks)."""
-        if not molecules:
-            return np.empty((0, len(self.tasks)))
-        graphs = self.featurizer.featurize([m.mol for m in molecules], occurrences=False)
-        return self._as_scores(self.logits(graphs))
+        return self.score_with(molecules).scores
 
     def score_with(
         self, molecules: Sequence[Molecule], *, applicability: bool = False, uncertainty: bool = False
@@ -316,19 +313,46 @@ class ScreeningModel:
             If the model has no applicability domain, or no members.
         """
         domain = self.domain() if applicability else None
-        combination = self.committee_of_members() if uncertainty else None
-        if not molecules or (domain is None and combination is None):
-            scores = self.score_molecules(molecules)
-            return Scored(scores, [], np.zeros_like(scores) if combination else None)
+        if uncertainty:
+            self.committee_of_members()
+        if not molecules:
+            none = np.empty((0, len(self.tasks)))
+            return Scored(none, [], none if uncertainty else None)
         mols = [m.mol for m in molecules]
         graphs = self.featurizer.featurize(mols, occurrences=False)
+        return self.score_graphs(graphs, domain.traits(mols) if domain else None, uncertainty=uncertainty)
+
+    def score_graphs(
+        self, graphs: PackedGraphs, traits: Traits | None = None, *, uncertainty: bool = False
+    ) -> Scored:
+        """`score_with` for molecules that were featurized with the model's schema, wherever that was.
+
+        Parameters
+        ----------
+        graphs : PackedGraphs
+            The molecules, at least one.
+        traits : Traits, optional
+            What their applicability is judged by; without it there are no flags.
+        uncertainty : bool
+            Whether to say how far the members of a committee disagree.
+
+        Returns
+        -------
+        Scored
+
+        Raises
+        ------
+        UsageError
+            If the model has no applicability domain, or no members.
+        """
         spread = None
-        if combination is None:
-            outputs = self.logits(graphs)
-        else:
-            members = self.member_scores(graphs)
+        if uncertainty:
+            combination, members = self.committee_of_members(), self.member_scores(graphs)
             outputs, spread = combination.outputs(combination.mean(members)), combination.spread(members)
-        return Scored(self._as_scores(outputs), domain.flag(mols, graphs) if domain else [], spread)
+        else:
+            outputs = self.logits(graphs)
+        flags = [] if traits is None else self.domain().flag_traits(traits, graphs)
+        return Scored(self._as_scores(outputs), flags, spread)
 
     def _as_scores(self, outputs: FloatArray) -> FloatArray:
         return outputs if self.objective is Objective.REGRESSION else np.asarray(expit(outputs))
