@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,10 @@ SUFFIXES = (".pt", ".ckpt")
 # Names that Chemprop gives to every model; that of the directory says more.
 _GENERIC = {"best", "last", "model"}
 _LARGEST_CONFIG = 1_000_000
+_BEST = "best.pt"
+# Replicates, networks, checkpoints: folders within a folder that a training run makes.
+_DEEPEST = 3
+_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,9 @@ def load_chemprop(
     Parameters
     ----------
     paths : str, Path or sequence of them
-        ``.pt`` and ``.ckpt`` files, or directories, whose ``.pt`` files are taken, those of subdirectories
-        too. Several files are an ensemble, whose predictions are averaged as Chemprop does.
+        ``.pt`` and ``.ckpt`` files, or directories: of one that Chemprop's training made its
+        ``model_N/best.pt``, else all ``.pt`` or all ``.ckpt`` files directly inside. Several files are an
+        ensemble, whose predictions are averaged as Chemprop does.
     options : InputOptions
         How molecules become graphs. The files do not say; a ``config.toml`` that Chemprop wrote beside them,
         or up to three directories above, does.
@@ -93,11 +98,12 @@ def load_chemprop(
     Raises
     ------
     InputError
-        If there is no such file, or a directory holds none.
+        If a directory holds no networks where they are looked for, in two places, or of both kinds.
     ModelFormatError
         If a file is damaged, is no Chemprop v2 model of one molecule, or names what no such model needs.
     UsageError
-        If the networks do not predict the same tasks, or the atom features do not fit them.
+        If there is no such file, the networks do not predict the same tasks, or the atom features do not
+        fit them.
     """
     options = options or InputOptions()
     listed = [paths] if isinstance(paths, str | Path) else list(paths)
@@ -116,12 +122,7 @@ def model_files(paths: Sequence[str | Path]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(path.rglob("*.pt"))
-            if not inside:
-                others = [p.name for p in sorted(path.rglob("*.ckpt"))][:5]
-                hint = f"; name the checkpoints to use: {', '.join(others)}" if others else ""
-                raise InputError(f"{path} holds no model file (*.pt){hint}")
-            found += inside
+            found += _files_of_directory(path)
         elif not path.exists():
             raise UsageError(f"no model file or directory at {path}")
         elif path.suffix in SUFFIXES:
@@ -133,6 +134,48 @@ def model_files(paths: Sequence[str | Path]) -> list[Path]:
     if twice := [path for path, n in Counter(path.resolve() for path in found).items() if n > 1]:
         raise UsageError(f"{twice[0]} is named twice; an ensemble averages different networks")
     return found
+
+
+def _files_of_directory(folder: Path) -> list[Path]:
+    """What a training run left, ``model_N/best.pt``, or else all files of one kind directly inside."""
+    members = [path for path in folder.glob("model_*") if path.is_dir() and path.name[6:].isdecimal()]
+    trained = [path / _BEST for path in sorted(members, key=lambda path: int(path.name[6:]))]
+    inside = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES and path.is_file())
+    if trained and not inside:
+        if unfinished := [path for path in trained if not path.is_file()]:
+            raise InputError(
+                f"{folder} is a training run of {len(trained)} networks, but {unfinished[0]} is missing, so "
+                f"its training has not ended; name the files to use one by one{_found_below(folder)}"
+            )
+        return trained
+    if inside and not trained and len({path.suffix for path in inside}) == 1:
+        return inside
+    if not trained and not inside:
+        wrong = "holds no networks where they are looked for"
+    elif trained:
+        wrong = "holds networks in two places"
+    else:
+        wrong = "holds .pt and .ckpt files, which may be of the same network"
+    raise InputError(
+        f"{folder} {wrong}: of a directory either model_N/{_BEST} are taken, as Chemprop's training writes "
+        "them, or all .pt or all .ckpt files directly inside; name the files or directories to use one by one"
+        f"{_found_below(folder)}"
+    )
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Files that may be networks, as deep as Chemprop's training writes any."""
+    for depth in range(_DEEPEST + 1):
+        pattern = "*/" * depth
+        yield from sorted(path for suffix in SUFFIXES for path in folder.glob(f"{pattern}*{suffix}"))
+
+
+def _found_below(folder: Path) -> str:
+    found = [str(path.relative_to(folder)) for path in files_below(folder)]
+    if not found:
+        return ""
+    more = f" and {len(found) - _LISTED} more" * (len(found) > _LISTED)
+    return f" (found {', '.join(found[:_LISTED])}{more})"
 
 
 class _Member(NamedTuple):

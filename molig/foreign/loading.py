@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from molig.errors import UnknownNameError, UsageError, called
+from molig.errors import ModelFormatError, UnknownNameError, UsageError, called
 from molig.foreign.admet_ai import ADMET_AI, load_admet_ai
-from molig.foreign.chemprop_files import SUFFIXES, InputOptions, load_chemprop
+from molig.foreign.chemprop_files import SUFFIXES, InputOptions, files_below, load_chemprop
 from molig.foreign.chemprop_model import ChempropModel
 from molig.foreign.fingerprints import ESTIMATOR_SUFFIXES, FingerprintOptions
 from molig.model.files import INFO_FILE, load_model
@@ -42,8 +41,7 @@ def is_foreign(names: str | Path | Sequence[str | Path]) -> bool:
 def _holds_networks(path: Path) -> bool:
     if not path.is_dir():
         return path.suffix in (*SUFFIXES, *ESTIMATOR_SUFFIXES)
-    inside = (file for suffix in SUFFIXES for file in path.rglob(f"*{suffix}"))
-    return not (path / INFO_FILE).exists() and bool(list(islice(inside, 1)))
+    return not (path / INFO_FILE).exists() and next(files_below(path), None) is not None
 
 
 def load_foreign(
@@ -147,6 +145,11 @@ def load_any_model(
             f"{own[0]} is a file; a model is the directory that holds {INFO_FILE}, or files of Chemprop, "
             "which end in .pt or .ckpt, "
             "or of a forest or linear model, .skops or .onnx"
+        )
+    if Path(own[0]).is_dir() and not (Path(own[0]) / INFO_FILE).exists():
+        raise ModelFormatError(
+            f"{own[0]} is not a model: it has no {INFO_FILE}, as models of molig have, and no files of "
+            "Chemprop (model_N/best.pt, or *.pt or *.ckpt directly inside)"
         )
     try:
         model = load_model(own[0], device)

@@ -14,6 +14,7 @@ from rdkit import Chem
 from foreign.chemprop_models import Kind, build, graphs_of, predicted, real_chemprop, save
 from molig.errors import InputError, ModelFormatError, UnknownNameError, UsageError
 from molig.foreign import InputOptions, load_chemprop
+from molig.foreign.chemprop_files import model_files
 
 SMALL = Path(__file__).parent / "small.pt"
 CLASSES = Kind("BinaryClassificationFFN", predictor={"n_tasks": 2})
@@ -48,6 +49,56 @@ def test_directory_is_an_ensemble(trained):
         np.testing.assert_allclose(
             ensemble.predict(["CCO", "c1ccccc1", "CC(=O)N"]).scores, expected, atol=1e-5
         )
+
+
+def test_networks_of_a_run_come_in_the_order_of_their_numbers(trained):
+    folder, _ = trained
+    (folder / "model_2").rename(folder / "model_10")
+    assert [path.parent.name for path in model_files([folder])] == ["model_0", "model_1", "model_10"]
+
+
+def test_files_directly_inside_are_an_ensemble(tmp_path):
+    for name in ("b.ckpt", "a.ckpt"):
+        shutil.copy(SMALL, tmp_path / name)
+    (tmp_path / "model_list.txt").write_text("")
+    assert [path.name for path in model_files([tmp_path])] == ["a.ckpt", "b.ckpt"]
+    shutil.copy(SMALL, tmp_path / "c.pt")
+    with pytest.raises(
+        InputError, match=r"of the same network: .* one by one \(found a.ckpt, b.ckpt, c.pt\)"
+    ):
+        model_files([tmp_path])
+
+
+def test_a_run_that_has_not_ended(trained):
+    folder, _ = trained
+    (folder / "model_1" / "best.pt").unlink()
+    with pytest.raises(
+        InputError, match=r"run of 3 networks, but .*model_1.best\.pt is missing, so its training"
+    ):
+        model_files([folder])
+
+
+def test_networks_in_other_places_are_listed_and_not_guessed(trained, tmp_path):
+    folder, _ = trained
+    shutil.copy(SMALL, folder / "other.pt")
+    with pytest.raises(
+        InputError, match=r"in two places: .* \(found other.pt, model_0.best.pt, .*last.ckpt\)"
+    ):
+        model_files([folder])
+    (folder / "other.pt").unlink()
+    above = tmp_path.parent / f"{tmp_path.name}-above"
+    above.mkdir()
+    for number in range(3):
+        shutil.copytree(folder, above / f"replicate_{number}")
+    words = r"no networks where they are looked for: .*found replicate_0.model_0.best\.pt, .* and 10 more\)"
+    with pytest.raises(InputError, match=words):
+        model_files([above])
+    assert len(model_files([above / "replicate_0", above / "replicate_1"])) == 6
+
+
+def test_directories_without_networks(tmp_path):
+    with pytest.raises(InputError, match=r"no networks where they are looked for: .* one by one$"):
+        model_files([tmp_path])
 
 
 @pytest.mark.parametrize(
@@ -91,24 +142,22 @@ def test_training_options_are_found(trained):
 
 def test_names_of_models_and_tasks(trained):
     folder, models = trained
+    (folder / "more").mkdir()
     (folder / "config.toml").write_text("target-columns = [active, toxic]\n")
     torch.save(
-        {"hyper_parameters": models[0].hparams, "state_dict": models[0].state_dict()}, folder / "x.ckpt"
+        {"hyper_parameters": models[0].hparams, "state_dict": models[0].state_dict()},
+        folder / "more" / "x.ckpt",
     )
-    assert load_chemprop(folder / "x.ckpt").tasks == ("active", "toxic")
-    assert load_chemprop(folder / "x.ckpt").name == "x"
+    assert load_chemprop(folder / "more" / "x.ckpt").tasks == ("active", "toxic")
+    assert load_chemprop(folder / "more" / "x.ckpt").name == "x"
+    assert load_chemprop(folder / "more").name == "more"
     assert load_chemprop(folder / "model_1" / "best.pt").name == "model_1"
     assert load_chemprop(folder).name == folder.name
     (folder / "config.toml").write_text("target-columns = [one, two, three]\n")
-    assert load_chemprop(folder / "x.ckpt").tasks == ("pred_0", "pred_1")
+    assert load_chemprop(folder / "more" / "x.ckpt").tasks == ("pred_0", "pred_1")
 
 
 def test_paths(tmp_path):
-    with pytest.raises(InputError, match="holds no model file"):
-        load_chemprop(tmp_path)
-    shutil.copy(SMALL, tmp_path / "last.ckpt")
-    with pytest.raises(InputError, match=r"name the checkpoints to use: last\.ckpt"):
-        load_chemprop(tmp_path)
     (tmp_path / "model.txt").write_text("")
     with pytest.raises(UsageError, match=r"Chemprop's end in \.pt or \.ckpt"):
         load_chemprop(tmp_path / "model.txt")

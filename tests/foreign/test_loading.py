@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import molig
-from molig.errors import UnknownNameError, UsageError
+from molig.errors import InputError, ModelFormatError, UnknownNameError, UsageError
 from molig.foreign import AdmetAI, InputOptions, is_foreign, load_any_model, load_foreign
 from molig.model import ScreeningModel, bundled_models
 
@@ -31,6 +31,10 @@ def test_files_and_directories(tmp_path):
     for names in (SMALL, str(SMALL), tmp_path, [SMALL, tmp_path], "not/there.ckpt"):
         assert is_foreign(names)
     assert not is_foreign([SMALL, "tox21-w2n2-simple"])
+    deep = tmp_path / "a" / "b" / "c" / "d" / "e"
+    deep.mkdir(parents=True)
+    shutil.copy(SMALL, deep)
+    assert not is_foreign(tmp_path / "a")
     assert load_foreign(tmp_path).tasks == load_foreign([str(SMALL)]).tasks == ("first", "second")
 
 
@@ -67,6 +71,15 @@ class TestAnyModel:
             load_any_model("tox22")
         with pytest.raises(UnknownNameError, match="did you mean 'admet-ai'"):
             load_any_model("admetai")
+
+    def test_directories_that_hold_no_model(self, tmp_path):
+        words = r"is not a model: it has no model\.json, .*and no files of Chemprop \(model_N/best\.pt"
+        with pytest.raises(ModelFormatError, match=words):
+            load_any_model(tmp_path)
+        (tmp_path / "weights").mkdir()
+        shutil.copy(SMALL, tmp_path / "weights")
+        with pytest.raises(InputError, match=r"where they are looked for: .*\(found weights.small\.pt\)"):
+            load_any_model(tmp_path)
 
     def test_options_of_chemprop_are_for_chemprop(self):
         options = InputOptions(keep_h=False, atom_features="v1")
