@@ -18,7 +18,7 @@ from molig.model import Objective, ScreeningModel, load_model
 from molig.training import Progress, Recipe, TrainingRequest, read_recipe, train_model, write_recipe
 from molig.training.dataset import file_digest
 from molig.training.loop import CHECKPOINT_FILE
-from molig.training.members import MembersRun
+from molig.training.members import MembersRun, plain_choices, start_digests
 
 TABLE_FILE = "data.csv"
 JUDGED_PARTS = ("test", "validation")
@@ -60,7 +60,7 @@ def is_finished(directory: Path, recipe: Recipe, digest: str) -> bool:
     """Whether a finished model of this recipe and these data lies in a directory."""
     if not (directory / _INFO_FILE).is_file() or (directory / CHECKPOINT_FILE).exists():
         return False
-    if _stored_recipe(directory) != recipe:
+    if not _is_of(directory, recipe):
         return False
     training = load_model(directory).info.training
     return training is not None and training.data_sha256 == digest
@@ -103,19 +103,22 @@ def _member(request: TrainingRequest, progress: Progress | None) -> ScreeningMod
     if is_finished(directory, recipe, file_digest(request.source)):
         return load_model(directory, request.device)
     checkpoint = directory / CHECKPOINT_FILE
-    resume = checkpoint.exists() and _stored_recipe(directory) == recipe
+    resume = checkpoint.exists() and _is_of(directory, recipe)
     if not resume:
         # Nothing old may be taken for the result of this run should it break off.
         MembersRun.forget(directory)
         (directory / _INFO_FILE).unlink(missing_ok=True)
         # So that a run that breaks off is known again; training writes it at the end only.
         directory.mkdir(parents=True, exist_ok=True)
-        write_recipe(recipe, directory / _RECIPE_FILE)
+        write_recipe(recipe.seen_from(directory), directory / _RECIPE_FILE)
     return train_model(replace(request, resume=resume), progress)
 
 
-def _stored_recipe(directory: Path) -> Recipe | None:
+def _is_of(directory: Path, recipe: Recipe) -> bool:
+    """Whether the directory holds the same choices, the weights to start from included."""
     try:
-        return read_recipe(directory / _RECIPE_FILE)
+        stored = read_recipe(directory / _RECIPE_FILE)
+        stored_start = start_digests(stored)
     except UsageError:
-        return None
+        return False
+    return (plain_choices(stored), stored_start) == (plain_choices(recipe), start_digests(recipe))

@@ -101,7 +101,8 @@ class BenchmarkRecipe(BaseModel):
 
 def read_benchmark_recipe(path: str | Path) -> BenchmarkRecipe:
     """Read a training recipe with one more section, ``[attribution]``."""
-    return _parsed(read_toml(Path(path)), str(path))
+    recipe = _parsed(read_toml(Path(path)), str(path))
+    return recipe.model_copy(update={"training": recipe.training.read_in(Path(path).parent)})
 
 
 def default_benchmark_recipe(what: GroundTruthSet | str) -> BenchmarkRecipe:

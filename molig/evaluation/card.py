@@ -30,6 +30,7 @@ from molig.model import (
 )
 from molig.stats import RankingQuality
 from molig.training import Recipe, read_recipe
+from molig.training.members import start_digests
 
 _SAME_FIGURE = 1e-6
 # Tables are compared by their digest, and an evaluation may deal its molecules otherwise than the training.
@@ -163,6 +164,7 @@ def _check_recipe(recipe: Recipe, folder: Path, name: str) -> None:
 def _choices(recipe: Recipe) -> dict[str, Any]:
     """Dotted key to value, of all that makes the weights what they are but the table and the folds."""
     plain = recipe.model_dump(mode="json")
+    plain["start"] = {"sha256": "".join(start_digests(recipe))}
     plain["auxiliary"] = {each.pop("name"): each for each in plain["auxiliary"]}
     # What zero features are drawn to is a logit in a classification, a value in a regression.
     unread = "neutral.logit" if recipe.objective is Objective.REGRESSION else "neutral.value"

@@ -23,7 +23,7 @@ from molig.training import LabelledTable, Recipe
 from molig.training.auxiliary import auxiliary_digests
 from molig.training.dataset import AssayTable, TrainingData, file_digest, missing_classes, read_or_load
 from molig.training.labels import read_label
-from molig.training.members import start_digests
+from molig.training.members import plain_choices, start_digests, starting_model
 from molig.training.splits import (
     WITHOUT_FOLDS,
     ListedParts,
@@ -91,7 +91,7 @@ class EvaluationPlan:
     @property
     def fingerprint(self) -> str:
         """Digest of all that determines the scores but the baselines asked for and the code."""
-        recipe = self.recipe.model_dump(mode="json")
+        recipe = plain_choices(self.recipe)
         for of_report in ("baselines", "subset_column"):
             recipe["evaluation"].pop(of_report)
         digests = [
@@ -185,6 +185,7 @@ def plan_evaluation(
         named = recipe.data.model_copy(update=read_from)
         recipe = recipe.model_copy(update={"data": named})
     schema = recipe.schema_()
+    starting_model(recipe, schema)  # refused before the table is read
     listed = read_listed_parts(recipe.split, table.folder) if recipe.evaluation.folds == 1 else None
     assay = AssayTable(
         table.source,

@@ -134,6 +134,7 @@ class Provenance(Section):
     best_epoch: int  # on the validation part
     keep: Literal["best", "last"] | None = None  # which epoch was kept, where that is known
     started_from: str = ""  # model whose Weave network the training started from
+    started_from_data: str = ""  # what that model was trained on, and what it had started from itself
     command: str
     versions: dict[str, str]
     date: str

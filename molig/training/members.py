@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from molig.committee import Combination, Forest, KernelMachine, Vocabulary
 from molig.committee.kernel import as_inputs, squared_norms
 from molig.committee.vocabulary import environments_of
-from molig.errors import UsageError
+from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.features.environments import numbering_digest
 from molig.model import (
@@ -258,12 +259,35 @@ class MembersRun:
 
 def start_digests(recipe: Recipe) -> list[str]:
     """Digest of the weights that training starts from; none of random ones."""
-    return [load_info(_start(recipe)).weights_sha256] if recipe.start.model else []
+    if not recipe.start.model:
+        return []
+    return [recipe.start.sha256 or load_info(_start(recipe)).weights_sha256]
 
 
-def _start(recipe: Recipe) -> str | Path:
+def with_digest_of_start(recipe: Recipe) -> Recipe:
+    """The recipe with the digest of the weights that training starts from."""
+    start = recipe.start.model_copy(update={"sha256": "".join(start_digests(recipe))})
+    return recipe.model_copy(update={"start": start})
+
+
+def plain_choices(recipe: Recipe) -> dict[str, Any]:
+    """Plain data of all choices, for digests; of a start its name, as its own digest belongs beside them."""
+    return recipe.model_dump(mode="json") | {"start": {"model": Path(recipe.start.model).name}}
+
+
+def _start(recipe: Recipe) -> Path:
     """The model to start from: a bundled one, even where a directory of the same name lies about."""
-    return bundled_models().get(recipe.start.model, recipe.start.model)
+    path, bundled = Path(recipe.start.model), bundled_models()
+    if not recipe.start.directory:
+        return bundled[recipe.start.model]
+    if path.is_dir():
+        return path
+    if len(path.parts) > 1:
+        raise UsageError(
+            f"there is no model to start from at {path}: say where it is in [start] of the recipe, or by "
+            "--start-from of molig train"
+        )
+    raise UnknownNameError("model to start from", str(path), bundled, "or the directory of another one")
 
 
 def starting_model(recipe: Recipe, schema: FeatureSchema) -> ScreeningModel | None:
@@ -271,6 +295,11 @@ def starting_model(recipe: Recipe, schema: FeatureSchema) -> ScreeningModel | No
     if not recipe.start.model:
         return None
     model = load_model(_start(recipe)).weave_alone()
+    if recipe.start.sha256 not in ("", model.info.weights_sha256):
+        raise UsageError(
+            f"the model to start from, {model.name!r} in {_start(recipe)}, has other weights than the recipe "
+            "was made with (start.sha256): give the former ones, or take start.sha256 out of the recipe"
+        )
     if model.schema != replace(schema, environment_blocks=()):
         raise UsageError(
             f"the model to start from, {model.name!r}, reads other features: use [features] of its recipe"

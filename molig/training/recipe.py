@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +20,7 @@ from molig.datasets.places import dataset_of, find_dataset
 from molig.errors import UnknownNameError, UsageError, called
 from molig.features import EnvironmentBlock, FeatureSchema, preset
 from molig.files import read_regular
-from molig.model import MoleculePolicy, Objective
+from molig.model import MoleculePolicy, Objective, bundled_models
 from molig.molecules.standardize import PARENT_VERSION
 from molig.network import NetworkConfig
 from molig.network.config import MAX_WIDTH
@@ -227,9 +229,17 @@ class StartRecipe(Section):
     """Which weights the training of the Weave network starts from."""
 
     model: str = ""
-    """Name or directory of a model with the same features and the same network: its weights, but for those of
-    the last layer. Empty: random ones.
+    """Name of a bundled model, or directory of another, seen from the recipe's directory, with the same
+    features and the same network: its weights, but for those of the last layer. Empty: random ones.
     """
+    sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$")
+    """Digest of these weights (``weights_sha256`` in their ``model.json``): others are refused. Empty: any.
+    """
+
+    @property
+    def directory(self) -> str:
+        """The directory that is named; empty for a bundled model, or none."""
+        return "" if self.model in bundled_models() else self.model
 
 
 class NeutralRecipe(Section):
@@ -471,6 +481,22 @@ class Recipe(Section):
         )
         return replace(schema, environment_blocks=blocks)
 
+    def seen_from(self, directory: Path) -> Recipe:
+        """The recipe as it is written to a file in that directory, with the path of the start from there."""
+        if not self.start.directory:
+            return self
+        path, home = Path(self.start.directory).resolve(), directory.resolve()
+        with contextlib.suppress(ValueError):  # on another drive
+            path = Path(os.path.relpath(path, home))
+        return self._with_start_at(path.as_posix())
+
+    def read_in(self, directory: Path) -> Recipe:
+        """The recipe of a file in that directory, with the path of the start from here."""
+        return self._with_start_at(str(directory / self.start.directory)) if self.start.directory else self
+
+    def _with_start_at(self, path: str) -> Recipe:
+        return self.model_copy(update={"start": self.start.model_copy(update={"model": path})})
+
     @model_validator(mode="after")
     def _does_not_contradict_itself(self) -> Self:
         if self.molecules.standardization_version != PARENT_VERSION:
@@ -547,7 +573,7 @@ def read_recipe(path: str | Path) -> Recipe:
         If the file cannot be read, is not TOML, or has an unknown key or an impossible value (named).
     """
     path = find_recipe(path)
-    return parse_recipe(read_toml(path), str(path))
+    return parse_recipe(read_toml(path), str(path)).read_in(path.parent)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -607,7 +633,7 @@ def _place(source: str, where: list[str]) -> str:
 
 
 def write_recipe(recipe: Recipe, path: str | Path) -> None:
-    """Write a recipe as TOML, with every value spelled out.
+    """Write a recipe as TOML, with every value spelled out; see `Recipe.seen_from` for the path in it.
 
     Parameters
     ----------

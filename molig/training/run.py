@@ -49,7 +49,7 @@ from molig.training.dataset import (
     read_or_load,
 )
 from molig.training.loop import Part, Trainer
-from molig.training.members import MembersRun, starting_model
+from molig.training.members import MembersRun, plain_choices, starting_model, with_digest_of_start
 from molig.training.metrics import all_regression_metrics, reliability, screening_metrics
 from molig.training.objectives import neutral_values
 from molig.training.output import check_output, model_in_progress
@@ -257,14 +257,15 @@ def _part(data: TrainingData, parts: npt.NDArray[np.str_], name: str) -> Part:
 def _fingerprint(request: TrainingRequest, digest: str, listed: ListedParts | None) -> str:
     recipe = request.recipe
     digests = [digest, *auxiliary_digests(recipe), *([listed.digest] if listed else [])]
-    text = json.dumps([digests, list(request.targets), recipe.model_dump(mode="json")])
+    text = json.dumps([digests, list(request.targets), plain_choices(recipe)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _write_inputs(
     request: TrainingRequest, data: TrainingData, parts: npt.NDArray[np.str_], folder: Path
 ) -> None:
-    write_recipe(request.recipe, folder / "recipe.toml")
+    # The files will be moved to the output.
+    write_recipe(with_digest_of_start(request.recipe).seen_from(request.output), folder / "recipe.toml")
     pd.DataFrame({"row": data.rows, "part": parts}).to_csv(folder / "split.csv", index=False)
     keep = spreadsheet_safe if request.csv_safe else str
     rejected = [(r.row, keep(r.id), keep(r.smiles), keep(r.reason)) for r in data.rejections]
@@ -460,7 +461,7 @@ def provenance_of(
         epochs_run=trainer.state.epoch,
         best_epoch=trainer.state.best_epoch,
         keep=request.recipe.optimization.keep,
-        started_from=origin.name if (origin := starting_model(request.recipe, trainer.schema)) else "",
+        **_provenance_of_start(starting_model(request.recipe, trainer.schema)),
         command=_command(request),
         versions={
             "molig": __version__,
@@ -471,6 +472,16 @@ def provenance_of(
         },
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
     )
+
+
+def _provenance_of_start(origin: ScreeningModel | None) -> dict[str, str]:
+    if origin is None:
+        return {}
+    facts = {"started_from": origin.name}
+    if before := origin.info.training:
+        seen = [before.data_source or before.data_file, before.started_from_data]
+        facts["started_from_data"] = ", and before that ".join(filter(None, seen))
+    return facts
 
 
 def _provenance_of_split(recipe: SplitRecipe, listed: ListedParts | None) -> dict[str, str | int | float]:

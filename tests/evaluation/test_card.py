@@ -113,6 +113,7 @@ class TestRecipe:
                 {"optimization": {"inactives_per_epoch": 9}},
                 r"optimization\.inactives_per_epoch is not set in .*, 9 in",
             ),
+            ({"start": {"model": "descriptors"}}, r"start\.sha256 is '' in .*, '[0-9a-f]{64}' in the eval"),
             ({"auxiliary": [{"name": "tox21"}]}, r"auxiliary\.tox21\.targets is not set in .*, \[\] in"),
         ],
     )
@@ -128,6 +129,13 @@ class TestRecipe:
             "data": {"file": "elsewhere.csv", "smiles_column": "smiles"},
         }
         assert attach_to_model(changed(evaluation[0], **sections), model).info.cross_validation.seed == 5
+
+    def test_the_weights_to_start_from_count_and_not_their_place(self, evaluation, model):
+        digest = load_model("descriptors").info.weights_sha256
+        stored = changed(evaluation[0], start={"model": "gone", "sha256": digest})
+        write_recipe(stored.plan.recipe, model / "recipe.toml")
+        found = changed(evaluation[0], start={"model": "descriptors"})
+        assert attach_to_model(found, model).info.cross_validation.folds == 2
 
     def test_a_model_without_its_recipe_is_believed(self, evaluation, model):
         other = changed(evaluation[0], optimization={"epochs": 3})

@@ -21,11 +21,11 @@ from support.small_model import (
 )
 
 from molig.attribution import explain
-from molig.errors import MoligError, UsageError
-from molig.model import load_model, model_card
+from molig.errors import UsageError
+from molig.model import load_model, model_card, save_model
 from molig.molecules import smiles_records
 from molig.stats.curves import expected_calibration_error
-from molig.training import Progress, TrainingRequest, parse_recipe, train_model
+from molig.training import Progress, TrainingRequest, parse_recipe, read_recipe, train_model
 from molig.training import members as module
 from molig.training.loop import CHECKPOINT_FILE, ENVIRONMENTS_CHECKPOINT, Part
 from molig.training.members import (
@@ -37,6 +37,7 @@ from molig.training.members import (
     calibration,
     choose_weights,
     fit_kernel,
+    plain_choices,
     start_digests,
 )
 from molig.training.recipe import ForestRecipe
@@ -421,6 +422,22 @@ class TestStart:
 
     ALONE = {"members": ["weave"]}  # noqa: RUF012
 
+    @pytest.mark.parametrize("seen", ["", "logs of a robot"])
+    def test_the_card_says_what_the_starting_weights_have_seen(self, trained, tmp_path, seen):
+        _, committee = trained
+        provenance = committee.info.training.model_copy(update={"data_source": seen})
+        described = committee.info.model_copy(update={"training": provenance})
+        save_model(committee.with_info(described), tmp_path / "first")
+        quick = {"optimization": FEW_EPOCHS | {"epochs": 1}, "committee": self.ALONE}
+        data = seen or "labelled.csv"
+        for start, told in (("first", data), ("second", f"labelled.csv, and before that {data}")):
+            chosen = request(tmp_path, "second" if start == "first" else "third", **quick)
+            recipe = committee_recipe(**quick, start={"model": str(tmp_path / start)})
+            info = train_model(replace(chosen, recipe=recipe)).info
+            assert info.training.started_from_data == told
+            card = " ".join(model_card(info).split())
+            assert f"layer; they have learnt from {told}: structures of molecules" in card
+
     def test_all_but_the_last_layer_is_taken(self, trained):
         directory, committee = trained
         still = FEW_EPOCHS | {"learning_rate": 1e-9, "weight_decay": 0.0, "keep": "last"}
@@ -440,6 +457,25 @@ class TestStart:
         assert start_digests(committee_recipe()) == []
         assert "started from the weights of `committee`" in (model_card(model.info))
 
+    def test_the_stored_recipe_trains_again_from_elsewhere(self, trained, tmp_path, monkeypatch):
+        directory, committee = trained
+        with monkeypatch.context() as here:
+            here.chdir(directory)
+            whole = request(directory, "moved", committee=self.ALONE, start={"model": "committee"})
+            first = train_model(whole)
+        monkeypatch.chdir(tmp_path)
+        recipe = read_recipe(directory / "moved" / "recipe.toml")
+        assert recipe.start.sha256 == committee.info.weights_sha256
+        assert plain_choices(recipe) == plain_choices(whole.recipe)
+        again = train_model(replace(whole, recipe=recipe, output=tmp_path / "again"))
+        assert again.info.weights_sha256 == first.info.weights_sha256
+
+    def test_other_weights_than_the_recipe_was_made_with_are_refused(self, trained):
+        directory, _ = trained
+        start = {"model": str(directory / "committee"), "sha256": "0" * 64}
+        with pytest.raises(UsageError, match=r"'committee' in .*other weights.*start\.sha256"):
+            train_model(request(directory, "no", committee=self.ALONE, start=start))
+
     def test_a_directory_of_the_name_is_not_the_bundled_model(self, tmp_path, monkeypatch):
         (tmp_path / "descriptors").mkdir()
         monkeypatch.chdir(tmp_path)
@@ -454,8 +490,12 @@ class TestStart:
         features = {"preset": "full"}
         with pytest.raises(UsageError, match="other features"):
             train_model(request(directory, "no", committee=self.ALONE, start=start, features=features))
-        with pytest.raises(MoligError, match="nothing-of-the-kind"):
-            train_model(request(directory, "no", start={"model": "nothing-of-the-kind"}))
+        for gone, words in (
+            ("discriptors", "'descriptors'"),
+            ("gone/model", r"at gone/model: say where.*start"),
+        ):
+            with pytest.raises(UsageError, match=f"model to start from.*{words}"):
+                train_model(request(directory, "no", start={"model": gone}))
         assert not (directory / "no").exists()
 
 

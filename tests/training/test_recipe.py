@@ -100,6 +100,36 @@ def test_round_trip_of_a_regression(tmp_path):
     assert read_recipe(tmp_path / "r.toml") == recipe
 
 
+class TestStart:
+    """Paths in a file are seen from its directory; names of bundled models stay names."""
+
+    def test_the_path_in_a_file_is_seen_from_there(self, tmp_path, monkeypatch):
+        (tmp_path / "project").mkdir()
+        monkeypatch.chdir(tmp_path / "project")
+        recipe = parse_recipe({"start": {"model": "earlier", "sha256": "ab" * 32}})
+        folder = tmp_path / "project" / "models" / "new"
+        folder.mkdir(parents=True)
+        write_recipe(recipe.seen_from(folder), folder / "r.toml")
+        assert 'model = "../../earlier"' in (folder / "r.toml").read_text()
+        monkeypatch.chdir("/")
+        start = read_recipe(folder / "r.toml").start
+        assert Path(start.model).resolve() == tmp_path / "project" / "earlier"
+        assert start.sha256 == "ab" * 32
+
+    def test_absolute_paths_stay(self, tmp_path):
+        (tmp_path / "r.toml").write_text(f'[start]\nmodel = "{(tmp_path / "a").as_posix()}"\n')
+        assert read_recipe(tmp_path / "r.toml").start.model == str(tmp_path / "a")
+
+    @pytest.mark.parametrize("model", ["", "descriptors"])
+    def test_names_stay(self, tmp_path, model):
+        recipe = parse_recipe({"start": {"model": model}})
+        assert recipe.seen_from(tmp_path) == recipe.read_in(tmp_path) == recipe
+
+    def test_a_digest_looks_like_one(self):
+        with pytest.raises(UsageError, match=r"start\.sha256"):
+            parse_recipe({"start": {"sha256": "abc"}})
+
+
 def test_bundled_recipes_are_found_by_name():
     for name, path in bundled_recipes().items():
         assert find_recipe(name) == path
