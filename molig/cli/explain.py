@@ -142,6 +142,7 @@ def explain(
     }
     options |= {"--format": file_format, "--delimiter": delimiter}
     with exclusive(*output, request.rejects_path if request else None):
+        records: Iterator[Record]
         if source:
             records = read_records(
                 source,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import pyarrow as pa
 
 from molig.errors import UnknownNameError, UsageError, called
 from molig.molecules.notices import Notices
@@ -58,6 +60,65 @@ def folded(name: str) -> str:
     return name.strip().casefold().replace(" ", "_").replace("-", "_")
 
 
+KEEP_ALL, KEEP_NONE = "all", "none"
+
+MOST_LEFT_OUT = 1_000
+"""So many names of properties that do not come along are remembered."""
+
+
+@dataclass(slots=True)
+class Kept:
+    """Columns of the input that come along to the output: asked for, and found when a header is read."""
+
+    asked: tuple[str, ...] | None = ()  # None: all but the SMILES and the identifier
+    schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, keep: str | Sequence[str]) -> Kept:
+        """What ``"all"``, ``"none"`` or names mean."""
+        if isinstance(keep, str):
+            return cls(None if keep == KEEP_ALL else () if keep == KEEP_NONE else (keep,))
+        return cls(tuple(dict.fromkeys(keep)))
+
+    def choose(
+        self, names: Sequence[str], taken: Container[int | None], types: Sequence[pa.DataType] | None = None
+    ) -> tuple[int, ...]:
+        """Find the columns in a header, and remember their names and types; text unless told otherwise."""
+        unique = distinct_names(names)
+        if self.asked is None:
+            places = [i for i in range(len(names)) if i not in taken]
+        else:
+            places = [position_of(name, unique) for name in self.asked]
+        self.describe([unique[i] for i in places], None if types is None else [types[i] for i in places])
+        return tuple(places)
+
+    def describe(self, names: Sequence[str], types: Sequence[pa.DataType] | None = None) -> None:
+        """Say what the columns are."""
+        self.schema = pa.schema(list(zip(names, types or [pa.string()] * len(names), strict=True)))
+
+
+def distinct_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of which none occurs twice: a column without a name has its number, a second ``a`` is ``a.1``.
+
+    Examples
+    --------
+    >>> distinct_names(["a", "", "a", "b", "a"])
+    ('a', '2', 'a.1', 'b', 'a.2')
+    """
+    taken = set(names)
+    found: list[str] = []
+    seen: set[str] = set()
+    for number, name in enumerate(names, start=1):
+        unique, n = name or str(number), 0
+        while unique in seen or (n and unique in taken):
+            n += 1
+            unique = f"{name or number}.{n}"
+        seen.add(unique)
+        found.append(unique)
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """Which columns the caller asked for; see `molig.molecules.read_records`."""
@@ -67,10 +128,16 @@ class Request:
     columns: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     delimiter: str | None = None
+    keep: Kept = field(default_factory=Kept)
 
     @property
     def named(self) -> tuple[str, ...]:
         """All columns that the file must have."""
+        return self.read + (self.keep.asked or ())
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Those of them that are more than brought along."""
         return tuple(name for name in (self.smiles_column, self.id_column) if name) + self.columns
 
     def fields(self, names: Container[str]) -> tuple[str, ...]:
@@ -87,10 +154,13 @@ class Layout:
     id: int | None
     fields: dict[str, int]
     names: tuple[str, ...]
+    kept: tuple[int, ...] = ()
 
 
-def find_layout(header: Sequence[str], request: Request, notices: Notices) -> Layout:
-    """Locate the requested columns in a header."""
+def find_layout(
+    header: Sequence[str], request: Request, notices: Notices, types: Sequence[pa.DataType] | None = None
+) -> Layout:
+    """Locate the requested columns in a header; ``types`` are those of a file that states them."""
     names = tuple(name.strip() for name in header)
     places = {name: position_of(name, names) for name in request.named}
     found = known_position(names, request)
@@ -110,7 +180,7 @@ def find_layout(header: Sequence[str], request: Request, notices: Notices) -> La
         identifier = _usual_position(names, ID_NAMES, taken=smiles)
     fields = {name: places.get(name, -1) for name in request.fields(names)}
     fields = {name: names.index(name) if place < 0 else place for name, place in fields.items()}
-    return Layout(smiles, identifier, fields, names)
+    return Layout(smiles, identifier, fields, names, request.keep.choose(names, (smiles, identifier), types))
 
 
 def position_of(name: str, names: Sequence[str]) -> int:

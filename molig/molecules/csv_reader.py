@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
+from typing import Any
 
 from molig.errors import InputError
 from molig.molecules.columns import Layout, Request, find_layout
@@ -67,15 +68,24 @@ def _named_layout(records: Iterator[_Split], request: Request, notices: Notices)
 def cells_record(row: int, text: str, cells: list[str], layout: Layout) -> Record:
     """The record of the cells of one row; ``text`` is shown if they are too few or too many."""
     if not any(cells):  # an empty line, or only separators
-        return Record(row, str(row), "")
+        return Record(row, str(row), "", kept=kept_cells(cells, layout))
     n_cells, expected = len(cells), len(layout.names)
     smiles = cells[layout.smiles].strip() if layout.smiles < n_cells else ""
     if n_cells < expected or any(cells[expected:]):
         hint = " (a field that contains the separator needs quotes)" if n_cells > expected else ""
         detail = f"{n_cells} where the header has {expected}{hint}"
-        return Record(row, str(row), smiles or text[:KEPT_OF_BAD_LINE], problem=Reason.COLUMNS.text(detail))
+        # Of too many cells it cannot be told which are those of the columns.
+        kept = kept_cells(cells, layout) if n_cells < expected else ()
+        problem = Reason.COLUMNS.text(detail)
+        return Record(row, str(row), smiles or text[:KEPT_OF_BAD_LINE], problem=problem, kept=kept)
     name = "" if layout.id is None else cells[layout.id].strip(ASCII_BLANKS)
-    return Record(row, name or str(row), smiles, {name: cells[i] for name, i in layout.fields.items()})
+    fields = {name: cells[i] for name, i in layout.fields.items()}
+    return Record(row, name or str(row), smiles, fields, kept=tuple([cells[i] for i in layout.kept]))
+
+
+def kept_cells(cells: Sequence[Any], layout: Layout) -> tuple[Any, ...]:
+    """The values that come along, of a row that may have too few cells."""
+    return tuple([cells[i] if i < len(cells) else None for i in layout.kept])
 
 
 class _Splitter:

@@ -109,7 +109,8 @@ def headless_layout(rows: Sequence[list[str]], request: Request, notices: Notice
         identifier = position_of(request.id_column, names)
     fields = {name: position_of(name, names) for name in request.columns}
     notices.no_header(smiles + 1, None if identifier is None else identifier + 1)
-    return Layout(smiles, identifier, fields, names)
+    kept = request.keep.choose(names, (smiles, identifier))
+    return Layout(smiles, identifier, fields, names, kept)
 
 
 def _of_header(

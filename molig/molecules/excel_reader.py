@@ -6,10 +6,14 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime, time, timedelta
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from xml.etree.ElementTree import ParseError
+
+import pyarrow as pa
 
 from molig.errors import InputError, UsageError
 from molig.molecules.columns import Layout, Request, find_layout, known_position
@@ -24,6 +28,9 @@ from molig.molecules.sources import MAX_UNPACKING, READ_ERRORS, STDIN, open_seek
 MAX_EXCEL_BYTES = 512 << 20
 """Largest Excel file that is read (bytes unpacked): its texts are held in memory as a whole."""
 
+_LARGEST_WHOLE = 2**53
+"""Numbers of a workbook are floating-point: beyond this, not every whole number is one."""
+
 _MAX_UNPACKED_FREELY = 16 << 20
 _DAMAGE = (*READ_ERRORS, zipfile.BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError)
 
@@ -34,21 +41,77 @@ def read_excel(source: str | Path, request: Request) -> Iterator[Record]:
     row = 0
     with ExitStack() as stack:
         try:
-            rows = _without_trailing_blanks(
-                _sheet(open_seekable(source, stack, archives=False), where, stack)
-            )
+            sheet = _sheet(open_seekable(source, stack, archives=False), where, stack)
+            rows = _without_trailing_blanks(map(_Cells.of, sheet.iter_rows(values_only=True)))
             head = list(islice(rows, N_GUESSED_FROM))
             if not head:
                 return
-            layout, has_header = _layout(head, request, Notices(where))
+            layout, has_header = _layout([cells.texts for cells in head], request, Notices(where))
+            kinds = _kinds(sheet, layout.kept, int(has_header)) if layout.kept else ()
+            request.keep.describe(
+                request.keep.schema.names, [_TYPES.get(kind, pa.string()) for kind in kinds]
+            )
             for row, cells in enumerate(chain(head[has_header:], rows), start=1):
-                yield _record(row, cells, layout)
+                kept = tuple(cells.kept(i, kind) for i, kind in zip(layout.kept, kinds, strict=True))
+                yield replace(_record(row, cells.texts, layout), kept=kept)
         except _DAMAGE as error:
             reached = f"damaged after row {row}" if row else "not a readable Excel file"
             raise InputError(f"{where}: {reached} ({one_line(error)}); save it again, or as .csv") from error
 
 
-def _sheet(stream: BinaryIO, where: str, stack: ExitStack) -> Iterator[list[str]]:
+class _Cells(NamedTuple):
+    """A row as text, and as the values that it holds."""
+
+    texts: list[str]
+    values: Sequence[object]
+
+    @classmethod
+    def of(cls, values: Sequence[object]) -> _Cells:
+        return cls([_text(value) for value in values], values)
+
+    def kept(self, place: int, kind: type) -> object:
+        """The value of a column whose values are of one kind, or its text."""
+        if place >= len(self.values) or self.values[place] is None:
+            return None
+        if kind is not str:
+            return float(self.values[place]) if kind is float else self.values[place]  # type: ignore[arg-type]
+        return self.texts[place][:MAX_LINE_CHARACTERS]
+
+
+_TYPES = {
+    bool: pa.bool_(),
+    int: pa.int64(),
+    float: pa.float64(),
+    datetime: pa.timestamp("us"),
+    time: pa.time64("us"),
+    timedelta: pa.duration("us"),
+}
+
+
+def _kinds(sheet: Any, places: Sequence[int], n_header: int) -> tuple[type, ...]:
+    """What the values of columns are, all of them: text where they are not of one kind."""
+    found: list[set[type]] = [set() for _ in places]
+    for values in sheet.iter_rows(values_only=True, min_row=1 + n_header):
+        for kinds, place in zip(found, places, strict=True):
+            if place < len(values) and values[place] is not None:
+                kinds.add(_kind(values[place]))
+    return tuple(_common(kinds) for kinds in found)
+
+
+def _kind(value: object) -> type:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _LARGEST_WHOLE:
+        return float
+    return type(value)
+
+
+def _common(kinds: set[type]) -> type:
+    if kinds == {int, float}:
+        return float
+    kind = kinds.pop() if len(kinds) == 1 else str
+    return kind if kind in _TYPES else str
+
+
+def _sheet(stream: BinaryIO, where: str, stack: ExitStack) -> Any:
     try:
         import openpyxl  # noqa: PLC0415 - an optional dependency
     except ImportError:
@@ -64,7 +127,7 @@ def _sheet(stream: BinaryIO, where: str, stack: ExitStack) -> Iterator[list[str]
     if others:
         Notices(where).only_first_sheet(sheet.title, len(others) + 1)
     sheet.reset_dimensions()  # what a file states as its size need not be true
-    return ([_text(value) for value in values] for values in sheet.iter_rows(values_only=True))
+    return sheet
 
 
 def _check_size(stream: BinaryIO, where: str) -> None:
@@ -101,11 +164,11 @@ def _record(row: int, cells: list[str], layout: Layout) -> Record:
     return with_null_bytes(record) if any("\0" in cell for cell in cells) else record
 
 
-def _without_trailing_blanks(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+def _without_trailing_blanks(rows: Iterator[_Cells]) -> Iterator[_Cells]:
     held = 0
     for cells in rows:
-        if any(cells):
-            yield from ([] for _ in range(held))
+        if any(cells.texts):
+            yield from (_Cells([], []) for _ in range(held))
             held = 0
             yield cells
         else:

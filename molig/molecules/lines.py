@@ -39,7 +39,8 @@ def bad_line(row: int, line: Line, problem: str) -> Record:
 def with_null_bytes(record: Record) -> Record:
     """The record of a row that has null bytes somewhere, with its identifier."""
     problem = Reason.NULL_BYTES.text()
-    return Record(record.row, _shown(record.id), _shown(record.smiles), problem=problem)
+    kept = tuple(_shown(value) if isinstance(value, str) else value for value in record.kept)
+    return Record(record.row, _shown(record.id), _shown(record.smiles), problem=problem, kept=kept)
 
 
 def _shown(text: str) -> str:

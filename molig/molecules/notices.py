@@ -58,6 +58,29 @@ class Notices:
             "writes to it any more",
         )
 
+    def not_seen_yet(self, tag: str) -> None:
+        """Tell that a property that shall come along is not among those of the first records."""
+        self._once(
+            f"not seen {tag}",
+            f"none of the first records has the property {tag!r}: its column is empty up to one that has",
+        )
+
+    def left_out(self, row: int, tag: str) -> None:
+        """Tell of a property that none of the first records has, when the columns are settled already."""
+        self._once(
+            "left out",
+            f"row {row} has the property {tag!r}, which none of the first records has: it and others like it "
+            f"do not come along; name all that shall with {called('keep')}",
+        )
+
+    def cell_left_out(self, row: int, column: str) -> None:
+        """Tell of a cell that is too long to come along."""
+        self._once(
+            "cell",
+            f"row {row} is the first with a cell of {column!r} that is too long to come along to the output, "
+            "where it is empty",
+        )
+
     def only_first_sheet(self, title: str, n_sheets: int) -> None:
         """Tell that a workbook has more sheets than the one that is read."""
         self._once("sheets", f"only the first of {n_sheets} sheets is read, {title!r}")

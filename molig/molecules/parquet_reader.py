@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from molig.errors import InputError
+from molig.errors import InputError, called
 from molig.molecules.columns import Layout, Request, find_layout
 from molig.molecules.lines import KEPT_OF_BAD_LINE
 from molig.molecules.notices import Notices
@@ -37,12 +37,14 @@ def read_parquet(source: str | Path, request: Request) -> Iterator[Record]:
             stream = open_seekable(source, stack)
             plain = pq.ParquetFile(stream)
             schema = plain.schema_arrow
-            layout = find_layout(schema.names, request, notices)
-            read = {layout.smiles, *layout.fields.values(), *(() if layout.id is None else (layout.id,))}
+            layout = find_layout(schema.names, request, notices, [_plain_type(t) for t in schema.types])
+            read = _positions(layout) | set(layout.kept)
             names = [schema.names[i] for i in sorted(read)]
             _check_sizes(plain.metadata, names, where)
-            shared = pq.ParquetFile(stream, metadata=plain.metadata, read_dictionary=names)
-            columns = {name: _Column() for name in names}
+            flat = [name for name in names if not pa.types.is_nested(schema.field(name).type)]
+            shared = pq.ParquetFile(stream, metadata=plain.metadata, read_dictionary=flat)
+            texts = _positions(layout)
+            columns = {schema.names[i]: _Column(as_texts=i in texts) for i in sorted(read)}
             for batch in _batches(plain, shared, names):
                 for name, column in columns.items():
                     column.load(batch.column(batch.schema.names.index(name)))
@@ -55,6 +57,18 @@ def read_parquet(source: str | Path, request: Request) -> Iterator[Record]:
             raise InputError(f"{where}: {reached} ({detail}); write the file again") from error
 
 
+def _positions(layout: Layout) -> set[int]:
+    """Columns that are read for what they say, not only brought along."""
+    return {layout.smiles, *layout.fields.values()} | (set() if layout.id is None else {layout.id})
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type of what comes out of a column: of the values that a dictionary or an extension stands for."""
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    return _plain_type(kind.storage_type) if isinstance(kind, pa.BaseExtensionType) else kind
+
+
 def _check_sizes(metadata: pq.FileMetaData, names: list[str], where: str) -> None:
     for group in range(metadata.num_row_groups):
         for column in _chunks(metadata, group, names):
@@ -62,7 +76,8 @@ def _check_sizes(metadata: pq.FileMetaData, names: list[str], where: str) -> Non
             if size > MAX_CHUNK_BYTES:
                 raise InputError(
                     f"{where}: column {column.path_in_schema!r} takes {size:,} bytes in one row group, more "
-                    f"than {MAX_CHUNK_BYTES:,} (MAX_CHUNK_BYTES); write it with smaller row groups"
+                    f"than {MAX_CHUNK_BYTES:,} (MAX_CHUNK_BYTES); write it with smaller row groups, or name "
+                    f"the columns that shall come along without it ({called('keep')})"
                 )
 
 
@@ -104,7 +119,8 @@ def _records(
     smiles = columns[names[layout.smiles]].values
     ids = [None] * len(smiles) if layout.id is None else columns[names[layout.id]].values
     fields = {name: columns[names[i]].values for name, i in layout.fields.items()}
-    too_long = set().union(*(column.too_long for column in columns.values()))
+    too_long = set().union(*(columns[names[i]].too_long for i in _positions(layout)))
+    kept = [columns[names[i]].to_keep(names[i], row, notices) for i in layout.kept]
     recoded = set().union(*(column.recoded for column in columns.values()))
     if recoded:
         notices.recoded(row + min(recoded) + 1)
@@ -112,13 +128,15 @@ def _records(
         number = row + k + 1
         problem = Reason.CELL_TOO_LONG.text() if k in too_long else None
         extra = {name: column[k] for name, column in fields.items()} if problem is None else {}
-        yield Record(number, _text(ids[k]) or str(number), _text(text), extra, problem=problem)
+        along = tuple([values[k] for values in kept])
+        yield Record(number, _text(ids[k]) or str(number), _text(text), extra, problem=problem, kept=along)
 
 
 class _Column:
     """The cells of a column in the present batch, long ones cut."""
 
-    def __init__(self) -> None:
+    def __init__(self, as_texts: bool) -> None:
+        self._as_texts = as_texts  # also bytes, which a column that only comes along may hold as they are
         self.values: list[Any] = []
         self.too_long: set[int] = set()
         self.recoded: set[int] = set()
@@ -128,16 +146,23 @@ class _Column:
     def load(self, column: pa.Array) -> None:
         """Take the cells of a batch."""
         if not pa.types.is_dictionary(column.type):
-            self.values, self.too_long, self.recoded = _cells(column)
+            self.values, self.too_long, self.recoded = _cells(column, self._as_texts)
             return
         # Batches of a row group share their dictionary.
         if self._dictionary is None or not _same(self._dictionary, column.dictionary):
-            self._dictionary, self._distinct = column.dictionary, _cells(column.dictionary)
+            self._dictionary, self._distinct = column.dictionary, _cells(column.dictionary, self._as_texts)
         distinct, too_long, recoded = self._distinct
         places = column.indices.to_pylist()
         self.values = [None if place is None else distinct[place] for place in places]
         self.too_long = {k for k, place in enumerate(places) if place in too_long} if too_long else set()
         self.recoded = {k for k, place in enumerate(places) if place in recoded} if recoded else set()
+
+    def to_keep(self, name: str, row: int, notices: Notices) -> list[Any]:
+        """The values without those that are too long."""
+        if not self.too_long:
+            return self.values
+        notices.cell_left_out(row + min(self.too_long) + 1, name)
+        return [None if k in self.too_long else value for k, value in enumerate(self.values)]
 
 
 def _same(one: pa.Array, other: pa.Array) -> bool:
@@ -146,12 +171,13 @@ def _same(one: pa.Array, other: pa.Array) -> bool:
     return len(one) == len(other) and one.offset == other.offset and places[0] == places[1]
 
 
-def _cells(column: pa.Array) -> tuple[list[Any], set[int], set[int]]:
+def _cells(column: pa.Array, as_texts: bool) -> tuple[list[Any], set[int], set[int]]:
     """Values of a column, the places of those that are cut, and of those that are no UTF-8."""
     is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     if not is_text and not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
         return column.to_pylist(), set(), set()
     lengths = pc.binary_length(column)
+    as_they_are = not is_text and not as_texts
     too_long: set[int] = set()
     if (pc.max(lengths).as_py() or 0) > MAX_LINE_CHARACTERS:
         too_long = {k for k, length in enumerate(lengths.to_pylist()) if (length or 0) > MAX_LINE_CHARACTERS}
@@ -165,6 +191,8 @@ def _cells(column: pa.Array) -> tuple[list[Any], set[int], set[int]]:
             values = column.cast(pa.binary()).to_pylist()
     else:
         values = column.to_pylist()
+    if as_they_are:
+        return values, too_long, set()
     recoded = {k for k, value in enumerate(values) if value is not None and not _is_utf8(value)}
     return [None if value is None else as_text(value) for value in values], too_long, recoded
 

@@ -7,13 +7,13 @@ from itertools import chain
 from pathlib import Path
 
 from molig.errors import InputError, UnknownNameError, UsageError, called
-from molig.molecules.columns import Request
+from molig.molecules.columns import Kept, Request
 from molig.molecules.csv_reader import read_csv
 from molig.molecules.delimiters import as_delimiter
 from molig.molecules.excel_reader import read_excel
 from molig.molecules.notices import Notices
 from molig.molecules.parquet_reader import read_parquet
-from molig.molecules.records import Record
+from molig.molecules.records import Record, Records
 from molig.molecules.sdf_reader import read_sdf
 from molig.molecules.smi_reader import read_smi
 from molig.molecules.sources import (
@@ -52,9 +52,10 @@ def read_records(
     id_column: str | None = None,
     columns: Sequence[str] = (),
     optional: Sequence[str] = (),
+    keep: str | Sequence[str] = (),
     file_format: str | None = None,
     delimiter: str | None = None,
-) -> Iterator[Record]:
+) -> Records:
     r"""Read a molecule file as a stream: constant memory, one record per row, in order, none left out.
 
     Parameters
@@ -69,6 +70,9 @@ def read_records(
         Further columns (SD tags) to return in `Record.fields`: text from text formats, typed from Parquet.
     optional : sequence of str, optional
         Columns to return likewise where the file has them.
+    keep : {"all", "none"} or sequence of str, optional
+        Columns (SD tags) to bring along in `Record.kept`, by name or number; ``"all"`` but the SMILES and the
+        identifier. Of an SD file all tags of its first records, 1,000 or 16 MiB of them.
     file_format : {"smi", "csv", "tsv", "sdf", "parquet", "xlsx"}, optional
         Overrules the suffix; "smi" by default for standard input.
     delimiter : {"comma", "tab", "semicolon", "pipe", "space"} or str, optional
@@ -76,8 +80,9 @@ def read_records(
 
     Returns
     -------
-    iterator of Record
-        A row that cannot be read is a record with its ``problem``.
+    Records
+        An iterator of `Record`, which knows the columns that come along. A row that cannot be read is a
+        record with its ``problem``.
 
     Raises
     ------
@@ -104,7 +109,8 @@ def read_records(
             f"{_shown(source)}: {called('delimiter')} is for {', '.join(DELIMITED)}, not for {kind}"
         )
     separator = None if delimiter is None else as_delimiter(delimiter)
-    request = Request(smiles_column, id_column, tuple(columns), tuple(optional), separator)
+    kept = Kept.of(keep)
+    request = Request(smiles_column, id_column, tuple(columns), tuple(optional), separator, kept)
     if kind == "parquet":
         records = read_parquet(source, request)
     elif kind == "xlsx":
@@ -112,7 +118,8 @@ def read_records(
     else:
         records = _read_text(source, kind, request)
     records = _watched(source, records)
-    return _started(records, f"{_shown(source)}: holds no molecules; expected one per row (format {kind})")
+    started = _started(records, f"{_shown(source)}: holds no molecules; expected one per row (format {kind})")
+    return Records(started, kept.schema, kept.left_out)
 
 
 def resolve_format(source: str | Path, file_format: str | None = None) -> str:

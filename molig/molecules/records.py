@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 from rdkit import Chem, rdBase
 
 from molig.errors import UsageError
@@ -39,6 +40,9 @@ class Record:
         SDF only: the sanitised molecule of the block.
     problem : str, optional
         Why the reader could not make sense of the row; the parser turns it into a `Rejection`.
+    kept : tuple
+        Values of the columns that come along to the output, in the order of `Records.kept`, as far as the row
+        has them; None for a missing one. Empty where a row cannot be cut into cells.
 
     Examples
     --------
@@ -52,6 +56,42 @@ class Record:
     fields: Mapping[str, Any] = field(default_factory=dict)
     mol: Chem.Mol | None = None
     problem: str | None = None
+    kept: tuple[Any, ...] = ()
+
+
+class Records(Iterator[Record]):
+    """A stream of records, and which columns of the input come along in `Record.kept`.
+
+    Parameters
+    ----------
+    records : iterator of Record
+        The rows.
+    kept : pyarrow.Schema, optional
+        Names and types of the columns that come along.
+    left_out : mapping of str to int, optional
+        What does not, though all was asked for: properties of an SD file that none of the first records has,
+        each with the row that has it first. Filled as rows are read.
+
+    Examples
+    --------
+    >>> records = Records(iter([Record(1, "a", "CCO")]))
+    >>> records.kept.names, next(records).smiles
+    ([], 'CCO')
+    """
+
+    def __init__(
+        self,
+        records: Iterator[Record],
+        kept: pa.Schema | None = None,
+        left_out: Mapping[str, int] | None = None,
+    ) -> None:
+        self._records = records
+        self.kept = pa.schema([]) if kept is None else kept
+        self.left_out: Mapping[str, int] = {} if left_out is None else left_out
+
+    def __next__(self) -> Record:
+        """Read the next row."""
+        return next(self._records)
 
 
 @dataclass(frozen=True, slots=True)

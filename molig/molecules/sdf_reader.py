@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from rdkit import Chem, rdBase
 
 from molig.errors import UnknownNameError, UsageError
-from molig.molecules.columns import Request
+from molig.molecules.columns import MOST_LEFT_OUT, Request
 from molig.molecules.guard import MAX_ATOMS, SUSPECT_LINES, Answer, Question, ask_guard, check_rings
 from molig.molecules.lines import line_problem
 from molig.molecules.notices import Notices
@@ -28,8 +28,14 @@ from molig.molecules.standardize import merge_hydrogens
 RECORD_END = "$$$$"
 _BLOCK_END = "M  END"
 RECORDS_SEARCHED_FOR_TAGS = 100
+RECORDS_SEARCHED_TO_KEEP = 1_000
+"""Properties that none of so many first records has do not come along, unless named."""
+
+CHARACTERS_SEARCHED_TO_KEEP = 16 << 20
 _HYDROGEN = Chem.MolFromSmarts("[#1]")
 _TAG = re.compile(r">.*?<([^>]*)>")
+_Cut = tuple[list[str], str]
+"""Lines of a record, and why it cannot be read."""
 
 
 def read_sdf(lines: Iterator[Line], request: Request, where: str) -> Iterator[Record]:
@@ -39,20 +45,72 @@ def read_sdf(lines: Iterator[Line], request: Request, where: str) -> Iterator[Re
     """
     if request.smiles_column:
         raise UsageError(f"{where}: an SD file has structures, no SMILES column ({request.smiles_column!r})")
-    records = split_sdf(lines, Notices(where))
-    fields: tuple[str, ...] = ()
-    if request.named or request.optional:
-        head = list(islice(records, RECORDS_SEARCHED_FOR_TAGS))
-        fields = _fields(head, request)
-        records = chain(head, records)
+    notices = Notices(where)
+    records = split_sdf(lines, notices)
+    tags = _Tags(request, notices)
+    if request.named or request.optional or request.keep.asked is None:
+        records = tags.look_ahead(records)
     for row, (record, problem) in enumerate(records, start=1):
         if problem:
             yield Record(row, record[0].strip() or str(row), "", problem=problem)
         else:
-            yield _record(row, record, request.id_column, fields)
+            yield _record(row, record, tags)
 
 
-def split_sdf(lines: Iterator[Line], notices: Notices) -> Iterator[tuple[list[str], str]]:
+class _Tags:
+    """Which tags are read of every record: those that the first records have, or that were named."""
+
+    def __init__(self, request: Request, notices: Notices) -> None:
+        self.id: str | None = request.id_column
+        self.fields: tuple[str, ...] = ()
+        self.kept: tuple[str, ...] = ()
+        self._request, self._keep, self._notices = request, request.keep, notices
+        self._known: frozenset[str] = frozenset()
+
+    def look_ahead(self, records: Iterator[_Cut]) -> Iterator[_Cut]:
+        """Find the tags among the first records; returns all records."""
+        n_records = RECORDS_SEARCHED_FOR_TAGS if self._keep.asked == () else RECORDS_SEARCHED_TO_KEEP
+        head: list[_Cut] = []
+        size, more = 0, True
+        while more and len(head) < n_records and size < CHARACTERS_SEARCHED_TO_KEEP:
+            following = next(records, None)
+            more = following is not None
+            if following is not None:
+                head.append(following)
+                size += sum(map(len, following[0]))
+        tags: dict[str, str] = {}
+        for lines, _ in head:
+            tags |= parse_tags(lines[_block_end(lines) :])[0]
+        for name in self._request.read if head else ():
+            if name not in tags:
+                raise UnknownNameError("SD tag", name, tags)
+        self.fields = self._request.fields(tags)
+        self.kept = self._to_keep(tags, whole=not more)
+        self._keep.describe(self.kept)
+        self._known = frozenset(tags)
+        return chain(head, records)
+
+    def _to_keep(self, tags: Iterable[str], whole: bool) -> tuple[str, ...]:
+        if self._keep.asked is None:
+            return tuple(tag for tag in tags if tag != self.id)
+        for name in self._keep.asked:
+            if name not in tags and whole:
+                raise UnknownNameError("SD tag", name, tags)
+            if name not in tags:
+                self._notices.not_seen_yet(name)
+        return self._keep.asked
+
+    def note_left_out(self, row: int, tags: Iterable[str]) -> None:
+        """Remember tags that come too late."""
+        if self._keep.asked is not None or self._known.issuperset(tags):
+            return
+        for tag in tags:
+            if tag not in self._known and len(self._keep.left_out) < MOST_LEFT_OUT:
+                self._notices.left_out(row, tag)
+                self._keep.left_out.setdefault(tag, row)
+
+
+def split_sdf(lines: Iterator[Line], notices: Notices) -> Iterator[_Cut]:
     """Cut an SD file into records of bounded size, each with why it cannot be read, or ``""``."""
     record: list[str] = []
     size, problem, pending, row = 0, "", False, 1
@@ -76,24 +134,26 @@ def split_sdf(lines: Iterator[Line], notices: Notices) -> Iterator[tuple[list[st
         yield record or [""], problem
 
 
-def _record(row: int, lines: list[str], id_tag: str | None, fields: Sequence[str]) -> Record:
+def _record(row: int, lines: list[str], asked: _Tags) -> Record:
     title = lines[0].strip()
     end = _block_end(lines)
     tags, stray = parse_tags(lines[end:])
     damage = "" if end else f"no {_BLOCK_END!r} line"
     if any(line.startswith(_BLOCK_END) for line in stray):
         damage = f"a second structure before {RECORD_END}"
+    asked.note_left_out(row, tags)
+    kept = tuple([tags.get(tag) for tag in asked.kept])
     if damage:
-        return Record(row, title or str(row), "", problem=Reason.SDF_BLOCK.text(damage))
-    name = (tags.get(id_tag, "") if id_tag else title).strip() or str(row)
+        return Record(row, title or str(row), "", problem=Reason.SDF_BLOCK.text(damage), kept=kept)
+    name = (tags.get(asked.id, "") if asked.id else title).strip() or str(row)
     block = "\n".join(lines[:end]) + "\n"
-    values = {tag: tags.get(tag, "") for tag in fields}
+    values = {tag: tags.get(tag, "") for tag in asked.fields}
     try:
         with rdBase.BlockLogs():
             mol, smiles = ask_guard({"block": block}) if end > SUSPECT_LINES else read_block(block)
     except RefusedError as refused:
-        return Record(row, name, "", values, problem=str(refused))
-    return Record(row, name, smiles, values, mol)
+        return Record(row, name, "", values, problem=str(refused), kept=kept)
+    return Record(row, name, smiles, values, mol, kept=kept)
 
 
 def read_block(block: str) -> tuple[Chem.Mol, str]:
@@ -131,17 +191,6 @@ def _raw_block(block: str) -> Chem.Mol | None:
 def _block_end(lines: list[str]) -> int:
     """Return the number of lines up to the end of the mol block; 0 if it does not end."""
     return next((i for i, line in enumerate(lines, start=1) if line.startswith(_BLOCK_END)), 0)
-
-
-def _fields(records: list[tuple[list[str], str]], request: Request) -> tuple[str, ...]:
-    """The tags to return; those that were named must occur among the first records."""
-    tags: dict[str, str] = {}
-    for lines, _ in records:
-        tags |= parse_tags(lines[_block_end(lines) :])[0]
-    for name in request.named if records else ():
-        if name not in tags:
-            raise UnknownNameError("SD tag", name, tags)
-    return request.fields(tags)
 
 
 def parse_tags(lines: list[str]) -> tuple[dict[str, str], list[str]]:

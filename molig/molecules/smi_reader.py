@@ -150,7 +150,8 @@ class _Table:
         missing = [field for field, i in layout.fields.items() if i not in by_place]
         problem = Reason.COLUMNS.text(f"no value for {', '.join(missing)}") if missing and smiles else None
         fields = {field: by_place[i] for field, i in layout.fields.items() if i in by_place}
-        return Record(row, name or str(row), smiles, fields, problem=problem)
+        kept = tuple([by_place.get(i) for i in layout.kept])
+        return Record(row, name or str(row), smiles, fields, problem=problem, kept=kept)
 
 
 def split_first(line: str) -> tuple[str, str]:
