@@ -12,12 +12,11 @@ from rdkit import Chem
 
 from molig.attribution.protocol import ExplainableModel
 from molig.attribution.targets import Target
-from molig.errors import InputError, UnknownNameError, UsageError, called
+from molig.errors import UnknownNameError, UsageError, called
 from molig.features import BlockKind, FeatureSchema, PackedGraphs
 from molig.features.graphs import mean_rows
 from molig.features.schema import Block
-from molig.molecules import Rejection
-from molig.molecules.library import library_molecules
+from molig.molecules.library import library_molecules, reference_compound
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -113,9 +112,9 @@ class Baselines:
     UnknownNameError
         For an unknown name.
     UsageError
-        If rows do not fit the model, or it has no neutral baseline.
+        If rows do not fit the model, a compound cannot be read, or there is no neutral baseline.
     InputError
-        If a library or a compound cannot be read.
+        If a library cannot be read.
     """
 
     def __init__(
@@ -235,10 +234,7 @@ def _named(name: str, model: ExplainableModel) -> list[Baseline]:
     if name == MEAN:
         return [_mean(library_molecules(model.parser, _N_MEAN), model, MEAN)]
     if kind == COMPOUND:
-        parsed = model.parser.parse_smiles(rest)
-        if isinstance(parsed, Rejection):
-            raise InputError(f"the reference compound {rest!r} cannot be used: {parsed.reason}")
-        return [_mean([parsed.mol], model, name)]
+        return [_mean([reference_compound(model.parser, rest)], model, name)]
     if name == NEUTRAL:
         raise UsageError(
             f"no neutral baseline is fitted for {model.name}: molig's own networks are trained to be neutral "

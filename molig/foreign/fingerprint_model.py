@@ -27,7 +27,7 @@ from molig.model.info import Objective
 from molig.model.relaxed import Densities, ExactShares, FeatureRows, factors_of_environments
 from molig.model.scoring import Predictions, Scored, predicted
 from molig.molecules import Molecule, MoleculeParser, Rejection, StandardizationPolicy
-from molig.molecules.library import library_molecules
+from molig.molecules.library import library_molecules, reference_compound
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -276,7 +276,7 @@ class FingerprintModel:
         Raises
         ------
         UsageError
-            For anything else, which has no fingerprint.
+            For a compound that cannot be read, or anything else, which has no fingerprint.
         InputError
             If a library cannot be read.
 
@@ -295,7 +295,7 @@ class FingerprintModel:
         if kind == "library":
             background = library_molecules(self.parser, _N_REFERENCES, rest or None)
         elif kind == "compound":
-            background = [rest]
+            background = [reference_compound(self.parser, rest)]
         elif baseline != "zero":
             raise UsageError(
                 f"{self.name} reads a fingerprint, which {baseline!r} has not; compare with zero (the empty "

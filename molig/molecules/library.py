@@ -1,4 +1,4 @@
-"""Molecules that are at hand everywhere: a sample of the NCI's open collection, which comes with RDKit."""
+"""Molecules to compare with: from a library, by default RDKit's sample of the NCI's, or one by its SMILES."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from rdkit import Chem, RDConfig
 
-from molig.errors import InputError
+from molig.errors import InputError, UsageError, called
 from molig.molecules.parser import MoleculeParser
 from molig.molecules.readers import read_records
-from molig.molecules.records import batched
+from molig.molecules.records import Rejection, batched
 
 _MOST_READ = 20_000
 
@@ -62,3 +62,26 @@ def library_molecules(
     if not found:
         raise InputError(f"none of the molecules of {source} can be used as a reference")
     return found[:n]
+
+
+def reference_compound(parser: MoleculeParser, smiles: str) -> Chem.Mol:
+    """One molecule that others are compared with.
+
+    Parameters
+    ----------
+    parser : MoleculeParser
+        That of the model.
+    smiles : str
+        The molecule.
+
+    Raises
+    ------
+    UsageError
+        If the parser rejects it.
+    """
+    parsed = parser.parse_smiles(smiles)
+    if isinstance(parsed, Rejection):
+        raise UsageError(
+            f"the reference compound {smiles!r} of {called('baseline')} cannot be used: {parsed.reason}"
+        )
+    return parsed.mol

@@ -109,7 +109,7 @@ def test_baselines_of_a_model_by_name(tmp_path):
     [
         ("neutral", "trained to be neutral where all features are zero; take baseline zero"),
         ("nought", "Valid: zero, uniform, carbon, neutral, mean"),
-        ("compound:xyz", "reference compound 'xyz' cannot be used"),
+        ("compound:xyz", "reference compound 'xyz' of baseline cannot be used"),
         (" , ", "name at least one baseline"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -53,6 +54,22 @@ def test_screen(molig, forest, file, library):
         [expected(forest, s) for s in hits["smiles"]], abs=1e-12
     )
     assert "Scores are probabilities; whether they are calibrated is not known." in run.err
+
+
+BAD = "compound:C1CC"
+
+
+def test_a_reference_compound_that_cannot_be_read(molig, file, tmp_path):
+    """The same words and exit code for every kind of model."""
+    models = [
+        ["-m", file, "--fingerprint", TEXT],
+        ["-m", Path(__file__).parent.parent / "foreign" / "small.pt", "--task", "first"],
+        ["-m", "tox21-w1n2-simple", "--task", "SR-ARE"],
+    ]
+    for model in models:
+        run = molig("explain", *model, "--smiles", "CCO", "--baseline", BAD, "-o", tmp_path / "why.svg")
+        assert run.code == 2
+        assert "the reference compound 'C1CC' of --baseline cannot be used: not parsable" in run.err
 
 
 @pytest.mark.parametrize("baseline", [None, "library", "compound:CCN"])

@@ -388,5 +388,5 @@ def test_what_to_compare_with_by_name(estimators, models, tmp_path):
     for name in ("uniform", "neutral", "mean", "zero,library"):
         with pytest.raises(UsageError, match="compare with zero"):
             molig.explain(model, "CCO", baseline=name)
-    with pytest.raises(UsageError, match="reference 1 of the background, 'x'"):
+    with pytest.raises(UsageError, match="the reference compound 'x' of baseline cannot be used"):
         molig.explain(model, "CCO", baseline="compound:x")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from rdkit import Chem
 
-from molig.errors import InputError
+from molig.errors import InputError, UsageError
 from molig.molecules import MoleculeParser
-from molig.molecules.library import library_molecules
+from molig.molecules.library import library_molecules, reference_compound
 
 
 def smiles(mols):
@@ -30,3 +30,10 @@ def test_a_library_of_ones_own_of_which_only_some_can_be_used(tmp_path):
     file.write_text("C\nnonsense\n")
     with pytest.raises(InputError, match=r"own\.smi can be used as a reference"):
         library_molecules(MoleculeParser(), 20, file)
+
+
+def test_a_compound_by_its_smiles():
+    assert smiles([reference_compound(MoleculeParser(), "OCC.[Na+]")]) == ["CCO"]
+    for text, reason in (("C1CC", "not parsable"), ("", "empty SMILES")):
+        with pytest.raises(UsageError, match=rf"'{text}' of baseline cannot be used: {reason}"):
+            reference_compound(MoleculeParser(), text)
