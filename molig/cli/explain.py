@@ -153,7 +153,7 @@ def explain(
             )
         else:
             records = _records(smiles or [])
-        parts = _parts(request, source, loaded, options, resume)
+        parts = _parts(request, source, loaded, options, resume, _way_to_resume(drawings))
         total = count_rows(Path(source)) if source else len(smiles or [])
         run = _Run(partial(explainer.explain_rows, all_tasks=all_tasks), reporter, total)
         page = _Page(drawings, f"Explanations by {loaded.name}", noise, meaning)
@@ -218,7 +218,8 @@ def _drawings_and_table(
         raise UsageError(f"{named} are both tables, of which a run writes one; write the other by itself")
     if tables and drawings and resume:
         raise UsageError(
-            f"--resume is for a table alone: {drawings[0]} would lack the rows that are done already"
+            f"--resume is for a table alone: {drawings[0]} would lack the rows that are done already; leave "
+            "it out, and write it by a run of its own"
         )
     if tables:
         return drawings, TableRequest(tables[0], layout or "features", rejects, source, csv_safe)
@@ -242,6 +243,7 @@ def _parts(
     model: ScoringModel,
     options: Mapping[str, object],
     resume: bool,
+    way: str,
 ) -> Parts | None:
     """Where the finished parts of a table are kept, if its molecules could be read a second time."""
     from molig.report.tables import is_repeatable, run_identity
@@ -251,8 +253,13 @@ def _parts(
         return None
     identity = run_identity(model, source, {**options, "--layout": request.layout})
     parts = Parts(request.parts_directory, identity)
-    parts.open(resume=resume)
+    parts.open(resume=resume, way=way)
     return parts
+
+
+def _way_to_resume(drawings: list[Path]) -> str:
+    """How the table of a run is continued; pictures, pages and documents would lack its first part."""
+    return f"--resume and without {', '.join(map(str, drawings))}" if drawings else "--resume"
 
 
 class _Page(NamedTuple):
@@ -296,7 +303,7 @@ class _Run:
             self.reporter.info(f"{n_done:,} rows are done already")
         total = None if self.total is None else max(self.total - n_done, 0)
         for_page: list[tuple[Record, Result]] = []
-        with self._keeping(parts), self.reporter.progress("explaining", total) as advance:
+        with self._keeping(parts, page.paths), self.reporter.progress("explaining", total) as advance:
 
             def explain(some: Iterable[Record]) -> Rows:
                 for row in self._watched(self.explain(some), advance, most=_SHOWN):
@@ -328,12 +335,13 @@ class _Run:
             yield record, result
 
     @contextlib.contextmanager
-    def _keeping(self, parts: Parts | None) -> Iterator[None]:
+    def _keeping(self, parts: Parts | None, drawings: list[Path]) -> Iterator[None]:
         """If the run breaks off, say what is kept of it."""
         try:
             yield
         except BaseException:
             if parts and parts.n_rows and parts.directory.exists():
                 done = f"{parts.n_rows:,} rows are done and kept in {parts.directory}"
-                self.reporter.warning(f"{done}; the same command with --resume continues there")
+                way = _way_to_resume(drawings)
+                self.reporter.warning(f"{done}; the same command with {way} continues there")
             raise

@@ -82,8 +82,15 @@ class Parts:
         """Input rows that the finished parts cover, from the first on."""
         return sum(self._counts)
 
-    def open(self, *, resume: bool = False) -> None:
+    def open(self, *, resume: bool = False, way: str = "--resume") -> None:
         """Begin a run, or with ``resume`` continue the interrupted one that the directory holds.
+
+        Parameters
+        ----------
+        resume : bool
+            Whether to continue.
+        way : str
+            What continues a run, for the error where it was not asked for.
 
         Raises
         ------
@@ -99,7 +106,7 @@ class Parts:
         if self._counts and not resume:
             raise UsageError(
                 f"{self.directory} holds {self.n_rows:,} finished rows of an interrupted run; "
-                "continue it with --resume, or delete that directory to start again"
+                f"continue it with {way}, or delete that directory to start again"
             )
         if self._counts:
             self._adopt(self._manifest())

@@ -22,6 +22,7 @@ from support.libraries import names_in, sha256
 from support.small_model import nci_smiles
 
 from molig.attribution.explanation import TABLE_SCHEMA
+from molig.errors import OutputError
 from molig.report.molecule_table import MOLECULE_SCHEMA
 from molig.tables import Parts
 
@@ -249,6 +250,26 @@ class TestLayouts:
         run = explained("-i", library, *outputs, "--resume")
         assert run.code == 2
         assert "why.svg would lack the rows that are done already" in run.err
+
+    def test_what_is_advised_after_a_break_works(self, explained, write, tmp_path, monkeypatch):
+        library = write("library.smi", "CCO\nCCN\nCCC\n")
+        table, drawing = tmp_path / "why.csv", tmp_path / "why.svg"
+
+        class Breaking(Parts):
+            def add(self, *args):
+                if self.n_rows:
+                    raise OutputError("the disk is full")
+                super().add(*args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("molig.tables.Parts", functools.partial(Breaking, rows_per_part=1))
+            run = explained("-i", library, "-o", table, "-o", drawing)
+        way = f"--resume and without {drawing}"
+        assert (run.code, f"the same command with {way} continues there" in run.err) == (1, True)
+        again = explained("-i", library, "-o", table, "-o", drawing)
+        assert (again.code, f"continue it with {way}, or delete" in again.err) == (2, True)
+        assert explained("-i", library, "-o", table, "--resume").code == 0
+        assert set(pd.read_csv(table)["row"]) == {1, 2, 3}
 
     def test_resume_of_a_picture_and_of_standard_input(self, explained, write, tmp_path):
         library = write("library.smi", "CCO\n")
