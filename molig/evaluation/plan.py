@@ -198,6 +198,7 @@ def plan_evaluation(
         delimiter=table.delimiter,
         conflicts=recipe.data.conflicts,
         cut=recipe.data.cut,
+        compared=recipe.compared,
     )
     data = read_or_load(assay, progress)
     if listed:

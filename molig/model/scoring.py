@@ -147,6 +147,8 @@ class Predictions:
     uncertainty : array of float, shape (n, n_tasks), optional
         If it was asked for: weighted standard deviation of the calibrated scores of a committee's members; a
         row of NaN for every rejected SMILES.
+    calibrated : bool
+        Whether scores are probabilities that were fitted to shares of actives.
     """
 
     scores: FloatArray
@@ -156,6 +158,16 @@ class Predictions:
     applicability: list[ApplicabilityFlag | None] | None = None
     scored_smiles: list[str | None] = field(default_factory=list)
     uncertainty: FloatArray | None = None
+    calibrated: bool = False
+
+    @property
+    def chance_wrong(self) -> FloatArray | None:
+        """Chance that it is wrong to call a molecule active if its score is above 0.5, inactive otherwise.
+
+        Shape (n, n_tasks), with a row of NaN for every rejected SMILES; None where scores are no calibrated
+        probabilities.
+        """
+        return np.minimum(self.scores, 1 - self.scores) if self.calibrated else None
 
     @property
     def proba(self) -> FloatArray:
@@ -173,18 +185,20 @@ class Predictions:
     def to_frame(self) -> pd.DataFrame:
         """Scores as a table with one column per task; then what else was asked for.
 
-        That is ``applicability`` and ``similarity``, and ``uncertainty``, of several tasks
-        ``uncertainty TASK`` for each.
+        That is ``applicability`` and ``similarity``, and with the uncertainty ``chance_wrong`` (of calibrated
+        scores) and ``uncertainty``, of several tasks ``chance_wrong TASK`` and ``uncertainty TASK`` for each.
         """
         frame = pd.DataFrame(self.scores, columns=list(self.tasks))
         extra: dict[str, Any] = {}
         if (flags := self.applicability) is not None:
             extra["applicability"] = [f and f.status.value for f in flags]
             extra["similarity"] = np.array([f.similarity if f else np.nan for f in flags], dtype=float)
-        if self.uncertainty is not None:
-            several = len(self.tasks) > 1
-            for task, column in zip(self.tasks, self.uncertainty.T, strict=True):
-                extra[f"uncertainty {task}" if several else "uncertainty"] = column
+        chance = None if self.uncertainty is None else self.chance_wrong
+        for name, figures in (("chance_wrong", chance), ("uncertainty", self.uncertainty)):
+            if figures is not None:
+                several = len(self.tasks) > 1
+                names = [f"{name} {task}" if several else name for task in self.tasks]
+                extra |= dict(zip(names, figures.T, strict=True))
         # Not by assignment: a task may bear one of these names.
         return pd.concat([frame, pd.DataFrame(extra, index=frame.index)], axis=1)
 
@@ -245,4 +259,11 @@ def predicted(
         rejections.extend(sorted([*rejected, *unusable], key=lambda refused: refused.row))
         smiles_of = {m.row: m.scored_smiles for m in molecules}
         scored.extend(smiles_of.get(record.row) for record in records)
-    return Predictions(np.concatenate(blocks), model.tasks, rejections, model.objective, scored_smiles=scored)
+    return Predictions(
+        np.concatenate(blocks),
+        model.tasks,
+        rejections,
+        model.objective,
+        scored_smiles=scored,
+        calibrated=model.calibrated,
+    )

@@ -444,6 +444,7 @@ class ScreeningModel:
             flags if applicability else None,
             scored,
             np.concatenate(spreads) if uncertainty else None,
+            self.calibrated,
         )
 
     def predict_proba(self, smiles: str | Iterable[str], *, batch_size: int = 256) -> FloatArray:

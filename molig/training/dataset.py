@@ -70,6 +70,7 @@ class AssayTable:
     delimiter: str | None = None  # None: guessed
     conflicts: ConflictPolicy = ConflictPolicy.KEEP
     cut: Cut | None = None  # where values become classes
+    compared: int = 0  # molecules at most that a kernel machine will compare, each with each
 
 
 class _Row(NamedTuple):
@@ -98,7 +99,7 @@ def read_training_data(assay: AssayTable, progress: OnRows | None = None) -> Tra
     records = read_records(
         source, smiles_column=assay.smiles_column, columns=columns, delimiter=assay.delimiter
     )
-    memory = MemoryWatch(source)
+    memory = MemoryWatch(source, assay.compared)
     graphs: list[PackedGraphs] = []
     labels: list[FloatArray] = []
     rows: list[_Row] = []
@@ -121,7 +122,7 @@ def read_training_data(assay: AssayTable, progress: OnRows | None = None) -> Tra
                 known.append(found)
         if mols:
             graphs.append(assay.featurizer.featurize(mols, occurrences=False))
-            memory.add(len(mols), sum(array.nbytes for array in graphs[-1].arrays().values()))
+            memory.add(len(mols), _size(graphs[-1]))
             labels.append(np.array(known, dtype=np.float64))
         if progress:
             progress(len(chunk))
@@ -145,6 +146,10 @@ def read_training_data(assay: AssayTable, progress: OnRows | None = None) -> Tra
         data = _settled(data, rows, assay.conflicts)
     check_variety(source, data.labels, targets, assay.objective, assay.cut)
     return data
+
+
+def _size(graphs: PackedGraphs) -> int:
+    return sum(array.nbytes for array in graphs.arrays().values())
 
 
 def _end_to_end(chunks: list[PackedGraphs]) -> PackedGraphs:
@@ -358,6 +363,8 @@ def read_or_load(assay: AssayTable, progress: OnRows | None = None) -> TrainingD
     path = _cached(assay)
     loaded = _load(path, tuple(assay.targets)) if path else None
     if loaded is not None:
+        # It lies end to end already, so that it only takes as much again.
+        MemoryWatch(assay.source, assay.compared).add(len(loaded), _size(loaded.graphs) // 2)
         if progress:
             progress(len(loaded) + len(loaded.rejections))
         return loaded

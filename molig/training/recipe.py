@@ -481,6 +481,11 @@ class Recipe(Section):
         )
         return replace(schema, environment_blocks=blocks)
 
+    @property
+    def compared(self) -> int:
+        """Molecules at most that the kernel machine compares, each with each; 0 without one."""
+        return self.kernel.max_molecules if MemberKind.KERNEL in self.committee.members else 0
+
     def seen_from(self, directory: Path) -> Recipe:
         """The recipe as it is written to a file in that directory, with the path of the start from there."""
         if not self.start.directory:

@@ -189,6 +189,7 @@ def _train(
         delimiter=request.delimiter,
         conflicts=recipe.data.conflicts,
         cut=recipe.data.cut,
+        compared=recipe.compared,
     )
     data = read_or_load(assay, progress.rows)
     digest = file_digest(request.source)

@@ -68,6 +68,9 @@ def test_scores_that_are_no_probabilities_have_no_chance(small_committee):
     uncalibrated = small_committee.with_info(small_committee.info.model_copy(update={"committee": plain}))
     hits = screened(uncalibrated, uncertainty=True)
     assert list(hits)[-2:] == ["rank", "uncertainty"]
+    found = uncalibrated.predict(LIBRARY, uncertainty=True)
+    assert found.chance_wrong is None
+    assert not any("chance_wrong" in column for column in found.to_frame())
 
 
 def test_predictions_have_it_for_every_task(small_committee):
@@ -80,8 +83,12 @@ def test_predictions_have_it_for_every_task(small_committee):
                 assert np.isnan(value)
             else:
                 assert value == pytest.approx(expected[row + 1, task], abs=1e-6)
-    extra = [f"uncertainty {task}" for task in small_committee.tasks]
+    np.testing.assert_allclose(
+        found.chance_wrong, np.where(found.scores > 0.5, 1 - found.scores, found.scores), atol=1e-12
+    )
+    extra = [f"{name} {task}" for name in ("chance_wrong", "uncertainty") for task in small_committee.tasks]
     assert list(found.to_frame()) == [*small_committee.tasks, *extra]
+    np.testing.assert_array_equal(found.to_frame()[extra[0]], found.chance_wrong[:, 0])
     assert small_committee.predict(LIBRARY).uncertainty is None
 
 
