@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from molig.errors import UsageError
+from molig.errors import UsageError, called
 from molig.model import ApplicabilityFlag
 from molig.molecules import Molecule, Rejection
+from molig.molecules.sources import as_text
+from molig.screening.diversity import Alike, Diversity
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -31,6 +37,9 @@ moves by up to 5e-7, and copies of a molecule in two batches would be ranked by 
 
 PERCENTILE = " percentile"
 
+INPUT_PREFIX = "input."
+"""Stands before the name of an input column that is the name of a column of molig, too."""
+
 _HEAD = [
     ("row", pa.int64()),
     ("id", pa.string()),
@@ -46,6 +55,84 @@ _UNCERTAINTY = "weighted standard deviation of the scores of the committee's mem
 
 
 @dataclass(frozen=True)
+class KeptColumns:
+    """Columns of the input as they stand in a table of results: under free names, perhaps as text.
+
+    Parameters
+    ----------
+    read : pyarrow.Schema
+        Names and types in the input.
+    taken : frozenset of str
+        Names of the columns of molig, which stay theirs: such a column of the input is called
+        ``input.NAME``, with the prefix as often as it takes.
+    as_text : bool
+        Whether the values are written as text, so that CSV keeps every digit.
+
+    Examples
+    --------
+    >>> kept = KeptColumns(pa.schema([("rank", pa.int64()), ("IC50", pa.float64())]), frozenset(["rank"]))
+    >>> [field.name for field in kept.fields]
+    ['input.rank', 'IC50']
+    """
+
+    read: pa.Schema = field(default_factory=lambda: pa.schema([]))
+    taken: frozenset[str] = frozenset()
+    as_text: bool = False
+
+    @cached_property
+    def fields(self) -> list[pa.Field]:
+        """Names and types in the output."""
+        free: list[pa.Field] = []
+        others = {name for name in self.read.names if name not in self.taken}
+        for column in self.read:
+            name, used = column.name, {*self.taken, *(one.name for one in free)}
+            while name in used or (name != column.name and name in others):
+                name = f"{INPUT_PREFIX}{name}"
+            free.append(pa.field(name, pa.string() if self.as_text else column.type))
+        return free
+
+    def columns(self, rows: Sequence[Sequence[Any]]) -> list[pa.Array]:
+        """The values of rows, `Record.kept` of each; what a row has not is missing."""
+        found = []
+        for place, column in enumerate(self.read):
+            values = [row[place] if place < len(row) else None for row in rows]
+            if self.as_text and not pa.types.is_string(column.type):
+                found.append(pa.array(list(map(_as_cell, values)), pa.string()))
+            else:
+                found.append(pa.array(values, column.type))
+        return found
+
+    def filled(self, table: pa.Table, rows: Sequence[Sequence[Any]]) -> pa.Table:
+        """A table of results with its last columns, which are those of the input, filled in."""
+        n_own = table.num_columns - len(self.read)
+        return pa.table([*table.columns[:n_own], *self.columns(rows)], schema=table.schema)
+
+    def rejection_table(
+        self, rejections: Sequence[Rejection], rows: Sequence[Sequence[Any]] = ()
+    ) -> pa.Table:
+        """Rejected rows as a table, with what comes along of each."""
+        columns = [[getattr(r, name) for r in rejections] for name in REJECTION_SCHEMA.names]
+        columns += self.columns(rows or [()] * len(rejections))
+        return pa.table(columns, schema=self.rejection_schema)
+
+    @property
+    def rejection_schema(self) -> pa.Schema:
+        """Columns of the table of rejected rows."""
+        return pa.schema([*REJECTION_SCHEMA, *self.fields])
+
+
+def _as_cell(value: Any) -> str | None:
+    """A value as the text of a cell, with all its digits."""
+    if value is None or value != value:  # noqa: PLR0124 - NaN
+        return None
+    if isinstance(value, bytes):
+        return as_text(value)
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    return json.dumps(value, default=str) if isinstance(value, list | dict) else str(value)
+
+
+@dataclass(frozen=True)
 class HitColumns:
     """Columns of a hit table; of several tasks the highest score ranks, and best_task names its task."""
 
@@ -56,6 +143,8 @@ class HitColumns:
     meaning: str = ""  # of scores; Parquet files keep it
     ranked: bool = True
     percentiles: str = ""  # what they are, if each score has one beside it
+    group: pa.Field | None = None  # of rows that are alike, found for the best ones (`Diversity`)
+    kept: KeptColumns = field(default_factory=KeptColumns)
 
     def __post_init__(self) -> None:
         """Refuse two columns of one name."""
@@ -95,7 +184,9 @@ class HitColumns:
             + scores
             + [*best, *([("rank", pa.int64())] if self.ranked else [])]
             + (_APPLICABILITY if self.applicability else [])
-            + self._uncertainty,
+            + self._uncertainty
+            + ([] if self.group is None else [self.group])
+            + self.kept.fields,
             {"scores": self.meaning} if self.meaning else None,
         )
 
@@ -107,7 +198,10 @@ class HitColumns:
         spread: npt.NDArray[np.float64] | None = None,
         percentiles: npt.NDArray[np.float64] | None = None,
     ) -> pa.Table:
-        """Rows of scored molecules, without ranks (0); scores, spread and percentiles (n, n_tasks)."""
+        """Rows of scored molecules, without ranks (0); scores, spread and percentiles (n, n_tasks).
+
+        Columns of the input are empty until `KeptColumns.filled` has filled them.
+        """
         if percentiles is not None:
             shown = np.stack([scores, percentiles.astype(np.float32)], axis=2).reshape(
                 len(scores), 2 * scores.shape[1]
@@ -136,7 +230,19 @@ class HitColumns:
                 columns.append(pa.array(np.minimum(best, 1 - best), pa.float32()))
             of_best = np.take_along_axis(spread, scores.argmax(axis=1)[:, None], axis=1)[:, 0]
             columns.append(pa.array(of_best, pa.float32()))
+        if self.group is not None:
+            columns.append(pa.nulls(len(molecules), self.group.type))
+        columns += [pa.nulls(len(molecules), field.type) for field in self.kept.fields]
         return pa.table(columns, schema=self.schema)
+
+    def with_kept(self, kept: pa.Schema, *, as_text: bool) -> HitColumns:
+        """The same columns, and behind them those of the input."""
+        taken = frozenset([*self.schema.names, *REJECTION_SCHEMA.names])
+        return replace(self, kept=KeptColumns(kept, taken, as_text))
+
+    def at_least(self, table: pa.Table, threshold: float) -> pa.Table:
+        """The rows whose score, rounded as for ranks, reaches a threshold."""
+        return table.filter(pa.array(self.key(table) >= np.float32(round(threshold, RANK_DECIMALS))))
 
     def key(self, table: pa.Table) -> FloatArray:
         """Rounded score that a row is ranked by, shape (n,)."""
@@ -155,30 +261,85 @@ def with_ranks(table: pa.Table, ranks: npt.NDArray[np.int64]) -> pa.Table:
     return table.set_column(table.schema.get_field_index("rank"), "rank", pa.array(ranks, pa.int64()))
 
 
-class TopK:
-    """The k best rows of a stream, best first; of equal scores the earlier row."""
+_SETTLED_AT_LEAST = 16_384
 
-    def __init__(self, columns: HitColumns, k: int) -> None:
-        self._columns, self._k = columns, k
+
+class TopK:
+    """The k best rows of a stream, best first; of equal scores the earlier row.
+
+    At most twice the rows that are kept, k without ``diversity``, are in memory. Rows that come gather until
+    they are as many as those that are kept, so that a row costs the same whatever k is; those that are no
+    better than the last one kept are dropped at once.
+
+    Parameters
+    ----------
+    columns : HitColumns
+        Columns of the rows.
+    k : int
+        How many rows to find.
+    diversity : Diversity, optional
+        Take at most so many of those that are alike.
+    """
+
+    def __init__(self, columns: HitColumns, k: int, diversity: Diversity | None = None) -> None:
+        self._columns, self._k, self._diversity = columns, k, diversity
+        self._most = k if diversity is None else diversity.n_candidates(k)
         self._kept = columns.schema.empty_table()
+        self._waiting: list[pa.Table] = []
+        self._n_waiting = self._n_dropped = 0
+        self._last: np.float32 | None = None
 
     def add(self, table: pa.Table) -> None:
-        """Take more rows."""
-        both = pa.concat_tables([self._kept, table])
-        order = np.argsort(-self._columns.key(both), kind="stable")[: self._k]
-        self._kept = both.take(order)
+        """Take more rows, which follow in the library on those before."""
+        n_rows = len(table)
+        if self._last is not None:
+            table = table.filter(pa.array(self._columns.key(table) > self._last))
+        self._n_dropped += n_rows - len(table)
+        self._waiting.append(table)
+        self._n_waiting += len(table)
+        if self._n_waiting >= max(self._most, _SETTLED_AT_LEAST):
+            self._settle()
 
     def table(self) -> pa.Table:
-        """The best rows with their ranks."""
-        keys = self._columns.key(self._kept)
+        """The best rows with their ranks among themselves."""
+        self._settle()
+        best = self._kept
+        if self._diversity is not None:
+            best = self._diversity.pick(best, self._k)
+        keys = self._columns.key(best)
         ranks = 1 + np.searchsorted(-keys, -keys, side="left")
-        return with_ranks(self._kept, ranks)
+        return with_ranks(best, ranks)
+
+    @property
+    def shortage(self) -> str:
+        """Why `table` has fewer than k rows though more were seen; ``""`` if it need not have more."""
+        n_picks = len(self.table())
+        if self._diversity is None or self._diversity.alike is Alike.SCAFFOLD or n_picks == self._k:
+            return ""
+        if not self._n_dropped:
+            return ""
+        return (
+            f"only {n_picks:,} of the {self._k:,} rows asked for: the best {self._most:,} rows, all that are "
+            "looked at, have no more clusters. The list is right as far as it goes; a higher "
+            f"{called('similarity')} or more rows of a cluster ({called('per_group')}) give more"
+        )
+
+    def _settle(self) -> None:
+        both = pa.concat_tables([self._kept, *self._waiting]).combine_chunks()
+        order = np.argsort(-self._columns.key(both), kind="stable")
+        if self._diversity is not None and self._diversity.alike is Alike.SCAFFOLD:
+            best = self._diversity.pick(both.take(order), self._k)
+        else:
+            best = both.take(order[: self._most])
+        self._n_dropped += len(both) - len(best)
+        self._kept, self._waiting, self._n_waiting = best, [], 0
+        if len(best) == self._most:
+            self._last = self._columns.key(best.slice(self._most - 1))[0]
 
 
 def rejection_table(rejections: Sequence[Rejection]) -> pa.Table:
     """Rejected rows as a table."""
-    columns = [[getattr(r, name) for r in rejections] for name in REJECTION_SCHEMA.names]
-    return pa.table(columns, schema=REJECTION_SCHEMA)
+    return KeptColumns().rejection_table(rejections)
 
 
 _RUN = 1_000_000

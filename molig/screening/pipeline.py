@@ -6,11 +6,13 @@ import contextlib
 import html
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,14 +23,17 @@ from molig.errors import OutputError, UsageError, called
 from molig.foreign import ADMET_AI, AdmetAI, load_any_model
 from molig.model import Objective, ScoringModel
 from molig.model.scoring import not_finite
-from molig.molecules import Molecule, Record, Rejection, read_records, smiles_records
-from molig.molecules.causes import NothingUsableError, likely_cause
-from molig.molecules.records import batched
-from molig.screening.hits import REJECTION_SCHEMA, HitColumns, RankRuns, TopK, rejection_table, with_ranks
+from molig.molecules import Molecule, Rejection, read_records, smiles_records
+from molig.molecules.causes import NothingUsableError, RejectBound, likely_cause, main_reasons
+from molig.molecules.columns import KEEP_ALL
+from molig.molecules.records import Records, batched
+from molig.screening.diversity import Diversity
+from molig.screening.hits import HitColumns, RankRuns, TopK, with_ranks
 from molig.tables.locks import exclusive, scratch_name
 from molig.tables.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
 
 Progress = Callable[[int], None]
+T = TypeVar("T")
 
 _TEXT_COLUMNS = dict.fromkeys(
     ("id", "smiles", "scored_smiles", "removed", "best_task", "reason", "applicability"), str
@@ -73,6 +78,17 @@ class ScreeningOptions:
         its levels, such as "antineoplastic agents".
     csv_safe : bool
         In CSV files, write text that a spreadsheet would take for a formula behind an apostrophe.
+    keep : {"all", "none"} or sequence of str
+        Columns of the input (tags of an SD file) that come along, behind those of molig; all but the SMILES
+        and the identifier, which are there anyway. See `KeptColumns` for their names.
+    threshold : float, optional
+        Only rows with this score or a higher one; those below are scored, not rejected.
+    diversity : Diversity, optional
+        With ``top_k``: at most so many rows of a scaffold or a cluster.
+    max_rejects : RejectBound, optional
+        End with an error, and without a hit table, if more rows are rejected.
+    n_best : int
+        How many of the best hits `ScreeningResult.best` shall hold, wherever the table goes.
     """
 
     task: str | None = None
@@ -88,6 +104,11 @@ class ScreeningOptions:
     percentiles: bool = False
     atc: str | None = None
     csv_safe: bool = False
+    keep: str | Sequence[str] = KEEP_ALL
+    threshold: float | None = None
+    diversity: Diversity | None = None
+    max_rejects: RejectBound | None = None
+    n_best: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,6 +128,16 @@ class ScreeningResult:
     meaning : str
         What a score is, and for which molecules that holds. Parquet files keep it as ``scores`` in the
         metadata of their schema.
+    n_hits : int
+        Rows of the hit table.
+    best : pyarrow.Table, optional
+        The best ``n_best`` of them, best first.
+    stages : mapping of str to float
+        Seconds that went into reading, parsing, scoring and writing.
+    left_out : mapping of str to int
+        Properties of an SD file that did not come along; see `molig.molecules.records.Records`.
+    kept : tuple of str
+        Names of the columns of the input in the tables.
     """
 
     n_rows: int
@@ -117,31 +148,36 @@ class ScreeningResult:
     output: str | Path | None = None
     rejects: Path | None = None
     meaning: str = ""
+    n_hits: int = 0
+    best: pa.Table | None = None
+    stages: Mapping[str, float] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
     _hits: pa.Table | None = field(default=None, repr=False)
     _rejections: pa.Table | None = field(default=None, repr=False)
 
     @cached_property
     def hits(self) -> pd.DataFrame:
         """Hit table: row, id, smiles, what was scored, score per task, rank, applicability if asked for."""
-        return _frame(self._hits, self.output)
+        return _frame(self._hits, self.output, self.kept)
 
     @cached_property
     def rejections(self) -> pd.DataFrame:
         """Rejected rows: row, id, smiles, reason."""
-        return _frame(self._rejections, self.rejects)
+        return _frame(self._rejections, self.rejects, self.kept)
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(self.meaning)}</p>{self.hits.head(20).to_html()}"
 
 
-def _frame(table: pa.Table | None, path: str | Path | None) -> pd.DataFrame:
+def _frame(table: pa.Table | None, path: str | Path | None, kept: Sequence[str]) -> pd.DataFrame:
     if table is not None:
         frame: pd.DataFrame = table.to_pandas()
         return frame
     if path is None or str(path) == STDOUT:
         raise UsageError("the table went to standard output; it was not kept")
     if Path(path).suffix.lower() == ".csv":
-        return pd.read_csv(path, dtype=_TEXT_COLUMNS, keep_default_na=False)
+        return pd.read_csv(path, dtype=_TEXT_COLUMNS | dict.fromkeys(kept, str), keep_default_na=False)
     return pd.read_parquet(path)
 
 
@@ -208,6 +244,8 @@ def screen(
         raise UsageError("give task and top_k either directly or in options")
     if chosen.top_k is not None and chosen.top_k < 1:
         raise UsageError(f"top_k must be at least 1 (got {chosen.top_k})")
+    if chosen.diversity is not None and chosen.top_k is None:
+        raise UsageError(f"{called('diverse')} picks among the best: say how many by {called('top_k')}")
     ranked = not asks_all_tasks(chosen.task, model)
     if ranked and chosen.task is not None:
         model = model.for_task(chosen.task)
@@ -221,6 +259,7 @@ def screen(
         model.meaning_of(tasks),
         ranked,
         _of_percentiles(chosen) if chosen.percentiles else "",
+        chosen.diversity.field if chosen.diversity else None,
     )
     if output is not None:
         check_output(output)
@@ -230,7 +269,9 @@ def screen(
     check_distinct(library, output, rejects)
     file = None if output is None or str(output) == STDOUT else Path(output)
     with exclusive(file, rejects):
-        return _Run(model, columns, chosen, output, rejects).execute(_records(library, chosen))
+        records = _records(library, chosen)
+        columns = columns.with_kept(records.kept, as_text=output is not None and not _is_parquet(output))
+        return _Run(model, columns, chosen, output, rejects).execute(records)
 
 
 def asks_all_tasks(task: str | None, model: ScoringModel) -> bool:
@@ -248,7 +289,9 @@ def _check_abilities(model: ScoringModel, options: ScreeningOptions, ranked: boo
             f"together; choose one by {called('task')} ({named}), or take {ALL_TASKS!r} for a table of all "
             "without ranks"
         )
-    for name, given in (("top_k", options.top_k is not None), ("uncertainty", options.uncertainty)):
+    of_the_best = {"top_k": options.top_k is not None, "uncertainty": options.uncertainty}
+    of_the_best |= {"threshold": options.threshold is not None, "explain_top": options.n_best > 0}
+    for name, given in of_the_best.items():
         if given and not ranked:
             raise UsageError(
                 f"{called(name)} is about the best score, which a table of all tasks without ranks does not "
@@ -291,20 +334,27 @@ class _Run:
     ) -> None:
         self.model, self.columns, self.options = model, columns, options
         self.output, self.rejects = output, rejects
+        in_parquet = rejects is None or _is_parquet(rejects)
+        self._kept_of_rejected = replace(columns.kept, as_text=not in_parquet)
         self._task_columns = [model.task_index(task) for task in columns.tasks]
         self._reasons: Counter[str] = Counter()
-        self._n_rows = self._n_scored = 0
+        self._n_rows = self._n_scored = self._n_hits = 0
+        self._stages: defaultdict[str, float] = defaultdict(float)
         self._rejected: list[pa.Table] = []
         self._first: list[Rejection] = []
 
-    def execute(self, records: Iterable[Record]) -> ScreeningResult:
+    def execute(self, records: Records) -> ScreeningResult:
         started = time.perf_counter()
         beside = None if self.output in (None, STDOUT) else Path(str(self.output)).resolve()
         with _scratch(beside) as scratch, contextlib.ExitStack() as stack:
             rejects = None
             if self.rejects is not None:
                 rejects = stack.enter_context(
-                    OutputTable(self.rejects, REJECTION_SCHEMA, csv_safe=self.options.csv_safe)
+                    OutputTable(
+                        self.rejects,
+                        self._kept_of_rejected.rejection_schema,
+                        csv_safe=self.options.csv_safe,
+                    )
                 )
             tables = self._score(records, rejects)
             if self.options.top_k is None:
@@ -312,8 +362,9 @@ class _Run:
             else:
                 found = self._best(tables, self.options.top_k)
             hits, nothing = None, None
+            best = TopK(self.columns, self.options.n_best) if self.options.n_best else None
             try:
-                hits = self._deliver(found)
+                hits = self._deliver(self._delivered(found, best))
             except NothingUsableError as error:
                 if not self._n_rows:
                     raise
@@ -329,33 +380,56 @@ class _Run:
             output=self.output,
             rejects=self.rejects,
             meaning=self.columns.meaning,
+            n_hits=self._n_hits,
+            best=best.table() if best else None,
+            stages=dict(self._stages),
+            left_out=records.left_out,
+            kept=tuple(field.name for field in self.columns.kept.fields),
             _hits=hits,
-            _rejections=None if self.rejects else pa.concat_tables([*self._rejected, rejection_table([])]),
+            _rejections=None
+            if self.rejects
+            else pa.concat_tables([*self._rejected, self._kept_of_rejected.rejection_table([])]),
         )
 
-    def _score(self, records: Iterable[Record], rejects: OutputTable | None) -> Iterator[pa.Table]:
+    def _score(self, records: Records, rejects: OutputTable | None) -> Iterator[pa.Table]:
         """Score batch by batch; the rejections go their own way."""
-        for batch in batched(records, self.options.batch_size):
-            molecules, rejections = self.model.parser.parse_many(batch)
-            table, unusable = self._table(molecules)
+        bound = self.options.max_rejects
+        batches = batched(records, self.options.batch_size)
+        while batch := self._timed("read", lambda: next(batches, None)):
+            kept = {record.row: record.kept for record in batch}
+            molecules, rejections = self._timed("parse", self.model.parser.parse_many, batch)
+            table, unusable = self._timed("score", self._table, molecules, kept)
             rejections = sorted([*rejections, *unusable], key=lambda refused: refused.row)
             self._n_rows += len(batch)
             self._n_scored += len(table)
             if rejections:
-                self._reject(rejections, rejects)
+                self._reject(rejections, rejects, kept)
+            if bound:
+                bound.check(self._n_rows, self._reasons, self._first, done=False)
+            if self.options.threshold is not None:
+                table = self.columns.at_least(table, self.options.threshold)
             if len(table):
                 yield table
             if self.options.progress:
                 self.options.progress(len(batch))
         if not self._n_scored:
-            reasons = "; ".join(f"{count} x {reason}" for reason, count in self._reasons.most_common(3))
             where = f"; see {self.rejects}" if self.rejects and self._n_rows else ""
             raise NothingUsableError(
-                f"none of the {self._n_rows} rows of the library could be scored: {reasons}"
-                f"{likely_cause(self._first)}{where}"
+                f"none of the {self._n_rows} rows of the library could be scored: "
+                f"{main_reasons(self._reasons)}{likely_cause(self._first)}{where}"
             )
+        if bound:
+            bound.check(self._n_rows, self._reasons, self._first, done=True)
 
-    def _table(self, molecules: list[Molecule]) -> tuple[pa.Table, list[Rejection]]:
+    def _timed(self, stage: str, work: Callable[..., T], *arguments: Any) -> T:
+        started = time.perf_counter()
+        found = work(*arguments)
+        self._stages[stage] += time.perf_counter() - started
+        return found
+
+    def _table(
+        self, molecules: list[Molecule], kept: Mapping[int, Sequence[Any]]
+    ) -> tuple[pa.Table, list[Rejection]]:
         """Hits, and those of the molecules whose score is no number, which is never ranked."""
         asked = {"applicability": self.columns.applicability, "uncertainty": self.columns.uncertainty}
         found = self.model.score_with(molecules, **asked)
@@ -367,15 +441,21 @@ class _Run:
             of_drugs = _with_drugs(self.model).percentiles(found.scores, self.options.atc)
             percentiles = of_drugs[:, self._task_columns]
         table = self.columns.table(molecules, wanted, found.flags, spread, percentiles)
+        table = self.columns.kept.filled(table, [kept[molecule.row] for molecule in molecules])
         unusable = not_finite(molecules, wanted, self.columns.tasks)
         if unusable:
             table = table.filter(pa.array(np.isfinite(wanted).all(axis=1)))
         return table, unusable
 
-    def _reject(self, rejections: list[Rejection], rejects: OutputTable | None) -> None:
+    def _reject(
+        self,
+        rejections: list[Rejection],
+        rejects: OutputTable | None,
+        kept: Mapping[int, Sequence[Any]],
+    ) -> None:
         self._first = self._first or rejections
         self._reasons.update(r.reason.split(":")[0] for r in rejections)
-        table = rejection_table(rejections)
+        table = self._kept_of_rejected.rejection_table(rejections, [kept[r.row] for r in rejections])
         if rejects is not None:
             rejects.write(table)
         else:
@@ -397,16 +477,28 @@ class _Run:
                 yield with_ranks(table, runs.ranks(self.columns.key(table))) if runs else table
 
     def _best(self, tables: Iterator[pa.Table], k: int) -> Iterator[pa.Table]:
-        best = TopK(self.columns, k)
+        best = TopK(self.columns, k, self.options.diversity)
         for table in tables:
             best.add(table)
+        if shortage := best.shortage:
+            warnings.warn(shortage, stacklevel=2)
         yield best.table()
+
+    def _delivered(self, found: Iterator[pa.Table], best: TopK | None) -> Iterator[pa.Table]:
+        """The same tables, counted, and the best of them kept."""
+        for table in found:
+            self._n_hits += len(table)
+            if best:
+                best.add(table)
+            started = time.perf_counter()
+            yield table
+            self._stages["write"] += time.perf_counter() - started
 
     def _deliver(self, found: Iterator[pa.Table]) -> pa.Table | None:
         if self.output is None:
             return pa.concat_tables([self.columns.schema.empty_table(), *found])
         # The first table comes when all rows are scored: only then is standard output touched.
-        first = next(found)
+        first = next(found, self.columns.schema.empty_table())
         with OutputTable(self.output, self.columns.schema, csv_safe=self.options.csv_safe) as out:
             out.write(first)
             for table in found:
@@ -433,13 +525,18 @@ def _scratch(output: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _records(library: str | Path | Iterable[str], options: ScreeningOptions) -> Iterator[Record]:
+def _is_parquet(table: str | Path) -> bool:
+    return Path(table).suffix.lower() == ".parquet"
+
+
+def _records(library: str | Path | Iterable[str], options: ScreeningOptions) -> Records:
     if isinstance(library, str | Path):
         return read_records(
             library,
             smiles_column=options.smiles_column,
             id_column=options.id_column,
+            keep=options.keep,
             file_format=options.file_format,
             delimiter=options.delimiter,
         )
-    return smiles_records(library)
+    return Records(smiles_records(library))

@@ -13,7 +13,7 @@ from rdkit import Chem
 from molig.errors import UsageError
 from molig.model import ApplicabilityFlag, DomainStatus
 from molig.molecules import Molecule, MoleculeParser, smiles_records
-from molig.screening.hits import HitColumns, TopK
+from molig.screening.hits import HitColumns, KeptColumns, TopK
 
 ONE, TWO = HitColumns(("a",)), HitColumns(("a", "b"))
 GRID = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
@@ -111,3 +111,55 @@ def test_hits_say_what_was_scored():
     scored = ["CC(=O)O", "OCC", "[H]OC", "CO", "C[N+](=O)[O-]", "CN(=O)=O", "CN"]
     assert hits["scored_smiles"].to_pylist() == scored
     assert hits["removed"].to_pylist() == ["sodium", "", "", "", "", "", "chloride (2 x)"]
+
+
+class TestThreshold:
+    def test_scores_are_compared_as_they_are_ranked(self):
+        hits = table(ONE, [[0.5], [0.4999999], [0.49], [0.7]])
+        assert ONE.at_least(hits, 0.5)["row"].to_pylist() == [1, 2, 4]
+
+    @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=20), st.floats(0, 1))
+    def test_what_reaches_it_is_what_plain_comparison_says(self, scores, threshold):
+        hits = table(ONE, [[score] for score in scores])
+        rounded = np.round(np.array(scores, dtype=np.float32).astype(np.float64), 6)
+        expected = np.flatnonzero(rounded.astype(np.float32) >= np.float32(round(threshold, 6))) + 1
+        assert ONE.at_least(hits, threshold)["row"].to_pylist() == expected.tolist()
+
+
+class TestKeptColumns:
+    READ = pa.schema(
+        [("rank", pa.int64()), ("a", pa.float64()), ("input.a", pa.string()), ("x", pa.string())]
+    )
+
+    def test_names_of_molig_stay_its_own(self):
+        columns = ONE.with_kept(self.READ, as_text=False)
+        assert columns.schema.names[-4:] == ["input.rank", "input.input.a", "input.a", "x"]
+        assert columns.kept.rejection_schema.names == [
+            "row",
+            "id",
+            "smiles",
+            "reason",
+            *columns.schema.names[-4:],
+        ]
+
+    @given(st.lists(st.sampled_from(["a", "row", "input.a", "input.input.a", "input.row", "x"]), unique=True))
+    def test_no_name_is_given_twice_and_free_ones_stay(self, names):
+        schema = ONE.with_kept(pa.schema([(name, pa.string()) for name in names]), as_text=True).schema
+        assert len(set(schema.names)) == len(schema.names)
+        assert {name for name in names if name not in ONE.schema.names} <= set(schema.names)
+
+    def test_values_are_filled_in_and_missing_ones_are_missing(self):
+        columns = ONE.with_kept(self.READ, as_text=False)
+        filled = columns.kept.filled(table(columns, [[0.1], [0.2]]), [(3, 0.5, "u", "v"), (4,)])
+        assert filled.schema == columns.schema
+        assert filled.select(["input.rank", "input.a", "x"]).to_pydict() == {
+            "input.rank": [3, 4],
+            "input.a": ["u", None],
+            "x": ["v", None],
+        }
+
+    def test_numbers_as_text_keep_all_their_digits(self):
+        kept = KeptColumns(pa.schema([("v", pa.float64()), ("w", pa.list_(pa.int64()))]), as_text=True)
+        values, lists = kept.columns([(1234567.891, [1, 2]), (float("nan"), None), (0.1, [])])
+        assert values.to_pylist() == ["1234567.891", None, "0.1"]
+        assert lists.to_pylist() == ["[1, 2]", None, "[]"]
