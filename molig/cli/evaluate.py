@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
@@ -304,7 +305,7 @@ def _print(evaluation: Evaluation, name: str, reporter: Reporter) -> None:
     header = ["method", *(criteria.figures[figure].title for figure in criteria.of_merit)]
     for figures, title in shown:
         rows = [
-            [method_title(method), *(_number(found.medians[figure]) for figure in criteria.of_merit)]
+            [method_title(method), *(_number(found.medians[figure], figure) for figure in criteria.of_merit)]
             for method, found in figures.items()
         ]
         print_table(header, rows, title=title)
@@ -317,8 +318,11 @@ def _print(evaluation: Evaluation, name: str, reporter: Reporter) -> None:
             )
 
 
-def _number(value: float | None) -> str:
-    return "n/a" if value is None or value != value else f"{value:.3f}"  # noqa: PLR0124 - NaN
+def _number(value: float | None, figure: str = "") -> str:
+    """Three decimals; of an error, whose unit is that of the labels, four digits."""
+    if value is None or math.isnan(value):
+        return "n/a"
+    return f"{value:.4g}" if figure == "rmse" else f"{value:.3f}"
 
 
 def _judge_model(
@@ -352,27 +356,39 @@ def _judge_model(
 
 
 def _print_held_out(found: HeldOut, name: str) -> None:
+    """Figures of each task, the first of them beside the stated one."""
+    from molig.evaluation.held_out import TITLES
+    from molig.model import RegressionMetrics
+
+    values = any(isinstance(m, RegressionMetrics) for m in found.metrics.values())
+    counts = {"n": "molecules"} if values else {"n_actives": "actives", "n_inactives": "inactives"}
+    first, *others = _VALUES if values else _RANKING
     rows = []
     for task, m in found.metrics.items():
-        stated = found.stated.get(task)
-        cells = [
-            _number(v) for v in (m.roc_auc, stated.roc_auc if stated else None, m.pr_auc, m.bedroc, m.ef_1)
-        ]
-        rows.append([task, str(m.n_actives), str(m.n_inactives), *cells])
-    header = ["task", "actives", "inactives", "ROC-AUC", "ROC-AUC stated", "PR-AUC", "BEDROC", "EF 1 %"]
+        stated = getattr(found.stated.get(task), first, None)
+        figures = [_number(getattr(m, figure), figure) for figure in (first, *others)]
+        figures.insert(1, _number(stated))
+        rows.append([task, *(str(getattr(m, count)) for count in counts), *figures])
+    titles = [TITLES[figure] for figure in (first, *others)]
+    header = ["task", *counts.values(), titles[0], f"{titles[0]} stated", *titles[1:]]
     print_table(header, rows, title=f"{name}: {found.part} part")
 
 
+_RANKING = ("roc_auc", "pr_auc", "bedroc", "ef_1")
+_VALUES = ("r2", "rmse", "spearman")
+
+
 def _fail_unless_reproduced(found: HeldOut, name: str, output: Path | None) -> None:
-    from molig.evaluation.held_out import REPRODUCTION_REPORT, TOLERANCE
+    from molig.evaluation.held_out import REPRODUCTION_REPORT, TOLERANCE, shown
 
     if found.is_reproduced:
         return
     worst = found.not_reproduced[0]
+    stated, now = (shown(value, worst) for value in (worst.stated, worst.now))
     mend = "" if found.same_table else "; name the table that it was trained with by --input"
     where = f"see {output / REPRODUCTION_REPORT}" if output else "all of them with -o DIR"
     raise MoligError(
         f"{len(found.not_reproduced)} of {len(found.differences)} figures on the card of {name} differ by "
         f"more than {TOLERANCE} (above 1: {100 * TOLERANCE:g} %), most {worst.title} of "
-        f"{worst.task}: {worst.stated:.4f} on the card, {worst.now:.4f} now{mend}; {where}"
+        f"{worst.task}: {stated} on the card, {now} now{mend}; {where}"
     )

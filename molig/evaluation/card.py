@@ -79,8 +79,6 @@ def summary_for_card(evaluation: Evaluation, source: str = "") -> CrossValidatio
     if network is None:
         raise UsageError("this evaluation has no figures of the network")
     recipe, of_merit = evaluation.plan.recipe, evaluation.criteria.of_merit
-    # What the card says of other methods is about rankings; those of a regression are in the results in full.
-    compared = [] if recipe.objective is Objective.REGRESSION else evaluation.comparisons
     return CrossValidation(
         folds=len(evaluation.plan.parts),
         scheme=evaluation.plan.scheme,
@@ -92,7 +90,7 @@ def summary_for_card(evaluation: Evaluation, source: str = "") -> CrossValidatio
         medians={name: _rounded(network.medians[name]) for name in of_merit},
         baselines={
             method_title(name): _comparison(evaluation, name)
-            for name in dict.fromkeys(c.against for c in compared)
+            for name in dict.fromkeys(c.against for c in evaluation.comparisons)
         },
         source=source,
     )
@@ -105,12 +103,14 @@ def _comparison(evaluation: Evaluation, name: str) -> BaselineComparison:
         for c in evaluation.comparisons
         if c.against == name
     }
-    auc = tests["roc_auc"]
+    regression = evaluation.plan.recipe.objective is Objective.REGRESSION
+    figure, field = ("r2", "median_r2") if regression else ("roc_auc", "median_auc")
+    first = tests[figure]
     return BaselineComparison(
-        median_auc=evaluation.figures[name].medians["roc_auc"],
-        wins=auc.wins,
-        losses=auc.losses,
-        p_value=auc.p_value,
+        **{field: _rounded(evaluation.figures[name].medians[figure])},
+        wins=first.wins,
+        losses=first.losses,
+        p_value=first.p_value,
         figures=tests,
     )
 

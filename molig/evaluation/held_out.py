@@ -18,31 +18,54 @@ from molig.errors import InputError, UsageError
 from molig.evaluation.plan import is_training_table, public_name
 from molig.features import PackedGraphs
 from molig.files import json_text, made_by, markdown_table, read_regular, versions, write_whole
-from molig.model import BaselineScore, Objective, ScreeningModel, find_model, load_info
+from molig.model import (
+    BaselineScore,
+    BaselineValue,
+    Objective,
+    RegressionMetrics,
+    ScreeningModel,
+    find_model,
+    load_info,
+)
 from molig.stats import RankingQuality
 from molig.stats.ranking import FIGURES
 from molig.text import legible_markdown
 from molig.training.dataset import AssayTable, TrainingData, file_digest, read_or_load
 from molig.training.recipe import locate_table, read_recipe
-from molig.training.run import baseline_scores, quality
+from molig.training.run import NEUTRAL_SHARE_OF_SD, baseline_scores, baseline_values, quality
 
 SPLIT_FILE = "split.csv"
 RECIPE_FILE = "recipe.toml"
-# Allowed difference of a figure: absolute up to a value of 1, as a share of the stated value above.
+# Allowed difference of a figure: absolute up to a value of 1, as a share of the stated value above. An RMSE
+# differs by a share of itself, a value at the zero baseline by one of the standard deviation of the labels.
 TOLERANCE = 0.005
 # What stands for the task where figures of several are summed up.
 MEDIAN = "median over tasks"
 
-_COUNTS = ("n_actives", "n_inactives")
-_BASELINE = ("median", "max", "share_neutral")
+_OF_RANKINGS = (*FIGURES, "n_actives", "n_inactives")
+_OF_VALUES = ("r2", "rmse", "spearman", "n")
+_OF_ZERO_SCORES = ("median", "max", "share_neutral")
+_OF_ZERO_VALUES = ("median", "farthest", "share_neutral")
+# Tasks of different units have no median of errors.
+_WITH_MEDIANS = (*FIGURES, "r2", "spearman")
 
-_TITLES = {name: figure.title for name, figure in FIGURES.items()} | {
+TITLES = {name: figure.title for name, figure in FIGURES.items()} | {
+    "r2": "R2",
+    "rmse": "RMSE",
+    "spearman": "Spearman",
+    "n": "molecules",
     "n_actives": "actives",
     "n_inactives": "inactives",
     "baseline_median": "zero baseline, median",
     "baseline_max": "zero baseline, largest",
     "baseline_share_neutral": "zero baseline, share at most 0.02",
+    "baseline_value_median": "zero baseline, median",
+    "baseline_value_farthest": "zero baseline, farthest from neutral",
+    "baseline_value_share_neutral": "zero baseline, share near neutral",
 }
+
+Quality = RankingQuality | RegressionMetrics
+Baseline = BaselineScore | BaselineValue
 
 
 @dataclass(frozen=True)
@@ -50,14 +73,15 @@ class FigureDifference:
     """A figure that a card states, and the same measured now."""
 
     task: str  # or MEDIAN
-    figure: str  # a field of RankingQuality, or "baseline_" and a field of BaselineScore
+    figure: str  # a field of Quality, or of Baseline behind "baseline_" (scores) or "baseline_value_"
     stated: float
     now: float  # NaN if it is not defined on the table at hand
+    unit: float | None = None  # what the difference is a share of; default the stated value, or 1 below it
 
     @property
     def title(self) -> str:
         """What tables call the figure."""
-        return _TITLES.get(self.figure, self.figure)
+        return TITLES.get(self.figure, self.figure)
 
     @property
     def difference(self) -> float:
@@ -67,8 +91,10 @@ class FigureDifference:
     @property
     def relative(self) -> float:
         """Size of the difference, as a share of the stated value where that is above 1; infinite if NaN."""
-        size = abs(self.difference) / max(1.0, abs(self.stated))
-        return math.inf if math.isnan(size) else size
+        unit = max(1.0, abs(self.stated)) if self.unit is None else self.unit
+        if self.difference == 0:
+            return 0.0
+        return math.inf if math.isnan(self.now) or not unit else abs(self.difference) / unit
 
     @property
     def is_reproduced(self) -> bool:
@@ -81,13 +107,13 @@ class HeldOut:
     """What a model states of its held-out molecules, beside what was measured now."""
 
     part: str
-    metrics: dict[str, RankingQuality]
-    stated: dict[str, RankingQuality]
+    metrics: Mapping[str, Quality]
+    stated: Mapping[str, Quality]
     # Byte by byte, or as the same public data set in another file.
     same_table: bool
-    # Probabilities where all features are zero.
-    baseline: dict[str, BaselineScore] = field(default_factory=dict)
-    stated_baseline: dict[str, BaselineScore] = field(default_factory=dict)
+    # Scores where all features are zero.
+    baseline: Mapping[str, Baseline] = field(default_factory=dict)
+    stated_baseline: Mapping[str, Baseline] = field(default_factory=dict)
 
     @cached_property
     def differences(self) -> list[FigureDifference]:
@@ -121,8 +147,6 @@ def judge_held_out(
     progress: Callable[[int], None] | None = None,
 ) -> HeldOut:
     """Score the rows that ``split.csv`` calls the test part, so that a model's figures can be checked."""
-    if model.objective is not Objective.CLASSIFICATION:
-        raise UsageError(f"model {model.name!r} is a regression; its evaluation is not that of a ranking")
     folder = find_model(directory)
     parts, chosen = _parts(folder / SPLIT_FILE), read_recipe(folder / RECIPE_FILE).data
     part = "test" if (parts == "test").any() else "validation"
@@ -131,6 +155,7 @@ def judge_held_out(
         model.tasks,
         model.parser,
         model.featurizer,
+        objective=model.objective,
         smiles_column=smiles_column or chosen.smiles_column,
         delimiter=delimiter or chosen.delimiter,
         conflicts=chosen.conflicts,
@@ -138,16 +163,31 @@ def judge_held_out(
     )
     data = read_or_load(assay, progress)
     graphs, labels = _held_out(data, parts, part, source)
-    now = quality(model, graphs, labels)
-    stated, stated_zero = model.info.metrics.get(part, {}), model.info.baseline
     return HeldOut(
         part=part,
-        metrics={task: m for task, m in now.items() if isinstance(m, RankingQuality)},
-        stated={task: m for task, m in stated.items() if isinstance(m, RankingQuality)},
+        metrics=quality(model, graphs, labels),
+        stated=model.info.metrics.get(part, {}),
         same_table=_is_same_table(model, source, chosen.name),
-        baseline=baseline_scores(model, graphs),
-        stated_baseline={t: b for t, b in stated_zero.items() if isinstance(b, BaselineScore)},
+        baseline=_at_zero(model, graphs),
+        stated_baseline=model.info.baseline,
     )
+
+
+def _at_zero(model: ScreeningModel, graphs: PackedGraphs) -> Mapping[str, Baseline]:
+    """Scores at the zero baseline; for a regression, near the values that the card calls neutral."""
+    if model.objective is Objective.CLASSIFICATION:
+        return baseline_scores(model, graphs)
+    stated = [model.info.baseline.get(task) for task in model.tasks]
+    known = [zero for zero in stated if isinstance(zero, BaselineValue)]
+    if len(known) < len(model.tasks):
+        return {}
+    neutral = np.array([zero.neutral for zero in known])
+    return baseline_values(model, graphs, neutral, np.array([_sd(zero) for zero in known]))
+
+
+def _sd(zero: BaselineValue) -> float:
+    """Standard deviation of the training labels."""
+    return zero.tolerance / NEUTRAL_SHARE_OF_SD
 
 
 def table_of_model(directory: str | Path) -> Path:
@@ -188,17 +228,21 @@ def _held_out(
 
 
 def figure_differences(
-    stated: Mapping[str, RankingQuality],
-    now: Mapping[str, RankingQuality],
-    stated_baseline: Mapping[str, BaselineScore],
-    baseline: Mapping[str, BaselineScore],
+    stated: Mapping[str, Quality],
+    now: Mapping[str, Quality],
+    stated_baseline: Mapping[str, Baseline],
+    baseline: Mapping[str, Baseline],
 ) -> list[FigureDifference]:
     """Pair all figures that a card states of a part with those of now; intervals are left out."""
     pairs: list[FigureDifference] = []
     for task, then in stated.items():
-        pairs += _pairs(task, (*FIGURES, *_COUNTS), then, now.get(task))
+        names = _OF_VALUES if isinstance(then, RegressionMetrics) else _OF_RANKINGS
+        pairs += _pairs(task, names, then, now.get(task))
     for task, zero in stated_baseline.items():
-        pairs += _pairs(task, _BASELINE, zero, baseline.get(task), prefix="baseline_")
+        if isinstance(zero, BaselineValue):
+            pairs += _pairs(task, _OF_ZERO_VALUES, zero, baseline.get(task), "baseline_value_")
+        else:
+            pairs += _pairs(task, _OF_ZERO_SCORES, zero, baseline.get(task), "baseline_")
     if len(stated) > 1:
         pairs += _medians(pairs)
     return pairs
@@ -207,20 +251,27 @@ def figure_differences(
 def _pairs(
     task: str,
     names: Sequence[str],
-    then: RankingQuality | BaselineScore,
-    now: RankingQuality | BaselineScore | None,
+    then: Quality | Baseline,
+    now: Quality | Baseline | None,
     prefix: str = "",
 ) -> Iterator[FigureDifference]:
     for name in names:
         value, again = getattr(then, name), getattr(now, name, None)
         if value is not None:
             again = math.nan if again is None else float(again)
-            yield FigureDifference(task, prefix + name, float(value), again)
+            yield FigureDifference(task, prefix + name, float(value), again, _unit(then, name))
+
+
+def _unit(then: Quality | Baseline, name: str) -> float | None:
+    """What a difference of a figure is a share of, if the figure has the unit of the labels."""
+    if isinstance(then, BaselineValue) and name != "share_neutral":
+        return _sd(then)
+    return then.rmse if isinstance(then, RegressionMetrics) and name == "rmse" else None
 
 
 def _medians(pairs: Sequence[FigureDifference]) -> list[FigureDifference]:
     medians = []
-    for name in FIGURES:
+    for name in _WITH_MEDIANS:
         of_name = [pair for pair in pairs if pair.figure == name]
         if of_name:
             then, now = median(pair.stated for pair in of_name), median(pair.now for pair in of_name)
@@ -278,8 +329,7 @@ def _as_markdown(result: HeldOut, model: str, table: str, command: str) -> str:
         + ("the table" if result.same_table else "which is not the table")
         + f" that the model was trained with. {_verdict(result)}",
         "",
-        f"Allowed: {TOLERANCE} up to a value of 1, {100 * TOLERANCE:g} % of the stated value above it "
-        "(enrichment factors, counts). Bootstrap intervals, the validation part, cross-validation and audit "
+        f"Allowed: {_allowed(result)}. Bootstrap intervals, the validation part, cross-validation and audit "
         "of the card are not measured again.",
         "",
         *markdown_table(header, map(_row, result.differences), "llrrrl"),
@@ -287,6 +337,18 @@ def _as_markdown(result: HeldOut, model: str, table: str, command: str) -> str:
         made_by(command),
     ]
     return legible_markdown("\n".join(lines) + "\n")
+
+
+def _allowed(result: HeldOut) -> str:
+    share = f"{100 * TOLERANCE:g} %"
+    if any(isinstance(stated, RegressionMetrics) for stated in result.stated.values()):
+        return (
+            f"{TOLERANCE} of R2 and rank correlation, {share} of the stated RMSE, and at the zero baseline "
+            f"{share} of the standard deviation of the training labels"
+        )
+    return (
+        f"{TOLERANCE} up to a value of 1, {share} of the stated value above it (enrichment factors, counts)"
+    )
 
 
 def _verdict(result: HeldOut) -> str:
@@ -299,12 +361,16 @@ def _verdict(result: HeldOut) -> str:
 
 
 def _row(pair: FigureDifference) -> list[str]:
-    now, difference = (
-        ("n/a", "n/a") if pair.now != pair.now else (_shown(pair.now), f"{pair.difference:+.5f}")
-    )
+    difference = f"{pair.difference:+.5f}" if pair.unit is None else f"{pair.difference:+.3g}"
     mark = "" if pair.is_reproduced else "differs"
-    return [pair.task, pair.title, _shown(pair.stated), now, difference, mark]
+    both = [shown(value, pair) for value in (pair.stated, pair.now)]
+    return [pair.task, pair.title, *both, "n/a" if math.isnan(pair.now) else difference, mark]
 
 
-def _shown(value: float) -> str:
+def shown(value: float, pair: FigureDifference) -> str:
+    """A value of a pair as people read it; what has the unit of the labels may be tiny or huge."""
+    if math.isnan(value):
+        return "n/a"
+    if pair.unit is not None:
+        return f"{value:.5g}"
     return f"{value:.0f}" if value == round(value) and abs(value) > 1 else f"{value:.5f}"

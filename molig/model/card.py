@@ -54,13 +54,15 @@ _REGRESSION = (
     Column("rmse", "RMSE", ".4g", median=False),
     Column("spearman", "Spearman"),
 )
+_ALL = (*_RANKING, *_REGRESSION)
 # Figures that models of all versions have.
 _ALWAYS = {"roc_auc", "pr_auc", "r2", "rmse", "spearman"}
 # Share of molecules with equal scores from which ties are worth a word.
 _MANY_TIES = 0.005
 # With fewer actives figures are called uncertain.
 _ENOUGH_ACTIVES = 20
-_OF_THE_TOP = ("pr_auc", "bedroc", "ef_1")
+# By these a method is better to screen with, or predicts better.
+_DECISIVE = ("pr_auc", "bedroc", "ef_1", "rmse")
 _ELEMENTS_SHOWN = 30
 _STATUSES = ("failed", "error", "warning", "info", "ok", "skipped")
 
@@ -181,7 +183,7 @@ def _committee(info: ModelInfo) -> dict[str, Any]:
     facts: dict[str, Any] = {"committee": committee, "calibrated": info.calibrated, "reliability": None}
     if committee is None:
         return facts
-    known = [c for c in (*_RANKING, *_REGRESSION) if any(c.name in m.figures for m in committee.members)]
+    known = [c for c in _ALL if any(c.name in m.figures for m in committee.members)]
     rows = []
     for member in committee.members:
         reads = _READS[member.kind].format(n=member.n_columns, size=member.size)
@@ -215,7 +217,7 @@ def _evaluation(evaluation: CrossValidation | None) -> dict[str, Any]:
     if evaluation is None:
         return {"evaluation": None, "better_methods": []}
     known = {name for task in evaluation.tasks.values() for name, value in task.items() if value is not None}
-    columns = [column for column in (*_RANKING, *_REGRESSION) if column.name in known]
+    columns = [column for column in _ALL if column.name in known]
     rows = [
         [task, *(_fixed(means.get(column.name), column.form) for column in columns)]
         for task, means in evaluation.tasks.items()
@@ -227,14 +229,14 @@ def _evaluation(evaluation: CrossValidation | None) -> dict[str, Any]:
     better = []
     for name, method in evaluation.baselines.items():
         lost = {figure: test for figure, test in method.tests.items() if test.mostly_lost}
-        if any(figure in lost for figure in _OF_THE_TOP):
-            figures = [_lost_in(column, lost[column.name]) for column in _RANKING if column.name in lost]
+        if any(figure in lost for figure in _DECISIVE):
+            figures = [_lost_in(column, lost[column.name]) for column in _ALL if column.name in lost]
             better.append(f"{name} in {', '.join(figures)}")
     return {
         "evaluation": evaluation,
         "evaluation_columns": columns,
         "evaluation_rows": rows,
-        "compared": [column for column in _RANKING if column.name in compared],
+        "compared": [column for column in _ALL if column.name in compared],
         "several_tasks": any(test.n_tasks > 1 for test in tests),
         "better_methods": better,
     }

@@ -192,14 +192,15 @@ class TasksWon(Section):
 
     @property
     def mostly_lost(self) -> bool:
-        """Whether the other method has the higher figure in more than half of the tasks."""
+        """Whether the other method has the better figure in more than half of the tasks."""
         return 2 * self.losses > self.n_tasks
 
 
 class BaselineComparison(Section):
-    """Another method on the same folds, against the model; wins, losses and p-value are of the ROC-AUC."""
+    """Another method on the same folds, against the model; its test is that of the first figure."""
 
-    median_auc: float  # over tasks, of the other method's means
+    median_auc: float | None = None  # over tasks, of the other method's means
+    median_r2: float | None = None  # the same of a regression, whose first figure is the R2
     wins: int
     losses: int
     p_value: float
@@ -207,7 +208,9 @@ class BaselineComparison(Section):
 
     @property
     def tests(self) -> dict[str, TasksWon]:
-        """Figure to its sign test, that of the ROC-AUC at least."""
+        """Figure to its sign test, that of the first one (ROC-AUC or R2) at least."""
+        if "r2" in self.figures:
+            return self.figures
         auc = TasksWon(wins=self.wins, losses=self.losses, p_value=self.p_value)
         return {"roc_auc": auc} | self.figures
 

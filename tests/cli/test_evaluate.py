@@ -9,7 +9,7 @@ import shutil
 import pytest
 from support.libraries import names_in
 from support.screening_tables import labelled_rows, quick_recipe, write_table
-from support.small_model import TASKS
+from support.small_model import TASKS, VALUES, nci_smiles, value
 
 from molig.training import TrainingRequest, train_model, write_recipe
 
@@ -380,10 +380,21 @@ class TestModels:
         assert run.code == 2
         assert "give one with --input" in run.err
 
-    def test_a_regression(self, molig, small_regression_dir):
-        run = molig("evaluate", "-m", small_regression_dir, "-i", small_regression_dir / "split.csv")
-        assert run.code == 2
-        assert "is a regression" in run.err
+    def test_a_regression(self, molig, tmp_path, nci_file):
+        table = write_table(tmp_path / "values.csv", [{"smiles": s, **value(s)} for s in nci_smiles(40)])
+        recipe = quick_recipe(objective="regression", split={"test": 0.3})
+        train_model(TrainingRequest(table, tmp_path / "model", VALUES, recipe, device="cpu"))
+        run = molig("evaluate", "-m", tmp_path / "model", "-i", table)
+        assert run.code == 0
+        header = next(line for line in run.out.splitlines() if "R2 stated" in line)
+        assert all(word in header for word in ("molecules", "RMSE", "Spearman"))
+        assert "largest difference from the card: 0.0000" in run.err
+        info = json.loads((tmp_path / "model" / "model.json").read_text())
+        info["metrics"]["test"]["mass"]["rmse"] *= 1.01
+        (tmp_path / "model" / "model.json").write_text(json.dumps(info))
+        run = molig("evaluate", "-m", tmp_path / "model", "-i", table)
+        assert run.code == 1
+        assert "most RMSE of mass: " in run.err
 
     def test_an_unknown_model(self, molig):
         run = molig("evaluate", "-m", "tox21-w2n2-simpel")

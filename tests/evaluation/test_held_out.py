@@ -7,7 +7,7 @@ import shutil
 import pandas as pd
 import pytest
 from support.screening_tables import labelled_rows, quick_recipe, write_table
-from support.small_model import TASKS
+from support.small_model import TASKS, VALUES, nci_smiles, value
 
 from molig.errors import InputError, UsageError
 from molig.evaluation.held_out import (
@@ -19,7 +19,7 @@ from molig.evaluation.held_out import (
     table_of_model,
     write_reproduction,
 )
-from molig.model import BaselineScore, load_model
+from molig.model import BaselineScore, BaselineValue, RegressionMetrics, load_model
 from molig.stats import RankingQuality
 from molig.training import TrainingRequest, train_model
 
@@ -95,9 +95,58 @@ def test_a_model_that_does_not_tell_its_split(small_model, trained, tmp_path):
             judge_held_out(small_model, tmp_path, table_of_model(trained))
 
 
-def test_a_regression_is_no_ranking(small_regression, small_regression_dir, tmp_path):
-    with pytest.raises(UsageError, match="is a regression"):
-        judge_held_out(small_regression, small_regression_dir, tmp_path / "table.csv")
+@pytest.fixture(scope="module")
+def of_values(tmp_path_factory, nci_file):
+    directory = tmp_path_factory.mktemp("values")
+    table = write_table(directory / "values.csv", [{"smiles": s, **value(s)} for s in nci_smiles(60)])
+    recipe = quick_recipe(objective="regression", split={"test": 0.3})
+    train_model(TrainingRequest(table, directory / "model", VALUES, recipe, device="cpu"))
+    return directory / "model"
+
+
+class TestRegression:
+    def test_the_card_is_reproduced(self, of_values):
+        table = of_values.parent / "values.csv"
+        found = judge_held_out(load_model(of_values), of_values, table)
+        assert (found.part, found.same_table, found.largest_difference) == ("test", True, 0.0)
+        assert found.metrics == found.stated
+        assert found.baseline == found.stated_baseline
+        figures = ["r2", "rmse", "spearman", "n"]
+        zero = [f"baseline_value_{name}" for name in ("median", "farthest", "share_neutral")]
+        assert [p.figure for p in found.differences if p.task == VALUES[0]] == [*figures, *zero]
+        assert [p.figure for p in found.differences if p.task == MEDIAN] == ["r2", "spearman"]
+
+    @pytest.mark.parametrize(
+        ("figure", "factor", "same"), [("rmse", 1.004, True), ("rmse", 1.006, False), ("r2", 1.02, False)]
+    )
+    def test_an_error_differs_by_a_share_of_itself(self, figure, factor, same):
+        """Whatever the unit of the labels is."""
+        for unit in (1e-6, 1.0, 1e6):
+            then = RegressionMetrics(r2=0.8, rmse=0.5 * unit, spearman=0.9, n=50)
+            now = then.model_copy(update={figure: getattr(then, figure) * factor})
+            assert HeldOut("test", {"a": now}, {"a": then}, same_table=True).is_reproduced == same
+
+    def test_values_at_the_baseline_differ_by_a_share_of_the_standard_deviation(self):
+        zero = BaselineValue(median=1e-6, farthest=3e-6, share_neutral=1.0, neutral=0.0, tolerance=1e-6)
+        for change, same in ((0.04e-6, True), (0.06e-6, False)):
+            now = zero.model_copy(update={"median": zero.median + change})
+            (median, *_) = figure_differences({}, {}, {"a": zero}, {"a": now})
+            assert (median.figure, median.is_reproduced) == ("baseline_value_median", same)
+
+    def test_an_error_of_zero_stays_zero(self):
+        exact = RegressionMetrics(r2=1.0, rmse=0.0, spearman=1.0, n=5)
+        assert HeldOut("test", {"a": exact}, {"a": exact}, same_table=True).is_reproduced
+        now = {"a": exact.model_copy(update={"rmse": 1e-9})}
+        assert not HeldOut("test", now, {"a": exact}, same_table=True).is_reproduced
+
+    def test_files(self, of_values, tmp_path):
+        found = judge_held_out(load_model(of_values), of_values, of_values.parent / "values.csv")
+        _, report = write_reproduction(found, tmp_path, model="m", table="values.csv")
+        text = report.read_text()
+        assert "Allowed: 0.005 of R2 and rank correlation, 0.5 % of the stated RMSE, and at the zero" in text
+        rmse = found.stated["mass"].rmse
+        assert f"| mass | RMSE | {rmse:.5g} | {rmse:.5g} | +0 |  |" in text
+        assert "| mass | zero baseline, farthest from neutral | " in text
 
 
 class TestTables:

@@ -105,7 +105,7 @@ class TestCard:
         folder = shutil.copytree(trained, tmp_path / "model")
         found = evaluate(plan_evaluation(recipe(), table), EvaluationRun(tmp_path / "out", n_resamples=20))
         stated = attach_to_model(found, folder, source="evaluation.json").info.cross_validation
-        assert (stated.folds, stated.same_weights, stated.baselines) == (2, False, {})
+        assert (stated.folds, stated.same_weights) == (2, False)
         for task in VALUES:
             mean = found.figures["molig"].tasks[task].mean
             expected = {name: getattr(mean, name) for name in ("rmse", "r2", "spearman")}
@@ -114,7 +114,19 @@ class TestCard:
         about = card[card.index("## Cross-validation") :]
         assert "| task | R2 | RMSE | Spearman |" in about
         assert f"| mass | {stated.tasks['mass']['r2']:.3f} | {stated.tasks['mass']['rmse']:.4g} | " in about
-        assert "Other methods" not in about
+        assert list(stated.baselines) == ["Nearest neighbours", "Ridge regression"]
+        for method, comparison in stated.baselines.items():
+            assert list(comparison.tests) == ["rmse", "r2", "spearman"]
+            for figure, sign in (("rmse", -1), ("r2", 1), ("spearman", 1)):
+                pairs = [
+                    [getattr(found.figures[name].tasks[task].mean, figure) for task in VALUES]
+                    for name in ("molig", method.lower().replace(" ", "-"))
+                ]
+                won = int((sign * np.subtract(*pairs) > 0).sum())
+                test = comparison.tests[figure]
+                assert (test.wins, test.losses) == (won, len(VALUES) - won)
+            r2 = comparison.tests["r2"]
+            assert f"| {method} | {comparison.median_r2:.3f} | {r2.wins} : {r2.losses} (p " in about
         assert load_model(folder).info.cross_validation == stated
 
     def test_one_fold_that_is_the_split_of_the_model(self, table, trained, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 from support.random_models import random_model
 
-from molig.model import BaselineComparison, CrossValidation, TasksWon, model_card
+from molig.model import BaselineComparison, CrossValidation, Objective, TasksWon, model_card
 
 from .test_card import known_limits, rows, section
 
@@ -92,6 +92,41 @@ def test_an_older_model_knows_the_area_only(bare):
         ["---"] * 3,
         ["Random forest", "0.790", "9 : 3 (p 0.15)"],
     ]
+
+
+@pytest.fixture(scope="module")
+def of_values():
+    return random_model().info.model_copy(update={"objective": Objective.REGRESSION})
+
+
+class TestRegression:
+    @staticmethod
+    def found(**figures):
+        tests = {name: TasksWon(wins=w, losses=n, p_value=p) for name, (w, n, p) in figures.items()}
+        first = tests["r2"]
+        forest = BaselineComparison(
+            median_r2=0.62, wins=first.wins, losses=first.losses, p_value=first.p_value, figures=tests
+        )
+        means = {"r2": 0.6, "rmse": 0.7, "spearman": 0.8}
+        return evaluation({"Random forest": forest}, tasks={"a": means, "b": means}, medians=means)
+
+    def test_tasks_won_and_lost(self, of_values):
+        lost = self.found(rmse=(9, 3, 0.15), r2=(8, 4, 0.39), spearman=(6, 6, 1.0))
+        text = section(card(of_values, lost), "Cross-validation")
+        assert rows(text)[-3:] == [
+            ["method", "median R2", *(f"won : lost in {name}" for name in ("R2", "RMSE", "Spearman"))],
+            ["---"] * 5,
+            ["Random forest", "0.620", "8 : 4 (p 0.39)", "9 : 3 (p 0.15)", "6 : 6 (p 1)"],
+        ]
+        assert "those in which the network has the better figure, and the worse one" in text
+        assert limit(of_values, lost) is None
+
+    def test_a_method_that_predicts_better_is_a_limit(self, of_values):
+        lost = self.found(rmse=(3, 9, 0.15), r2=(2, 10, 0.04), spearman=(6, 6, 1.0))
+        assert limit(of_values, lost) == (
+            "In the evaluation above simpler methods predict better in most tasks: "
+            "Random forest in R2 (10 of 12 tasks), RMSE (9 of 12 tasks)."
+        )
 
 
 class TestOneSplit:
