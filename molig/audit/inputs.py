@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,13 @@ from molig.model import Objective, ScoringModel, ScreeningModel, find_model, loa
 from molig.molecules import Record, Rejection, read_records, smiles_records
 from molig.molecules.causes import likely_cause
 from molig.molecules.records import batched
+from molig.screening.hits import INPUT_PREFIX
 from molig.training.labels import Cut, read_label
 from molig.training.recipe import locate_table, read_recipe
 
 _BATCH = 256
+_OF_HITS = "scored_smiles"
+"""Column by which a hit table of molig is known."""
 _SPLIT, _RECIPE = "split.csv", "recipe.toml"
 
 
@@ -109,18 +114,39 @@ class LabelledFile:
         return {task: self.labels.get(task, task) for task in model.tasks}
 
     def records(self, optional: Iterable[str]) -> Iterator[Record]:
-        """The chosen rows; label columns that were named must be there, the optional ones may be."""
+        """The chosen rows; label columns that were named must be there, the optional ones may be.
+
+        Columns of a hit table of molig that are called like tasks hold its scores: only named ones are read.
+        """
         named = dict.fromkeys(self.labels.values())
+        wanted = [column for column in dict.fromkeys(optional) if column not in named]
         records = read_records(
             self.source,
             smiles_column=self.smiles_column,
             id_column=self.id_column,
             columns=list(named),
-            optional=[column for column in dict.fromkeys(optional) if column not in named],
+            optional=[*wanted, _OF_HITS],
             file_format=self.file_format,
             delimiter=self.delimiter,
         )
-        return (record for record in records if self.rows is None or record.row in self.rows)
+        first = next(records)
+        labels = {*named, *wanted}
+        if _OF_HITS in first.fields:
+            labels = set(named)
+            if scores := [name for name in wanted if name in first.fields]:
+                warnings.warn(_no_labels(self.source, scores), stacklevel=2)
+        for record in chain([first], records):
+            if self.rows is None or record.row in self.rows:
+                fields = {name: value for name, value in record.fields.items() if name in labels}
+                yield replace(record, fields=fields)
+
+
+def _no_labels(source: str | Path, scores: Sequence[str]) -> str:
+    names = ", ".join(map(repr, scores[:3])) + ", ..." * (len(scores) > 3)
+    return (
+        f"{source} is a hit table of molig, so {names} are scores and not taken for labels; if labels came "
+        f"along from the library, name them, such as --label {scores[0]}={INPUT_PREFIX}{scores[0]}"
+    )
 
 
 def read_subject(

@@ -39,6 +39,17 @@ def test_columns_of_other_names(small_model, write):
     np.testing.assert_array_equal(subject.labels, [[1, 1], [0, np.nan]])
 
 
+def test_scores_of_a_hit_table_are_no_labels(small_model, write):
+    header = "row,id,smiles,scored_smiles,removed,nitrogen,rank,input.nitrogen\n"
+    path = write(f"{header}1,1,CCN,CCN,,0.93,1,1\n2,2,CCO,CCO,,0.1,2,0\n")
+    with pytest.warns(UserWarning, match="--label nitrogen=input.nitrogen"):
+        subject = read_subject(small_model, LabelledFile(path))
+    assert subject.labels is None
+    assert len(subject.molecules) == 2
+    subject = read_subject(small_model, LabelledFile(path, {"nitrogen": "input.nitrogen"}))
+    np.testing.assert_array_equal(subject.labels, [[1, np.nan], [0, np.nan]])
+
+
 def test_no_label_columns(small_model, write):
     assert read_subject(small_model, LabelledFile(write("CCN a\nCCO b\n", "a.smi"))).labels is None
 

@@ -21,11 +21,11 @@ from rdkit import Chem, rdBase
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from foreign.chemprop_models import graphs_of, predicted, real_chemprop
+from molig.foreign.chemprop import ChempropModel
 
 import molig
 from molig.errors import MoligError
 from molig.files import markdown_table
-from molig.foreign.chemprop import ChempropModel
 from molig.foreign.chemprop_features import chemprop_graphs
 
 ALLOWED = 1e-5
