@@ -144,8 +144,9 @@ class LabelledFile:
 def _no_labels(source: str | Path, scores: Sequence[str]) -> str:
     names = ", ".join(map(repr, scores[:3])) + ", ..." * (len(scores) > 3)
     return (
-        f"{source} is a hit table of molig, so {names} are scores and not taken for labels; if labels came "
-        f"along from the library, name them, such as --label {scores[0]}={INPUT_PREFIX}{scores[0]}"
+        f"{source} is a hit table of molig: its columns called like tasks ({names}) are taken for scores, "
+        f"not for labels; if labels came along from the library, name them, such as --label "
+        f"{scores[0]}={INPUT_PREFIX}{scores[0]}"
     )
 
 

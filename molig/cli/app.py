@@ -14,6 +14,7 @@ import molig
 from molig.cli import audit, benchmark, data, demo, evaluate, explain, models, saturation, screen, train
 from molig.cli.console import Reporter
 from molig.cli.interrupts import heard_interrupts
+from molig.cli.options import GroupedCommand
 from molig.errors import MoligError, speaking_of_options
 from molig.text import legible
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("screen")(screen.screen)
+app.command("screen", cls=GroupedCommand)(screen.screen)
 app.command("explain")(explain.explain)
 app.command("saturation")(saturation.saturation)
 app.command("train")(train.train)

@@ -43,6 +43,8 @@ from molig.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pyarrow as pa
+
     from molig.attribution import Explainer
     from molig.model import ScoringModel
     from molig.molecules import Record
@@ -164,6 +166,34 @@ def explain(
         run.reporter.info(f"rejected rows: {request.rejects_path}")
     if counts.unconverged and explainer.method is Method.INTEGRATED_GRADIENTS:
         run.reporter.warning(f"{counts.unconverged} did not converge to tol = {tol}; see their residuals")
+
+
+def check_outputs(places: list[Path]) -> None:
+    """Refuse, before a run, explanations that could not be written at its end."""
+    _drawings_and_table(places, None, None, None, resume=False, csv_safe=False)
+
+
+def explain_hits(
+    hits: pa.Table, model: ScoringModel, task: str | None, places: list[Path], reporter: Reporter
+) -> None:
+    """Explain rows of a hit table, in their order, as the command does without further options."""
+    from molig.attribution import Explainer
+    from molig.molecules import Record
+
+    model = model if task is None else model.for_task(task)
+    explainer = Explainer(model, task=task)
+    meaning = explainer.target.meaning + model.meaning_of([task] if task else model.tasks)
+    drawings, request = _drawings_and_table(places, None, None, None, resume=False, csv_safe=False)
+    rows = zip(*(hits.column(name).to_pylist() for name in ("row", "id", "smiles")), strict=True)
+    records = (Record(*row) for row in rows)
+    run = _Run(explainer.explain_rows, reporter, len(hits))
+    page = _Page(drawings, f"Best hits by {task or model.name}", 0.0, meaning)
+    if request is None:
+        run.draw(records, page)
+    else:
+        request = replace(request, members=explainer.member_names, meaning=meaning)
+        run.tabulate(records, request, None, page)
+    reporter.info(f"{len(hits):,} best hits explained: {', '.join(map(str, places))}")
 
 
 def _say_baseline(explainer: Explainer, task: str, reporter: Reporter) -> None:

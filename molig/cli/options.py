@@ -7,12 +7,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from molig.cli.console import Reporter
 
 if TYPE_CHECKING:
     from molig.foreign import ChempropModel, FingerprintModel, FingerprintOptions
     from molig.model import ScreeningModel
+
+READING, FOREIGN, RUNNING = "What is read", "Models of other packages", "The run"
+"""Groups of options in ``--help`` that several commands share."""
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose ``--help`` lists its options in groups, those of their ``rich_help_panel``."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for every group, in the order in which they come first."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                is_argument = parameter.param_type_name == "argument"
+                group = getattr(parameter, "rich_help_panel", None)
+                groups.setdefault("Arguments" if is_argument else group or "Options", []).append(record)
+        for name, records in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+
 
 _Source = TypeVar("_Source", str, Path, None)
 
@@ -44,29 +66,47 @@ ModelOption = Annotated[
 AtomFeaturesOption = Annotated[
     str | None,
     typer.Option(
-        "--atom-features", help="Chemprop models: v2, v1, organic or rigr; default: what fits the weights."
+        "--atom-features",
+        rich_help_panel=FOREIGN,
+        help="Chemprop models: v2, v1, organic or rigr; default: what fits the weights.",
     ),
 ]
 KeepHOption = Annotated[
     bool | None,
-    typer.Option("--keep-h/--no-keep-h", help="Chemprop models: hydrogens written as atoms stay atoms."),
+    typer.Option(
+        "--keep-h/--no-keep-h",
+        rich_help_panel=FOREIGN,
+        help="Chemprop models: hydrogens written as atoms stay atoms.",
+    ),
 ]
 AddHOption = Annotated[
-    bool | None, typer.Option("--add-h/--no-add-h", help="Chemprop models: every hydrogen is an atom.")
+    bool | None,
+    typer.Option(
+        "--add-h/--no-add-h", rich_help_panel=FOREIGN, help="Chemprop models: every hydrogen is an atom."
+    ),
 ]
 IgnoreStereoOption = Annotated[
     bool | None,
-    typer.Option("--ignore-stereo/--no-ignore-stereo", help="Chemprop models: stereo marks are dropped."),
+    typer.Option(
+        "--ignore-stereo/--no-ignore-stereo",
+        rich_help_panel=FOREIGN,
+        help="Chemprop models: stereo marks are dropped.",
+    ),
 ]
 ReorderAtomsOption = Annotated[
     bool | None,
-    typer.Option("--reorder-atoms/--no-reorder-atoms", help="Chemprop models: order atoms by map numbers."),
+    typer.Option(
+        "--reorder-atoms/--no-reorder-atoms",
+        rich_help_panel=FOREIGN,
+        help="Chemprop models: order atoms by map numbers.",
+    ),
 ]
 
 FingerprintOption = Annotated[
     str | None,
     typer.Option(
         "--fingerprint",
+        rich_help_panel=FOREIGN,
         help="Forests and linear models: what they were trained on, such as "
         "morgan:radius=2,bits=2048,counts (or binary; also chirality, features).",
     ),
@@ -75,6 +115,7 @@ TrustPickleOption = Annotated[
     bool,
     typer.Option(
         "--trust-pickle",
+        rich_help_panel=FOREIGN,
         help="Load a pickle (.pkl, .joblib), which runs whatever program its maker put into it.",
     ),
 ]
@@ -139,23 +180,37 @@ MethodsOption = Annotated[
 ]
 SmilesColumnOption = Annotated[
     str | None,
-    typer.Option("--smiles-column", help="Column with the SMILES, or its number, if not under a usual name."),
+    typer.Option(
+        "--smiles-column",
+        rich_help_panel=READING,
+        help="Column with the SMILES, or its number, if not under a usual name.",
+    ),
 ]
-IdColumnOption = Annotated[str | None, typer.Option("--id-column", help="Column with the identifiers.")]
+IdColumnOption = Annotated[
+    str | None, typer.Option("--id-column", rich_help_panel=READING, help="Column with the identifiers.")
+]
 FormatOption = Annotated[
     str | None,
-    typer.Option("--format", help="Format, where the name does not tell: smi, csv, tsv, sdf, parquet, xlsx."),
+    typer.Option(
+        "--format",
+        rich_help_panel=READING,
+        help="Format, where the name does not tell: smi, csv, tsv, sdf, parquet, xlsx.",
+    ),
 ]
 DelimiterOption = Annotated[
     str | None,
     typer.Option(
         "--delimiter",
+        rich_help_panel=READING,
         help="What separates columns: comma, tab, semicolon, pipe, space or a character; default: guessed.",
     ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+DeviceOption = Annotated[str, typer.Option("--device", rich_help_panel=RUNNING, help="auto, cpu or cuda.")]
 ThreadsOption = Annotated[
-    int, typer.Option("--threads", min=1, help="CPU threads of torch; more than one rarely helps.")
+    int,
+    typer.Option(
+        "--threads", min=1, rich_help_panel=RUNNING, help="CPU threads of torch; more than one rarely helps."
+    ),
 ]
 CsvSafeOption = Annotated[
     bool,
@@ -163,4 +218,6 @@ CsvSafeOption = Annotated[
         "--csv-safe", help="In CSV, an apostrophe before text that a spreadsheet would take for a formula."
     ),
 ]
-QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")]
+QuietOption = Annotated[
+    bool, typer.Option("-q", "--quiet", rich_help_panel=RUNNING, help="Only warnings and errors.")
+]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molig.cli.console import Reporter, count_rows, use_threads
+from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
+    RUNNING,
     AddHOption,
     AtomFeaturesOption,
     CsvSafeOption,
@@ -29,7 +32,12 @@ from molig.cli.options import (
     resolved_input,
 )
 
+if TYPE_CHECKING:
+    from molig.model import ScoringModel
+    from molig.screening import ScreeningOptions
+
 _SHOWN = 20
+HITS, BESIDE = "Which hits", "Beside the scores"
 
 
 def screen(
@@ -51,36 +59,98 @@ def screen(
             help="Task of the model, or all: a column for each, without ranks; default: the highest-scoring.",
         ),
     ] = None,
-    top_k: Annotated[int | None, typer.Option("--top-k", min=1, help="Only the best K, best first.")] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep",
+            help="Columns of the library (SD properties) that come along: all (default), none, or COL,...",
+        ),
+    ] = None,
     rejects: Annotated[
         Path | None, typer.Option("--rejects", help="Rejected rows with reasons; default NAME.rejected.csv.")
+    ] = None,
+    max_rejects: Annotated[
+        str,
+        typer.Option(
+            "--max-rejects", help="Rejected rows, a share or a number, from which on the run is a failure."
+        ),
+    ] = "50%",
+    csv_safe: CsvSafeOption = False,
+    top_k: Annotated[
+        int | None,
+        typer.Option("--top-k", min=1, rich_help_panel=HITS, help="Only the best K, best first."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", rich_help_panel=HITS, help="Only scores of T or more.")
+    ] = None,
+    diverse: Annotated[
+        str | None,
+        typer.Option(
+            "--diverse",
+            rich_help_panel=HITS,
+            help="With --top-k: pick the best of different molecules, by scaffold or cluster.",
+        ),
+    ] = None,
+    per_group: Annotated[
+        int,
+        typer.Option("--per-group", min=1, rich_help_panel=HITS, help="Picks from a scaffold or cluster."),
+    ] = 1,
+    similarity: Annotated[
+        float,
+        typer.Option(
+            "--similarity",
+            rich_help_panel=HITS,
+            help="Tanimoto coefficient (ECFP4) from which on molecules are of one cluster.",
+        ),
+    ] = 0.6,
+    explain_top: Annotated[
+        int | None,
+        typer.Option("--explain-top", min=1, rich_help_panel=HITS, help="Explain the best N hits."),
+    ] = None,
+    explain_output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--explain-output",
+            rich_help_panel=HITS,
+            help="Page, picture or table of explanations, as for molig explain; default NAME.explained.html.",
+        ),
     ] = None,
     applicability: Annotated[
         bool,
         typer.Option(
-            "--applicability", help="Say of each molecule whether it is like those of the model's training."
+            "--applicability",
+            rich_help_panel=BESIDE,
+            help="Say of each molecule whether it is like those of the model's training.",
         ),
     ] = False,
     uncertainty: Annotated[
         bool,
         typer.Option(
             "--uncertainty",
+            rich_help_panel=BESIDE,
             help="Chance that to call it active (or not) is wrong; how far members of a committee disagree.",
         ),
     ] = False,
     percentiles: Annotated[
         bool,
-        typer.Option("--percentiles", help="With admet-ai: where scores stand among approved drugs."),
+        typer.Option(
+            "--percentiles",
+            rich_help_panel=BESIDE,
+            help="With admet-ai: where scores stand among approved drugs.",
+        ),
     ] = False,
     atc: Annotated[
         str | None,
-        typer.Option("--atc", help="Percentiles among drugs of this ATC class only, by its name."),
+        typer.Option(
+            "--atc",
+            rich_help_panel=BESIDE,
+            help="Percentiles among drugs of this ATC class only, by its name.",
+        ),
     ] = None,
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
     delimiter: DelimiterOption = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Molecules at a time.")] = 512,
     atom_features: AtomFeaturesOption = None,
     keep_h: KeepHOption = None,
     add_h: AddHOption = None,
@@ -88,47 +158,80 @@ def screen(
     reorder_atoms: ReorderAtomsOption = None,
     fingerprint: FingerprintOption = None,
     trust_pickle: TrustPickleOption = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            rich_help_panel=RUNNING,
+            help="Screen the first rows only, write nothing, and say what the whole would take.",
+        ),
+    ] = False,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, rich_help_panel=RUNNING, help="Molecules at a time.")
+    ] = 512,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
-    csv_safe: CsvSafeOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Score every molecule of LIBRARY and rank them."""
+    from molig.cli.explain import explain_hits
     from molig.foreign import FingerprintOptions
     from molig.model import Objective
-    from molig.screening import ScreeningOptions
+    from molig.molecules.causes import RejectBound
+    from molig.screening import Diversity, ScreeningOptions
     from molig.screening import screen as run
+    from molig.screening.run_report import report_path, write_run_report
 
     reporter = Reporter(quiet)
     use_threads(threads)
+    bound = RejectBound.parse(max_rejects)
+    report = None if dry_run else report_path(output)
+    explained = _explained(output, explain_top, explain_output)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
     if task is None and len(loaded.tasks) > 1 and loaded.objective is Objective.CLASSIFICATION:
         reporter.info(f"no --task: ranking by the highest of {len(loaded.tasks)} task scores")
-    with reporter.progress("screening", count_rows(Path(library))) as advance:
-        options = ScreeningOptions(
-            task=task,
-            top_k=top_k,
-            smiles_column=smiles_column,
-            id_column=id_column,
-            file_format=file_format,
-            delimiter=delimiter,
-            batch_size=batch_size,
-            progress=advance,
-            applicability=applicability,
-            uncertainty=uncertainty,
-            percentiles=percentiles,
-            atc=atc,
-            csv_safe=csv_safe,
+    options = ScreeningOptions(
+        task=task,
+        top_k=top_k,
+        smiles_column=smiles_column,
+        id_column=id_column,
+        file_format=file_format,
+        delimiter=delimiter,
+        batch_size=batch_size,
+        applicability=applicability,
+        uncertainty=uncertainty,
+        percentiles=percentiles,
+        atc=atc,
+        csv_safe=csv_safe,
+        keep=_kept(keep),
+        threshold=threshold,
+        diversity=None if diverse is None else Diversity(diverse, per_group, similarity),
+        max_rejects=bound,
+        n_best=explain_top or 0,
+    )
+    n_rows = count_rows(Path(library))
+    if dry_run:
+        _estimate(library, loaded, output, options, n_rows)
+        return
+    with reporter.progress("screening", n_rows) as advance:
+        result = run(
+            library, loaded, output=output, rejects=rejects, options=replace(options, progress=advance)
         )
-        result = run(library, loaded, output=output, rejects=rejects, options=options)
     reporter.info(result.meaning)
+    selected = threshold is not None or top_k is not None
     reporter.info(
         f"{result.n_rows:,} rows: {result.n_scored:,} scored, {result.n_rejected:,} rejected, "
-        f"{result.n_rows / result.seconds:,.0f} molecules/s"
+        f"{f'{result.n_hits:,} hits, ' * selected}{result.n_rows / result.seconds:,.0f} molecules/s"
     )
+    if result.left_out:
+        names = ", ".join(map(repr, list(result.left_out)[:_SHOWN]))
+        reporter.warning(f"{len(result.left_out):,} SD properties did not come along: {names}")
     if output != "-":
         reporter.info(f"hits: {output}\nrejected rows: {result.rejects}")
+        if report is not None:
+            write_run_report(report, result, [loaded], library, sys.argv[1:])
+            reporter.info(f"report: {report}")
     elif result.n_rejected and result.rejects is None:
         for row in result.rejections.head(_SHOWN).itertuples():
             reporter.warning(f"row {row.row} ({row.id}) {row.smiles!r}: {row.reason}")
@@ -136,3 +239,48 @@ def screen(
             reporter.warning(
                 f"{result.n_rejected - _SHOWN:,} more rejected rows; --rejects FILE keeps them all"
             )
+    if explained and result.best is not None and len(result.best):
+        explain_hits(result.best, loaded, task, explained, reporter)
+
+
+def _kept(names: list[str] | None) -> str | tuple[str, ...]:
+    """Columns that come along: all, none or these."""
+    if names is None:
+        return "all"
+    if len(names) == 1 and names[0] in ("all", "none"):
+        return names[0]
+    return tuple(name.strip() for text in names for name in text.split(",") if name.strip())
+
+
+def _explained(output: str, n: int | None, places: list[Path] | None) -> list[Path]:
+    """Where the explanations of the best hits go."""
+    from molig.cli.explain import check_outputs
+    from molig.errors import UsageError
+
+    if n is None:
+        if places:
+            raise UsageError("--explain-output needs --explain-top N: how many hits are explained")
+        return []
+    if not places and output == "-":
+        raise UsageError("--explain-top needs --explain-output FILE, such as hits.html")
+    chosen = places or [Path(output).with_suffix(".explained.html")]
+    check_outputs(chosen)
+    if output != "-" and Path(output).resolve() in [place.resolve() for place in chosen]:
+        raise UsageError(f"hits and their explanations cannot both go to {output}")
+    return chosen
+
+
+def _estimate(
+    library: str, model: ScoringModel, output: str, options: ScreeningOptions, n_rows: int | None
+) -> None:
+    """Print what the run would take."""
+    from molig.errors import UsageError
+    from molig.screening.run_report import estimate
+
+    if library == "-":
+        raise UsageError("--dry-run would use up standard input: give a file")
+    print_table(
+        ["what", "estimate"],
+        [list(line) for line in estimate(library, model, output, options, n_rows).lines()],
+        title=f"Screening {Path(library).name} with {model.name}: nothing was written",
+    )

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,6 +90,8 @@ class ScreeningOptions:
         End with an error, and without a hit table, if more rows are rejected.
     n_best : int
         How many of the best hits `ScreeningResult.best` shall hold, wherever the table goes.
+    first_rows : int, optional
+        Only so many rows, the first of the library.
     """
 
     task: str | None = None
@@ -109,6 +112,7 @@ class ScreeningOptions:
     diversity: Diversity | None = None
     max_rejects: RejectBound | None = None
     n_best: int = 0
+    first_rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -270,6 +274,8 @@ def screen(
     file = None if output is None or str(output) == STDOUT else Path(output)
     with exclusive(file, rejects):
         records = _records(library, chosen)
+        if chosen.first_rows is not None:
+            records = Records(islice(records, chosen.first_rows), records.kept, records.left_out)
         columns = columns.with_kept(records.kept, as_text=output is not None and not _is_parquet(output))
         return _Run(model, columns, chosen, output, rejects).execute(records)
 
