@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 import molig
-from molig.cli import audit, benchmark, data, demo, evaluate, explain, models, saturation, screen, train
+from molig.cli import (
+    audit,
+    benchmark,
+    data,
+    demo,
+    evaluate,
+    explain,
+    models,
+    prepare,
+    saturation,
+    screen,
+    train,
+)
 from molig.cli.console import Reporter
 from molig.cli.interrupts import heard_interrupts
 from molig.cli.options import GroupedCommand
@@ -29,6 +41,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("screen", cls=GroupedCommand)(screen.screen)
+app.command("prepare", cls=GroupedCommand)(prepare.prepare)
 app.command("explain")(explain.explain)
 app.command("saturation")(saturation.saturation)
 app.command("train")(train.train)

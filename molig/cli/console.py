@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -117,6 +118,8 @@ def count_rows(path: Path) -> int | None:
     """Rows of a library, roughly, for the time left; None if counting would take long or is impossible."""
     try:
         name = path.name.lower()
+        if path.is_dir():
+            return int(json.loads((path / "store.json").read_bytes())["n_rows"])
         if name.endswith(".parquet"):
             import pyarrow.parquet as pq
 
@@ -133,6 +136,6 @@ def count_rows(path: Path) -> int | None:
                 if n_bytes > _COUNTABLE_BYTES:
                     return None
         return n_rows
-    except (OSError, EOFError, ValueError, zlib.error):
+    except (OSError, EOFError, ValueError, LookupError, TypeError, zlib.error):
         # The reader will say what is wrong with the file.
         return None

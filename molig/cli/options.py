@@ -205,6 +205,24 @@ DelimiterOption = Annotated[
         help="What separates columns: comma, tab, semicolon, pipe, space or a character; default: guessed.",
     ),
 ]
+KeepOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        help="Columns of the library (SD properties) that come along: all (default), none, or COL,...",
+    ),
+]
+
+
+def kept_columns(names: list[str] | None) -> str | tuple[str, ...]:
+    """The columns of `KeepOption`: all, none or these."""
+    if names is None:
+        return "all"
+    if len(names) == 1 and names[0] in ("all", "none"):
+        return names[0]
+    return tuple(name.strip() for text in names for name in text.split(",") if name.strip())
+
+
 DeviceOption = Annotated[str, typer.Option("--device", rich_help_panel=RUNNING, help="auto, cpu or cuda.")]
 ThreadsOption = Annotated[
     int,

@@ -22,12 +22,14 @@ from molig.cli.options import (
     IdColumnOption,
     IgnoreStereoOption,
     KeepHOption,
+    KeepOption,
     ModelOption,
     QuietOption,
     ReorderAtomsOption,
     SmilesColumnOption,
     ThreadsOption,
     TrustPickleOption,
+    kept_columns,
     load_named,
     resolved_input,
 )
@@ -45,7 +47,8 @@ def screen(
         str,
         typer.Argument(
             callback=resolved_input,
-            help=".smi, .csv, .tsv, .sdf, .parquet or .xlsx, also packed; a data set by name; - for stdin.",
+            help=".smi, .csv, .tsv, .sdf, .parquet or .xlsx, also packed; a data set by name; "
+            "a feature store (`molig prepare`); - for stdin.",
         ),
     ],
     model: ModelOption,
@@ -59,13 +62,7 @@ def screen(
             help="Task of the model, or all: a column for each, without ranks; default: the highest-scoring.",
         ),
     ] = None,
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--keep",
-            help="Columns of the library (SD properties) that come along: all (default), none, or COL,...",
-        ),
-    ] = None,
+    keep: KeepOption = None,
     rejects: Annotated[
         Path | None, typer.Option("--rejects", help="Rejected rows with reasons; default NAME.rejected.csv.")
     ] = None,
@@ -204,7 +201,7 @@ def screen(
         percentiles=percentiles,
         atc=atc,
         csv_safe=csv_safe,
-        keep=_kept(keep),
+        keep=kept_columns(keep),
         threshold=threshold,
         diversity=None if diverse is None else Diversity(diverse, per_group, similarity),
         max_rejects=bound,
@@ -241,15 +238,6 @@ def screen(
             )
     if explained and result.best is not None and len(result.best):
         explain_hits(result.best, loaded, task, explained, reporter)
-
-
-def _kept(names: list[str] | None) -> str | tuple[str, ...]:
-    """Columns that come along: all, none or these."""
-    if names is None:
-        return "all"
-    if len(names) == 1 and names[0] in ("all", "none"):
-        return names[0]
-    return tuple(name.strip() for text in names for name in text.split(",") if name.strip())
 
 
 def _explained(output: str, n: int | None, places: list[Path] | None) -> list[Path]:

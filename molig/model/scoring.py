@@ -15,7 +15,7 @@ from rdkit import Chem
 from molig.committee import Combination
 from molig.errors import UsageError
 from molig.features import FeatureSchema, PackedGraphs
-from molig.model.domain import Applicability, ApplicabilityFlag
+from molig.model.domain import Applicability, ApplicabilityFlag, Traits
 from molig.model.info import Objective
 from molig.model.relaxed import FeatureRows
 from molig.molecules import Molecule, MoleculeParser, Rejection, smiles_records
@@ -121,6 +121,16 @@ class ScoringModel(Protocol):
 
     def predict(self, smiles: str | Iterable[str], *, batch_size: int = ...) -> Predictions:
         """Score SMILES, keeping the reasons for those that cannot be scored."""
+
+
+class FeatureSource(Protocol):
+    """Where a model finds the features of molecules, if it does not compute them: a feature store."""
+
+    def graphs(self, molecules: Sequence[Molecule], schema: FeatureSchema) -> PackedGraphs:
+        """Features of molecules by a schema, at least one."""
+
+    def traits(self, molecules: Sequence[Molecule], radius: int, n_bits: int) -> Traits:
+        """What the applicability of molecules is judged by."""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from molig.model.domain import Applicability, ApplicabilityFlag, Traits
 from molig.model.info import BaselineValue, ModelInfo, Objective
 from molig.model.meaning import meaning_of_scores
 from molig.model.relaxed import FeatureRows, Member, RelaxedCommittee, RelaxedMolecules, scores_of
-from molig.model.scoring import Predictions, Scored, not_finite
-from molig.molecules import Molecule, Rejection, smiles_records
+from molig.model.scoring import FeatureSource, Predictions, Scored, not_finite
+from molig.molecules import Molecule, MoleculeParser, Rejection, smiles_records
 from molig.molecules.records import batched
 from molig.network import WeaveNet, collate
 from molig.secant import SecantNetwork
@@ -86,6 +86,7 @@ class ScreeningModel:
                 f"the committee of {info.name!r} has {n_others} other members (got {len(self.members)})"
             )
         self.rejections_: list[Rejection] = []
+        self._source: FeatureSource | None = None
 
     def __repr__(self) -> str:
         """Name, tasks and place."""
@@ -122,6 +123,12 @@ class ScreeningModel:
     def with_network(self, network: WeaveNet) -> Self:
         """Return the same model with another Weave network."""
         return type(self)(self.info, network, self.device, self.applicability, self.members)
+
+    def fed_by(self, source: FeatureSource, parser: MoleculeParser) -> Self:
+        """Return the same model, which finds features in a source, of molecules that come from its parser."""
+        fed = copy.copy(self)
+        fed._source, fed.parser = source, parser
+        return fed
 
     def weave_alone(self) -> Self:
         """Return the Weave network of a committee as a model of its own; any other model as it is."""
@@ -318,9 +325,15 @@ class ScreeningModel:
         if not molecules:
             none = np.empty((0, len(self.tasks)))
             return Scored(none, [], none if uncertainty else None)
-        mols = [m.mol for m in molecules]
-        graphs = self.featurizer.featurize(mols, occurrences=False)
-        return self.score_graphs(graphs, domain.traits(mols) if domain else None, uncertainty=uncertainty)
+        if self._source is None:
+            mols = [m.mol for m in molecules]
+            graphs = self.featurizer.featurize(mols, occurrences=False)
+            traits = domain.traits(mols) if domain else None
+        else:
+            graphs = self._source.graphs(molecules, self.schema)
+            kind = (domain.info.radius, domain.info.n_bits) if domain else None
+            traits = self._source.traits(molecules, *kind) if kind else None
+        return self.score_graphs(graphs, traits, uncertainty=uncertainty)
 
     def score_graphs(
         self, graphs: PackedGraphs, traits: Traits | None = None, *, uncertainty: bool = False

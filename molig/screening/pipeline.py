@@ -30,6 +30,7 @@ from molig.molecules.columns import KEEP_ALL
 from molig.molecules.records import Records, batched
 from molig.screening.diversity import Diversity
 from molig.screening.hits import HitColumns, RankRuns, TopK, with_ranks
+from molig.screening.store import FeatureStore, is_store
 from molig.tables.locks import exclusive, scratch_name
 from molig.tables.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
 
@@ -206,7 +207,8 @@ def screen(
     Parameters
     ----------
     library : str, Path or iterable of str
-        A file that `molig.molecules.read_records` can read, ``"-"`` for standard input, or SMILES.
+        A file that `molig.molecules.read_records` can read, ``"-"`` for standard input, the directory of a
+        feature store, or SMILES.
     model : ScoringModel, str, Path or sequence of them
         A model, or what `molig.load_model` reads.
     output : str or Path, optional
@@ -250,6 +252,9 @@ def screen(
         raise UsageError(f"top_k must be at least 1 (got {chosen.top_k})")
     if chosen.diversity is not None and chosen.top_k is None:
         raise UsageError(f"{called('diverse')} picks among the best: say how many by {called('top_k')}")
+    store = _opened_store(library, chosen)
+    if store is not None:
+        model = store.feed(model, applicability=chosen.applicability)
     ranked = not asks_all_tasks(chosen.task, model)
     if ranked and chosen.task is not None:
         model = model.for_task(chosen.task)
@@ -273,7 +278,7 @@ def screen(
     check_distinct(library, output, rejects)
     file = None if output is None or str(output) == STDOUT else Path(output)
     with exclusive(file, rejects):
-        records = _records(library, chosen)
+        records = _records(library, chosen) if store is None else store.records(chosen.keep)
         if chosen.first_rows is not None:
             records = Records(islice(records, chosen.first_rows), records.kept, records.left_out)
         columns = columns.with_kept(records.kept, as_text=output is not None and not _is_parquet(output))
@@ -533,6 +538,16 @@ def _scratch(output: Path | None) -> Iterator[Path]:
 
 def _is_parquet(table: str | Path) -> bool:
     return Path(table).suffix.lower() == ".parquet"
+
+
+def _opened_store(library: str | Path | Iterable[str], options: ScreeningOptions) -> FeatureStore | None:
+    """The feature store, if the library is one."""
+    if not isinstance(library, str | Path) or not is_store(library):
+        return None
+    asked = ("smiles_column", "id_column", "file_format", "delimiter")
+    if given := [called(name) for name in asked if getattr(options, name) is not None]:
+        raise UsageError(f"{library} is a feature store: {' and '.join(given)} was for `molig prepare`")
+    return FeatureStore(library)
 
 
 def _records(library: str | Path | Iterable[str], options: ScreeningOptions) -> Records:

@@ -1,0 +1,84 @@
+"""`molig prepare`: featurize a library once, to screen it often."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from molig.cli.console import Reporter, count_rows
+from molig.cli.options import (
+    DelimiterOption,
+    FormatOption,
+    IdColumnOption,
+    KeepOption,
+    QuietOption,
+    SmilesColumnOption,
+    kept_columns,
+    resolved_input,
+)
+
+_SHOWN = 5
+
+
+def prepare(
+    library: Annotated[
+        str,
+        typer.Argument(
+            callback=resolved_input,
+            help=".smi, .csv, .tsv, .sdf, .parquet or .xlsx, also packed; a data set by name; - for stdin.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the feature store.")],
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-m",
+            "--model",
+            "--for",
+            help="Model of molig that the store shall serve, repeatable; default: all bundled ones.",
+        ),
+    ] = None,
+    applicability: Annotated[
+        bool,
+        typer.Option("--applicability", help="Also keep what `molig screen --applicability` compares."),
+    ] = False,
+    keep: KeepOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a store that is there.")] = False,
+    smiles_column: SmilesColumnOption = None,
+    id_column: IdColumnOption = None,
+    file_format: FormatOption = None,
+    delimiter: DelimiterOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Read, standardise and featurize LIBRARY once; `molig screen STORE` then needs no RDKit."""
+    from molig.model import bundled_models
+    from molig.molecules import read_records
+    from molig.screening import PrepareOptions
+    from molig.screening import prepare as run
+    from molig.screening.store import check_target, models_to_serve
+
+    reporter = Reporter(quiet)
+    named = models_to_serve(models or list(bundled_models()))
+    check_target(output, force=force)
+    records = read_records(
+        library,
+        smiles_column=smiles_column,
+        id_column=id_column,
+        file_format=file_format,
+        delimiter=delimiter,
+        keep=kept_columns(keep),
+    )
+    with reporter.progress("preparing", count_rows(Path(library))) as advance:
+        options = PrepareOptions(applicability=applicability, force=force, progress=advance)
+        info = run(records, output, named, library=library, options=options)
+    reporter.info(
+        f"{info.n_rows:,} rows: {info.n_molecules:,} molecules, {info.n_rejected:,} rejected, "
+        f"{info.bytes_per_molecule:,.0f} bytes per molecule"
+    )
+    for reason, count in list(info.reasons.items())[:_SHOWN]:
+        reporter.info(f"rejected: {count:,} x {reason}")
+    reporter.info(
+        f"feature store: {output}, for {', '.join(info.made_for)} and all models with these features"
+    )
