@@ -167,6 +167,12 @@ class Tolerance:
         """Allowed error of an attribution where the largest one is ``largest``."""
         return self.tol * max(abs(largest), self.floor)
 
+    def met(self, change: float, residual: float, largest: float, error: float) -> bool:
+        """Whether residual and error are allowed; a method without an estimate has the error NaN."""
+        allowed = self.residual(change)
+        # An infinite score would allow an infinite residual.
+        return bool(abs(residual) <= allowed < np.inf and not error > self.error(largest))
+
     def __post_init__(self) -> None:
         """Refuse values that no integral could meet."""
         for name in ("tol", "floor", "max_evaluations"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.attribution.baselines import Baseline, Baselines
+from molig.attribution.combined import held_to
 from molig.attribution.engine import Tolerance
 from molig.attribution.explanation import Explanation
 from molig.attribution.methods import Method, answers_of
@@ -128,6 +130,8 @@ class Explainer:
         options |= {"max_evaluations": max_evaluations, "precision": precision}
         self._by_part = [Explainer(part, **options) for part in parts] if task is None and parts[1:] else []
         self.model = model if self._by_part else _with_precision(model, precision, tol)
+        self._precision = precision
+        self._double: ExplainableModel | None = None
         self._numeric = any(
             b.kind != "categorical" for level in ("atom", "pair") for b in model.schema.blocks(level)
         )
@@ -277,18 +281,38 @@ class Explainer:
         return [answers[i, j] for i, j in np.ndindex(*tasks.shape)]
 
     def _averaged(self, graphs: PackedGraphs, tasks: Index, baselines: Sequence[Baseline]) -> list[Answer]:
+        def ask(molecules: Index, tolerance: Tolerance) -> list[Answer]:
+            return self._mean_of(baselines, graphs.select(molecules), tasks[molecules], tolerance)
+
+        if len(baselines) > 1 and self.method is Method.INTEGRATED_GRADIENTS:
+            return held_to(self.tolerance, len(graphs), ask)
+        return self._mean_of(baselines, graphs, tasks, self.tolerance)
+
+    def _mean_of(
+        self, baselines: Sequence[Baseline], graphs: PackedGraphs, tasks: Index, tolerance: Tolerance
+    ) -> list[Answer]:
+        """Means over baselines, each of whose integrals is held to a tolerance."""
+        model = self._precise(tolerance.tol)
         # All molecules of a library are one baseline.
         by_name: dict[tuple[str, bool, int], list[list[Answer]]] = {}
         for place, baseline in enumerate(baselines):
-            relaxed = self.model.relax(graphs, (baseline.atom_row, baseline.pair_row))
-            question = Question(self.model, graphs, relaxed, tasks, self.target, self.tolerance)
+            relaxed = model.relax(graphs, (baseline.atom_row, baseline.pair_row))
+            question = Question(model, graphs, relaxed, tasks, self.target, tolerance)
             key = baseline.name, baseline.drawn, 0 if baseline.drawn else place
             by_name.setdefault(key, []).append(answers_of(self.method, question))
         means = [
-            [_mean(each, drawn=drawn) for each in zip(*found, strict=True)]
+            [_mean(each, self.tolerance, drawn=drawn) for each in zip(*found, strict=True)]
             for (_, drawn, _), found in by_name.items()
         ]
-        return [_mean(each, drawn=False) for each in zip(*means, strict=True)]
+        return [_mean(each, self.tolerance, drawn=False) for each in zip(*means, strict=True)]
+
+    def _precise(self, tol: float) -> ExplainableModel:
+        """The model, in double precision if a tolerance tighter than the user's asks for that."""
+        if tol >= self.tolerance.tol:
+            return self.model
+        if self._double is None:
+            self._double = _with_precision(self.model, self._precision, tol)
+        return self._double
 
     @property
     def references(self) -> str:
@@ -331,7 +355,8 @@ class Explainer:
             members=dict(zip(names, answer.members, strict=True)) if answer.members else {},
             calibrated=bool(getattr(self.model, "calibrated", False)),
             absent=self._absent(answer),
-            error=answer.error,
+            error=answer.error + answer.sampling,
+            sampling_error=answer.sampling,
             method=self._method_name,
             baseline=self._baseline_name,
             row=molecule.row,
@@ -383,24 +408,28 @@ def _finite(molecule: Molecule, found: ByTask) -> ByTask | Rejection:
     return found
 
 
-def _mean(found: Sequence[Answer], *, drawn: bool) -> Answer:
+def _mean(found: Sequence[Answer], tolerance: Tolerance, *, drawn: bool) -> Answer:
     """Average over baselines; those that were drawn have a sampling error: the standard error of the mean."""
     if len(found) == 1:
         return found[0]
-    sampling = 0.0
+    sampling = float(np.mean([f.sampling for f in found]))
     if drawn:
         spread = np.std([f.attributions for f in found], axis=0, ddof=1)
         sampling = float(spread.max(initial=0.0)) / len(found) ** 0.5
-    return Answer(
+    mean = Answer(
         start=float(np.mean([f.start for f in found])),
         end=found[0].end,
         attributions=np.mean([f.attributions for f in found], axis=0),
         residual=float(np.mean([f.residual for f in found])),
-        error=float(np.mean([f.error for f in found])) + sampling,
-        converged=all(f.converged for f in found),
+        error=float(np.mean([f.error for f in found])),
+        converged=False,
         n_evaluations=sum(f.n_evaluations for f in found),
         members=tuple(np.mean([f.members for f in found], axis=0).tolist()),
+        sampling=sampling,
     )
+    # Attributions may cancel, so that what was allowed of each can be too much for the mean.
+    met = tolerance.met(mean.end - mean.start, mean.residual, mean.largest, mean.error)
+    return replace(mean, converged=met)
 
 
 def _with_precision(model: ExplainableModel, precision: str, tol: float) -> ExplainableModel:

@@ -52,7 +52,7 @@ class Explanation:
     residual : float
         F(x) - F(x') minus the sum of all attributions, those of `absent` substructures among them.
     converged : bool
-        Whether the residual is within the tolerance.
+        Whether the residual, and the error but for its part `sampling_error`, are within the tolerance.
     n_evaluations : int
         Points of the path where F and its gradient were evaluated.
     schema : FeatureSchema
@@ -65,7 +65,10 @@ class Explanation:
     pair_attributions : array of float, shape (n_pairs, n pair entries)
         The same for pairs.
     error : float
-        Estimate of the largest error of a single attribution; NaN for methods without an estimate.
+        Bound of the largest error of a single attribution; NaN for methods without an estimate.
+    sampling_error : float
+        Part of it that comes of the choice of references that were drawn from a library: the largest standard
+        error of a mean over them. No tolerance makes it smaller, only more references.
     method : str
         How the score was attributed, see `Method`. Methods that take whole atoms away give one number per
         atom, shape (n_atoms, 1), and none per pair, shape (n_pairs, 0).
@@ -132,6 +135,7 @@ class Explanation:
     members: dict[str, float] = field(default_factory=dict)
     calibrated: bool = False
     absent: dict[str, float] = field(default_factory=dict)
+    sampling_error: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.scored_smiles:
@@ -144,6 +148,12 @@ class Explanation:
             f"Explanation({self.smiles!r}, {self.task} {self.target} {self.score:.4f}, "
             f"{self.baseline} baseline {self.baseline_score:.4f}, residual {self.residual:+.1e}{state})"
         )
+
+    @cached_property
+    def largest(self) -> float:
+        """Size of the largest attribution of a single feature, of which the tolerance is a share."""
+        held = (self.atom_attributions, self.pair_attributions, self.environment_attributions)
+        return max(float(np.abs(each).max(initial=0.0)) for each in held)
 
     @cached_property
     def own_atom_scores(self) -> FloatArray:
@@ -401,6 +411,7 @@ class Explanation:
         lines: tuple[str, ...] = (
             f"{self.task} · {symbol} = {self.score:.3f}",
             f"{self.baseline} baseline {self.baseline_score:.3f} · residual {self.residual:+.1e}"
+            + (f" · sampling error {self.sampling_error:.1e}" if self.sampling_error else "")
             + ("" if self.converged else " · NOT CONVERGED"),
         )
         if self.members:

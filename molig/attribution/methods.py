@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logit
 
+from molig.attribution.combined import held_to
 from molig.attribution.engine import AdaptivePath, Tolerance, refine
 from molig.attribution.panels import Answer, Question, by_secants, of_path
 from molig.attribution.protocol import SharedInputs
@@ -83,19 +84,16 @@ def answers_of(method: Method, question: Question) -> list[Answer]:
 
 def _by_members(question: Question, committee: RelaxedCommittee) -> list[Answer]:
     """Shares of every member, weighted as its score is; a calibration scales all of them alike."""
-    tolerance = question.tolerance
-    answers = _weighted(question, committee, tolerance)
-    # The network was held to its own largest attribution, in units of its own.
-    allowed = [tolerance.error(float(np.abs(a.attributions).max(initial=0.0))) for a in answers]
-    short = [most / a.error for most, a in zip(allowed, answers, strict=True) if a.error > most]
-    if short and np.isfinite(short).all() and min(short) > 0:
-        tighter = replace(tolerance, tol=0.9 * tolerance.tol * min(short))
-        answers = _weighted(question, committee, tighter)
-    return answers
+
+    def ask(molecules: Index, of_weave: Tolerance) -> list[Answer]:
+        graphs, tasks = question.graphs.select(molecules), question.tasks[molecules]
+        return _weighted(replace(question, graphs=graphs, tasks=tasks), committee.select(molecules), of_weave)
+
+    return held_to(question.tolerance, len(question.graphs), ask)
 
 
 def _weighted(question: Question, committee: RelaxedCommittee, of_weave: Tolerance) -> list[Answer]:
-    """The same, with a tolerance for the Weave network."""
+    """The same, with a tolerance for the Weave network, which is held to its own largest attribution."""
     combination = committee.combination
     own = Target.PROBABILITY if combination.probability else Target.VALUE
     of_network = replace(question, relaxed=committee.weave, target=own, tolerance=of_weave)
@@ -117,15 +115,11 @@ def _weighted(question: Question, committee: RelaxedCommittee, of_weave: Toleran
         rows = np.sum([s * other.shares[path] for s, other in zip(scale[1:], others, strict=True)], axis=0)
         flat = np.concatenate([scale[0] * answer.attributions, rows])
         start, end = float(scores[0][path]), float(scores[1][path])
-        residual, error = end - start - float(flat.sum()), float(scale[0]) * answer.error
-        tolerance = question.tolerance
-        within = abs(residual) <= tolerance.residual(end - start)
-        imprecise = error > tolerance.error(float(np.abs(flat).max(initial=0.0)))
-        converged = within and (answer.converged or not imprecise)
+        residual, error = end - start - float(flat.sum()), abs(float(scale[0])) * answer.error
+        largest = float(np.abs(flat).max(initial=0.0))
+        converged = question.tolerance.met(end - start, residual, largest, error)
         members = tuple((scale * (ends[:, path] - starts[:, path])).tolist())
-        answers.append(
-            Answer(start, end, flat, residual, error, bool(converged), answer.n_evaluations, members)
-        )
+        answers.append(Answer(start, end, flat, residual, error, converged, answer.n_evaluations, members))
     return answers
 
 
@@ -169,9 +163,9 @@ def _by_shares(question: Question, relaxed: SharedInputs) -> list[Answer]:
         present, lacking = float(flat.sum()), sum(absent.values())
         residual = end - start - present - lacking
         converged = abs(residual) <= question.tolerance.residual(end - start)
-        error = factor * float(found.errors[path])
+        sampling = factor * float(found.errors[path])
         members = (present, lacking) if getattr(question.model, "member_names", ()) else ()
-        answers.append(Answer(start, end, flat, residual, error, bool(converged), 1, members, absent))
+        answers.append(Answer(start, end, flat, residual, 0.0, bool(converged), 1, members, absent, sampling))
     return answers
 
 

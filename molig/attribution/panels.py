@@ -38,6 +38,12 @@ class Answer:
     n_evaluations: int
     members: tuple[float, ...] = ()  # of a committee: each member's share of end - start
     absent: dict[int, float] = field(default_factory=dict)  # shares of what the molecule lacks, by column
+    sampling: float = 0.0  # what besides comes of the choice of references: largest standard error
+
+    @property
+    def largest(self) -> float:
+        """The largest attribution."""
+        return float(np.abs(self.attributions).max(initial=0.0))
 
 
 @dataclass(frozen=True)
@@ -250,10 +256,8 @@ class PanelPath:
     @property
     def converged(self) -> bool:
         """Whether residual and error are within the tolerance."""
-        allowed = self._tolerance.residual(self.end - self.start)
-        within = abs(self.residual) <= allowed and self.error <= self._allowed_error()
-        # An infinite score would allow an infinite residual.
-        return bool(within and np.isfinite(allowed))
+        largest = float(np.abs(self._total).max(initial=0.0))
+        return self._tolerance.met(self.end - self.start, self.residual, largest, self.error)
 
     def _allowed_error(self) -> float:
         return self._tolerance.error(float(np.abs(self._total).max(initial=0.0)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 _SHOWN = 20
 # A baseline that scores more than this is said to be not neutral.
 _NOT_NEUTRAL = 0.1
+# A sampling error above this share of the largest attribution is told.
+_MUCH = 0.02
 
 
 def explain(
@@ -165,7 +167,10 @@ def explain(
     if request is not None:
         run.reporter.info(f"rejected rows: {request.rejects_path}")
     if counts.unconverged and explainer.method is Method.INTEGRATED_GRADIENTS:
-        run.reporter.warning(f"{counts.unconverged} did not converge to tol = {tol}; see their residuals")
+        run.reporter.warning(
+            f"{counts.unconverged} did not converge to tol = {tol}; see their residuals and errors"
+        )
+    run.say_sampling_error()
 
 
 def check_outputs(places: list[Path]) -> None:
@@ -307,6 +312,18 @@ class _Page(NamedTuple):
 
 
 @dataclass
+class _Sampling:
+    """Sampling errors of explanations whose references were drawn, as shares of the largest attribution."""
+
+    n: int = 0
+    total: float = 0.0
+    most: float = 0.0
+
+    def add(self, share: float) -> None:
+        self.n, self.total, self.most = self.n + 1, self.total + share, max(self.most, share)
+
+
+@dataclass
 class _Run:
     """Explaining and writing, with progress and warnings."""
 
@@ -316,6 +333,7 @@ class _Run:
     # Rejected rows that a warning has named, and the others.
     n_named: int = 0
     n_hidden: int = 0
+    sampling: _Sampling = field(default_factory=_Sampling)
 
     def draw(self, records: Iterator[Record], page: _Page) -> Counts:
         """Make pictures, pages or documents."""
@@ -362,7 +380,20 @@ class _Run:
                     )
                 else:
                     self.n_hidden += 1
+            else:
+                for one in result:
+                    if one.sampling_error and one.largest:
+                        self.sampling.add(one.sampling_error / one.largest)
             yield record, result
+
+    def say_sampling_error(self) -> None:
+        """Warn of what the choice of references leaves open, if that is more than integrals do."""
+        if self.sampling.n and (mean := self.sampling.total / self.sampling.n) > _MUCH:
+            self.reporter.warning(
+                "references were drawn from a library: the standard error that comes of their choice is "
+                f"{mean:.0%} of the largest attribution (mean of the explanations; at most "
+                f"{self.sampling.most:.0%}), and part of the error of each"
+            )
 
     @contextlib.contextmanager
     def _keeping(self, parts: Parts | None, drawings: list[Path]) -> Iterator[None]:

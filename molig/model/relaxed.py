@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +84,12 @@ class RelaxedRows:
         zero = np.zeros(schema.n_atom_columns), np.zeros(schema.n_pair_columns)
         self._base = [torch.from_numpy(row).to(like) for row in base or zero]
         self._entries = [entry_matrix(schema, level).to(like) for level in ("atom", "pair")]
+
+    def select(self, molecules: Index) -> Self:
+        """Only some of the molecules."""
+        chosen = copy.copy(self)
+        chosen.graphs = self.graphs.select(molecules)
+        return chosen
 
     def _read(self, graphs: PackedGraphs) -> tuple[Sequence[Tensor], Read]:
         """Feature rows of atoms and pairs, every one by itself, and how outputs follow from such rows."""
@@ -233,6 +240,10 @@ class RelaxedCommittee:
     ) -> None:
         self.weave, self.graphs, self.members, self.names = weave, weave.graphs, tuple(members), tuple(names)
         self.combination = combination
+
+    def select(self, molecules: Index) -> RelaxedCommittee:
+        """Only some of the molecules."""
+        return RelaxedCommittee(self.weave.select(molecules), self.members, self.names, self.combination)
 
     def outputs(
         self,

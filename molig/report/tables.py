@@ -42,7 +42,7 @@ class Counts:
     rejected : int
         Rows without an explanation.
     unconverged : int
-        Explanations whose residual is above the tolerance.
+        Explanations whose residual or error is above the tolerance.
     """
 
     explained: int = 0

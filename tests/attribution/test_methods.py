@@ -145,12 +145,18 @@ def test_several_baselines_are_averaged(model, method):
     for averaged, *each in zip(
         explained(model, method, "logit", baseline=",".join(names)), *single, strict=True
     ):
-        for name in ("atom_attributions", "pair_attributions", "baseline_score", "residual", "error"):
+        integrated = averaged.method == "integrated_gradients"  # each again, if the mean asks for more
+        for name in ("atom_attributions", "pair_attributions"):
             expected = np.mean([getattr(why, name) for why in each], axis=0)
-            np.testing.assert_allclose(getattr(averaged, name), expected, atol=1e-12)
-        assert averaged.score == each[0].score
-        assert averaged.n_evaluations == sum(why.n_evaluations for why in each)
-        assert averaged.converged == all(why.converged for why in each)
+            off = 2 * np.mean([why.error for why in each]) if integrated else 1e-12
+            np.testing.assert_allclose(getattr(averaged, name), expected, atol=off)
+        assert averaged.baseline_score == pytest.approx(np.mean([why.baseline_score for why in each]))
+        assert averaged.score == pytest.approx(each[0].score)
+        assert averaged.n_evaluations >= sum(why.n_evaluations for why in each)
+        top = max(np.abs(averaged.atom_attributions).max(), np.abs(averaged.pair_attributions).max(initial=0))
+        change = averaged.score - averaged.baseline_score
+        assert averaged.converged == engine.Tolerance().met(change, averaged.residual, top, averaged.error)
+        assert averaged.converged or not integrated
         assert averaged.baseline == "zero, uniform, carbon"
         assert [why.baseline for why in each] == names
 

@@ -143,6 +143,16 @@ class TestExplain:
         # This network has hardly been trained, and scores a probability of 0.01 nowhere.
         assert starts["neutral"] < starts["zero"]
 
+    def test_references_that_were_drawn_leave_an_error(self, molig, library, tmp_path):
+        command = ("explain", "-m", SMALL, "-i", library, "--task", "first", "--device", "cpu")
+        run = molig(*command, "-o", tmp_path / "why.svg", "--baseline", "library")
+        assert "references were drawn from a library: the standard error" in run.err
+        assert "did not converge" not in run.err
+        assert "sampling error" in (tmp_path / "why.svg").read_text()
+        run = molig(*command, "-o", tmp_path / "why.svg", "--baseline", "mean")
+        assert "were drawn" not in run.err
+        assert "sampling error" not in (tmp_path / "why.svg").read_text()
+
     def test_scores_are_those_of_screening_and_parts_add_up(self, molig, library, tmp_path):
         out = tmp_path / "why.json"
         options = ("--task", "second", "--baseline", "zero", "-o", out, "-q")
