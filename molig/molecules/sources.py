@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from molig.errors import InputError, UsageError
+from molig.errors import InputError, UsageError, called
 from molig.molecules.reasons import MAX_LINE_CHARACTERS
 
 STDIN = "-"
@@ -226,15 +226,63 @@ def open_seekable(source: str | Path, stack: ExitStack, *, archives: bool = True
 def open_lines(source: str | Path) -> Iterator[Iterator[Line]]:
     """Open a file or standard input as lines, whatever its compression, byte-order mark and line ends."""
     with open_bytes(source) as stream:
-        yield bounded_lines(decoded(cast(io.BufferedIOBase, stream)))
+        text = cast(io.BufferedIOBase, stream)
+        yield bounded_lines(decoded(text, "standard input" if str(source) == STDIN else str(source)))
 
 
-def decoded(stream: io.BufferedIOBase) -> Iterator[str]:
+_SIGNATURES = {
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"%PDF-": "a PDF document",
+    b"PAR1": "a Parquet file; give it the suffix .parquet, or say {file_format} parquet",
+    b"ARROW1": "an Arrow file; write it as Parquet",
+    b"\x89HDF": "an HDF5 file; write its SMILES as .csv or Parquet",
+    b"SQLite format 3": "a database; write its SMILES as .csv or Parquet",
+    b"\xd0\xcf\x11\xe0": "an old workbook (.xls) or another file of Office; save it as .xlsx or .csv",
+    b"PK\x03\x04": "a zip archive within another file, or a workbook; unpack it, or say {file_format} xlsx",
+    b"\x1f\x8b": "packed twice; unpack it before",
+    b"\xfd7zXZ": "packed with xz; unpack it before (xz -d)",
+    b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it before (zstd -d)",
+    b"7z\xbc\xaf": "a 7z archive; unpack it before",
+    b"\x7fELF": "a program",
+    b"\x80\x04": "a Python pickle; write its SMILES as .csv or Parquet",
+    b"\x80\x05": "a Python pickle; write its SMILES as .csv or Parquet",
+}
+"""How files begin that are no text, and what they are."""
+
+_CONTROL = bytes({*range(32), 127} - set(b"\t\n\v\f\r\x1a"))
+_FEWEST_CONTROL, _MOST_CONTROL = 16, 0.05
+
+
+def check_text(head: bytes, where: str) -> None:
+    """Refuse what cannot be a text file, by its first bytes; a few stray bytes cost only their rows.
+
+    Raises
+    ------
+    InputError
+        It says what the file is, if that is known.
+    """
+    for signature, kind in _SIGNATURES.items():
+        if head.startswith(signature):
+            what = kind.format(file_format=called("file_format"))
+            raise InputError(f"{where}: holds no text with molecules; it is {what}")
+    n_control = len(head) - len(head.translate(None, _CONTROL))
+    if n_control >= _FEWEST_CONTROL and n_control > _MOST_CONTROL * len(head):
+        raise InputError(
+            f"{where}: is not text, for {n_control / len(head):.0%} of its first bytes are control "
+            "characters; name a file of molecules, or if this is one in UTF-16, save it as UTF-8"
+        )
+
+
+def decoded(stream: io.BufferedIOBase, where: str = "input") -> Iterator[str]:
     """Read text in pieces, lines ending in a line feed; bytes that are no UTF-8 become surrogates for now."""
     head = stream.read1(_PIECE)
     while len(head) < _LONGEST_MARK and (more := stream.read1(_PIECE)):
         head += more
     codec = next((codec for mark, codec in _BOM_CODECS if head.startswith(mark)), "utf-8")
+    if codec == "utf-8":
+        check_text(head, where)
     errors = "backslashreplace" if codec == "utf-16" else "surrogateescape"
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(codec)(errors), translate=True)
     while head:

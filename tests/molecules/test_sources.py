@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import tracemalloc
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from molig.errors import InputError
+from molig.molecules import read_records
 from molig.molecules.sources import Line, as_text, bounded_lines, decoded, open_lines
 
 from .conftest import WriteFile
@@ -116,3 +119,27 @@ def test_lines_of_blanks_keep_them() -> None:
 
 def test_empty_lines_come_in_one_piece() -> None:
     assert list(bounded_lines(["C\n", "\n" * 9000, "CC"])) == [Line("C"), Line("", n_lines=9000), Line("CC")]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 4, "it is a PNG image"),
+        (b"PAR1" + bytes(100), "file_format parquet"),
+        (gzip.compress(b"CCO\n"), "packed twice"),
+        (bytes(range(256)) * 8, "is not text, for 11% of its first bytes"),
+        ("CCO ethanol\nCCN amine\n".encode("utf-16-le"), "if this is one in UTF-16"),
+    ],
+    ids=["png", "parquet", "gzip within gzip", "random", "utf-16 without a mark"],
+)
+@pytest.mark.parametrize("name", ["a.smi", "a.csv", "a.smi.gz"])
+def test_a_file_that_is_no_text_says_what_it_is(write, name, content, what):
+    if what == "packed twice" and not name.endswith("gz"):
+        pytest.skip("packed once")
+    with pytest.raises(InputError, match=what):
+        read_records(write(name, content))
+
+
+def test_stray_control_characters_cost_no_file(write):
+    rows = list(read_records(write("a.smi", b"CCO a\nCC\0O b\nCCN \x1b[31mc\n")))
+    assert [record.problem is None for record in rows] == [True, False, True]
