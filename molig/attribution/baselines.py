@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -174,6 +174,8 @@ def baseline_scores(
     tasks: Sequence[str],
     target: Target,
     sizes: Sequence[int] = SIZES,
+    *,
+    progress: Callable[[int], None] | None = None,
 ) -> pd.DataFrame:
     """Score the baseline on graphs of different sizes: a neutral one scores little, and the same on all.
 
@@ -189,6 +191,8 @@ def baseline_scores(
         What is scored.
     sizes : sequence of int
         Numbers of atoms; for each, the eight molecules of `molig.molecules.library` that come nearest.
+    progress : callable, optional
+        Called with 1 when a task is done: neutral baselines are fitted here if they are not yet.
 
     Returns
     -------
@@ -222,6 +226,8 @@ def baseline_scores(
         column = model.tasks.index(task)
         scores = np.mean([outputs(baseline)[:, column] for baseline in baselines.of(task)], axis=0)
         rows[task] = [float(np.median(part)) for part in np.split(scores, len(near))]
+        if progress:
+            progress(1)
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(sizes))
 
 

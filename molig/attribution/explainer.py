@@ -315,6 +315,11 @@ class Explainer:
         return self._double
 
     @property
+    def parts(self) -> tuple[Explainer, ...]:
+        """Explainers of the tasks that share an objective: this one, if all do."""
+        return tuple(self._by_part) or (self,)
+
+    @property
     def references(self) -> str:
         """Hash of what molecules are compared with, where it is the same for all tasks."""
         found = hashlib.sha256(self.baselines.name.encode())

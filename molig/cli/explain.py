@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -131,9 +131,10 @@ def explain(
         tol=tol,
     )
     reporter = Reporter(quiet)
-    only = named or (loaded.tasks[0] if len(loaded.tasks) == 1 else None)
-    if hasattr(loaded, "default_baseline") and only is not None:
-        _say_baseline(explainer, only, reporter)
+    told = hasattr(loaded, "default_baseline")
+    known = [named] if named else loaded.tasks if all_tasks or len(loaded.tasks) == 1 else []
+    if told and known:
+        _say_baseline(explainer, known, reporter)
     meaning = explainer.target.meaning + loaded.meaning_of(loaded.tasks if named is None else [named])
     if request is not None:
         request = replace(request, members=explainer.member_names, meaning=meaning)
@@ -170,6 +171,8 @@ def explain(
         run.reporter.warning(
             f"{counts.unconverged} did not converge to tol = {tol}; see their residuals and errors"
         )
+    if told and not known and run.tasks:  # of each molecule the highest-scoring task, known only now
+        _say_baseline(explainer, run.tasks, reporter)
     run.say_sampling_error()
 
 
@@ -201,20 +204,29 @@ def explain_hits(
     reporter.info(f"{len(hits):,} best hits explained: {', '.join(map(str, places))}")
 
 
-def _say_baseline(explainer: Explainer, task: str, reporter: Reporter) -> None:
+def _say_baseline(explainer: Explainer, tasks: Collection[str], reporter: Reporter) -> None:
     """Say what the baseline of a network that was not trained with one scores, and warn if that is much."""
     from molig.attribution import Target, baseline_scores
 
-    found = baseline_scores(explainer.model, explainer.baselines, [task], explainer.target).iloc[0]
-    by_size = ", ".join(f"{score:.3g} at {size} atoms" for size, score in found.items())
-    reporter.info(f"{explainer.baselines.name} baseline: {explainer.target.value} {by_size}")
-    if explainer.target is Target.PROBABILITY and found.max() > _NOT_NEUTRAL:
+    lines, wrong = [], []
+    width = max(map(len, tasks))
+    with reporter.progress("baselines", len(tasks), "tasks") as advance:
+        for part in explainer.parts:
+            asked = [task for task in part.model.tasks if task in tasks]
+            scores = baseline_scores(part.model, part.baselines, asked, part.target, progress=advance)
+            for task, found in scores.iterrows():
+                by_size = ", ".join(f"{score:.3g} at {size} atoms" for size, score in found.items())
+                lines.append(f"{task:<{width}}  {part.target.value} {by_size}")
+                if part.target is Target.PROBABILITY and found.max() > _NOT_NEUTRAL:
+                    wrong.append(str(task))
+    reporter.info("\n  ".join([f"{explainer.baselines.name} baseline, F(x'):", *lines]))
+    if wrong:
         way_out = "compound:SMILES or zero may come lower"
         if not explainer.baselines.by_task:
             way_out = "neutral looks for a point that scores less"
         reporter.warning(
-            f"the {explainer.baselines.name} baseline is not neutral in {task}: what is explained is the "
-            f"difference from there; --baseline {way_out}"
+            f"the {explainer.baselines.name} baseline is not neutral in {', '.join(wrong)}: what is "
+            f"explained is the difference from there; --baseline {way_out}"
         )
 
 
@@ -333,6 +345,7 @@ class _Run:
     # Rejected rows that a warning has named, and the others.
     n_named: int = 0
     n_hidden: int = 0
+    tasks: set[str] = field(default_factory=set)  # that were explained
     sampling: _Sampling = field(default_factory=_Sampling)
 
     def draw(self, records: Iterator[Record], page: _Page) -> Counts:
@@ -381,6 +394,7 @@ class _Run:
                 else:
                     self.n_hidden += 1
             else:
+                self.tasks |= {one.task for one in result}
                 for one in result:
                     if one.sampling_error and one.largest:
                         self.sampling.add(one.sampling_error / one.largest)

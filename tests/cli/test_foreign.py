@@ -143,6 +143,18 @@ class TestExplain:
         # This network has hardly been trained, and scores a probability of 0.01 nowhere.
         assert starts["neutral"] < starts["zero"]
 
+    def test_what_the_baseline_scores_is_told_of_every_task_that_is_explained(self, molig, tmp_path):
+        command = ("explain", "-m", SMALL, "--smiles", "CCO", "--device", "cpu", "--baseline", "zero")
+        cases = {"second": ["second"], "all": ["first", "second"], None: ["first"]}  # first scores higher
+        for task, told in cases.items():
+            asked = ["--task", task] if task else []
+            run = molig(*command, *asked, "-o", tmp_path / "why.json")
+            lines = [line.split() for line in run.err.splitlines()]
+            found = {words[0] for words in lines if words[1:2] == ["probability"] and "10" in words}
+            assert found == set(told)
+            assert f"baseline is not neutral in {', '.join(told)}: what is explained" in run.err
+            assert "zero baseline, F(x'):" in run.err
+
     def test_references_that_were_drawn_leave_an_error(self, molig, library, tmp_path):
         command = ("explain", "-m", SMALL, "-i", library, "--task", "first", "--device", "cpu")
         run = molig(*command, "-o", tmp_path / "why.svg", "--baseline", "library")
