@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from molig.committee.vocabulary import Counts, MemberShares, Vocabulary
+from molig.compiled import compiled
 from molig.errors import ModelFormatError
 from molig.features import PackedGraphs
-from molig.network.table import compiled
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from molig.committee.vocabulary import Counts, MemberShares, Vocabulary
+from molig.compiled import compiled
 from molig.errors import ModelFormatError
 from molig.features import PackedGraphs
-from molig.network.table import compiled
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]

@@ -22,6 +22,7 @@ from molig.features.distances import Distances
 from molig.features.environments import environments
 from molig.features.graphs import MolGraph, PackedGraphs, build_packed
 from molig.features.schema import Block, BlockKind, FeatureSchema
+from molig.molecules import Molecule
 
 
 class Featurizer:
@@ -60,7 +61,13 @@ class Featurizer:
         """Featurize one molecule."""
         return self.featurize([mol])[0]
 
-    def featurize(self, mols: Sequence[Chem.Mol], *, occurrences: bool = True) -> PackedGraphs:
+    def featurize(
+        self,
+        mols: Sequence[Chem.Mol],
+        *,
+        occurrences: bool = True,
+        elements: Sequence[bytes | None] | None = None,
+    ) -> PackedGraphs:
         """Featurize many molecules at once, which is several times faster than one by one.
 
         Parameters
@@ -70,12 +77,15 @@ class Featurizer:
         occurrences : bool
             Where the schema counts environments: list every occurrence with its atoms, as explanations need
             it. Counts alone, which is all that a score needs, take a third of the time.
+        elements : sequence of bytes or None, optional
+            Atomic numbers of the atoms of each molecule, where they are known, as `Molecule.elements` has
+            them: to ask RDKit for them takes several times as long as all else. The features are the same.
 
         Returns
         -------
         PackedGraphs
         """
-        distances = Distances.of(mols)
+        distances = Distances.of(mols, elements)
         topology = extract_topology(mols, distances, self.schema.max_pair_distance)
         n_atoms, n_pairs = len(topology.atomic_numbers), len(topology.pair_atoms)
         atom_codes, atom_values = _fill(self._atom, mols, topology, n_atoms)
@@ -93,6 +103,12 @@ class Featurizer:
             pair_counts=topology.pair_counts,
             environments=held,
         )
+
+    def counted(self, molecules: Sequence[Molecule]) -> PackedGraphs:
+        """Featurize parsed molecules for a score, which needs only counts of substructures."""
+        elements = [molecule.elements for molecule in molecules]
+        mols = [molecule.mol for molecule in molecules]
+        return self.featurize(mols, occurrences=False, elements=elements)
 
 
 def _check_columns(block: Block, functions: dict[str, BlockFunction], known: Callable[[str], Block]) -> None:

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from molig.committee.forest import shapley_part
+from molig.compiled import compiled
 from molig.errors import ModelFormatError
 from molig.foreign.shares import Background, ColumnShares
-from molig.network.table import compiled
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]

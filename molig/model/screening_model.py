@@ -326,9 +326,8 @@ class ScreeningModel:
             none = np.empty((0, len(self.tasks)))
             return Scored(none, [], none if uncertainty else None)
         if self._source is None:
-            mols = [m.mol for m in molecules]
-            graphs = self.featurizer.featurize(mols, occurrences=False)
-            traits = domain.traits(mols) if domain else None
+            graphs = self.featurizer.counted(molecules)
+            traits = domain.traits([m.mol for m in molecules]) if domain else None
         else:
             graphs = self._source.graphs(molecules, self.schema)
             kind = (domain.info.radius, domain.info.n_bits) if domain else None

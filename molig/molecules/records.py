@@ -150,6 +150,8 @@ class Molecule:
         Atoms of the input, which ``origin`` refers to; None where ``mol`` has as many.
     as_given : bool
         Whether ``smiles`` is known to stand for the molecule that is scored.
+    elements : bytes, optional
+        Atomic numbers of the atoms of ``mol``, where ``smiles`` is plain enough to show them.
     """
 
     row: int
@@ -160,6 +162,7 @@ class Molecule:
     removed: tuple[str, ...] = ()
     n_input_atoms: int | None = None
     as_given: bool = False
+    elements: bytes | None = None
 
     @property
     def scored_smiles(self) -> str:

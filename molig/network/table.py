@@ -6,15 +6,16 @@ interpolation, and only the 8 bins near the number, since the others hold less t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from molig.compiled import compiled
 
 # Gaussian histogram: a soft count of how often each channel takes which value.
 #
@@ -115,25 +116,6 @@ def _chunks(counts: Tensor, dtype: torch.dtype) -> Iterator[tuple[_Chunk, Tensor
         chunk = _Chunk(slice(first, mol), slice(start, stop_here))
         yield chunk, (numbers[chunk.mols, None] == owner[chunk.atoms]).to(dtype)
         first, start = mol, stop_here
-
-
-# Compilation of loops, kept on disk where there is a place for it.
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-FAST_MATH = {"contract", "reassoc", "nsz"}
-"""Sums may be taken in any order; NaN and infinity keep their meaning."""
-
-
-def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function of numbers and arrays, on its first call."""
-    options: dict[str, Any] = {"fastmath": FAST_MATH, "nogil": True, "error_model": "numpy"}
-    try:
-        found: Callable[P, R] = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the package's directory nor the user's cache can be written
-        found = numba.njit(**options)(function)
-    return found
 
 
 Array = npt.NDArray[Any]

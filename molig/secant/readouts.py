@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from molig.compiled import compiled
 from molig.network import Readout, WeaveNet
 from molig.network.readout import MoleculeReadout
 from molig.network.table import (
@@ -20,7 +21,6 @@ from molig.network.table import (
     Array,
     Table,
     add_memberships,
-    compiled,
     histogram,
     locate,
     membership_table,

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from molig.compiled import compiled
 from molig.network import Activation
-from molig.network.table import compiled
 
 # Fused loops for rows that are gathered, multiplied and summed (Numba, on first use).
 

@@ -5,7 +5,7 @@ import pickle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rdkit import Chem
+from rdkit import Chem, rdBase
 
 from molig.errors import UnknownNameError, UsageError
 from molig.molecules import (
@@ -17,6 +17,9 @@ from molig.molecules import (
     StandardizationPolicy,
     smiles_records,
 )
+from molig.molecules.parser import HYDROGEN, elements_of, read_smiles
+from tests.features.molecules import DIVERSE
+from tests.support.small_model import nci_smiles
 
 PARSER = MoleculeParser()
 
@@ -310,3 +313,52 @@ def test_real_compounds_with_hydrogens_are_the_same_compounds(
 def test_unknown_treatment_of_hydrogens() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'explicit'"):
         MoleculeParser(hydrogens="explizit")
+
+
+@pytest.mark.parametrize(
+    ("smiles", "expected"),
+    [
+        ("CCO", [6, 6, 8]),
+        ("ClCBr", [17, 6, 35]),
+        ("C%12CC%12C(=O)N/C=C\\F", [6, 6, 6, 6, 8, 7, 6, 6, 9]),
+        ("c1cc[nH]c1", [6, 6, 6, 7, 6]),
+        ("C[C@@H](N)[N+](C)(C)[O-]", [6, 6, 7, 7, 6, 6, 8]),
+        ("IP(B)S", [53, 15, 5, 16]),
+        ("[Se]C", None),
+        ("[13CH4]", None),
+        ("[CH3:1]C", None),
+        ("*C", None),
+        ("C~C", None),
+        ("[Cl-]", None),
+        ("N->B", None),
+        ("C |$R$|", None),
+    ],
+)
+def test_elements_are_read_off_a_plain_smiles(smiles, expected):
+    found = elements_of(smiles)
+    assert (found if found is None else list(found)) == expected
+
+
+@pytest.mark.parametrize("smiles", [*nci_smiles(400), *DIVERSE.values()])
+def test_reading_without_stereo_is_reading(smiles):
+    plain, fast = Chem.MolFromSmiles(smiles), read_smiles(smiles)
+    if HYDROGEN.search(smiles) is None:
+        assert plain.ToBinary(0) == fast.ToBinary(0)
+        assert plain.HasProp("_StereochemDone") == fast.HasProp("_StereochemDone")
+    found = elements_of(smiles)
+    if found is not None:
+        assert list(found) == [atom.GetAtomicNum() for atom in plain.GetAtoms()]
+
+
+@pytest.mark.parametrize("smiles", ["C(C)(C)(C)(C)C", "c1cccc1", "C1CC", "C/C(C)(C)(C)=C"])
+def test_what_cannot_be_sanitised_is_none_as_for_rdkit(smiles):
+    with rdBase.BlockLogs():
+        assert read_smiles(smiles) is None
+        assert Chem.MolFromSmiles(smiles) is None
+
+
+def test_elements_belong_to_the_molecule_as_given():
+    given, changed = PARSER.parse_smiles("CCO"), PARSER.parse_smiles("CC(=O)[O-]")
+    assert given.elements == bytes([6, 6, 8])
+    assert changed.elements is None
+    assert MoleculeParser(hydrogens="explicit").parse_smiles("CCO").elements is None
