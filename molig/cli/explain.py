@@ -293,12 +293,17 @@ def _parts(
     way: str,
 ) -> Parts | None:
     """Where the finished parts of a table are kept, if its molecules could be read a second time."""
-    from molig.report.tables import is_repeatable, run_identity
     from molig.tables import Parts
+    from molig.tables.parts import is_repeatable, run_identity
 
     if request is None or not source or not (resume or is_repeatable(source)):
         return None
-    identity = run_identity(model, source, {**options, "--layout": request.layout})
+    identity = run_identity(
+        f"{model.name} {model.digest()}",
+        model.device.type,
+        source,
+        {**options, "--layout": request.layout},
+    )
     parts = Parts(request.parts_directory, identity)
     parts.open(resume=resume, way=way)
     return parts

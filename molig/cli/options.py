@@ -230,6 +230,20 @@ ThreadsOption = Annotated[
         "--threads", min=1, rich_help_panel=RUNNING, help="CPU threads of torch; more than one rarely helps."
     ),
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "-j", "--jobs", min=1, rich_help_panel=RUNNING, help="Processes to work in; default: one a core."
+    ),
+]
+TimeLimitOption = Annotated[
+    float,
+    typer.Option(
+        "--time-limit",
+        rich_help_panel=RUNNING,
+        help="Seconds of processor time for one molecule; one that needs more is rejected.",
+    ),
+]
 CsvSafeOption = Annotated[
     bool,
     typer.Option(

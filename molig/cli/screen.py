@@ -21,6 +21,7 @@ from molig.cli.options import (
     FormatOption,
     IdColumnOption,
     IgnoreStereoOption,
+    JobsOption,
     KeepHOption,
     KeepOption,
     ModelOption,
@@ -28,6 +29,7 @@ from molig.cli.options import (
     ReorderAtomsOption,
     SmilesColumnOption,
     ThreadsOption,
+    TimeLimitOption,
     TrustPickleOption,
     kept_columns,
     load_named,
@@ -167,11 +169,14 @@ def screen(
         int, typer.Option("--batch-size", min=1, rich_help_panel=RUNNING, help="Molecules at a time.")
     ] = 512,
     device: DeviceOption = "auto",
+    jobs: JobsOption = None,
     threads: ThreadsOption = 1,
+    time_limit: TimeLimitOption = 10.0,
     quiet: QuietOption = False,
 ) -> None:
     """Score every molecule of LIBRARY and rank them."""
     from molig.cli.explain import explain_hits
+    from molig.errors import UsageError
     from molig.foreign import FingerprintOptions
     from molig.model import Objective
     from molig.molecules.causes import RejectBound
@@ -180,6 +185,10 @@ def screen(
     from molig.screening.run_report import report_path, write_run_report
 
     reporter = Reporter(quiet)
+    if threads > 1 and jobs is not None and jobs > 1:
+        raise UsageError(
+            "each of several processes (--jobs) computes on one thread: give --threads or --jobs"
+        )
     use_threads(threads)
     bound = RejectBound.parse(max_rejects)
     report = None if dry_run else report_path(output)
@@ -196,6 +205,8 @@ def screen(
         file_format=file_format,
         delimiter=delimiter,
         batch_size=batch_size,
+        jobs=1 if threads > 1 else jobs,
+        time_limit=time_limit,
         applicability=applicability,
         uncertainty=uncertainty,
         percentiles=percentiles,

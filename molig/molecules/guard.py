@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import IO, Any
 
@@ -52,14 +53,22 @@ CPU_SECONDS = 10.0
 MEMORY_BYTES = 4 * 2**30
 """Address space of the process that reads long rows."""
 
-_WALL_FACTOR = 12
-"""Where processor time cannot be limited, or a process sleeps, this many times the limit is waited."""
+WALL_FACTOR = 12
+"""Where processor time cannot be limited, or a process sleeps, this many times the limit is waited, and"""
+
+START_SECONDS = 60
+"""so many seconds more, in which a process starts on a busy machine."""
 
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]);"
     "from molig.molecules import guard, parser, sdf_reader;"
     "guard.serve({'smiles': parser.read_guarded, 'block': sdf_reader.read_guarded})"
 )
+
+
+def wall_limit(cpu_seconds: float) -> float:
+    """Seconds after which an answer that may take so much processor time is no longer waited for."""
+    return WALL_FACTOR * cpu_seconds + START_SECONDS
 
 
 def is_suspect(smiles: str) -> bool:
@@ -69,7 +78,17 @@ def is_suspect(smiles: str) -> bool:
 
 def ask_guard(request: Question) -> Answer:
     """Have a long row read, by the reader of "smiles" or "block"; raises RefusedError as that does."""
-    return _shared_of(os.getpid()).ask(request)
+    return _shared_of(os.getpid(), _seconds.get()).ask(request)
+
+
+@contextlib.contextmanager
+def time_limit(cpu_seconds: float) -> Iterator[None]:
+    """Let a long row take so much processor time within the block, instead of `CPU_SECONDS`."""
+    token = _seconds.set(cpu_seconds)
+    try:
+        yield
+    finally:
+        _seconds.reset(token)
 
 
 def check_rings(raw: Chem.Mol) -> None:
@@ -118,14 +137,12 @@ class ReaderProcess:
         seconds = self._limits["cpu_seconds"]
         try:
             print(request, file=process.stdin, flush=True)
-            line = self._lines.get(timeout=_WALL_FACTOR * seconds)
+            line = self._lines.get(timeout=wall_limit(seconds))
         except BaseException as error:
             # An interrupted run must not take the late answer for that of the next row.
             self.close()
             if isinstance(error, queue.Empty | OSError):
-                raise RefusedError(
-                    Reason.GAVE_UP.text(f"no answer in {_WALL_FACTOR * seconds:g} s")
-                ) from error
+                raise RefusedError(Reason.GAVE_UP.text(f"no answer in {wall_limit(seconds):g} s")) from error
             raise
         if line:
             return line
@@ -163,9 +180,12 @@ def _read(pipe: IO[str], lines: queue.Queue[str]) -> None:
     lines.put("")
 
 
+_seconds = ContextVar("_seconds", default=CPU_SECONDS)
+
+
 @lru_cache(maxsize=4)
-def _shared_of(pid: int) -> ReaderProcess:
-    return ReaderProcess()
+def _shared_of(pid: int, cpu_seconds: float) -> ReaderProcess:
+    return ReaderProcess(cpu_seconds)
 
 
 # In the second process.

@@ -23,8 +23,8 @@ from molig.molecules import Molecule, Record, Rejection, read_records
 from molig.molecules.causes import likely_cause
 from molig.molecules.records import batched
 from molig.report.outputs import PICTURES
-from molig.report.tables import is_repeatable
 from molig.stats.plots import COLORS, GREY, REFERENCE, picture, plot_style, titled_figure
+from molig.tables.parts import is_repeatable
 from molig.tables.writers import check_distinct, check_writable, spreadsheet_safe
 
 if TYPE_CHECKING:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
 from molig.attribution import Explanation
 from molig.attribution.explanation import FEATURE_SCHEMA, feature_batch
-from molig.errors import InputError, UnknownNameError, UsageError
-from molig.model import ScoringModel
+from molig.errors import InputError, UnknownNameError
 from molig.molecules import Record, Rejection
 from molig.molecules.causes import NothingUsableError, likely_cause
 from molig.molecules.records import batched
@@ -22,7 +19,6 @@ from molig.report.molecule_table import molecule_batch, molecule_schema
 from molig.screening.hits import REJECTION_SCHEMA, rejection_table
 from molig.tables import OutputTable, PartNote, Parts
 from molig.tables.writers import check_distinct, check_output, rejects_path
-from molig.version import __version__
 
 Result = list[Explanation] | Rejection
 """What becomes of a record: an explanation, or one per task, unless it is rejected."""
@@ -208,11 +204,11 @@ def _kept(parts: Parts) -> Iterator[_KeptChunk]:
 
 def _work(records: Iterable[Record], explain: Explain, request: TableRequest, parts: Parts) -> None:
     """Make all parts that are not there yet."""
-    rest = islice(records, parts.n_rows, None)
     try:
-        for rows in batched(rest, parts.rows_per_part):
-            chunk = _Chunk(explain(rows), request)
-            parts.add(request.schema, chunk.batches(), chunk.note)
+        for number, rows in enumerate(batched(records, parts.rows_per_part)):
+            if number not in parts.done:
+                chunk = _Chunk(explain(rows), request)
+                parts.add(number, request.schema, chunk.batches(), chunk.note)
     except BaseException as err:
         # A damaged library has to change before it can be read to its end: nothing could be continued.
         if isinstance(err, InputError) or not parts.n_rows:
@@ -240,34 +236,3 @@ def _deliver(chunks: Iterable[_Chunk] | Iterable[_KeptChunk], request: TableRequ
     if nothing is not None:
         raise nothing
     return counts
-
-
-# What the results of a run depend on: to continue it is to continue with the same.
-
-
-def run_identity(model: ScoringModel, source: str | Path, options: Mapping[str, object]) -> dict[str, str]:
-    """Describe a run so that another can tell whether it would give the same results."""
-    known = {name: "" if value is None else str(value) for name, value in options.items()}
-    return {
-        "molig": __version__,
-        "the model": f"{model.name} {model.digest()}",
-        "the device": model.device.type,
-        "the input": _file_digest(source),
-        **known,
-    }
-
-
-def is_repeatable(source: str | Path) -> bool:
-    """Tell whether a source can be read a second time: a file can, standard input and pipes cannot."""
-    return str(source) != "-" and Path(source).is_file()
-
-
-def _file_digest(source: str | Path) -> str:
-    if not is_repeatable(source):
-        what = "standard input" if str(source) == "-" else f"{source} is no file: it"
-        raise UsageError(f"{what} cannot be read again, so its run cannot be resumed; use a file")
-    try:
-        with Path(source).open("rb") as file:
-            return f"{hashlib.file_digest(file, 'sha256').hexdigest()}, {Path(source).stat().st_size} bytes"
-    except OSError as err:
-        raise InputError(f"{source}: cannot be opened ({err.strerror}); check its permissions") from err

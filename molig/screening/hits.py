@@ -289,9 +289,9 @@ class TopK:
         self._n_waiting = self._n_dropped = 0
         self._last: np.float32 | None = None
 
-    def add(self, table: pa.Table) -> None:
-        """Take more rows, which follow in the library on those before."""
-        n_rows = len(table)
+    def add(self, table: pa.Table, n_dropped: int = 0) -> None:
+        """Take more rows, which follow in the library on those before; perhaps some were dropped already."""
+        n_rows = len(table) + n_dropped
         if self._last is not None:
             table = table.filter(pa.array(self._columns.key(table) > self._last))
         self._n_dropped += n_rows - len(table)
@@ -309,6 +309,11 @@ class TopK:
         keys = self._columns.key(best)
         ranks = 1 + np.searchsorted(-keys, -keys, side="left")
         return with_ranks(best, ranks)
+
+    def candidates(self) -> tuple[pa.Table, int]:
+        """The rows of which the best would be found together with other rows; how many were dropped."""
+        self._settle()
+        return self._kept, self._n_dropped
 
     @property
     def shortage(self) -> str:

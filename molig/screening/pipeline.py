@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import html
+import os
 import tempfile
 import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import islice
+from functools import cached_property, partial
+from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from molig.errors import OutputError, UsageError, called
-from molig.foreign import ADMET_AI, AdmetAI, load_any_model
+from molig.foreign import load_any_model
 from molig.model import Objective, ScoringModel
-from molig.model.scoring import not_finite
-from molig.molecules import Molecule, Rejection, read_records, smiles_records
+from molig.molecules import Record, Rejection, read_records, smiles_records
 from molig.molecules.causes import NothingUsableError, RejectBound, likely_cause, main_reasons
 from molig.molecules.columns import KEEP_ALL
+from molig.molecules.guard import CPU_SECONDS, time_limit
 from molig.molecules.records import Records, batched
+from molig.screening.chunks import CHUNK_ROWS, ChunkScorer, ScoredRows, rejections_of, with_drugs
 from molig.screening.diversity import Diversity
 from molig.screening.hits import HitColumns, RankRuns, TopK, with_ranks
 from molig.screening.store import FeatureStore, is_store
+from molig.screening.workers import Workers
+from molig.tables import PartNote, Parts
 from molig.tables.locks import exclusive, scratch_name
 from molig.tables.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
 
 Progress = Callable[[int], None]
-T = TypeVar("T")
 
 _TEXT_COLUMNS = dict.fromkeys(
     ("id", "smiles", "scored_smiles", "removed", "best_task", "reason", "applicability"), str
@@ -62,6 +65,11 @@ class ScreeningOptions:
         What separates columns, if that cannot be guessed; see `molig.molecules.read_records`.
     batch_size : int
         Molecules worked on at a time.
+    jobs : int or None
+        Processes to work in; None takes one for every core. A library of a few thousand rows is always done
+        in this process. The results do not depend on it.
+    time_limit : float
+        Seconds of processor time that one molecule may take; one that takes longer is rejected.
     progress : callable, optional
         Called with the number of rows done since the last call.
     applicability : bool
@@ -102,6 +110,8 @@ class ScreeningOptions:
     file_format: str | None = None
     delimiter: str | None = None
     batch_size: int = 512
+    jobs: int | None = 1
+    time_limit: float = CPU_SECONDS
     progress: Progress | None = None
     applicability: bool = False
     uncertainty: bool = False
@@ -138,7 +148,7 @@ class ScreeningResult:
     best : pyarrow.Table, optional
         The best ``n_best`` of them, best first.
     stages : mapping of str to float
-        Seconds that went into reading, parsing, scoring and writing.
+        Seconds that went into reading, parsing, scoring and writing; of all processes together.
     left_out : mapping of str to int
         Properties of an SD file that did not come along; see `molig.molecules.records.Records`.
     kept : tuple of str
@@ -188,8 +198,6 @@ def _frame(table: pa.Table | None, path: str | Path | None, kept: Sequence[str])
 
 ALL_TASKS = "all"
 """Stands for all tasks of a model, unless one is called so."""
-
-_SPOOL_ROWS = 16_384
 
 
 def screen(
@@ -248,8 +256,6 @@ def screen(
     chosen = options or ScreeningOptions(task=task, top_k=top_k)
     if options is not None and (task is not None or top_k is not None):
         raise UsageError("give task and top_k either directly or in options")
-    if chosen.top_k is not None and chosen.top_k < 1:
-        raise UsageError(f"top_k must be at least 1 (got {chosen.top_k})")
     if chosen.diversity is not None and chosen.top_k is None:
         raise UsageError(f"{called('diverse')} picks among the best: say how many by {called('top_k')}")
     store = _opened_store(library, chosen)
@@ -258,6 +264,7 @@ def screen(
     ranked = not asks_all_tasks(chosen.task, model)
     if ranked and chosen.task is not None:
         model = model.for_task(chosen.task)
+    _check_numbers(chosen)
     _check_abilities(model, chosen, ranked)
     tasks = (chosen.task,) if ranked and chosen.task else model.tasks
     columns = HitColumns(
@@ -290,6 +297,15 @@ def asks_all_tasks(task: str | None, model: ScoringModel) -> bool:
     return task == ALL_TASKS and ALL_TASKS not in model.tasks
 
 
+def _check_numbers(options: ScreeningOptions) -> None:
+    at_least_1 = {"top_k": options.top_k, "batch_size": options.batch_size, "jobs": options.jobs}
+    for name, number in at_least_1.items():
+        if number is not None and number < 1:
+            raise UsageError(f"{called(name)} must be at least 1 (got {number})")
+    if options.time_limit <= 0:
+        raise UsageError(f"{called('time_limit')} must be above 0 (got {options.time_limit:g})")
+
+
 def _check_abilities(model: ScoringModel, options: ScreeningOptions, ranked: bool) -> None:
     """Refuse what the model, or a table without ranks, has not."""
     if ranked and options.task is None and model.objective is Objective.REGRESSION and len(model.tasks) > 1:
@@ -315,16 +331,7 @@ def _check_abilities(model: ScoringModel, options: ScreeningOptions, ranked: boo
     if options.uncertainty:
         model.committee_of_members()
     if options.percentiles:
-        _with_drugs(model).percentiles(np.empty((0, len(model.tasks))), options.atc)
-
-
-def _with_drugs(model: ScoringModel) -> AdmetAI:
-    if not isinstance(model, AdmetAI):
-        raise UsageError(
-            f"{called('percentiles')} is for {ADMET_AI}, which brings its scores of approved drugs; "
-            f"{model.name} has no drugs to compare with"
-        )
-    return model
+        with_drugs(model).percentiles(np.empty((0, len(model.tasks))), options.atc)
 
 
 def _of_percentiles(options: ScreeningOptions) -> str:
@@ -333,7 +340,7 @@ def _of_percentiles(options: ScreeningOptions) -> str:
 
 
 class _Run:
-    """One screening run: score everything to a spool, then write what was asked for."""
+    """One screening run: score everything in parts, then write what was asked for."""
 
     def __init__(
         self,
@@ -343,11 +350,16 @@ class _Run:
         output: str | Path | None,
         rejects: Path | None,
     ) -> None:
-        self.model, self.columns, self.options = model, columns, options
+        self.columns, self.options = columns, options
         self.output, self.rejects = output, rejects
         in_parquet = rejects is None or _is_parquet(rejects)
         self._kept_of_rejected = replace(columns.kept, as_text=not in_parquet)
-        self._task_columns = [model.task_index(task) for task in columns.tasks]
+        self._scorer = ChunkScorer(
+            model, columns, self._kept_of_rejected, options.batch_size, options.percentiles, options.atc
+        )
+        # A GPU is not shared out: the process that holds it does all the work.
+        self._jobs = (options.jobs or _n_cores()) if model.device.type == "cpu" else 1
+        self._bound = _EarlyBound(options.max_rejects)
         self._reasons: Counter[str] = Counter()
         self._n_rows = self._n_scored = self._n_hits = 0
         self._stages: defaultdict[str, float] = defaultdict(float)
@@ -357,31 +369,13 @@ class _Run:
     def execute(self, records: Records) -> ScreeningResult:
         started = time.perf_counter()
         beside = None if self.output in (None, STDOUT) else Path(str(self.output)).resolve()
-        with _scratch(beside) as scratch, contextlib.ExitStack() as stack:
-            rejects = None
-            if self.rejects is not None:
-                rejects = stack.enter_context(
-                    OutputTable(
-                        self.rejects,
-                        self._kept_of_rejected.rejection_schema,
-                        csv_safe=self.options.csv_safe,
-                    )
-                )
-            tables = self._score(records, rejects)
-            if self.options.top_k is None:
-                found = self._in_order(tables, scratch)
-            else:
-                found = self._best(tables, self.options.top_k)
-            hits, nothing = None, None
+        with _scratch(beside) as scratch:
+            parts = Parts(scratch / "parts", {}, rows_per_part=CHUNK_ROWS)
+            parts.open()
+            with time_limit(self.options.time_limit):
+                self._work(self._timed("read", records), parts)
             best = TopK(self.columns, self.options.n_best) if self.options.n_best else None
-            try:
-                hits = self._deliver(self._delivered(found, best))
-            except NothingUsableError as error:
-                if not self._n_rows:
-                    raise
-                nothing = error  # the table of rejections is written all the same
-        if nothing is not None:
-            raise nothing
+            hits = self._join(parts, scratch, best)
         return ScreeningResult(
             n_rows=self._n_rows,
             n_scored=self._n_scored,
@@ -402,95 +396,144 @@ class _Run:
             else pa.concat_tables([*self._rejected, self._kept_of_rejected.rejection_table([])]),
         )
 
-    def _score(self, records: Records, rejects: OutputTable | None) -> Iterator[pa.Table]:
-        """Score batch by batch; the rejections go their own way."""
-        bound = self.options.max_rejects
-        batches = batched(records, self.options.batch_size)
-        while batch := self._timed("read", lambda: next(batches, None)):
-            kept = {record.row: record.kept for record in batch}
-            molecules, rejections = self._timed("parse", self.model.parser.parse_many, batch)
-            table, unusable = self._timed("score", self._table, molecules, kept)
-            rejections = sorted([*rejections, *unusable], key=lambda refused: refused.row)
-            self._n_rows += len(batch)
-            self._n_scored += len(table)
-            if rejections:
-                self._reject(rejections, rejects, kept)
-            if bound:
-                bound.check(self._n_rows, self._reasons, self._first, done=False)
+    def _timed(self, stage: str, records: Iterator[Record]) -> Iterator[Record]:
+        """The same records; what it takes to get them counts as a stage."""
+        while True:
+            started = time.perf_counter()
+            # By the thousand: to ask for the time costs as much as to read a row.
+            some = list(islice(records, _AT_A_TIME))
+            self._stages[stage] += time.perf_counter() - started
+            if not some:
+                return
+            yield from some
+
+    # Scoring: every chunk becomes a part, in whichever order they are done.
+
+    def _work(self, records: Iterator[Record], parts: Parts) -> None:
+        if self._jobs > 1:
+            chunks = enumerate(batched(records, parts.rows_per_part))
+            first = list(islice(chunks, 2))
+            if len(first) > 1:
+                self._work_together(chain(first, chunks), parts)
+                return
+            records = chain.from_iterable(rows for _, rows in first)
+        for number in count():
+            head = next(records, None)
+            if head is None:
+                return
+            rows = chain([head], islice(records, parts.rows_per_part - 1))
+            self._keep(number, self._scorer.batches(rows), parts)
+
+    def _work_together(self, chunks: Iterator[tuple[int, list[Record]]], parts: Parts) -> None:
+        with Workers(self._scorer, self._jobs, self.options.time_limit) as workers:
+            for number, answer in workers.answers(chunks):
+                self._keep(number, [ScoredRows.unpacked(answer)], parts)
+
+    def _keep(self, number: int, scored: Iterable[ScoredRows], parts: Parts) -> None:
+        """Make a part of what became of a chunk."""
+        n_rows, seconds, rejected = 0, Counter[str](), [self._kept_of_rejected.rejection_table([])]
+        n_dropped = 0
+
+        def watched() -> Iterator[pa.Table]:
+            nonlocal n_rows
+            for found in scored:
+                n_rows += found.n_rows
+                seconds.update(found.seconds)
+                rejected.append(found.rejected)
+                yield found.hits
+                if self.options.progress:
+                    self.options.progress(found.n_rows)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            nonlocal n_dropped
+            hits = watched()
             if self.options.threshold is not None:
-                table = self.columns.at_least(table, self.options.threshold)
-            if len(table):
-                yield table
-            if self.options.progress:
-                self.options.progress(len(batch))
+                hits = map(partial(self.columns.at_least, threshold=self.options.threshold), hits)
+            if self.options.top_k is not None:
+                best = TopK(self.columns, self.options.top_k, self.options.diversity)
+                for table in hits:
+                    best.add(table)
+                found, n_dropped = best.candidates()
+                hits = iter([found])
+            for table in hits:
+                yield from table.to_batches()
+
+        def note() -> PartNote:
+            kept = _Note(n_rows, pa.concat_tables(rejected), n_dropped, seconds)
+            self._bound.add(number, kept)
+            return kept.as_part_note()
+
+        parts.add(number, self.columns.schema, batches(), note)
+
+    # Joining: from parts to tables, in the order of the input.
+
+    def _join(self, parts: Parts, scratch: Path, best: TopK | None) -> pa.Table | None:
+        hits, nothing = None, None
+        with contextlib.ExitStack() as stack:
+            rejects = None
+            if self.rejects is not None:
+                schema = self._kept_of_rejected.rejection_schema
+                rejects = stack.enter_context(
+                    OutputTable(self.rejects, schema, csv_safe=self.options.csv_safe)
+                )
+            tables = self._counted(parts, rejects)
+            if self.options.top_k is None:
+                found = self._in_order(tables, parts, scratch)
+            else:
+                found = self._best(tables, self.options.top_k)
+            try:
+                hits = self._deliver(self._delivered(found, best))
+            except NothingUsableError as error:
+                if not self._n_rows:
+                    raise
+                nothing = error  # the table of rejections is written all the same
+        if nothing is not None:
+            raise nothing
+        return hits
+
+    def _counted(self, parts: Parts, rejects: OutputTable | None) -> Iterator[tuple[pa.Table, int]]:
+        """Hits of all parts, and how many were dropped; rejected rows go their own way."""
+        for part_note, batches in parts.finished():
+            note = _Note.of(part_note)
+            self._n_rows += note.n_rows
+            self._n_scored += note.n_rows - len(note.rejected)
+            for stage, seconds in note.seconds.items():
+                self._stages[stage] += seconds
+            self._first = self._first or note.first
+            self._reasons.update(note.reasons)
+            if rejects is None:
+                self._rejected.append(note.rejected)
+            else:
+                rejects.write(note.rejected)
+            yield pa.Table.from_batches(batches, self.columns.schema), note.n_dropped
         if not self._n_scored:
             where = f"; see {self.rejects}" if self.rejects and self._n_rows else ""
             raise NothingUsableError(
                 f"none of the {self._n_rows} rows of the library could be scored: "
                 f"{main_reasons(self._reasons)}{likely_cause(self._first)}{where}"
             )
-        if bound:
-            bound.check(self._n_rows, self._reasons, self._first, done=True)
+        if self.options.max_rejects:
+            self.options.max_rejects.check(self._n_rows, self._reasons, self._first, done=True)
 
-    def _timed(self, stage: str, work: Callable[..., T], *arguments: Any) -> T:
-        started = time.perf_counter()
-        found = work(*arguments)
-        self._stages[stage] += time.perf_counter() - started
-        return found
-
-    def _table(
-        self, molecules: list[Molecule], kept: Mapping[int, Sequence[Any]]
-    ) -> tuple[pa.Table, list[Rejection]]:
-        """Hits, and those of the molecules whose score is no number, which is never ranked."""
-        asked = {"applicability": self.columns.applicability, "uncertainty": self.columns.uncertainty}
-        found = self.model.score_with(molecules, **asked)
-        with np.errstate(over="ignore"):
-            wanted = found.scores[:, self._task_columns].astype(np.float32)
-        spread = None if found.spread is None else found.spread[:, self._task_columns]
-        percentiles = None
-        if self.options.percentiles:
-            of_drugs = _with_drugs(self.model).percentiles(found.scores, self.options.atc)
-            percentiles = of_drugs[:, self._task_columns]
-        table = self.columns.table(molecules, wanted, found.flags, spread, percentiles)
-        table = self.columns.kept.filled(table, [kept[molecule.row] for molecule in molecules])
-        unusable = not_finite(molecules, wanted, self.columns.tasks)
-        if unusable:
-            table = table.filter(pa.array(np.isfinite(wanted).all(axis=1)))
-        return table, unusable
-
-    def _reject(
-        self,
-        rejections: list[Rejection],
-        rejects: OutputTable | None,
-        kept: Mapping[int, Sequence[Any]],
-    ) -> None:
-        self._first = self._first or rejections
-        self._reasons.update(r.reason.split(":")[0] for r in rejections)
-        table = self._kept_of_rejected.rejection_table(rejections, [kept[r.row] for r in rejections])
-        if rejects is not None:
-            rejects.write(table)
-        else:
-            self._rejected.append(table)
-
-    def _in_order(self, tables: Iterator[pa.Table], scratch: Path) -> Iterator[pa.Table]:
+    def _in_order(
+        self, tables: Iterator[tuple[pa.Table, int]], parts: Parts, scratch: Path
+    ) -> Iterator[pa.Table]:
         """Every row, in the order of the input; ranks are known only when all scores are."""
         runs = RankRuns(scratch) if self.columns.ranked else None
-        spool = scratch / "spool.parquet"
-        with OutputTable(spool, self.columns.schema) as out:
-            for table in tables:
-                if runs:
-                    with _scratch_errors(scratch):
-                        runs.add(self.columns.key(table).tolist())
-                out.write(table)
-        with _scratch_errors(scratch), pq.ParquetFile(spool) as file:
-            for batch in file.iter_batches(batch_size=_SPOOL_ROWS):
-                table = pa.Table.from_batches([batch])
-                yield with_ranks(table, runs.ranks(self.columns.key(table))) if runs else table
+        for table, _ in tables:
+            if runs:
+                with _scratch_errors(scratch):
+                    runs.add(self.columns.key(table).tolist())
+        for _, batches in parts.finished():
+            table = pa.Table.from_batches(batches, self.columns.schema)
+            with _scratch_errors(scratch):
+                ranks = runs.ranks(self.columns.key(table)) if runs else None
+            yield table if ranks is None else with_ranks(table, ranks)
 
-    def _best(self, tables: Iterator[pa.Table], k: int) -> Iterator[pa.Table]:
+    def _best(self, tables: Iterator[tuple[pa.Table, int]], k: int) -> Iterator[pa.Table]:
         best = TopK(self.columns, k, self.options.diversity)
-        for table in tables:
-            best.add(table)
+        for table, n_dropped in tables:
+            best.add(table, n_dropped)
         if shortage := best.shortage:
             warnings.warn(shortage, stacklevel=2)
         yield best.table()
@@ -515,6 +558,69 @@ class _Run:
             for table in found:
                 out.write(table)
         return None
+
+
+_AT_A_TIME = 512
+
+
+class _Note(NamedTuple):
+    """What is kept of a chunk besides its hits."""
+
+    n_rows: int
+    rejected: pa.Table
+    n_dropped: int
+    seconds: Mapping[str, float]
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """Rejections by kind of reason."""
+        return Counter(reason.split(":")[0] for reason in self.rejected.column("reason").to_pylist())
+
+    @property
+    def first(self) -> list[Rejection]:
+        """The first rejected rows."""
+        return rejections_of(self.rejected.slice(0, _AT_A_TIME))
+
+    def as_part_note(self) -> PartNote:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.rejected.schema) as writer:
+            writer.write_table(self.rejected)
+        rejected = base64.b64encode(memoryview(sink.getvalue())).decode()
+        summary = {"rejected": rejected, "n_dropped": self.n_dropped, "seconds": dict(self.seconds)}
+        return PartNote(self.n_rows, summary)
+
+    @classmethod
+    def of(cls, note: PartNote) -> _Note:
+        rejected = pa.ipc.open_stream(base64.b64decode(note.summary["rejected"])).read_all()
+        return cls(note.n_rows, rejected, note.summary["n_dropped"], note.summary["seconds"])
+
+
+class _EarlyBound:
+    """Ends a run early that too many rows are rejected of; counts from the first row, whatever the order."""
+
+    def __init__(self, bound: RejectBound | None) -> None:
+        self._bound = bound
+        self._waiting: dict[int, tuple[int, Counter[str], list[Rejection]]] = {}
+        self._next = self._n_rows = 0
+        self._reasons: Counter[str] = Counter()
+        self._first: list[Rejection] = []
+
+    def add(self, number: int, note: _Note) -> None:
+        """A chunk is done."""
+        if self._bound is None:
+            return
+        self._waiting[number] = note.n_rows, note.reasons, note.first
+        while found := self._waiting.pop(self._next, None):
+            self._next += 1
+            self._n_rows += found[0]
+            self._reasons.update(found[1])
+            self._first = self._first or found[2]
+            self._bound.check(self._n_rows, self._reasons, self._first, done=False)
+
+
+def _n_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

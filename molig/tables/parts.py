@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from molig.errors import InputError, OutputError, UsageError
-from molig.files import replacing
+from molig.files import digest_of, replacing
+from molig.version import __version__
 
 ROWS_PER_PART = 1024
 
 _MANIFEST = "manifest.json"
-_FORMAT = "molig-parts-1"
-_OURS = re.compile(r"\.?(manifest\.json|\d{6}\.(arrow|json))(\.\d+\.tmp)?")
+_FORMAT = "molig-parts-2"
+_OURS = re.compile(r"\.?(manifest\.json|\d{6,}\.(arrow|json))(\.\d+\.tmp)?")
 _LONGEST_SHOWN = 40
 
 
@@ -42,10 +43,11 @@ class PartNote(NamedTuple):
 class Parts:
     """Directory of the finished parts of one run.
 
-    A part is the result of a range of input rows: a table, and a note of what else became of the rows. It
-    counts as finished when its note stands under its final name, which happens after the table is on the
-    disk; whatever a killed process leaves besides is ignored and cleared away. The parts of a run are cut at
-    the same rows wherever it was interrupted.
+    Part number ``k`` is the result of the input rows from ``k * rows_per_part`` on: a table, and a note of
+    what else became of the rows. Parts are cut at the same rows wherever a run was interrupted, and may be
+    finished in any order. One counts as finished when its note stands under its final name, which happens
+    after the table does, and when both have the checksums that the note holds; whatever else a killed
+    process, a full disk or a loss of power has left is made again.
 
     Parameters
     ----------
@@ -54,7 +56,12 @@ class Parts:
     identity : mapping of str to str
         All that the results depend on, by the names a user knows: a run is continued only where they agree.
     rows_per_part : int
-        Input rows of a part, and the most that a killed run loses. A continued run keeps to its own.
+        Input rows of a part. A continued run keeps to its own.
+
+    Attributes
+    ----------
+    done : dict of int to int
+        Input rows of each finished part, by its number.
 
     Examples
     --------
@@ -63,7 +70,7 @@ class Parts:
     ...     parts = Parts(Path(folder) / "table.parts", {"model": "a"})
     ...     parts.open()
     ...     batch = pa.record_batch({"x": [1, 2]})
-    ...     parts.add(batch.schema, [batch], lambda: PartNote(2, {}))
+    ...     parts.add(0, batch.schema, [batch], lambda: PartNote(2, {}))
     ...     again = Parts(Path(folder) / "table.parts", {"model": "a"})
     ...     again.open(resume=True)
     ...     again.n_rows, [batch.to_pydict() for _, table in again.finished() for batch in table]
@@ -75,12 +82,12 @@ class Parts:
     ) -> None:
         self.directory, self.rows_per_part = directory, rows_per_part
         self._identity = dict(identity)
-        self._counts: list[int] = []
+        self.done: dict[int, int] = {}
 
     @property
     def n_rows(self) -> int:
-        """Input rows that the finished parts cover, from the first on."""
-        return sum(self._counts)
+        """Input rows that the finished parts cover."""
+        return sum(self.done.values())
 
     def open(self, *, resume: bool = False, way: str = "--resume") -> None:
         """Begin a run, or with ``resume`` continue the interrupted one that the directory holds.
@@ -102,26 +109,34 @@ class Parts:
         OutputError
             If it cannot be written.
         """
-        self._counts = self._finished() if self._exists() else []
-        if self._counts and not resume:
+        self.done = self._finished(checked=resume) if self._exists() else {}
+        if self.done and not resume:
             raise UsageError(
                 f"{self.directory} holds {self.n_rows:,} finished rows of an interrupted run; "
                 f"continue it with {way}, or delete that directory to start again"
             )
-        if self._counts:
+        if self.done:
             self._adopt(self._manifest())
         with self._writing():
             self.directory.mkdir(exist_ok=True)
-            self._clear(keep=len(self._counts))
-        if not self._counts:
+            self._clear()
+        if not self.done:
             manifest = {"format": _FORMAT, "identity": self._identity, "rows_per_part": self.rows_per_part}
             self._write(_MANIFEST, json.dumps(manifest, indent=1))
 
-    def add(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], note: Callable[[], PartNote]) -> None:
-        """Keep the next part.
+    def add(
+        self,
+        number: int,
+        schema: pa.Schema,
+        batches: Iterable[pa.RecordBatch],
+        note: Callable[[], PartNote],
+    ) -> None:
+        """Keep a part.
 
         Parameters
         ----------
+        number : int
+            Which one.
         schema : pyarrow.Schema
             Columns of the table.
         batches : iterable of pyarrow.RecordBatch
@@ -134,39 +149,39 @@ class Parts:
         OutputError
             If the part cannot be written.
         """
-        number = len(self._counts)
         table = self._table(number)
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with (
             self._writing(),
-            replacing(table, durable=True) as temporary,
+            replacing(table) as temporary,
             pa.ipc.new_stream(str(temporary), schema, options=options) as writer,
         ):
             for batch in batches:
                 writer.write_batch(batch)
-        # Only the note makes the part count, so it is written when the table is on the disk.
+        # Only the note makes the part count. Nothing waits for the disk: checksums tell what it has lost.
         kept = note()
-        content = {"n_rows": kept.n_rows, "n_bytes": table.stat().st_size, "summary": kept.summary}
-        self._write(f"{number:06d}.json", json.dumps(content))
-        self._counts.append(kept.n_rows)
+        with self._writing():
+            content = {"n_rows": kept.n_rows, "summary": kept.summary, "table": digest_of(table)}
+        self._write(f"{number:06d}.json", json.dumps(content | {"note": _digest_of_note(content)}))
+        self.done[number] = kept.n_rows
 
     def finished(self) -> Iterator[tuple[PartNote, Iterator[pa.RecordBatch]]]:
-        """Go through the finished parts: the note of each, and its table as a stream.
+        """Go through the finished parts in the order of the input: the note of each, its table as a stream.
 
         Raises
         ------
         InputError
             If a part is damaged.
         """
-        return ((self._note(number), self._batches(number)) for number in range(len(self._counts)))
+        return ((self._note(number), self._batches(number)) for number in sorted(self.done))
 
     def _note(self, number: int) -> PartNote:
-        path = self.directory / f"{number:06d}.json"
+        path = self._note_path(number)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             return PartNote(content["n_rows"], content["summary"])
         except (OSError, ValueError, KeyError, TypeError) as err:
-            raise self._damaged(path, err) from err
+            raise self._damaged(path, err, "--resume makes this part again") from err
 
     def _batches(self, number: int) -> Iterator[pa.RecordBatch]:
         path = self._table(number)
@@ -174,7 +189,7 @@ class Parts:
             with path.open("rb") as file, pa.ipc.open_stream(file) as reader:
                 yield from reader
         except (OSError, pa.ArrowInvalid) as err:
-            raise self._damaged(path, err) from err
+            raise self._damaged(path, err, "--resume makes this part again") from err
 
     def remove(self) -> None:
         """Remove the directory; without its manifest the rest counts for nothing."""
@@ -199,19 +214,24 @@ class Parts:
             )
         return _MANIFEST in names
 
-    def _finished(self) -> list[int]:
-        """Input rows of each part from the first to the last before a gap."""
-        counts: list[int] = []
-        while True:
-            number = len(counts)
-            try:
-                text = (self.directory / f"{number:06d}.json").read_text(encoding="utf-8")
-                content = json.loads(text)
-                if content["n_bytes"] != self._table(number).stat().st_size:
-                    return counts
-                counts.append(int(content["n_rows"]))
-            except (OSError, ValueError, KeyError, TypeError):
-                return counts
+    def _finished(self, checked: bool) -> dict[int, int]:
+        """Input rows of each finished part; unless ``checked``, of those that may be sound."""
+        numbers = sorted(int(path.stem) for path in self.directory.glob("[0-9]*.json"))
+        found = ((number, self._rows_of(number, checked)) for number in numbers)
+        return {number: n_rows for number, n_rows in found if n_rows is not None}
+
+    def _rows_of(self, number: int, checked: bool) -> int | None:
+        try:
+            content = json.loads(self._note_path(number).read_text(encoding="utf-8"))
+            n_rows, table = int(content["n_rows"]), self._table(number)
+            if checked:
+                sound = content.pop("note") == _digest_of_note(content)
+                sound = sound and content["table"] == digest_of(table)
+            else:
+                sound = table.is_file()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return n_rows if sound else None
 
     def _manifest(self) -> dict[str, Any]:
         path = self.directory / _MANIFEST
@@ -236,9 +256,9 @@ class Parts:
             )
         self.rows_per_part = manifest["rows_per_part"]
 
-    def _clear(self, keep: int) -> None:
-        """Remove all but the manifest and the first parts."""
-        kept = {f"{number:06d}.{kind}" for number in range(keep) for kind in ("arrow", "json")}
+    def _clear(self) -> None:
+        """Remove all but the manifest and the finished parts."""
+        kept = {path.name for number in self.done for path in (self._table(number), self._note_path(number))}
         for path in self.directory.iterdir():
             if path.name not in kept | {_MANIFEST}:
                 path.unlink()
@@ -246,8 +266,11 @@ class Parts:
     def _table(self, number: int) -> Path:
         return self.directory / f"{number:06d}.arrow"
 
+    def _note_path(self, number: int) -> Path:
+        return self.directory / f"{number:06d}.json"
+
     def _write(self, name: str, text: str) -> None:
-        with self._writing(), replacing(self.directory / name, durable=True) as temporary:
+        with self._writing(), replacing(self.directory / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
     @contextlib.contextmanager
@@ -257,11 +280,68 @@ class Parts:
         except OSError as err:
             raise OutputError(f"cannot write {self.directory}: {err.strerror or err}") from err
 
-    def _damaged(self, path: Path, why: object) -> InputError:
-        return InputError(f"{path} is damaged ({why}); delete {self.directory} to start again")
+    def _damaged(self, path: Path, why: object, way_out: str = "") -> InputError:
+        return InputError(
+            f"{path} is damaged ({why}); {way_out or f'delete {self.directory} to start again'}"
+        )
+
+
+def _digest_of_note(content: dict[str, Any]) -> str:
+    return digest_of(json.dumps(content, sort_keys=True))
 
 
 def _difference(name: str, before: str, now: str) -> str:
     if max(len(before), len(now)) > _LONGEST_SHOWN:
         return f"{name} has changed"
     return f"{name} was {before or 'not given'} and is {now or 'not given'}"
+
+
+# What the results of a run depend on: to continue it is to continue with the same.
+
+
+def run_identity(
+    model: str, device: str, source: str | Path, options: Mapping[str, object]
+) -> dict[str, str]:
+    """Describe a run so that another can tell whether it would give the same results.
+
+    Parameters
+    ----------
+    model : str
+        Name and digest of the model.
+    device : str
+        Kind of device that computes.
+    source : str or Path
+        The file that is read.
+    options : mapping of str to object
+        Whatever else the results depend on, by the names a user knows; None for what was not given.
+
+    Raises
+    ------
+    UsageError
+        If the source cannot be read a second time.
+    InputError
+        If it cannot be read.
+    """
+    known = {name: "" if value is None else str(value) for name, value in options.items()}
+    return {
+        "molig": __version__,
+        "the model": model,
+        "the device": device,
+        "the input": _file_digest(source),
+        **known,
+    }
+
+
+def is_repeatable(source: object) -> bool:
+    """Tell whether a source can be read a second time: a file can, standard input and pipes cannot."""
+    return isinstance(source, str | Path) and str(source) != "-" and Path(source).is_file()
+
+
+def _file_digest(source: str | Path) -> str:
+    if not is_repeatable(source):
+        what = "standard input" if str(source) == "-" else f"{source} is no file: it"
+        raise UsageError(f"{what} cannot be read again, so its run cannot be resumed; use a file")
+    try:
+        return f"{digest_of(Path(source))}, {Path(source).stat().st_size} bytes"
+    except OSError as err:
+        raise InputError(f"{source}: cannot be opened ({err.strerror}); check its permissions") from err

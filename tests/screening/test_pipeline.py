@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import tracemalloc
 from itertools import cycle, islice
 
@@ -11,7 +13,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rdkit import Chem
 from support.libraries import BAD, GOOD
+from support.poison import SLOW
 from support.small_model import TASKS, nci_smiles
 
 from molig.errors import InputError, UnknownNameError, UsageError
@@ -125,7 +129,9 @@ class TestBatches:
         assert sum(done) == len(rows)
         assert max(done) <= 4
 
-    def test_memory_does_not_grow_with_the_library(self, small_model, tmp_path):
+    def test_memory_does_not_grow_with_the_library(self, small_model, tmp_path, monkeypatch):
+        monkeypatch.setattr("molig.screening.pipeline.CHUNK_ROWS", 512)
+
         def peak(n_rows: int) -> int:
             gc.collect()
             tracemalloc.start()
@@ -142,6 +148,71 @@ class TestBatches:
         small, large = peak(2_000), peak(20_000)
         # A row more may cost the four bytes of its score, a few times while they are sorted; nothing else.
         assert large - small < 18_000 * 16
+
+
+class TestProcesses:
+    """Whatever works on a library, the tables are the same to the last byte."""
+
+    @pytest.fixture(autouse=True)
+    def _small_chunks(self, monkeypatch):
+        monkeypatch.setattr("molig.screening.pipeline.CHUNK_ROWS", 16)
+
+    @pytest.fixture
+    def rows(self, library) -> list[str]:
+        return [*library, *BAD, *library[:5]]
+
+    @pytest.mark.parametrize(("suffix", "top_k"), [("csv", None), ("parquet", 9)])
+    def test_processes_change_nothing(self, small_model, rows, tmp_path, suffix, top_k):
+        files = []
+        for jobs in (1, 2, 3):
+            output = tmp_path / f"hits{jobs}.{suffix}"
+            done: list[int] = []
+            options = ScreeningOptions(jobs=jobs, batch_size=5, top_k=top_k, progress=done.append)
+            result = screen(rows, small_model, output=output, options=options)
+            assert sum(done) == result.n_rows == len(rows)
+            assert result.n_rejected == sum(result.reasons.values()) == len(BAD)
+            files.append((output.read_bytes(), result.rejects.read_bytes()))
+        assert files[0] == files[1] == files[2]
+
+    def test_molecules_of_an_sd_file_keep_the_places_of_their_atoms(self, small_model, tmp_path):
+        block = Chem.MolToMolBlock(Chem.AddHs(Chem.MolFromSmiles("CC(=O)[O-].[Na+]")))
+        library = tmp_path / "salts.sdf"
+        library.write_text(f"{block}$$$$\n" * 40)
+        alone, together = (
+            screen(library, small_model, options=ScreeningOptions(jobs=jobs)).hits for jobs in (1, 2)
+        )
+        pd.testing.assert_frame_equal(alone, together)
+
+    @pytest.mark.parametrize("jobs", [1, 2])
+    def test_a_row_that_takes_too_long_is_rejected(self, small_model, rows, jobs):
+        rows[40] = SLOW
+        options = ScreeningOptions(jobs=jobs, time_limit=0.2)
+        rejections = screen(rows, small_model, options=options).rejections
+        reason = rejections.set_index("row").loc[41, "reason"]
+        assert reason == "given up: it takes more than 0.2 s of processor time"
+        assert len(rejections) == len(BAD) + 1
+
+    def test_a_row_that_kills_in_the_featurizer_is_rejected(self, small_model, rows, monkeypatch):
+        """RDKit crashes nowhere behind the parser that we know of; so a killer is put there."""
+        featurize, killer = small_model.featurizer.featurize, "CCCCCCCCS"
+        rows[20] = killer
+
+        def deadly(mols, **options):
+            if os.getpid() != parent and any(Chem.MolToSmiles(mol) == killer for mol in mols):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return featurize(mols, **options)
+
+        parent = os.getpid()
+        monkeypatch.setattr(type(small_model.featurizer), "featurize", lambda _, mols, **o: deadly(mols, **o))
+        result = screen(rows, small_model, options=ScreeningOptions(jobs=2))
+        given_up = result.rejections[result.rejections["reason"].str.startswith("given up: the process was")]
+        assert given_up["row"].tolist() == [21]
+        assert result.n_rejected == len(BAD) + 1
+
+    @pytest.mark.parametrize("options", [{"jobs": 0}, {"time_limit": 0}])
+    def test_impossible_numbers(self, small_model, options):
+        with pytest.raises(UsageError, match=f"{next(iter(options))} must be"):
+            screen(["CCO"], small_model, options=ScreeningOptions(**options))
 
 
 class TestRefusals:

@@ -16,12 +16,12 @@ def below_zero(small_regression) -> ScreeningModel:
     """A model whose values are all negative, and large."""
     network = small_regression.to("cpu").network
     model = ScreeningModel(small_regression.info, network)
-    values = model.score_molecules
+    values = model.logits
 
-    def shifted(molecules):
-        return values(molecules) - 1e6
+    def shifted(graphs):
+        return values(graphs) - 1e6
 
-    model.score_molecules = shifted  # type: ignore[method-assign]
+    model.logits = shifted  # type: ignore[method-assign]
     return model
 
 

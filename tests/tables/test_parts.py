@@ -37,7 +37,7 @@ def filled(directory, n: int = 2) -> Parts:
     parts = opened(directory)
     for number in range(n):
         kept = PartNote(3, {"part": number})
-        parts.add(SCHEMA, [batch(10 * number), batch(10 * number + 1)], lambda kept=kept: kept)
+        parts.add(number, SCHEMA, [batch(10 * number), batch(10 * number + 1)], lambda kept=kept: kept)
     return parts
 
 
@@ -59,7 +59,7 @@ def test_what_was_kept_comes_back_in_order(directory):
 
 
 def test_an_empty_part_counts_its_rows(directory):
-    opened(directory).add(SCHEMA, [], lambda: PartNote(5, {"part": 0}))
+    opened(directory).add(0, SCHEMA, [], lambda: PartNote(5, {"part": 0}))
     assert content(opened(directory, resume=True)) == [(5, 0, [])]
 
 
@@ -75,24 +75,41 @@ def test_what_a_killed_run_leaves_besides_is_cleared_away(directory):
     }
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "no note", "note cut"])
-def test_a_damaged_part_is_made_again_with_all_after_it(directory, damage):
+def flip(path) -> None:
+    """Change a bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut", "flipped", "gone", "no note", "note cut", "note flipped", "note of another"]
+)
+def test_a_damaged_part_is_made_again_and_no_other(directory, damage):
     filled(directory, 3)
     table, note = directory / "000001.arrow", directory / "000001.json"
     if damage == "cut":
         table.write_bytes(table.read_bytes()[:-1])
     elif damage == "note cut":
         note.write_text(note.read_text()[:-5])
+    elif damage == "note of another":
+        note.write_text((directory / "000002.json").read_text())
+    elif "flipped" in damage:
+        flip(note if "note" in damage else table)
     else:
         (table if damage == "gone" else note).unlink()
-    assert content(opened(directory, resume=True)) == [(3, 0, [0, 1])]
+    parts = opened(directory, resume=True)
+    assert parts.done == {0: 3, 2: 3}
+    assert content(parts) == [(3, 0, [0, 1]), (3, 2, [20, 21])]
+    parts.add(1, SCHEMA, [batch(10), batch(11)], lambda: PartNote(3, {"part": 1}))
+    assert content(opened(directory, resume=True)) == [(3, 0, [0, 1]), (3, 1, [10, 11]), (3, 2, [20, 21])]
 
 
-def test_damage_of_the_same_length_is_told_when_read(directory):
+def test_damage_after_opening_is_told_when_read(directory):
     parts = filled(directory, 1)
     table = directory / "000000.arrow"
     table.write_bytes(b"\1" * table.stat().st_size)
-    with pytest.raises(InputError, match=r"000000\.arrow is damaged .*; delete .* to start again"):
+    with pytest.raises(InputError, match=r"000000\.arrow is damaged .*; --resume makes this part again"):
         content(parts)
 
 
@@ -104,7 +121,7 @@ def test_a_part_that_breaks_off_leaves_nothing(directory):
     parts = filled(directory, 1)
     before = names_in(directory)
     with pytest.raises(RuntimeError, match="broke off"):
-        parts.add(SCHEMA, breaking(), lambda: PartNote(1, {}))
+        parts.add(1, SCHEMA, breaking(), lambda: PartNote(1, {}))
     assert names_in(directory) == before
     assert parts.n_rows == 3
 
@@ -141,7 +158,7 @@ class TestOpening:
         assert opened(directory, resume=True).n_rows == 6
 
     def test_the_rows_of_a_part_stay_as_they_were(self, directory):
-        opened(directory, rows_per_part=7).add(SCHEMA, [], lambda: PartNote(7, {}))
+        opened(directory, rows_per_part=7).add(0, SCHEMA, [], lambda: PartNote(7, {}))
         assert opened(directory, resume=True).rows_per_part == 7
 
     def test_other_things_are_left_alone(self, directory):
@@ -169,7 +186,7 @@ class TestOpening:
 
         parts = filled(directory, 1)
         before = names_in(directory)
-        monkeypatch.setattr(os, "fsync", full)
+        monkeypatch.setattr(os, "replace", full)
         with pytest.raises(OutputError, match=r"cannot write .*: No space left on device"):
-            parts.add(SCHEMA, [batch(1)], lambda: PartNote(1, {}))
+            parts.add(1, SCHEMA, [batch(1)], lambda: PartNote(1, {}))
         assert names_in(directory) == before
