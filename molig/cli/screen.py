@@ -127,7 +127,8 @@ def screen(
         typer.Option(
             "--uncertainty",
             rich_help_panel=BESIDE,
-            help="Chance that to call it active (or not) is wrong; how far members of a committee disagree.",
+            help="Chance that to call it active (or not) is wrong; how far members of a committee, or "
+            "networks of an ensemble, disagree.",
         ),
     ] = False,
     percentiles: Annotated[

@@ -111,9 +111,9 @@ class Ensemble:
     def predict(
         self, batches: Mapping[Passing, MessageBatch], descriptors: Descriptors = _NO_DESCRIPTORS
     ) -> Tensor:
-        """Mean of the networks' predictions, shape (n_mols, n_tasks)."""
+        """The networks' predictions, shape (n_networks, n_mols, n_tasks)."""
         found = [n.predict(batches[n.message_passing.passing], descriptors) for n in self.networks]
-        return torch.stack(found).flatten(2).mean(dim=0)
+        return torch.stack(found).flatten(2)
 
 
 class ChempropModel:
@@ -396,7 +396,10 @@ class ChempropModel:
         UsageError
             If the model reads descriptors that are not given, or not as many.
         """
-        extra = extra or ExtraInputs()
+        return self._means_and_spreads(graphs, extra or ExtraInputs())[0]
+
+    def _means_and_spreads(self, graphs: PackedGraphs, extra: ExtraInputs) -> tuple[FloatArray, FloatArray]:
+        """Means and standard deviations of the networks' predictions, shapes (n_mols, n_tasks)."""
         self._check("descriptors of each molecule", "molecule", self.sizes.descriptors, extra.molecule)
         self._check(
             "descriptors of each atom",
@@ -404,14 +407,16 @@ class ChempropModel:
             self.sizes.atom_descriptors,
             extra.atom_descriptors,
         )
-        out = np.empty((len(graphs), len(self.tasks)))
+        out = np.empty((2, len(graphs), len(self.tasks)))
         with torch.inference_mode():
             for part in _batches(graphs.atom_counts, STATES_PER_BATCH // self.sizes.hidden):
                 batches = self._batches(graphs.select(part))
                 descriptors = self._descriptors(extra, part, graphs)
                 found = [ensemble.predict(batches, descriptors) for ensemble in self.ensembles]
-                out[part] = torch.cat(found, dim=1).double().cpu().numpy()
-        return out
+                means = torch.cat([each.mean(dim=0) for each in found], dim=1)
+                spreads = torch.cat([each.std(dim=0, correction=0) for each in found], dim=1)
+                out[:, part] = torch.stack([means, spreads]).double().cpu().numpy()
+        return out[0], out[1]
 
     def logits(self, graphs: PackedGraphs, scales: npt.ArrayLike | None = None) -> FloatArray:
         """Logits of probabilities, or values, at any point of the path from the zero baseline.
@@ -471,31 +476,40 @@ class ChempropModel:
     def score_with(
         self, molecules: Sequence[Molecule], *, applicability: bool = False, uncertainty: bool = False
     ) -> Scored:
-        """`score_molecules`, for `molig.screening.screen`.
+        """`score_molecules` with what else is asked for.
+
+        Parameters
+        ----------
+        molecules : sequence of Molecule
+            Parsed molecules.
+        applicability : bool
+            Refused.
+        uncertainty : bool
+            Add the standard deviation of the scores of an ensemble's networks.
 
         Raises
         ------
         UsageError
-            If anything else is asked for.
+            If the applicability domain is asked for, or how far one network alone disagrees.
         """
         if applicability:
             self.domain()
-        if uncertainty:
-            self.committee_of_members()
-        return Scored(self.score_molecules(molecules), [], None)
+        if uncertainty and min(len(ensemble.networks) for ensemble in self.ensembles) < 2:
+            raise UsageError(
+                f"{self.name} is one network, so that no scores can be compared: {called('uncertainty')} is "
+                "for ensembles; name several files, or the directory of a training run of several networks"
+            )
+        if not uncertainty or not molecules:
+            scores = self.score_molecules(molecules)
+            return Scored(scores, [], scores if uncertainty else None)
+        scores, spread = self._means_and_spreads(self.featurize([m.mol for m in molecules]), ExtraInputs())
+        return Scored(scores, [], spread)
 
     def domain(self) -> NoReturn:
         """Refuse: the files do not say what the training molecules were like."""
         raise UsageError(
             f"{self.name} has no applicability domain: a model of another package does not tell what its "
             f"training molecules were like; ask without {called('applicability')}"
-        )
-
-    def committee_of_members(self) -> NoReturn:
-        """Refuse: an ensemble is no committee of different models."""
-        raise UsageError(
-            f"{self.name} is no committee: there are no members of different kinds whose scores could be "
-            f"compared; ask without {called('uncertainty')}"
         )
 
     def predict(

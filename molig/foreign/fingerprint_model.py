@@ -349,7 +349,7 @@ class FingerprintModel:
         if applicability:
             self.domain()
         if uncertainty:
-            self.committee_of_members()
+            raise UsageError(f"{self.name} is no committee; ask without {called('uncertainty')}")
         return Scored(self.score_molecules(molecules), [], None)
 
     def domain(self) -> NoReturn:
@@ -358,10 +358,6 @@ class FingerprintModel:
             f"{self.name} has no applicability domain: it does not tell what its training molecules were "
             f"like; ask without {called('applicability')}"
         )
-
-    def committee_of_members(self) -> NoReturn:
-        """Refuse: the model is one."""
-        raise UsageError(f"{self.name} is no committee; ask without {called('uncertainty')}")
 
     def predict(self, smiles: str | Iterable[str], *, batch_size: int = 1024) -> Predictions:
         """Score SMILES, keeping the reasons for those that cannot be scored.

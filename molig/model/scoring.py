@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from rdkit import Chem
 
-from molig.committee import Combination
 from molig.errors import UsageError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.model.domain import Applicability, ApplicabilityFlag, Traits
@@ -115,9 +114,6 @@ class ScoringModel(Protocol):
 
     def domain(self) -> Applicability:
         """The applicability domain; raises `UsageError` if there is none."""
-
-    def committee_of_members(self) -> Combination:
-        """How scores of members are combined; raises `UsageError` if there are none."""
 
     def predict(self, smiles: str | Iterable[str], *, batch_size: int = ...) -> Predictions:
         """Score SMILES, keeping the reasons for those that cannot be scored."""

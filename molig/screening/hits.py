@@ -51,7 +51,7 @@ _APPLICABILITY = [("applicability", pa.string()), ("similarity", pa.float32())]
 _CHANCE_WRONG = (
     "chance that it is wrong to call the molecule active if the score is above 0.5, inactive otherwise"
 )
-_UNCERTAINTY = "weighted standard deviation of the scores of the committee's members"
+_UNCERTAINTY = "standard deviation of the members' scores, weighted as in their mean"
 
 
 @dataclass(frozen=True)

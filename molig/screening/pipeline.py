@@ -79,7 +79,7 @@ class ScreeningOptions:
         Add what is known of the error of a committee's scores, of several tasks for the best one:
         ``chance_wrong``, if scores are calibrated, is the chance that it is wrong to call the molecule active
         if its score is above 0.5, inactive otherwise; ``uncertainty`` is the weighted standard deviation of
-        the members' scores, calibrated as their mean is.
+        the members' scores, calibrated as their mean is; of an ensemble of Chemprop, of its networks' scores.
     percentiles : bool
         Beside every score, in a column ``TASK percentile``, where it stands among those of approved drugs
         in DrugBank, from 0 to 100; for ADMET-AI.
@@ -326,10 +326,7 @@ def _check_abilities(model: ScoringModel, options: ScreeningOptions, ranked: boo
             )
     if options.atc is not None and not options.percentiles:
         raise UsageError(f"{called('atc')} chooses the drugs of {called('percentiles')}: ask for those, too")
-    if options.applicability:
-        model.domain()
-    if options.uncertainty:
-        model.committee_of_members()
+    model.score_with([], applicability=options.applicability, uncertainty=options.uncertainty)
     if options.percentiles:
         with_drugs(model).percentiles(np.empty((0, len(model.tasks))), options.atc)
 

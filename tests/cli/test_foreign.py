@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,6 +18,19 @@ from molig.foreign import InputOptions, load_chemprop
 SMALL = Path(__file__).parent.parent / "foreign" / "small.pt"
 CHECKPOINT = SMALL.with_suffix(".ckpt")
 LIBRARY = "CCO ethanol\n[H]OC(C)c1ccccc1 alcohol\nC1CC broken\nC[C@H](N)C(=O)O alanine\n"
+
+
+@pytest.fixture
+def two_networks(tmp_path):
+    """The small network, and one with other weights in its first layer."""
+    with zipfile.ZipFile(SMALL) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    first = max((name for name in parts if "/data/" in name), key=lambda name: len(parts[name]))
+    parts[first] = (2 * np.frombuffer(parts[first], "<f4")).tobytes()
+    with zipfile.ZipFile(tmp_path / "other.pt", "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return SMALL, tmp_path / "other.pt"
 
 
 @pytest.fixture
@@ -39,6 +54,19 @@ class TestScreen:
         assert "each the mean of 2 networks" in run.err
         assert "rank" not in run.out
 
+    def test_how_far_the_networks_of_an_ensemble_disagree(self, molig, library, two_networks):
+        files = [option for path in two_networks for option in ("-m", path)]
+        run = molig("screen", library, *files, "--uncertainty", "--device", "cpu")
+        assert run.code == 0, run.err
+        hits = pd.read_csv(io.StringIO(run.out))
+        assert hits.columns[-1] == "uncertainty"
+        each = [load_chemprop(path).predict(hits["smiles"]).scores for path in two_networks]
+        mean, spread = np.mean(each, axis=0), np.abs(each[0] - each[1]) / 2
+        assert hits[["first", "second"]].to_numpy() == pytest.approx(mean, rel=1e-5)
+        best = mean.argmax(axis=1)
+        assert hits["uncertainty"].to_numpy() == pytest.approx(spread[range(len(best)), best], abs=1e-6)
+        assert hits["uncertainty"].min() > 1e-3
+
     def test_options_of_molecules(self, molig, library):
         asked = {"--keep-h": "keep_h", "--add-h": "add_h", "--ignore-stereo": "ignore_stereo"}
         for option, name in asked.items():
@@ -58,7 +86,10 @@ class TestScreen:
             (["-m", "tox21-w2n2-simple", "--no-add-h"], "--add-h is for models of Chemprop"),
             (["-m", SMALL, "--atom-features", "v3"], "unknown set of atom features 'v3'"),
             (["-m", SMALL, "--applicability"], "small has no applicability domain"),
-            (["-m", SMALL, "--uncertainty"], "small is no committee"),
+            (
+                ["-m", SMALL, "--uncertainty"],
+                "no scores can be compared: --uncertainty",
+            ),
             (["-m", SMALL, "--percentiles"], "--percentiles is for admet-ai"),
             (["-m", SMALL, "--atc", "nervous system"], "--atc chooses the drugs of --percentiles"),
             (["-m", SMALL, "--task", "all", "--top-k", "3"], "--top-k is about the best score"),

@@ -127,7 +127,7 @@ def test_what_it_lacks_is_said(small):
     with speaking_of_options():
         with pytest.raises(UsageError, match=r"small has no applicability domain.*without --applicability"):
             small.score_with(molecules, applicability=True)
-        with pytest.raises(UsageError, match=r"small is no committee.*without --uncertainty"):
+        with pytest.raises(UsageError, match=r"small is one network.*--uncertainty is for ensembles"):
             small.score_with(molecules, uncertainty=True)
     assert small.member_names == ()
     assert small.calibrated is False
