@@ -97,6 +97,8 @@ class KeptColumns:
         for place, column in enumerate(self.read):
             values = [row[place] if place < len(row) else None for row in rows]
             if self.as_text and not pa.types.is_string(column.type):
+                if column.type in (pa.float32(), pa.float16()):  # no more digits than they have
+                    values = [None if v is None else np.float32(v) for v in values]
                 found.append(pa.array(list(map(_as_cell, values)), pa.string()))
             else:
                 found.append(pa.array(values, column.type))

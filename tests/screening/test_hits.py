@@ -159,7 +159,11 @@ class TestKeptColumns:
         }
 
     def test_numbers_as_text_keep_all_their_digits(self):
-        kept = KeptColumns(pa.schema([("v", pa.float64()), ("w", pa.list_(pa.int64()))]), as_text=True)
-        values, lists = kept.columns([(1234567.891, [1, 2]), (float("nan"), None), (0.1, [])])
+        types = {"v": pa.float64(), "w": pa.list_(pa.int64()), "x": pa.float32()}
+        kept = KeptColumns(pa.schema(types), as_text=True)
+        single = float(np.float32(0.1))
+        rows = [(1234567.891, [1, 2], single), (float("nan"), None, None), (0.1, [], 2.0)]
+        values, lists, singles = kept.columns(rows)
         assert values.to_pylist() == ["1234567.891", None, "0.1"]
+        assert singles.to_pylist() == ["0.1", None, "2.0"]
         assert lists.to_pylist() == ["[1, 2]", None, "[]"]
