@@ -23,7 +23,7 @@ FLOORS: list[tuple[str, dict[str, str]]] = [
             "evaluation": "how well networks rank, beside simple methods",
             "benchmark": "explanations against known truth",
             "report": "pages and tables of explanations",
-            "audit": "twelve checks, and their findings",
+            "audit": "thirteen checks, and their findings",
         },
     ),
     (

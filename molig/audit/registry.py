@@ -27,6 +27,7 @@ _BUILT_IN = (
     "saturation",
     "integration",
     "size_shortcut",
+    "long_range",
     "shortcut_fragments",
     "randomisation",
     "stability",

@@ -12,10 +12,11 @@ from molig.audit.report import audit_data, audit_html, audit_markdown
 N, N_TRAINED = 120, 300
 PAIR = ActivityPair("c1ccccc1CN", "c1ccccc1CO", 1.5, "nitrogen")
 NO_LABELS = "the molecules have no labels"
-NEED_LABELS = {"shortcut-fragments": NO_LABELS, "activity-cliffs": NO_LABELS}
+NEED_LABELS = {"shortcut-fragments": NO_LABELS, "activity-cliffs": NO_LABELS, "long-range": NO_LABELS}
 NEED_CLASSES = {
     "shortcut-fragments": "no fragment occurs in 10 molecules with labels of both classes",
     "activity-cliffs": "there is no pair of similar molecules with different activity",
+    "long-range": "no task has 20 labels of both classes",
 }
 NEED_SEVERAL = {
     "identical-attribution": "no molecule has two atoms",
@@ -57,7 +58,7 @@ def test_every_check_is_made_or_says_why_not(small_model, smiles, size, classes,
     chosen = smiles[:n] if n > 1 else ["N"]
     subject = subject_of(small_model, chosen, labels_of(chosen, classes), settings)
     result = audit(subject, source="molecules.csv")
-    assert len(result.results) == 12
+    assert len(result.results) == 13
     assert not result.failed, [finding.summary for finding in result.findings]
     told = {r.check.name: r.skipped for r in result.results if r.status == "skipped"}
     assert set(told) == set(skipped)
