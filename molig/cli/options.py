@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -61,6 +63,16 @@ ModelOption = Annotated[
         "--model",
         help="Bundled model (`molig models`) or directory; admet-ai; Chemprop files (.pt, .ckpt), which "
         "several -m put together to an ensemble; or a forest or linear model (.skops, .onnx).",
+    ),
+]
+ModelsOption = Annotated[
+    list[str],
+    typer.Option(
+        "-m",
+        "--model",
+        help="Bundled model (`molig models`) or directory, several -m side by side; admet-ai; Chemprop files "
+        "(.pt, .ckpt), which several -m put together to an ensemble; or a forest or linear model (.skops, "
+        ".onnx).",
     ),
 ]
 AtomFeaturesOption = Annotated[
@@ -142,12 +154,18 @@ def load_named(
             f"{on_bits[0]} is a model on fingerprints, which this command does not take; molig screen, "
             "explain and audit do"
         )
+    with doubts_told():
+        return load_any_model(names, device, options, fingerprint)
+
+
+@contextmanager
+def doubts_told() -> Iterator[None]:
+    """Tell what a model warns of when it is loaded."""
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always", UserWarning)
-        loaded = load_any_model(names, device, options, fingerprint)
+        yield
     for doubt in doubts:
         Reporter(quiet=True).warning(str(doubt.message))
-    return loaded
 
 
 TaskOption = Annotated[

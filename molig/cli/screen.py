@@ -24,15 +24,15 @@ from molig.cli.options import (
     JobsOption,
     KeepHOption,
     KeepOption,
-    ModelOption,
+    ModelsOption,
     QuietOption,
     ReorderAtomsOption,
     SmilesColumnOption,
     ThreadsOption,
     TimeLimitOption,
     TrustPickleOption,
+    doubts_told,
     kept_columns,
-    load_named,
     resolved_input,
 )
 
@@ -53,16 +53,21 @@ def screen(
             "a feature store (`molig prepare`); - for stdin.",
         ),
     ],
-    model: ModelOption,
+    model: ModelsOption,
     output: Annotated[
         str, typer.Option("-o", "--output", help="hits.parquet, hits.csv, or - for stdout.")
     ] = "-",
     task: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--task",
-            help="Task of the model, or all: a column for each, without ranks; default: the highest-scoring.",
+            help="Task of the model (MODEL:TASK of several), repeatable; or all: a column for each, without "
+            "ranks; default: the highest-scoring of the first model.",
         ),
+    ] = None,
+    rank_by: Annotated[
+        str | None,
+        typer.Option("--rank-by", help="Task that ranks, of those with a column; default: the first --task."),
     ] = None,
     keep: KeepOption = None,
     rejects: Annotated[
@@ -178,8 +183,8 @@ def screen(
     """Score every molecule of LIBRARY and rank them."""
     from molig.cli.explain import explain_hits
     from molig.errors import UsageError
-    from molig.foreign import FingerprintOptions
-    from molig.model import Objective
+    from molig.foreign import FingerprintOptions, InputOptions, load_models
+    from molig.model import Objective, SideBySide
     from molig.molecules.causes import RejectBound
     from molig.screening import Diversity, ScreeningOptions
     from molig.screening import screen as run
@@ -194,12 +199,20 @@ def screen(
     bound = RejectBound.parse(max_rejects)
     report = None if dry_run else report_path(output)
     explained = _explained(output, explain_top, explain_output)
-    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
-    loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
-    if task is None and len(loaded.tasks) > 1 and loaded.objective is Objective.CLASSIFICATION:
-        reporter.info(f"no --task: ranking by the highest of {len(loaded.tasks)} task scores")
+    of_molecules = InputOptions(atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
+    with doubts_told():
+        loaded = load_models(model, device, of_molecules, FingerprintOptions(fingerprint, trust_pickle))
+    if isinstance(loaded, SideBySide) and explained:
+        raise UsageError(f"--explain-top explains the scores of one model, and {loaded.name} are several")
+    if task is None and rank_by is None:
+        first = loaded.first if isinstance(loaded, SideBySide) else loaded
+        if len(first.tasks) > 1 and first.objective is Objective.CLASSIFICATION:
+            reporter.info(
+                f"no --task: ranking by the highest of {len(first.tasks)} task scores of {first.name}"
+            )
     options = ScreeningOptions(
         task=task,
+        rank_by=rank_by,
         top_k=top_k,
         smiles_column=smiles_column,
         id_column=id_column,
@@ -249,7 +262,7 @@ def screen(
                 f"{result.n_rejected - _SHOWN:,} more rejected rows; --rejects FILE keeps them all"
             )
     if explained and result.best is not None and len(result.best):
-        explain_hits(result.best, loaded, task, explained, reporter)
+        explain_hits(result.best, loaded, rank_by or (task[0] if task else None), explained, reporter)
 
 
 def _explained(output: str, n: int | None, places: list[Path] | None) -> list[Path]:

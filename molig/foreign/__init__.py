@@ -10,7 +10,7 @@ from molig.foreign.chemprop_files import InputOptions, load_chemprop
 from molig.foreign.chemprop_model import ChempropModel, Ensemble, ExtraInputs
 from molig.foreign.chemprop_molecules import ChempropParser
 from molig.foreign.fingerprints import FingerprintOptions, MorganFingerprint
-from molig.foreign.loading import is_foreign, load_any_model, load_foreign
+from molig.foreign.loading import is_foreign, load_any_model, load_foreign, load_models
 
 if TYPE_CHECKING:
     from molig.foreign.estimator_files import load_fingerprint_model
@@ -33,6 +33,7 @@ __all__ = [
     "load_chemprop",
     "load_fingerprint_model",
     "load_foreign",
+    "load_models",
 ]
 
 # Loaded at first use: they need scikit-learn, which takes a second.

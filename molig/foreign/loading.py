@@ -16,6 +16,7 @@ from molig.foreign.chemprop_model import ChempropModel
 from molig.foreign.fingerprints import ESTIMATOR_SUFFIXES, FingerprintOptions
 from molig.model.files import INFO_FILE, load_model
 from molig.model.screening_model import ScreeningModel
+from molig.model.side_by_side import SideBySide
 
 if TYPE_CHECKING:
     from molig.foreign.fingerprint_model import FingerprintModel
@@ -138,7 +139,8 @@ def load_any_model(
     if len(listed) > 1:
         raise UsageError(
             "several models are an ensemble only if all are files of Chemprop (*.pt, *.ckpt), and "
-            f"{own[0]} is none (got {', '.join(map(str, listed))})"
+            f"{own[0]} is none (got {', '.join(map(str, listed))}); molig screen scores models of molig side "
+            "by side"
         )
     if Path(own[0]).is_file():
         raise UsageError(
@@ -161,6 +163,52 @@ def load_any_model(
     _refuse(options, "for models of Chemprop", own_way)
     _refuse(fingerprint, "for models on fingerprints (.skops, .onnx)", own_way)
     return model
+
+
+def load_models(
+    names: str | Path | Sequence[str | Path],
+    device: str | torch.device = "cpu",
+    options: InputOptions | None = None,
+    fingerprint: FingerprintOptions | None = None,
+) -> ScreeningModel | ChempropModel | FingerprintModel | SideBySide:
+    """Read what `load_any_model` reads, or several models of molig, to be scored side by side.
+
+    Parameters
+    ----------
+    names, device, options, fingerprint
+        As for `load_any_model`. Of several models of molig, the tasks are called ``MODEL:TASK``, after the
+        bundled model or the directory.
+
+    Returns
+    -------
+    ScreeningModel, ChempropModel, FingerprintModel or SideBySide
+
+    Raises
+    ------
+    UnknownNameError, UsageError, InputError, ModelFormatError
+        As `load_any_model`; also if models of molig are named together with others, or twice.
+
+    Examples
+    --------
+    >>> load_models(["tox21-w2n2-simple", "tox21-w1n2-simple"]).tasks[12]
+    'tox21-w1n2-simple:NR-AR'
+    """
+    listed = [names] if isinstance(names, str | Path) else list(names)
+    if len(listed) < 2 or is_foreign(listed):
+        return load_any_model(listed, device, options, fingerprint)
+    if foreign := [name for name in listed if is_foreign(name)]:
+        raise UsageError(
+            f"{foreign[0]} is of another package and reads molecules in its own way: only models of molig "
+            "are scored side by side, and only files of Chemprop make an ensemble"
+        )
+    models = [load_any_model(name, device, options, fingerprint) for name in listed]
+    labels = [Path(name).name for name in listed]
+    labels = [str(n) if labels.count(label) > 1 else label for n, label in zip(listed, labels, strict=True)]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise UsageError(f"the model {twice[0]} is named twice")
+    return SideBySide(
+        {label: m for label, m in zip(labels, models, strict=True) if isinstance(m, ScreeningModel)}
+    )
 
 
 def _refuse(options: InputOptions | FingerprintOptions | None, what_for: str, instead: str) -> None:

@@ -24,6 +24,7 @@ from molig.model.info import (
 )
 from molig.model.scoring import Predictions, Scored, ScoringModel
 from molig.model.screening_model import ScreeningModel
+from molig.model.side_by_side import SideBySide
 
 __all__ = [
     "Applicability",
@@ -48,6 +49,7 @@ __all__ = [
     "Scored",
     "ScoringModel",
     "ScreeningModel",
+    "SideBySide",
     "SizeRange",
     "TasksWon",
     "bundled_models",

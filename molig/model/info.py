@@ -308,6 +308,14 @@ class MoleculePolicy(Section):
             and self.standardization_version != PARENT_VERSION
         )
 
+    @property
+    def in_words(self) -> str:
+        """The policy in a few words."""
+        return (
+            f"policy {self.standardization.value!r}, at most {self.max_heavy_atoms} heavy atoms, "
+            f"{self.hydrogens.value} hydrogens"
+        )
+
     def parser(self) -> MoleculeParser:
         """Parser that follows this policy, in the version that this molig has."""
         return MoleculeParser(self.standardization, self.max_heavy_atoms, self.hydrogens)

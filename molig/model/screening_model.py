@@ -325,14 +325,19 @@ class ScreeningModel:
         if not molecules:
             none = np.empty((0, len(self.tasks)))
             return Scored(none, [], none if uncertainty else None)
-        if self._source is None:
-            graphs = self.featurizer.counted(molecules)
-            traits = domain.traits([m.mol for m in molecules]) if domain else None
-        else:
-            graphs = self._source.graphs(molecules, self.schema)
-            kind = (domain.info.radius, domain.info.n_bits) if domain else None
-            traits = self._source.traits(molecules, *kind) if kind else None
-        return self.score_graphs(graphs, traits, uncertainty=uncertainty)
+        traits = None if domain is None else self._traits_of(molecules, domain)
+        return self.score_graphs(self.features_of(molecules), traits, uncertainty=uncertainty)
+
+    def features_of(self, molecules: Sequence[Molecule]) -> PackedGraphs:
+        """What `score_graphs` scores molecules by, computed or from the source that feeds the model."""
+        if self._source is not None:
+            return self._source.graphs(molecules, self.schema)
+        return self.featurizer.counted(molecules)
+
+    def _traits_of(self, molecules: Sequence[Molecule], domain: Applicability) -> Traits:
+        if self._source is not None:
+            return self._source.traits(molecules, domain.info.radius, domain.info.n_bits)
+        return domain.traits([m.mol for m in molecules])
 
     def score_graphs(
         self, graphs: PackedGraphs, traits: Traits | None = None, *, uncertainty: bool = False

@@ -15,7 +15,7 @@ import torch
 
 from molig.errors import UsageError, called
 from molig.foreign import ADMET_AI, AdmetAI
-from molig.model import ScoringModel
+from molig.model import ScoringModel, SideBySide
 from molig.model.scoring import not_finite
 from molig.molecules import Molecule, MoleculeParser, Record, Rejection
 from molig.molecules.records import batched
@@ -124,7 +124,9 @@ class ChunkScorer:
         torch.set_num_threads(1)
         found = MoleculeParser().parse_smiles("CC(=O)[O-].[Na+]")
         if isinstance(found, Molecule):
-            self.model.logits(self.model.featurize([found.mol]))
+            several = self.model.models.values() if isinstance(self.model, SideBySide) else [self.model]
+            for model in several:
+                model.logits(model.featurize([found.mol]))
         torch.set_num_threads(threads)
 
     def __call__(self, records: Sequence[Record], mark: Mark) -> bytes:

@@ -138,7 +138,7 @@ def _as_cell(value: Any) -> str | None:
 class HitColumns:
     """Columns of a hit table; of several tasks the highest score ranks, and best_task names its task."""
 
-    tasks: tuple[str, ...]
+    tasks: tuple[str, ...]  # a column each
     applicability: bool = False
     uncertainty: bool = False
     calibrated: bool = False  # whether scores are probabilities, so that a chance of error follows from them
@@ -147,6 +147,7 @@ class HitColumns:
     percentiles: str = ""  # what they are, if each score has one beside it
     group: pa.Field | None = None  # of rows that are alike, found for the best ones (`Diversity`)
     kept: KeptColumns = field(default_factory=KeptColumns)
+    rank_by: tuple[str, ...] = ()  # the tasks whose highest score ranks, if these are not all
 
     def __post_init__(self) -> None:
         """Refuse two columns of one name."""
@@ -166,6 +167,11 @@ class HitColumns:
                 "in Python by predict(smiles), or choose another task"
             )
 
+    @cached_property
+    def ranking(self) -> tuple[str, ...]:
+        """The tasks whose highest score ranks."""
+        return self.rank_by or self.tasks
+
     @property
     def _uncertainty(self) -> list[pa.Field]:
         if not self.uncertainty:
@@ -180,7 +186,7 @@ class HitColumns:
         if self.percentiles:
             beside = [_described(f"{task}{PERCENTILE}", self.percentiles) for task in self.tasks]
             scores = [column for both in zip(scores, beside, strict=True) for column in both]
-        best = [("best_task", pa.string())] if len(self.tasks) > 1 and self.ranked else []
+        best = [("best_task", pa.string())] if len(self.ranking) > 1 and self.ranked else []
         return pa.schema(
             _HEAD
             + scores
@@ -218,8 +224,9 @@ class HitColumns:
             pa.array(["; ".join(m.removed) for m in molecules], pa.string()),
             *(pa.array(column, pa.float32()) for column in shown.T),
         ]
-        if len(self.tasks) > 1 and self.ranked:
-            names = np.array(self.tasks, dtype=object)[scores.argmax(axis=1)]
+        ranking = [self.tasks.index(task) for task in self.ranking]
+        if len(ranking) > 1 and self.ranked:
+            names = np.array(self.ranking, dtype=object)[scores[:, ranking].argmax(axis=1)]
             columns.append(pa.array(names, pa.string()))
         if self.ranked:
             columns.append(pa.array(np.zeros(len(molecules)), pa.int64()))
@@ -228,9 +235,10 @@ class HitColumns:
             columns.append(pa.array([flag.similarity for flag in flags], pa.float32()))
         if self.uncertainty and spread is not None:
             if self.calibrated:
-                best = scores.max(axis=1)
+                best = scores[:, ranking].max(axis=1)
                 columns.append(pa.array(np.minimum(best, 1 - best), pa.float32()))
-            of_best = np.take_along_axis(spread, scores.argmax(axis=1)[:, None], axis=1)[:, 0]
+            places = scores[:, ranking].argmax(axis=1)[:, None]
+            of_best = np.take_along_axis(spread[:, ranking], places, axis=1)[:, 0]
             columns.append(pa.array(of_best, pa.float32()))
         if self.group is not None:
             columns.append(pa.nulls(len(molecules), self.group.type))
@@ -248,7 +256,7 @@ class HitColumns:
 
     def key(self, table: pa.Table) -> FloatArray:
         """Rounded score that a row is ranked by, shape (n,)."""
-        scores = [table.column(task).to_numpy() for task in self.tasks]
+        scores = [table.column(task).to_numpy() for task in self.ranking]
         rounded = np.round(np.max(scores, axis=0).astype(np.float64), RANK_DECIMALS)
         return np.asarray(rounded, dtype=np.float32)
 

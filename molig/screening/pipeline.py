@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from molig.errors import OutputError, UsageError, called
-from molig.foreign import load_any_model
-from molig.model import Objective, ScoringModel
+from molig.errors import OutputError, UnknownNameError, UsageError, called
+from molig.foreign import load_models
+from molig.model import Objective, ScoringModel, SideBySide
 from molig.molecules import Record, Rejection, read_records, smiles_records
 from molig.molecules.causes import NothingUsableError, RejectBound, likely_cause, main_reasons
 from molig.molecules.columns import KEEP_ALL
@@ -51,10 +51,12 @@ class ScreeningOptions:
 
     Parameters
     ----------
-    task : str, optional
-        Score and rank by this task only, or ``"all"``: a column for every task, without ranks. By default
-        all tasks, ranked by the highest score; values of several tasks, which have units of their own, need
-        one or the other.
+    task : str or sequence of str, optional
+        Score this task only, or these, and rank by the first; or ``"all"``: a column for every task, without
+        ranks. By default all tasks, ranked by the highest score, of several models by the first model's;
+        values of several tasks, which have units of their own, need one or the other.
+    rank_by : str, optional
+        Rank by this task, whichever others have a column.
     top_k : int, optional
         Keep the k best, best first; by default every row, in the order of the input.
     smiles_column, id_column : str, optional
@@ -103,7 +105,8 @@ class ScreeningOptions:
         Only so many rows, the first of the library.
     """
 
-    task: str | None = None
+    task: str | Sequence[str] | None = None
+    rank_by: str | None = None
     top_k: int | None = None
     smiles_column: str | None = None
     id_column: str | None = None
@@ -218,7 +221,8 @@ def screen(
         A file that `molig.molecules.read_records` can read, ``"-"`` for standard input, the directory of a
         feature store, or SMILES.
     model : ScoringModel, str, Path or sequence of them
-        A model, or what `molig.load_model` reads.
+        A model, or what `molig.load_model` reads; several models of molig are scored side by side, with tasks
+        called ``MODEL:TASK``.
     output : str or Path, optional
         Hit table to write, .parquet or .csv, or ``"-"``; by default it is kept in memory.
     rejects : str or Path, optional
@@ -252,7 +256,7 @@ def screen(
     (2, 1, ['row', 'id', 'smiles', 'scored_smiles', 'removed', 'SR-ARE', 'rank'])
     """
     if isinstance(model, str | Path | Sequence):
-        model = load_any_model(model)
+        model = load_models(model)
     chosen = options or ScreeningOptions(task=task, top_k=top_k)
     if options is not None and (task is not None or top_k is not None):
         raise UsageError("give task and top_k either directly or in options")
@@ -262,11 +266,15 @@ def screen(
     if store is not None:
         model = store.feed(model, applicability=chosen.applicability)
     ranked = not asks_all_tasks(chosen.task, model)
-    if ranked and chosen.task is not None:
-        model = model.for_task(chosen.task)
     _check_numbers(chosen)
-    _check_abilities(model, chosen, ranked)
-    tasks = (chosen.task,) if ranked and chosen.task else model.tasks
+    asked = _asked_tasks(chosen) if ranked else ()
+    if len(asked) == 1:
+        model = model.for_task(asked[0])
+    elif asked and isinstance(model, SideBySide):
+        model = model.for_tasks(asked)
+    tasks = asked or model.tasks
+    rank_by = _ranking(model, chosen, asked)
+    _check_abilities(model, chosen, ranked, rank_by or tasks)
     columns = HitColumns(
         tasks,
         chosen.applicability,
@@ -276,6 +284,7 @@ def screen(
         ranked,
         _of_percentiles(chosen) if chosen.percentiles else "",
         chosen.diversity.field if chosen.diversity else None,
+        rank_by=rank_by if ranked else (),
     )
     if output is not None:
         check_output(output)
@@ -292,9 +301,9 @@ def screen(
         return _Run(model, columns, chosen, output, rejects).execute(records)
 
 
-def asks_all_tasks(task: str | None, model: ScoringModel) -> bool:
+def asks_all_tasks(task: str | Sequence[str] | None, model: ScoringModel) -> bool:
     """Whether ``task`` asks for all tasks of a model, none of which is called so."""
-    return task == ALL_TASKS and ALL_TASKS not in model.tasks
+    return task in (ALL_TASKS, [ALL_TASKS], (ALL_TASKS,)) and ALL_TASKS not in model.tasks
 
 
 def _check_numbers(options: ScreeningOptions) -> None:
@@ -306,9 +315,34 @@ def _check_numbers(options: ScreeningOptions) -> None:
         raise UsageError(f"{called('time_limit')} must be above 0 (got {options.time_limit:g})")
 
 
-def _check_abilities(model: ScoringModel, options: ScreeningOptions, ranked: bool) -> None:
+def _asked_tasks(options: ScreeningOptions) -> tuple[str, ...]:
+    """The tasks that shall have a column, if not all."""
+    if options.task is None:
+        return ()
+    return (options.task,) if isinstance(options.task, str) else tuple(dict.fromkeys(options.task))
+
+
+def _ranking(model: ScoringModel, options: ScreeningOptions, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """The tasks whose highest score ranks, if these are not all that have a column."""
+    for task in asked:
+        model.task_index(task)
+    if options.rank_by is not None:
+        if asks_all_tasks(options.task, model):
+            raise UsageError(f"{called('task')} {ALL_TASKS} is a table without ranks: leave one of both out")
+        if options.rank_by not in (asked or model.tasks):
+            raise UnknownNameError("task to rank by", options.rank_by, asked or model.tasks)
+        return (options.rank_by,)
+    if asked:
+        return asked[:1]
+    return model.tasks_of_first if isinstance(model, SideBySide) else ()
+
+
+def _check_abilities(
+    model: ScoringModel, options: ScreeningOptions, ranked: bool, ranking: Sequence[str]
+) -> None:
     """Refuse what the model, or a table without ranks, has not."""
-    if ranked and options.task is None and model.objective is Objective.REGRESSION and len(model.tasks) > 1:
+    objective = model.first.objective if isinstance(model, SideBySide) else model.objective
+    if ranked and objective is Objective.REGRESSION and len(ranking) > 1:
         kinds = "values" if len(model.parts()) == 1 else "probabilities and values"
         named = ", ".join(map(repr, model.tasks[:10])) + ", ..." * (len(model.tasks) > 10)
         raise UsageError(

@@ -45,7 +45,7 @@ from molig.features.columns import binary_values, decoded, encoded, feature_fiel
 from molig.features.environments import numbering_digest
 from molig.files import digest_of, json_text, read_regular, write_whole
 from molig.foreign import is_foreign
-from molig.model import ModelInfo, MoleculePolicy, ScoringModel, ScreeningModel, load_info
+from molig.model import ModelInfo, MoleculePolicy, ScoringModel, ScreeningModel, SideBySide, load_info
 from molig.model.domain import N_BITS, RADIUS, Traits
 from molig.model.info import Section
 from molig.molecules import Molecule, MoleculeParser, Record, Rejection
@@ -69,8 +69,8 @@ ROWS_PER_FILE = 64 * ROW_GROUP
 _BATCH = 512
 _LARGEST_INFO = 64_000_000
 _COMPRESSION_LEVEL = 6
-# Held in memory, per process: the row groups that neighbouring batches share.
-_GROUPS_KEPT = 2
+# Held in memory, per process: the row groups that neighbouring batches share, of several schemas.
+_GROUPS_KEPT = 6
 
 # What a store says about itself.
 
@@ -109,6 +109,8 @@ class StoreInfo(Section):
         Digest of how RDKit numbers environments, where there are any.
     applicability : bool
         Whether it holds what `--applicability` asks for.
+    row_group : int
+        Molecules of every row group of a file but the last.
     made_for : tuple of str
         The models that were named when it was made; whoever finds their blocks here is served, too.
     source : StoreSource
@@ -132,6 +134,7 @@ class StoreInfo(Section):
     schema_hash: str
     numbering: str | None = None
     applicability: bool = False
+    row_group: int = Field(ge=1)
     made_for: tuple[str, ...] = ()
     source: StoreSource
     n_rows: int = Field(ge=0)
@@ -341,6 +344,7 @@ def prepare(
             schema_hash=schema.hash,
             numbering=numbering_digest(blocks) if blocks else None,
             applicability=chosen.applicability,
+            row_group=ROW_GROUP,
             made_for=tuple(model.name for model in models),
             source=source,
             n_rows=writer.n_molecules + writer.n_rejected,
@@ -395,19 +399,14 @@ def _common_policy(models: Sequence[ModelInfo]) -> MoleculePolicy:
     for model in models[1:]:
         if _way(model.molecules) != _way(first.molecules):
             raise UsageError(
-                f"{first.name} and {model.name} read molecules differently ({_way_text(first.molecules)}; "
-                f"{_way_text(model.molecules)}): prepare a store for each"
+                f"{first.name} and {model.name} read molecules differently ({first.molecules.in_words}; "
+                f"{model.molecules.in_words}): prepare a store for each"
             )
     return first.molecules
 
 
 def _way(policy: MoleculePolicy) -> tuple[str, int, str]:
     return str(policy.standardization), policy.max_heavy_atoms, str(policy.hydrogens)
-
-
-def _way_text(policy: MoleculePolicy) -> str:
-    standardization, largest, hydrogens = _way(policy)
-    return f"policy {standardization!r}, at most {largest} heavy atoms, {hydrogens} hydrogens"
 
 
 def _bonds(schema: FeatureSchema) -> str:
@@ -475,9 +474,8 @@ class _StoreWriter:
             self._rejected.write(self._layout.rejection_table(rejections, [kept[r.row] for r in rejections]))
         if not molecules:
             return
-        mols = [m.mol for m in molecules]
-        graphs = self._featurizer.featurize(mols, occurrences=False)
-        traits = Traits.of(mols) if self._layout.applicability else None
+        graphs = self._featurizer.counted(molecules)
+        traits = Traits.of([m.mol for m in molecules]) if self._layout.applicability else None
         rows = [kept[m.row] for m in molecules]
         self._waiting.append(self._layout.table(molecules, rows, graphs, traits))
         self._n_waiting += len(molecules)
@@ -590,6 +588,11 @@ class StoredMolecule(Molecule):
         return self._read().n_input_atoms
 
     @property
+    def elements(self) -> bytes | None:
+        """Atomic numbers, where the SMILES tells them."""
+        return self._read().elements
+
+    @property
     def as_given(self) -> bool:
         """Whether the SMILES stands for what is scored."""
         return self._scored_smiles is None
@@ -669,6 +672,10 @@ class FeatureStore:
         """Place and size."""
         return f"FeatureStore({str(self.directory)!r}, {self.info.n_molecules} molecules)"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process gets; it opens its own files."""
+        return self.__dict__ | {"_groups": OrderedDict(), "_open": {}}
+
     def check_serves(self, info: ModelInfo, schema: FeatureSchema, *, applicability: bool = False) -> None:
         """Refuse a model whose molecules or features are others than those of the store.
 
@@ -686,8 +693,8 @@ class FeatureStore:
             )
         if _way(self.info.molecules) != _way(info.molecules):
             raise UsageError(
-                f"{self.directory} holds molecules as {_way_text(self.info.molecules)}, and {info.name} "
-                f"reads them as {_way_text(info.molecules)}; {again}"
+                f"{self.directory} holds molecules as {self.info.molecules.in_words}, and {info.name} "
+                f"reads them as {info.molecules.in_words}; {again}"
             )
         if self.schema.max_pair_distance != schema.max_pair_distance:
             raise UsageError(
@@ -713,20 +720,21 @@ class FeatureStore:
                 "`molig prepare --applicability`, or screen without"
             )
 
-    def feed(self, model: ScoringModel, *, applicability: bool = False) -> ScreeningModel:
-        """The same model, which reads rows and features of this store.
+    def feed(self, model: ScoringModel, *, applicability: bool = False) -> ScreeningModel | SideBySide:
+        """The same model, or models side by side, which reads rows and features of this store.
 
         Raises
         ------
         UsageError
             If it is no model of molig, or the store does not serve it.
         """
-        if not isinstance(model, ScreeningModel):
+        if not isinstance(model, ScreeningModel | SideBySide):
             raise UsageError(
                 f"{self.directory} is a feature store, which serves models of molig; {model.name} reads "
                 "molecules: screen the library itself with it"
             )
-        self.check_serves(model.info, model.schema, applicability=applicability)
+        for one in model.models.values() if isinstance(model, SideBySide) else [model]:
+            self.check_serves(one.info, one.schema, applicability=applicability)
         return model.fed_by(self, self._parser())
 
     def _parser(self) -> MoleculeParser:
@@ -816,8 +824,8 @@ class FeatureStore:
         places = [molecule.place for molecule in molecules if isinstance(molecule, StoredMolecule)]
         if len(places) < len(molecules):
             raise UsageError(f"these molecules are not of the store {self.directory}")
-        for (number, group), same in groupby(places, lambda place: (place.file, place.row // ROW_GROUP)):
-            rows = np.array([place.row for place in same]) - group * ROW_GROUP
+        for (number, group), same in groupby(places, lambda p: (p.file, p.row // self.info.row_group)):
+            rows = np.array([place.row for place in same]) - group * self.info.row_group
             table = self._group(number, group, names)
             if (np.diff(rows) == 1).all():
                 yield table.slice(rows[0], len(rows)), self._files[number].name
@@ -937,8 +945,8 @@ def _read_info(path: Path) -> StoreInfo:
         data = json.loads(read_regular(path, _LARGEST_INFO))
     except FileNotFoundError as err:
         raise InputError(
-            f"{path.parent} is a directory, and no feature store: it has no {STORE_FILE}. "
-            "`molig prepare` makes one"
+            f"{path.parent} is a directory; name the molecule file in it. It is no feature store either: "
+            f"it has no {STORE_FILE}, which `molig prepare` writes"
         ) from err
     except (OSError, ValueError, RecursionError) as err:
         raise InputError(f"{path} cannot be read ({err}); prepare the library again") from err

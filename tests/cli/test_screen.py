@@ -304,3 +304,36 @@ class TestCommittee:
         assert (run.code, run.out) == (2, "")
         assert "has no members whose scores could be compared" in run.err
         assert "they are no calibrated probabilities" in molig("screen", library, "-m", small_model_dir).err
+
+
+class TestSeveralModels:
+    def test_scores_stand_side_by_side(self, molig, write, small_model_dir, small_committee_dir):
+        models = ("-m", small_model_dir, "-m", small_committee_dir)
+        run = molig("screen", write("l.smi", SMI), *models, "--rank-by", "committee:carbonyl")
+        assert run.code == 0
+        hits = table(run.out)
+        assert [name for name in hits if ":" in name] == [
+            f"{model}:{task}" for model in ("small", "committee") for task in TASKS
+        ]
+        assert hits.loc[hits["rank"] == 1, "committee:carbonyl"].iloc[0] == hits["committee:carbonyl"].max()
+
+    def test_tasks_are_chosen_by_repeated_options(self, molig, write, small_model_dir, small_committee_dir):
+        models = ("-m", small_model_dir, "-m", small_committee_dir)
+        tasks = ("--task", "committee:nitrogen", "--task", "small:nitrogen")
+        hits = table(molig("screen", write("l.smi", SMI), *models, *tasks).out)
+        assert [name for name in hits if ":" in name] == ["committee:nitrogen", "small:nitrogen"]
+
+    def test_the_first_model_ranks_and_stderr_says_so(
+        self, molig, write, small_model_dir, small_committee_dir
+    ):
+        models = ("-m", small_model_dir, "-m", small_committee_dir)
+        run = molig("screen", write("l.smi", SMI), *models)
+        assert "ranking by the highest of 2 task scores of small" in run.err
+
+    def test_explanations_are_of_one_model(
+        self, molig, write, tmp_path, small_model_dir, small_committee_dir
+    ):
+        models = ("-m", small_model_dir, "-m", small_committee_dir)
+        output = ("-o", tmp_path / "hits.csv", "--explain-top", 2)
+        run = molig("screen", write("l.smi", SMI), *models, *output)
+        assert (run.code, "explains the scores of one model" in run.err) == (2, True)

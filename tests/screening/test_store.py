@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from molig.model import load_info, load_model
 from molig.molecules import MoleculeParser, Record, read_records
 from molig.molecules import smiles_records as listed_smiles
 from molig.molecules.records import Records
-from molig.screening import FeatureStore, PrepareOptions, ScreeningOptions, prepare, screen, store
+from molig.screening import FeatureStore, PrepareOptions, ScreeningOptions, pipeline, prepare, screen, store
 
 BUNDLED = ("tox21", "hiv", "tox21-w2n2-simple", "muv-w2n2")
 SETS = ("tox21", "hiv", "muv", "library_moses_1m")
@@ -59,11 +59,6 @@ def prepared(tmp_path_factory, smi, small_model, small_committee) -> Path:
     return directory
 
 
-@pytest.fixture(autouse=True)
-def small_groups(monkeypatch):
-    monkeypatch.setattr(store, "ROW_GROUP", 32)
-
-
 def written(
     source: Path, model: object, folder: Path, kind: str = "csv", **options: object
 ) -> dict[str, bytes]:
@@ -87,6 +82,15 @@ class TestSameHits:
     def test_a_store_gives_the_hits_of_its_library(self, small_model, smi, prepared, tmp_path, options):
         plain = written(smi, small_model, tmp_path / "plain", **options)
         assert written(prepared, small_model, tmp_path / "stored", **options) == plain
+
+    @pytest.mark.parametrize("start_method", ["fork", "spawn"])
+    def test_worker_processes_read_it_too(  # noqa: PLR0917 - fixtures
+        self, small_committee, smi, prepared, tmp_path, monkeypatch, start_method
+    ):
+        monkeypatch.setattr(pipeline, "CHUNK_ROWS", 70)
+        monkeypatch.setattr(pipeline, "Workers", partial(pipeline.Workers, start_method=start_method))
+        plain = written(smi, small_committee, tmp_path / "plain", jobs=1)
+        assert written(prepared, small_committee, tmp_path / "stored", jobs=2) == plain
 
     @pytest.mark.parametrize("asked", [{}, {"uncertainty": True, "applicability": True}])
     def test_committees_too(self, small_committee, smi, prepared, tmp_path, asked):
@@ -356,7 +360,7 @@ class TestDamage:
         assert not (tmp_path / "hits.csv").exists()
 
     def test_a_directory_that_is_no_store_is_told(self, tmp_path, small_model):
-        with pytest.raises(InputError, match="no feature store"):
+        with pytest.raises(InputError, match="It is no feature store"):
             screen(tmp_path, small_model)
 
     def test_columns_of_another_kind_are_refused(self, prepared, tmp_path, small_model):
