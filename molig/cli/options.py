@@ -62,7 +62,8 @@ ModelOption = Annotated[
         "-m",
         "--model",
         help="Bundled model (`molig models`) or directory; admet-ai; Chemprop files (.pt, .ckpt), which "
-        "several -m put together to an ensemble; or a forest or linear model (.skops, .onnx).",
+        "several -m put together to an ensemble; or a forest or linear model (.skops, .onnx; of "
+        "XGBoost .json, .ubj; of LightGBM .txt).",
     ),
 ]
 ModelsOption = Annotated[

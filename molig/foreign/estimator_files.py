@@ -1,4 +1,4 @@
-"""Files of models on fingerprints: skops, audited before anything is made of it, ONNX, and trusted pickles.
+"""Files of models on fingerprints: skops, audited before it is made, ONNX, boosters', and trusted pickles.
 
 A skops file is a zip: a description of objects and their arrays. It names classes, and reading it makes
 objects of them, so every name is held against a list first: scikit-learn's own trees, linear models, scalers
@@ -15,9 +15,10 @@ from typing import Any
 
 from molig.errors import InputError, ModelFormatError, UsageError, called
 from molig.files import read_regular
+from molig.foreign.boosters import read_booster
 from molig.foreign.estimators import READ_CLASSES, AdditiveModel, read_estimator
 from molig.foreign.fingerprint_model import FingerprintModel
-from molig.foreign.fingerprints import ESTIMATOR_SUFFIXES, ONNX, PICKLES, SKOPS, MorganFingerprint
+from molig.foreign.fingerprints import BOOSTERS, ESTIMATOR_SUFFIXES, ONNX, PICKLES, SKOPS, MorganFingerprint
 from molig.foreign.onnx_models import read_onnx
 
 LARGEST_FILE = 4_000_000_000
@@ -96,8 +97,8 @@ def load_fingerprint_model(
     Parameters
     ----------
     path : str or Path
-        A ``.skops`` or ``.onnx`` file, of which nothing is run; or a pickle (``.pkl``, ``.pickle``,
-        ``.joblib``).
+        A ``.skops`` or ``.onnx`` file, or one of XGBoost (``.json``, ``.ubj``) or LightGBM (``.txt``), of
+        which nothing is run; or a pickle (``.pkl``, ``.pickle``, ``.joblib``).
     fingerprint : str or MorganFingerprint
         The fingerprint that it was trained on, such as ``"morgan:radius=2,bits=2048,counts"``: the file does
         not say.
@@ -156,6 +157,8 @@ def _read(path: Path, n_columns: int) -> AdditiveModel:
         raise ModelFormatError(f"{path} is no model: {err}") from err
     if path.suffix == ONNX:
         return read_onnx(path, data, n_columns)
+    if path.suffix in BOOSTERS:
+        return read_booster(path, data)
     if path.suffix == SKOPS:
         return _estimator(path, _read_skops(path, data))
     if path.suffix in PICKLES:

@@ -18,6 +18,7 @@ from scipy.special import logit
 from molig.errors import UnknownNameError, UsageError, called
 from molig.features import FeatureSchema, PackedGraphs
 from molig.features.graphs import build_packed
+from molig.foreign.boosters import read_booster_object
 from molig.foreign.estimators import AdditiveModel, Scale, read_estimator
 from molig.foreign.fingerprints import MorganFingerprint
 from molig.foreign.linear import LinearScores
@@ -59,7 +60,8 @@ class FingerprintModel:
     ----------
     estimator : object
         A fitted scikit-learn model: forest, extra trees, single tree, boosted trees, logistic, linear, ridge,
-        lasso, elastic net or linear support vector regression, PLS, or a Pipeline of scalers and one of them.
+        lasso, elastic net or linear support vector regression, PLS, or a Pipeline of scalers and one of them;
+        or a fitted model of XGBoost or LightGBM.
     fingerprint : MorganFingerprint
         The fingerprint that it was trained on.
     tasks : sequence of str, optional
@@ -126,7 +128,8 @@ class FingerprintModel:
         name: str | None = None,
         parser: MoleculeParser | None = None,
     ) -> None:
-        read = estimator if isinstance(estimator, AdditiveModel) else read_estimator(estimator)
+        read = estimator if isinstance(estimator, AdditiveModel) else read_booster_object(estimator)
+        read = read or read_estimator(estimator)
         self.additive, self.fingerprint, self.name = read, fingerprint, name or read.kind
         self.parser = parser or MoleculeParser(StandardizationPolicy.NONE)
         _check_fingerprint(read, fingerprint)

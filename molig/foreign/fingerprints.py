@@ -21,8 +21,9 @@ from molig.features.environments import occurring, packed, with_rings
 Index = npt.NDArray[np.int64]
 
 SKOPS, ONNX = ".skops", ".onnx"
+BOOSTERS = (".json", ".ubj", ".txt")
 PICKLES = (".pkl", ".pickle", ".joblib")
-ESTIMATOR_SUFFIXES = (SKOPS, ONNX, *PICKLES)
+ESTIMATOR_SUFFIXES = (SKOPS, ONNX, *BOOSTERS, *PICKLES)
 """What files of models on fingerprints end in."""
 
 _LARGEST_RADIUS = 4

@@ -85,7 +85,11 @@ def load_foreign(
 
         given = fingerprint or FingerprintOptions()
         return load_fingerprint_model(estimators[0], given.fingerprint, trust_pickle=given.trust_pickle)
-    _refuse(fingerprint, "for models on fingerprints (.skops, .onnx)", f"{listed[0]} reads graphs")
+    _refuse(
+        fingerprint,
+        "for models on fingerprints (.skops, .onnx, .json, .ubj, .txt)",
+        f"{listed[0]} reads graphs",
+    )
     if ADMET_AI not in map(str, listed):
         return load_chemprop(listed, options, device)
     if len(listed) > 1:
@@ -106,7 +110,8 @@ def load_any_model(
     names : str, Path or sequence of them
         A model directory or the name of a bundled model; ``"admet-ai"``; or files of Chemprop (``.pt``,
         ``.ckpt``) and directories of them. Several are an ensemble, whose predictions are averaged. Or one
-        file of a forest, boosted trees or a linear model on fingerprints (``.skops``, ``.onnx``).
+        file of a forest, boosted trees or a linear model on fingerprints (``.skops``, ``.onnx``, of XGBoost
+        ``.json`` and ``.ubj``, of LightGBM ``.txt``).
     device : str or torch.device
         ``"cpu"``, ``"cuda"`` or ``"auto"``.
     options : InputOptions, optional
@@ -145,8 +150,8 @@ def load_any_model(
     if Path(own[0]).is_file():
         raise UsageError(
             f"{own[0]} is a file; a model is the directory that holds {INFO_FILE}, or files of Chemprop, "
-            "which end in .pt or .ckpt, "
-            "or of a forest or linear model, .skops or .onnx"
+            "which end in .pt or .ckpt, or of a forest, boosted trees or a linear model: .skops, .onnx, "
+            ".json or .ubj (XGBoost), .txt (LightGBM)"
         )
     if Path(own[0]).is_dir() and not (Path(own[0]) / INFO_FILE).exists():
         raise ModelFormatError(
@@ -161,7 +166,7 @@ def load_any_model(
         ) from None
     own_way = f"{model.name} is a model of molig, which reads molecules as in its training"
     _refuse(options, "for models of Chemprop", own_way)
-    _refuse(fingerprint, "for models on fingerprints (.skops, .onnx)", own_way)
+    _refuse(fingerprint, "for models on fingerprints (.skops, .onnx, .json, .ubj, .txt)", own_way)
     return model
 
 
