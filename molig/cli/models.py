@@ -100,12 +100,17 @@ def _describe(names: list[str]) -> None:
         ["members", _members(info)],
         ["size", _size(directory)],
         ["directory", str(directory)],
-        ["to rank", f"molig screen library.smi -m {name} -o hits.csv"],
+        ["to rank", f"molig screen library.smi -m {name}{_task_to_rank(info)} -o hits.csv"],
         ["to explain", f"molig explain -m {name} --smiles CCO -o why.html"],
     ]
     print_table(["", info.name], facts, whole=[""])
     _print_members(info)
     _print_tasks(info)
+
+
+def _task_to_rank(info: ModelInfo) -> str:
+    """The option that says by which task to rank, where scores of several are not calibrated."""
+    return "" if len(info.tasks) == 1 or info.calibrated else f" --task {shlex.quote(info.tasks[0])}"
 
 
 def _describe_chemprop(model: ChempropModel, names: list[str]) -> None:

@@ -62,7 +62,7 @@ def screen(
         typer.Option(
             "--task",
             help="Task of the model (MODEL:TASK of several), repeatable; or all: a column for each, without "
-            "ranks; default: the highest-scoring of the first model.",
+            "ranks. Default, if scores are calibrated: the highest-scoring of the first model.",
         ),
     ] = None,
     rank_by: Annotated[
@@ -184,7 +184,7 @@ def screen(
     from molig.cli.explain import explain_hits
     from molig.errors import UsageError
     from molig.foreign import FingerprintOptions, InputOptions, load_models
-    from molig.model import Objective, SideBySide
+    from molig.model import SideBySide
     from molig.molecules.causes import RejectBound
     from molig.screening import Diversity, ScreeningOptions
     from molig.screening import screen as run
@@ -206,9 +206,9 @@ def screen(
         raise UsageError(f"--explain-top explains the scores of one model, and {loaded.name} are several")
     if task is None and rank_by is None:
         first = loaded.first if isinstance(loaded, SideBySide) else loaded
-        if len(first.tasks) > 1 and first.objective is Objective.CLASSIFICATION:
+        if len(first.tasks) > 1 and first.calibrated:
             reporter.info(
-                f"no --task: ranking by the highest of {len(first.tasks)} task scores of {first.name}"
+                f"no --task: ranking by the highest of {len(first.tasks)} calibrated scores of {first.name}"
             )
     options = ScreeningOptions(
         task=task,
@@ -252,7 +252,8 @@ def screen(
     if output != "-":
         reporter.info(f"hits: {output}\nrejected rows: {result.rejects}")
         if report is not None:
-            write_run_report(report, result, [loaded], library, sys.argv[1:])
+            models = list(loaded.models.values()) if isinstance(loaded, SideBySide) else [loaded]
+            write_run_report(report, result, models, library, sys.argv[1:])
             reporter.info(f"report: {report}")
     elif result.n_rejected and result.rejects is None:
         for row in result.rejections.head(_SHOWN).itertuples():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -278,7 +279,10 @@ def _report(model: ScreeningModel, output: Path, reporter: Reporter) -> None:
     if known and known.n_test_in_train:
         reporter.warning(f"{known.n_test_in_train} of {known.n_test} test molecules have a copy in training")
     reporter.info(f"model: {output}")
-    reporter.info(f"molig screen library.smi -m {output} ranks molecules; molig models {output} says more")
+    one = "" if len(info.tasks) == 1 or info.calibrated else f" --task {shlex.quote(info.tasks[0])}"
+    reporter.info(
+        f"molig screen library.smi -m {output}{one} ranks molecules; molig models {output} says more"
+    )
 
 
 _MEANING = {

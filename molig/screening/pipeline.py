@@ -53,8 +53,8 @@ class ScreeningOptions:
     ----------
     task : str or sequence of str, optional
         Score this task only, or these, and rank by the first; or ``"all"``: a column for every task, without
-        ranks. By default all tasks, ranked by the highest score, of several models by the first model's;
-        values of several tasks, which have units of their own, need one or the other.
+        ranks. By default all tasks, ranked by the highest score, of several models by the first model's, if
+        its scores are calibrated; several tasks of any other model cannot be compared and need a choice.
     rank_by : str, optional
         Rank by this task, whichever others have a column.
     top_k : int, optional
@@ -152,6 +152,8 @@ class ScreeningResult:
         The best ``n_best`` of them, best first.
     stages : mapping of str to float
         Seconds that went into reading, parsing, scoring and writing; of all processes together.
+    jobs : int
+        Processes at work.
     left_out : mapping of str to int
         Properties of an SD file that did not come along; see `molig.molecules.records.Records`.
     kept : tuple of str
@@ -169,6 +171,7 @@ class ScreeningResult:
     n_hits: int = 0
     best: pa.Table | None = None
     stages: Mapping[str, float] = field(default_factory=dict)
+    jobs: int = 1
     left_out: Mapping[str, int] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
     _hits: pa.Table | None = field(default=None, repr=False)
@@ -240,9 +243,9 @@ def screen(
     Raises
     ------
     UsageError
-        For an unknown task, column or format, a path that cannot be written, values of several tasks of
-        which neither one nor all are chosen, or what the model does not offer: applicability, uncertainty,
-        percentiles.
+        For an unknown task, column or format, a path that cannot be written, several tasks without
+        calibration of which neither one nor all are chosen, or what the model does not offer: applicability,
+        uncertainty, percentiles.
     InputError
         If the library cannot be read or no row could be scored.
     OutputError
@@ -341,15 +344,6 @@ def _check_abilities(
     model: ScoringModel, options: ScreeningOptions, ranked: bool, ranking: Sequence[str]
 ) -> None:
     """Refuse what the model, or a table without ranks, has not."""
-    objective = model.first.objective if isinstance(model, SideBySide) else model.objective
-    if ranked and objective is Objective.REGRESSION and len(ranking) > 1:
-        kinds = "values" if len(model.parts()) == 1 else "probabilities and values"
-        named = ", ".join(map(repr, model.tasks[:10])) + ", ..." * (len(model.tasks) > 10)
-        raise UsageError(
-            f"model {model.name!r} predicts {kinds} of {len(model.tasks)} tasks, which cannot be ranked "
-            f"together; choose one by {called('task')} ({named}), or take {ALL_TASKS!r} for a table of all "
-            "without ranks"
-        )
     of_the_best = {"top_k": options.top_k is not None, "uncertainty": options.uncertainty}
     of_the_best |= {"threshold": options.threshold is not None, "explain_top": options.n_best > 0}
     for name, given in of_the_best.items():
@@ -363,6 +357,22 @@ def _check_abilities(
     model.score_with([], applicability=options.applicability, uncertainty=options.uncertainty)
     if options.percentiles:
         with_drugs(model).percentiles(np.empty((0, len(model.tasks))), options.atc)
+    first = model.first if isinstance(model, SideBySide) else model
+    if ranked and len(ranking) > 1 and not first.calibrated:
+        raise UsageError(_without_order(first))
+
+
+def _without_order(model: ScoringModel) -> str:
+    """Why the tasks of a model cannot be ranked together, and what to choose."""
+    scores = "scores, which are not calibrated,"
+    if model.objective is Objective.REGRESSION:
+        scores = "values" if len(model.parts()) == 1 else "probabilities and values"
+    named = ", ".join(map(repr, model.tasks[:20])) + ", ..." * (len(model.tasks) > 20)
+    return (
+        f"model {model.name!r} predicts {scores} of {len(model.tasks)} tasks, which cannot be ranked "
+        f"together; choose one by {called('task')} ({named}), or take {ALL_TASKS!r} for a table of all "
+        "without ranks"
+    )
 
 
 def _of_percentiles(options: ScreeningOptions) -> str:
@@ -419,6 +429,7 @@ class _Run:
             n_hits=self._n_hits,
             best=best.table() if best else None,
             stages=dict(self._stages),
+            jobs=self._jobs,
             left_out=records.left_out,
             kept=tuple(field.name for field in self.columns.kept.fields),
             _hits=hits,

@@ -6,7 +6,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,7 +86,9 @@ def _content(
         "rows": {**rows, "hits": result.n_hits},
         "rejected_by_reason": dict(result.reasons.most_common()),
         "rows_per_second": result.n_rows / result.seconds,
-        "stages": _stages(result.stages, result.n_rows, result.seconds),
+        "jobs": result.jobs,
+        "utilisation": sum(result.stages.values()) / (result.seconds * result.jobs),
+        "stages": _stages(result),
         "peak_memory_bytes": peak_memory(),
         "models": [
             {"name": model.name, "digest": model.digest(), "tasks": list(model.tasks)} for model in models
@@ -104,11 +106,11 @@ def _content(
     }
 
 
-def _stages(stages: Mapping[str, float], n_rows: int, seconds: float) -> dict[str, dict[str, float]]:
-    """Seconds of each stage, their share of the run, and what it would do a second were it alone."""
+def _stages(result: ScreeningResult) -> dict[str, dict[str, float]]:
+    """Seconds of each stage, added up over processes, and the speed of one that does nothing else."""
     return {
-        name: {"seconds": spent, "share": spent / seconds, "rows_per_second": n_rows / max(spent, 1e-9)}
-        for name, spent in stages.items()
+        name: {"seconds": spent, "rows_per_second": result.n_rows / max(spent, 1e-9)}
+        for name, spent in result.stages.items()
     }
 
 

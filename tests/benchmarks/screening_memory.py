@@ -17,7 +17,8 @@ from common import nci_smiles
 
 _CODE = """
 import resource, sys, molig
-result = molig.screen(sys.argv[1], sys.argv[2], output=sys.argv[3])
+model = molig.load_model(sys.argv[2])
+result = molig.screen(sys.argv[1], model, output=sys.argv[3], task=model.tasks[0])
 print("PEAK", result.n_rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 

@@ -59,9 +59,9 @@ SCREEN = ("-m", "MODEL", "--task", "nitrogen", "-o", "hits.csv", "-q")
     ],
 )
 def test_when_no_row_can_be_used_the_rejects_are_there_and_the_cause_is_named(
-    molig, small_model_dir, write, tmp_path, *, name, content, cause
+    molig, small_committee_dir, write, tmp_path, *, name, content, cause
 ):
-    words = [str(small_model_dir) if word == "MODEL" else word for word in SCREEN]
+    words = [str(small_committee_dir) if word == "MODEL" else word for word in SCREEN]
     run = molig("screen", write(name, content), *words)
     assert run.code == 1
     (error,) = [line for line in run.err.splitlines() if line.startswith("error: ")]
@@ -72,15 +72,15 @@ def test_when_no_row_can_be_used_the_rejects_are_there_and_the_cause_is_named(
     assert len(pd.read_csv(tmp_path / "hits.rejected.csv")) == n_rows
 
 
-def test_the_way_out_of_swapped_columns(molig, small_model_dir, write, tmp_path):
-    words = [str(small_model_dir) if word == "MODEL" else word for word in SCREEN]
+def test_the_way_out_of_swapped_columns(molig, small_committee_dir, write, tmp_path):
+    words = [str(small_committee_dir) if word == "MODEL" else word for word in SCREEN]
     run = molig("screen", write("a.smi", "methane C\nethane CC\n"), *words, "--smiles-column", "2")
     assert run.code == 0, run.err
     assert pd.read_csv(tmp_path / "hits.csv")["id"].tolist() == ["methane", "ethane"]
 
 
-def test_what_readers_warn_of_reaches_the_terminal(molig, small_model_dir, write):
-    words = [str(small_model_dir) if word == "MODEL" else word for word in SCREEN]
+def test_what_readers_warn_of_reaches_the_terminal(molig, small_committee_dir, write):
+    words = [str(small_committee_dir) if word == "MODEL" else word for word in SCREEN]
     run = molig("screen", write("a.csv", b"smiles,id,id\nC,n\xe9,1\nCC,b,2\n"), *words)
     assert run.code == 0
     assert "warning: " in run.err

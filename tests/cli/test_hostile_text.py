@@ -32,13 +32,13 @@ def calm(text):
     return not set(text) & set("\x1b\x07\x9b\u202e")
 
 
-def test_messages_of_rejected_rows(molig, write, small_model_dir):
+def test_messages_of_rejected_rows(molig, write, small_committee_dir):
     library = write("l.csv", f"smiles,id\nCCO,good\nC1CC,{ESCAPES}\n".encode())
-    run = molig("screen", library, "-m", small_model_dir, "-o", "-")
+    run = molig("screen", library, "-m", small_committee_dir, "-o", "-")
     assert run.code == 0
     assert "[2J" in run.err
     assert calm(run.err)
-    run = molig("explain", "-m", small_model_dir, "-i", library, "-o", library.with_suffix(".html"))
+    run = molig("explain", "-m", small_committee_dir, "-i", library, "-o", library.with_suffix(".html"))
     assert run.code == 0
     assert calm(run.err)
     assert calm(library.with_suffix(".html").read_text())
@@ -78,12 +78,12 @@ def test_names_of_tasks(molig, write, hostile_model, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["hits.csv", "hits.parquet"])
-def test_files_keep_identifiers(molig, write, small_model_dir, name):
+def test_files_keep_identifiers(molig, write, small_committee_dir, name):
     identifiers = [ESCAPES, "=1+1", "+x", "-x", "@x", "'x"]
     rows = "".join(f"CCO,{one}\n" for one in identifiers)
     library = write("l.csv", ("smiles,id\n" + rows).encode())
     output = library.with_name(name)
-    assert molig("screen", library, "-m", small_model_dir, "-o", output).code == 0
+    assert molig("screen", library, "-m", small_committee_dir, "-o", output).code == 0
     table = pd.read_csv(output, dtype=str) if name.endswith("csv") else pd.read_parquet(output)
     assert list(table["id"]) == identifiers
 
@@ -92,13 +92,13 @@ FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "=HYPERLINK(1)")
 
 
 @pytest.mark.parametrize("rejects", ["r.csv", "r.parquet"])
-def test_spreadsheets(molig, write, small_model_dir, rejects):
+def test_spreadsheets(molig, write, small_committee_dir, rejects):
     library = write(
         "l.csv", "smiles,id\n" + "".join(f"{s},{one}\n" for one in FORMULAS for s in ("CCO", "=C1"))
     )
     hits, rejected = library.with_name("hits.csv"), library.with_name(rejects)
     options = ("--csv-safe", "-o", hits, "--rejects", rejected)
-    assert molig("screen", library, "-m", small_model_dir, *options).code == 0
+    assert molig("screen", library, "-m", small_committee_dir, *options).code == 0
     table = pd.read_csv(hits, dtype={"id": str})
     assert list(table["id"]) == [f"'{one}" for one in FORMULAS]
     assert table[TASKS[0]].dtype == float
@@ -128,10 +128,10 @@ def test_what_begins_a_formula(first):
     assert spreadsheet_safe(f"x{first}") == f"x{first}"
 
 
-def test_a_terminal_gets_legible_text(write, small_model_dir):
+def test_a_terminal_gets_legible_text(write, small_committee_dir):
     """Standard output that somebody looks at is no file; a pipe is."""
     library = write("l.csv", f"smiles,id\nCCO,{ESCAPES}\n".encode())
-    command = [sys.executable, "-m", "molig", "screen", str(library), "-m", str(small_model_dir), "-q"]
+    command = [sys.executable, "-m", "molig", "screen", str(library), "-m", str(small_committee_dir), "-q"]
     ours, theirs = pty.openpty()
     done = subprocess.run(command, stdout=theirs, check=True)
     os.close(theirs)

@@ -63,8 +63,8 @@ def test_train_and_evaluate_record_the_file_behind_the_name(molig, table, here):
     assert "-i bace.parquet" in (here / "judged/evaluation.md").read_text()
 
 
-def test_a_file_comes_before_a_data_set_and_a_directory_does_not(molig, small_model_dir, table, here):
-    model = ("-m", small_model_dir, "-q", "--format")
+def test_a_file_comes_before_a_data_set_and_a_directory_does_not(molig, small_committee_dir, table, here):
+    model = ("-m", small_committee_dir, "-q", "--format")
     (here / "bace").mkdir()
     assert len(molig("screen", "bace", *model, "parquet").out.splitlines()) == 41
     (here / "bace").rmdir()
@@ -82,17 +82,17 @@ def test_a_file_comes_before_a_data_set_and_a_directory_does_not(molig, small_mo
         (".", (2, "unknown file type")),
     ],
 )
-def test_what_is_not_there(molig, small_model_dir, here, source, expected):
+def test_what_is_not_there(molig, small_committee_dir, here, source, expected):
     code, message = expected
-    run = molig("screen", source, "-m", small_model_dir)
+    run = molig("screen", source, "-m", small_committee_dir)
     assert (run.code, run.out) == (code, "")
     assert message in run.err
 
 
-def test_a_data_set_in_the_data_directory(molig, small_model_dir, table, here, monkeypatch):
+def test_a_data_set_in_the_data_directory(molig, small_committee_dir, table, here, monkeypatch):
     shutil.move(table, here / "bace.parquet")
     monkeypatch.setenv("MOLIG_DATA_DIR", str(here))
-    assert molig("screen", "bace", "-m", small_model_dir, "-q").code == 0
+    assert molig("screen", "bace", "-m", small_committee_dir, "-q").code == 0
 
 
 class TestWhatTheCatalogueKnows:

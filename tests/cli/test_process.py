@@ -69,9 +69,9 @@ def library(tmp_path_factory, nci_file) -> Path:
     return path
 
 
-def test_a_run_as_in_the_shell(small_model_dir):
+def test_a_run_as_in_the_shell(small_committee_dir):
     rows = "".join(f"{smiles}\n" for smiles in [*GOOD, "bad("])
-    process = start("screen", "-", "-m", small_model_dir, "--task", "carbonyl", stdin=subprocess.PIPE)
+    process = start("screen", "-", "-m", small_committee_dir, "--task", "carbonyl", stdin=subprocess.PIPE)
     out, err = process.communicate(rows, timeout=DEADLINE)
     assert process.returncode == 0
     lines = out.splitlines()
@@ -81,10 +81,10 @@ def test_a_run_as_in_the_shell(small_model_dir):
     assert "warning: row 9" in err
 
 
-def test_a_named_pipe_is_read_once(small_model_dir, tmp_path):
+def test_a_named_pipe_is_read_once(small_committee_dir, tmp_path):
     pipe = tmp_path / "library.smi"
     os.mkfifo(pipe)
-    process = start("screen", pipe, "-m", small_model_dir, "-q")
+    process = start("screen", pipe, "-m", small_committee_dir, "-q")
     with pipe.open("w") as file:
         file.write("CCO\nCCN\n")
     code, out, err = finish(process)
@@ -92,10 +92,10 @@ def test_a_named_pipe_is_read_once(small_model_dir, tmp_path):
     assert len(out.splitlines()) == 3
 
 
-def test_a_file_that_grows_during_the_run_is_told(small_model_dir, library, tmp_path):
+def test_a_file_that_grows_during_the_run_is_told(small_committee_dir, library, tmp_path):
     growing, hits = tmp_path / "growing.smi", tmp_path / "hits.csv"
     growing.write_bytes(library.read_bytes())
-    process = start("screen", growing, "-m", small_model_dir, "-o", hits, "-q")
+    process = start("screen", growing, "-m", small_committee_dir, "-o", hits, "-q")
     while process.poll() is None:
         with growing.open("a") as file:
             file.write("CCO\n")
@@ -106,8 +106,8 @@ def test_a_file_that_grows_during_the_run_is_told(small_model_dir, library, tmp_
     assert f"warning: {growing}: the file changed while it was read, so rows may be missing" in err
 
 
-def test_a_reader_that_leaves_early_is_no_error_worth_a_word(small_model_dir, library):
-    process = start("screen", library, "-m", small_model_dir, "-q")
+def test_a_reader_that_leaves_early_is_no_error_worth_a_word(small_committee_dir, library):
+    process = start("screen", library, "-m", small_committee_dir, "-q")
     assert process.stdout is not None
     assert process.stdout.readline().startswith("row,id,smiles")
     process.stdout.close()
@@ -117,9 +117,9 @@ def test_a_reader_that_leaves_early_is_no_error_worth_a_word(small_model_dir, li
     assert err == ""
 
 
-def test_a_full_device_as_stdout_is_reported(small_model_dir):
+def test_a_full_device_as_stdout_is_reported(small_committee_dir):
     with open("/dev/full", "w") as full:
-        process = start("screen", "-", "-m", small_model_dir, "-q", stdin=subprocess.PIPE, stdout=full)
+        process = start("screen", "-", "-m", small_committee_dir, "-q", stdin=subprocess.PIPE, stdout=full)
         _, err = process.communicate("CCO\n", timeout=DEADLINE)
     assert process.returncode == 1
     assert err.startswith("error: cannot write standard output: No space left on device")
@@ -136,9 +136,9 @@ def test_a_full_device_as_stdout_is_reported(small_model_dir):
         (("explain", "-i", "-", "-o", "OUT/why.csv"), 0, "standard input is closed"),
     ],
 )
-def test_a_closed_stream_is_told(small_model_dir, library, tmp_path, *, words, closed, message):
+def test_a_closed_stream_is_told(small_committee_dir, library, tmp_path, *, words, closed, message):
     arguments = [word.replace("LIBRARY", str(library)).replace("OUT", str(tmp_path)) for word in words]
-    model = [] if words[0] == "models" else ["-m", small_model_dir, "-q"]
+    model = [] if words[0] == "models" else ["-m", small_committee_dir, "-q"]
     code, _, err = finish(start(*arguments, *model, before=lambda: os.close(closed)))
     assert code == 1
     assert err.startswith(f"error: {message}")
@@ -146,10 +146,10 @@ def test_a_closed_stream_is_told(small_model_dir, library, tmp_path, *, words, c
     assert names_in(tmp_path) == set()
 
 
-def test_files_do_not_take_the_numbers_of_closed_streams(small_model_dir, library, tmp_path):
+def test_files_do_not_take_the_numbers_of_closed_streams(small_committee_dir, library, tmp_path):
     """Else a message of a library would end up in the table."""
     output = tmp_path / "hits.csv"
-    words = ("screen", library, "-m", small_model_dir, "-o", output)
+    words = ("screen", library, "-m", small_committee_dir, "-o", output)
     process = start(*words, before=lambda: [os.close(number) for number in (0, 1, 2)])
     assert finish(process) == (0, "", "")
     n_rows = len(pd.read_csv(output)) + len(pd.read_csv(tmp_path / "hits.rejected.csv"))
@@ -166,7 +166,7 @@ def test_files_do_not_take_the_numbers_of_closed_streams(small_model_dir, librar
         ("64k", "hits.parquet", ("--top-k", "100000")),
     ],
 )
-def test_a_disk_that_is_full_while_spooling(small_model_dir, tmp_path, size, name, options):
+def test_a_disk_that_is_full_while_spooling(small_committee_dir, tmp_path, size, name, options):
     disk, library = tmp_path / "disk", tmp_path / "library.smi"
     disk.mkdir()
     library.write_text("".join(f"CCO {'x' * 100}{i:09d}\n" for i in range(20_000)))
@@ -176,7 +176,7 @@ def test_a_disk_that_is_full_while_spooling(small_model_dir, tmp_path, size, nam
     if mounted.returncode:
         pytest.skip("no small disk can be mounted here")
     try:
-        words = ("screen", library, "-m", small_model_dir, "-q", "-o", disk / name)
+        words = ("screen", library, "-m", small_committee_dir, "-q", "-o", disk / name)
         code, out, err = finish(start(*words, *options))
         assert (code, out) == (1, "")
         assert err.startswith("error: cannot write ")
@@ -199,7 +199,7 @@ def test_a_disk_that_is_full_while_spooling(small_model_dir, tmp_path, size, nam
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(
-    small_model_dir, library, tmp_path, arguments, limit
+    small_committee_dir, library, tmp_path, arguments, limit
 ):
     words = [word.replace("LIBRARY", str(library)).replace("OUT", str(tmp_path)) for word in arguments]
     output = Path(words[words.index("-o") + 1])
@@ -207,7 +207,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     code, out, err = finish(
         start(
             *words,
-            *("-m", small_model_dir, "-q"),
+            *("-m", small_committee_dir, "-q"),
             before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         )
     )
@@ -219,10 +219,10 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     assert output.read_text() == "old"
 
 
-def test_ctrl_c_while_screening_leaves_the_old_file_and_nothing_else(small_model_dir, tmp_path):
+def test_ctrl_c_while_screening_leaves_the_old_file_and_nothing_else(small_committee_dir, tmp_path):
     output = tmp_path / "hits.csv"
     output.write_text("old")
-    process = start("screen", "-", "-m", small_model_dir, "-o", output, "-q", stdin=subprocess.PIPE)
+    process = start("screen", "-", "-m", small_committee_dir, "-o", output, "-q", stdin=subprocess.PIPE)
     assert process.stdin is not None
     # It waits for the rest of a batch: the pipe stays open.
     process.stdin.write("CCO\n" * 10_000)
@@ -245,16 +245,16 @@ def test_ctrl_c_while_screening_leaves_the_old_file_and_nothing_else(small_model
     ],
     ids=" ".join,
 )
-def test_a_second_run_on_one_output_is_refused(small_model_dir, tmp_path, words):
+def test_a_second_run_on_one_output_is_refused(small_committee_dir, tmp_path, words):
     """The first waits for its input meanwhile, and ends as if it had been alone."""
     *words, name = words
     output = tmp_path / name
-    first = start(*words, output, "-m", small_model_dir, "-q", stdin=subprocess.PIPE)
+    first = start(*words, output, "-m", small_committee_dir, "-q", stdin=subprocess.PIPE)
     assert first.stdin is not None
     wait_for(
         lambda: (tmp_path / f".{name}.lock").exists() and (tmp_path / f".{name}.lock").stat().st_size, first
     )
-    code, out, err = finish(start(*words, output, "-m", small_model_dir, "-q", stdin=subprocess.DEVNULL))
+    code, out, err = finish(start(*words, output, "-m", small_committee_dir, "-q", stdin=subprocess.DEVNULL))
     assert (code, out) == (1, "")
     assert err.startswith(f"error: {output} is being written by another run, process {first.pid} on ")
     assert err.count("\n") == 1
@@ -289,9 +289,9 @@ def test_two_runs_with_parts_do_not_destroy_each_other(small_model_dir, tmp_path
     assert names_in(tmp_path) == {"library.smi", "why.parquet", "why.rejected.csv"}
 
 
-def test_what_a_killed_run_leaves_is_cleared_by_the_next(small_model_dir, library, tmp_path):
+def test_what_a_killed_run_leaves_is_cleared_by_the_next(small_committee_dir, library, tmp_path):
     output = tmp_path / "hits.csv"
-    process = start("screen", "-", "-m", small_model_dir, "-o", output, "-q", stdin=subprocess.PIPE)
+    process = start("screen", "-", "-m", small_committee_dir, "-o", output, "-q", stdin=subprocess.PIPE)
     assert process.stdin is not None
     process.stdin.write("CCO\n" * 10_000)
     process.stdin.flush()
@@ -301,7 +301,7 @@ def test_what_a_killed_run_leaves_is_cleared_by_the_next(small_model_dir, librar
     assert process.returncode == -signal.SIGKILL
     left = names_in(tmp_path)
     assert {".hits.csv.lock", ".hits.rejected.csv.lock", f".hits.rejected.csv.{process.pid}.tmp"} < left
-    code, _, err = finish(start("screen", library, "-m", small_model_dir, "-o", output, "-q"))
+    code, _, err = finish(start("screen", library, "-m", small_committee_dir, "-o", output, "-q"))
     assert (code, err) == (0, "")
     assert names_in(tmp_path) == {"hits.csv", "hits.rejected.csv"}
 

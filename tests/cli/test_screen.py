@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -24,11 +25,11 @@ def table(text: str) -> pd.DataFrame:
 
 
 @pytest.fixture
-def screened(molig, small_model_dir):
-    """Run `molig screen` with the small model."""
+def screened(molig, small_committee_dir):
+    """Run `molig screen` with the small committee, whose scores are calibrated."""
 
     def run(library, *options):
-        return molig("screen", library, "-m", small_model_dir, "--device", "cpu", *options)
+        return molig("screen", library, "-m", small_committee_dir, "--device", "cpu", *options)
 
     return run
 
@@ -233,11 +234,11 @@ class TestOptions:
     @pytest.mark.parametrize("task", [None, *TASKS])
     @pytest.mark.parametrize("name", ["hits.csv", "hits.parquet"])
     def test_the_command_writes_what_the_library_function_returns(
-        self, screened, library, tmp_path, small_model, *, task, name
+        self, screened, library, tmp_path, small_committee, *, task, name
     ):
         options = [] if task is None else ["--task", task]
         run = screened(library, "-o", tmp_path / name, "--top-k", 5, *options)
-        expected = screen(library, small_model, task=task, top_k=5).hits
+        expected = screen(library, small_committee, task=task, top_k=5).hits
         is_csv = name.endswith("csv")
         path = tmp_path / name
         found = pd.read_csv(path, keep_default_na=False) if is_csv else pd.read_parquet(path)
@@ -245,7 +246,9 @@ class TestOptions:
         pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-5)
 
     def test_without_a_task_it_is_said_how_rows_are_ranked(self, screened, library):
-        assert "no --task: ranking by the highest of 2 task scores" in screened(library).err
+        assert (
+            "no --task: ranking by the highest of 2 calibrated scores of committee" in screened(library).err
+        )
         assert "no --task" not in screened(library, "--task", "nitrogen").err
 
     def test_columns_named_by_hand(self, screened, write):
@@ -300,10 +303,13 @@ class TestCommittee:
 
     def test_a_network_alone_has_no_uncertainty_and_no_calibration(self, molig, write, small_model_dir):
         library = write("library.smi", "CCO\n")
-        run = molig("screen", library, "-m", small_model_dir, "--uncertainty")
+        run = molig("screen", library, "-m", small_model_dir, "--task", "nitrogen", "--uncertainty")
         assert (run.code, run.out) == (2, "")
         assert "has no members whose scores could be compared" in run.err
-        assert "they are no calibrated probabilities" in molig("screen", library, "-m", small_model_dir).err
+        assert (
+            "they are no calibrated probabilities"
+            in molig("screen", library, "-m", small_model_dir, "--task", "all").err
+        )
 
 
 class TestSeveralModels:
@@ -337,3 +343,127 @@ class TestSeveralModels:
         output = ("-o", tmp_path / "hits.csv", "--explain-top", 2)
         run = molig("screen", write("l.smi", SMI), *models, *output)
         assert (run.code, "explains the scores of one model" in run.err) == (2, True)
+
+
+class TestColumnsOfTheLibrary:
+    @pytest.fixture
+    def library(self, write):
+        rows = "".join(f'm{i},{smiles},{i}.50,"a, b"\n' for i, smiles in enumerate(GOOD))
+        return write("l.csv", f"name,smiles,rank,note\n{rows}x,C1CC,9.90,bad ring\n")
+
+    def test_they_come_along_in_hits_and_rejects(self, screened, library, tmp_path):
+        assert screened(library, "-o", tmp_path / "hits.csv").code == 0
+        given = pd.read_csv(library, dtype=str)
+        hits = pd.read_csv(tmp_path / "hits.csv", dtype=str)
+        assert list(hits.columns[-3:]) == ["rank", "input.rank", "note"]
+        assert hits["input.rank"].tolist() == given["rank"].tolist()[:N]
+        assert hits["note"].tolist() == ["a, b"] * N
+        rejected = pd.read_csv(tmp_path / "hits.rejected.csv", dtype=str)
+        assert rejected[["id", "input.rank", "note"]].values.tolist() == [["x", "9.90", "bad ring"]]
+
+    def test_they_can_be_chosen(self, screened, library):
+        assert list(table(screened(library, "--keep", "note,rank").out))[-2:] == ["note", "input.rank"]
+        assert list(table(screened(library, "--keep", "none").out))[-1] == "rank"
+        wrong = screened(library, "--keep", "notes")
+        assert (wrong.code, "did you mean 'note'?" in wrong.err) == (2, True)
+
+    def test_types_stay_in_parquet_with_the_best(self, screened, tmp_path):
+        values = pd.DataFrame({"smiles": GOOD, "n": range(N), "x": [0.1] * N, "flag": [True] * N})
+        values.to_parquet(tmp_path / "l.parquet")
+        assert screened(tmp_path / "l.parquet", "-o", tmp_path / "hits.parquet", "--top-k", 3).code == 0
+        hits = pd.read_parquet(tmp_path / "hits.parquet")
+        expected = values.iloc[hits["row"] - 1].reset_index(drop=True)
+        pd.testing.assert_frame_equal(hits[["n", "x", "flag"]], expected[["n", "x", "flag"]])
+
+    def test_hits_are_a_library(self, screened, molig, library, tmp_path, small_committee_dir):
+        hits, again = tmp_path / "hits.csv", tmp_path / "again.parquet"
+        assert screened(library, "-o", hits).code == 0
+        assert screened(hits, "-o", again).code == 0
+        assert pd.read_parquet(again)["input.rank"].tolist() == [f"{i}.50" for i in range(N)]
+        for made in (hits, again):
+            model = ("-i", made, "-m", small_committee_dir)
+            assert molig("explain", *model, "-o", tmp_path / "why.parquet", "-q").code == 0
+            assert molig("audit", *model, "--only", "input-columns", "-q").code == 0
+
+
+class TestWhichHits:
+    def test_a_threshold(self, screened, write):
+        library = write("l.smi", SMI)
+        all_hits = table(screened(library, "--task", "nitrogen").out)
+        hits = table(screened(library, "--task", "nitrogen", "--threshold", 0.5).out)
+        pd.testing.assert_frame_equal(hits, all_hits[all_hits["nitrogen"] >= 0.5].reset_index(drop=True))
+        none = screened(library, "--task", "nitrogen", "--threshold", 2)
+        assert (none.code, len(table(none.out))) == (0, 0)
+        assert "0 hits" in none.err
+
+    def test_the_best_of_different_scaffolds(self, screened, write):
+        hits = table(screened(write("l.smi", SMI), "--top-k", 4, "--diverse", "scaffold").out)
+        assert hits["scaffold"].is_unique
+        assert hits["rank"].tolist() == sorted(hits["rank"])
+        alone = screened(write("l.smi", SMI), "--diverse", "cluster")
+        assert (alone.code, "--top-k" in alone.err) == (2, True)
+
+    def test_the_best_are_explained(self, screened, write, tmp_path):
+        library, page, rows = write("l.smi", SMI), tmp_path / "why.html", tmp_path / "why.parquet"
+        asked = ("--task", "nitrogen", "--explain-top", 2, "--explain-output", page)
+        run = screened(library, *asked, "--explain-output", rows)
+        assert run.code == 0
+        best = table(run.out).sort_values(["rank", "row"])["id"].tolist()[:2]
+        assert list(dict.fromkeys(pd.read_parquet(rows)["id"])) == best
+        assert all(name in page.read_text() for name in best)
+
+    def test_explanations_need_a_place(self, screened, write):
+        library = write("l.smi", SMI)
+        assert "--explain-output FILE" in screened(library, "--explain-top", 2).err
+        assert "--explain-top N" in screened(library, "--explain-output", "why.html").err
+
+    def test_tasks_that_are_not_calibrated_need_a_choice(self, molig, write, small_model):
+        from molig.model import save_model
+
+        library = write("l.smi", SMI)
+        save_model(small_model, library.with_name("network"))
+        run = molig("screen", library, "-m", library.with_name("network"))
+        assert (run.code, run.out) == (2, "")
+        assert "choose one by --task ('nitrogen', 'carbonyl'), or take 'all'" in run.err
+
+
+class TestOperators:
+    def test_too_many_rejects_leave_no_hits(self, screened, write, tmp_path):
+        library = write("l.smi", "CCO a\nC1CC b\nCO(C)(C)C c\n")
+        run = screened(library, "-o", tmp_path / "hits.csv")
+        assert run.code == 1
+        assert "2 of the 3 rows were rejected, more than the 50 % of --max-rejects" in run.err
+        assert "2 x not parsable" in run.err
+        assert names_in(tmp_path) == {"l.smi", "hits.rejected.csv"}
+        assert screened(library, "-o", tmp_path / "hits.csv", "--max-rejects", "2").code == 0
+        assert screened(library, "--max-rejects", "1").code == 1
+        assert "--max-rejects must be" in screened(library, "--max-rejects", "half").err
+
+    def test_a_picture_is_no_library(self, screened, write):
+        run = screened(write("l.smi", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 100))
+        assert (run.code, run.out) == (1, "")
+        assert "it is a PNG image" in run.err
+
+    def test_a_run_says_what_it_was(self, screened, write, tmp_path, small_committee):
+        library = write("l.smi", SMI + "C1CC bad\n")
+        assert screened(library, "-o", tmp_path / "hits.csv", "--top-k", 3).code == 0
+        report = json.loads((tmp_path / "hits.run.json").read_text())
+        assert report["rows"] == {"read": N + 1, "scored": N, "rejected": 1, "hits": 3}
+        assert report["rejected_by_reason"] == {"not parsable": 1}
+        assert report["models"][0]["digest"] == small_committee.digest()
+        assert report["outputs"]["hits"]["bytes"] == (tmp_path / "hits.csv").stat().st_size
+        assert 0 < report["utilisation"] <= 1
+        assert report["versions"]["molig"]
+
+    def test_a_dry_run_writes_nothing(self, screened, write, tmp_path):
+        run = screened(write("l.smi", SMI * 200), "-o", tmp_path / "hits.csv", "--dry-run")
+        assert run.code == 0
+        assert f"{200 * N:,}" in run.out
+        assert "hit table" in run.out
+        assert names_in(tmp_path) == {"l.smi"}
+        assert screened("-", "--dry-run").code == 2
+
+    def test_help_is_in_groups(self, molig):
+        text = molig("screen", "--help").out
+        groups = ("Arguments:", "Options:", "Which hits:", "Beside the scores:", "What is read:", "The run:")
+        assert all(group in text for group in groups)

@@ -19,6 +19,13 @@ from molig.foreign import load_chemprop
 from molig.screening import ScreeningOptions, screen
 from molig.screening.hits import HitColumns
 
+
+@pytest.fixture(scope="module")
+def small_model(small_committee):
+    """Without a task, only calibrated scores are ranked: those of a committee."""
+    return small_committee
+
+
 SMALL = Path(__file__).parent.parent / "foreign" / "small.pt"
 HEAD = ["row", "id", "smiles", "scored_smiles", "removed"]
 DRUGS = ["CC(=O)Oc1ccccc1C(=O)O", "Cn1cnc2c1c(=O)n(C)c(=O)n2C", "not a molecule", "CCO"]
@@ -69,10 +76,15 @@ class TestChemprop:
     def test_files_are_named_as_models(self, named, tmp_path):
         if named == "several":
             named = [SMALL, str(shutil.copy(SMALL, tmp_path / "other.pt"))]
-        hits = screen([*GOOD, "C1CC"], named).hits
+        hits = screen([*GOOD, "C1CC"], named, task="all").hits
         expected = molig.load_model(named).predict(GOOD).scores
         assert hits[["first", "second"]].to_numpy() == pytest.approx(expected, abs=1e-6)
-        assert (hits["rank"] > 0).all()
+        assert (screen(GOOD, named, task="first").hits["rank"] > 0).all()
+
+    def test_tasks_without_calibration_are_not_ranked_together(self):
+        message = r"not calibrated, of 2 tasks, .* choose one by task \('first', 'second'\), or take 'all'"
+        with pytest.raises(UsageError, match=message):
+            screen(GOOD, SMALL)
 
     def test_of_a_task_only_its_ensemble_runs(self):
         model = load_chemprop(SMALL)
@@ -86,7 +98,7 @@ class TestChemprop:
             screen(GOOD, broken, task="third")
 
     def test_the_meaning_is_kept(self, tmp_path):
-        screen(GOOD, SMALL, output=tmp_path / "hits.parquet")
+        screen(GOOD, SMALL, task="all", output=tmp_path / "hits.parquet")
         meaning = pq.read_schema(tmp_path / "hits.parquet").metadata[b"scores"].decode()
         assert meaning == load_chemprop(SMALL).meaning_of(["first", "second"])
 

@@ -21,6 +21,13 @@ from support.small_model import TASKS, nci_smiles
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.screening import ScreeningOptions, screen
 
+
+@pytest.fixture(scope="module")
+def small_model(small_committee):
+    """Without a task, only calibrated scores are ranked: those of a committee."""
+    return small_committee
+
+
 ROWS = st.lists(st.sampled_from(GOOD) | st.sampled_from(list(BAD)), min_size=1, max_size=25).map(
     lambda rows: [*rows, GOOD[0]]
 )

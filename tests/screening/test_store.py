@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from molig.model import load_info, load_model
 from molig.molecules import MoleculeParser, Record, read_records
 from molig.molecules import smiles_records as listed_smiles
 from molig.molecules.records import Records
-from molig.screening import FeatureStore, PrepareOptions, ScreeningOptions, pipeline, prepare, screen, store
+from molig.screening import FeatureStore, PrepareOptions, ScreeningOptions, pipeline, prepare, store
+from molig.screening import screen as screen_by_task
 
 BUNDLED = ("tox21", "hiv", "tox21-w2n2-simple", "muv-w2n2")
 SETS = ("tox21", "hiv", "muv", "library_moses_1m")
@@ -30,6 +32,15 @@ loaded = cache(load_model)
 
 def smiles_records(smiles) -> Records:
     return Records(listed_smiles(smiles))
+
+
+def screen(source, model, *, options=None, **places):
+    """Screen by the first task where scores of several are not ranked together."""
+    options = options or ScreeningOptions()
+    asked = options.task or options.rank_by or isinstance(model, str)
+    if not asked and not model.calibrated:
+        options = replace(options, task=model.tasks[0])
+    return screen_by_task(source, model, options=options, **places)
 
 
 def library(path: Path, smiles: list[str]) -> Path:

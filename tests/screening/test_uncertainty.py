@@ -66,7 +66,7 @@ def test_scores_that_are_no_probabilities_have_no_chance(small_committee):
     ones = (1.0,) * len(small_committee.tasks)
     plain = own.model_copy(update={"slope": ones, "offset": tuple(0 * one for one in ones)})
     uncalibrated = small_committee.with_info(small_committee.info.model_copy(update={"committee": plain}))
-    hits = screened(uncalibrated, uncertainty=True)
+    hits = screened(uncalibrated, task="nitrogen", uncertainty=True)
     assert list(hits)[-2:] == ["rank", "uncertainty"]
     found = uncalibrated.predict(LIBRARY, uncertainty=True)
     assert found.chance_wrong is None
