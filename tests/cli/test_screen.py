@@ -276,7 +276,7 @@ class TestOptions:
         domain = Applicability.fit([*GOOD], graphs, small_model.schema)
         known = ScreeningModel(small_model.info, small_model.network, "cpu", domain)
         save_model(known, tmp_path / "known")
-        run = molig("screen", library, "-m", tmp_path / "known", "--applicability", "-o", "-")
+        run = molig("screen", library, "-m", tmp_path / "known", "--applicability", "--task", "nitrogen")
         hits = table(run.out)
         assert list(hits.columns[-2:]) == ["applicability", "similarity"]
         assert set(hits["applicability"]) == {"in domain"}
@@ -332,9 +332,11 @@ class TestSeveralModels:
     def test_the_first_model_ranks_and_stderr_says_so(
         self, molig, write, small_model_dir, small_committee_dir
     ):
-        models = ("-m", small_model_dir, "-m", small_committee_dir)
+        models = ("-m", small_committee_dir, "-m", small_model_dir)
         run = molig("screen", write("l.smi", SMI), *models)
-        assert "ranking by the highest of 2 task scores of small" in run.err
+        assert "ranking by the highest of 2 calibrated scores of committee" in run.err
+        first = ("-m", small_model_dir, "-m", small_committee_dir)
+        assert "'small' predicts scores, which are not" in molig("screen", write("l.smi", SMI), *first).err
 
     def test_explanations_are_of_one_model(
         self, molig, write, tmp_path, small_model_dir, small_committee_dir
