@@ -108,7 +108,7 @@ def audit(
     """
     use_threads(threads)
     reporter = Reporter(quiet)
-    from molig.audit import AuditSettings, Severity, write_audit
+    from molig.audit import AuditSettings, Severity
     from molig.audit.registry import choose_checks
     from molig.audit.report import attach_audit, check_audit_output
     from molig.foreign import FingerprintOptions, load_any_model
@@ -135,14 +135,11 @@ def audit(
     file, where = _file(model, source, label, columns)
     fails = False
     for part, tasks in audited:
-        chosen = replace(settings, tasks=tasks)
-        subject = _read(part, _labels_of(part, file), chosen, pairs, reporter)
+        subject = _read(part, _labels_of(part, file), replace(settings, tasks=tasks), pairs, reporter)
         result = _run(subject, names, where, n_checks, reporter)
-        for path in files:
-            reporter.info(f"report: {write_audit(result, _file_of(path, part, len(audited)))}")
+        _report(result, [_file_of(path, part, len(audited)) for path in files], reporter)
         if card:
             attach_audit(result, model[0], _options(source, label, columns, pairs))
-        _print(result, reporter)
         fails |= result.fails(Severity(threshold) if threshold else None)
     if fails:
         raise typer.Exit(1)
@@ -285,9 +282,13 @@ def _run(
         return run(subject, only=names[0], skip=names[1], source=where, on_check=tell)
 
 
-def _print(result: Audit, reporter: Reporter) -> None:
+def _report(result: Audit, paths: list[Path], reporter: Reporter) -> None:
+    """Write the reports, and print what came of every check."""
+    from molig.audit import write_audit
     from molig.audit.report import verdict
 
+    for path in paths:
+        reporter.info(f"report: {write_audit(result, path)}")
     rows = [
         [
             r.check.name,

@@ -98,34 +98,51 @@ def evaluate(
     than 0.005 (above 1: 0.5 %) ends with exit code 1, and the output gets reproduction.json and .md.
     """
     use_threads(threads)
-    if (recipe is None) == (model is None):
-        raise UsageError("name either --recipe or --model")
-    command = _command(context)
+    reporter, command = Reporter(quiet), _command(context)
+    _check_request(context, recipe, model, (each_value_of, value, card))
     if model is not None:
-        _refuse_options_of_recipes(context)
-        _judge_model(model, source, (smiles_column, delimiter), device, Reporter(quiet), output, command)
+        _judge_model(model, source, (smiles_column, delimiter), device, reporter, output, command)
         return
-    _check_values(each_value_of, value, card)
     from molig.evaluation import EvaluationRun
     from molig.evaluation.baselines import resolve_baselines
     from molig.model.device import resolve_device
-    from molig.training.recipe import read_recipe_and_table, with_objective
+    from molig.training.recipe import read_recipe_and_table
+    from molig.training.splits import WITHOUT_FOLDS
 
     read, table = read_recipe_and_table(
         str(recipe), source=source, targets=target or (), smiles_column=smiles_column, delimiter=delimiter
     )
-    chosen = with_objective(read, table)
-    changed = _with_options(chosen, (split, split_column), folds, baselines, seed)
+    asked = 1 if split in WITHOUT_FOLDS and folds is None else folds
+    changed = read.with_objective(None, table).with_split(split, column=split_column)
+    changed = changed.with_evaluation(asked, baselines, seed)
     resolve_baselines(changed.evaluation.baselines, changed.objective)
-    name, reporter = Path(str(recipe)).stem, Reporter(quiet)
     if table.note and split is None and changed.evaluation.folds == 1:
         reporter.warning(table.note)
+    name = Path(str(recipe)).stem
     folder = output or Path(f"evaluation-{name}")
     options = EvaluationRun(folder, resume=resume, jobs=jobs, device=resolve_device(device))
     if each_value_of is not None:
         _each_value(changed, table, each_value_of, value or [], options, reporter, (name, command))
     else:
         _whole_table(changed, table, options, card, reporter, (name, command))
+
+
+def _check_request(
+    context: typer.Context,
+    recipe: str | None,
+    model: str | None,
+    of_values: tuple[str | None, list[str] | None, Path | None],
+) -> None:
+    """Refuse options that do not go together; `of_values` are the column, its values, and the card."""
+    if (recipe is None) == (model is None):
+        raise UsageError("name either --recipe or --model")
+    if model is not None:
+        _refuse_options_of_recipes(context)
+    column, values, card = of_values
+    if values and column is None:
+        raise UsageError("--value is of no use without --each-value-of, which names its column")
+    if column is not None and card is not None:
+        raise UsageError("--card is of no use with --each-value-of, which makes many evaluations")
 
 
 def _whole_table(
@@ -154,13 +171,6 @@ def _whole_table(
         attach_to_model(found, card, source=f"{options.output.resolve().name}/{paths[0].name}")
     _print(found, title, reporter)
     reporter.info(f"results: {paths[0]}, {paths[1]}")
-
-
-def _check_values(column: str | None, values: list[str] | None, card: Path | None) -> None:
-    if values and column is None:
-        raise UsageError("--value is of no use without --each-value-of, which names its column")
-    if column is not None and card is not None:
-        raise UsageError("--card is of no use with --each-value-of, which makes many evaluations")
 
 
 def _each_value(
@@ -251,31 +261,6 @@ def _progress(plan: EvaluationPlan, reporter: Reporter) -> Iterator[tuple[OnDone
             )
 
         yield done, epoch
-
-
-def _with_options(
-    recipe: Recipe,
-    by: tuple[str | None, str | None],
-    folds: int | None,
-    baselines: str | None,
-    seed: int | None,
-) -> Recipe:
-    """The recipe with what the command line says otherwise; `by` is the kind of split and its column."""
-    from molig.training import parse_recipe
-    from molig.training.recipe import OPTIONS, with_split
-    from molig.training.splits import WITHOUT_FOLDS
-
-    split, column = by
-    plain = with_split(recipe, split, column=column).model_dump(mode="json", exclude_none=True)
-    if split in WITHOUT_FOLDS and folds is None:
-        folds = 1
-    evaluation = plain["evaluation"]
-    evaluation |= {k: v for k, v in (("folds", folds), ("seed", seed)) if v is not None}
-    if seed is not None:
-        plain["split"]["seed"] = seed
-    if baselines is not None:
-        evaluation["baselines"] = [] if baselines == "none" else baselines.split(",")
-    return parse_recipe(plain, OPTIONS)
 
 
 def _warn(plan: EvaluationPlan, reporter: Reporter) -> None:

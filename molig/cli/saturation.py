@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from molig.attribution import Explainer, MoleculeCurves
     from molig.model import ScoringModel
     from molig.molecules import Molecule, Rejection
+    from molig.report.saturation import Actives
 
 _SHOWN = 20
 _OF_FOREST = (
@@ -81,9 +82,8 @@ def saturation(
 ) -> None:
     """Show how the scores of actives saturate on the way from the baseline to the molecules."""
     from molig.attribution import Explainer
-    from molig.model import Objective, ScreeningModel
     from molig.molecules import read_records
-    from molig.report.saturation import check_saturation_outputs, choose_actives, has_labels, write_saturation
+    from molig.report.saturation import check_saturation_outputs, choose_actives, write_saturation
 
     check_saturation_outputs(outputs, source)
     reporter = Reporter(quiet)
@@ -99,19 +99,13 @@ def saturation(
         "file_format": file_format,
         "delimiter": delimiter,
     }
-    classes = loaded.objective is Objective.CLASSIFICATION
-    if label is None and classes and has_labels(source, task, **options):
-        label = task
+    label = label or _label_column(loaded, source, task, options)
     records = read_records(source, columns=[label] if label else [], **options)
     with reporter.progress("choosing", count_rows(Path(source))) as advance:
         chosen = choose_actives(loaded, records, task, actives, label=label, seed=seed, progress=advance)
-    _warn_of(chosen.rejections, reporter)
-    if len(chosen.molecules) < actives:
-        reporter.warning(f"only {len(chosen.molecules)} of the {actives} molecules asked for are there")
-    reporter.info(f"showing {chosen.rule}")
+    _say_chosen(chosen, actives, reporter)
     subtitle = f"Showing {chosen.rule}"
-    members = loaded.members if isinstance(loaded, ScreeningModel) else ()
-    if any(member.kind == "forest" for member in members):
+    if _has_forest(loaded):
         subtitle += ". The forest moves in steps, which rates leave out"
         reporter.info(_OF_FOREST)
     curves = _follow(explainer, chosen.molecules, points, reporter)
@@ -131,6 +125,28 @@ def _task(model: ScoringModel, task: str | None) -> str:
     if len(model.tasks) > 1:
         raise UsageError(f"{model.name} has {len(model.tasks)} tasks; name one: {', '.join(model.tasks)}")
     return model.tasks[0]
+
+
+def _label_column(model: ScoringModel, source: str, task: str, options: dict[str, Any]) -> str | None:
+    """The column of the task's name, where it says which molecules are active."""
+    from molig.model import Objective
+    from molig.report.saturation import has_labels
+
+    classes = model.objective is Objective.CLASSIFICATION
+    return task if classes and has_labels(source, task, **options) else None
+
+
+def _say_chosen(chosen: Actives, actives: int, reporter: Reporter) -> None:
+    _warn_of(chosen.rejections, reporter)
+    if len(chosen.molecules) < actives:
+        reporter.warning(f"only {len(chosen.molecules)} of the {actives} molecules asked for are there")
+    reporter.info(f"showing {chosen.rule}")
+
+
+def _has_forest(model: ScoringModel) -> bool:
+    from molig.model import ScreeningModel
+
+    return isinstance(model, ScreeningModel) and any(member.kind == "forest" for member in model.members)
 
 
 def _follow(

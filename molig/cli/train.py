@@ -135,15 +135,7 @@ def train(
     """
     from molig.training import TrainingRequest, train_model
     from molig.training.output import check_output
-    from molig.training.recipe import (
-        DEFAULT_RECIPE,
-        mixed_targets,
-        read_recipe_and_table,
-        with_cut,
-        with_objective,
-        with_split,
-        with_start,
-    )
+    from molig.training.recipe import DEFAULT_RECIPE, mixed_targets, read_recipe_and_table
 
     reporter = Reporter(quiet)
     use_threads(threads)
@@ -155,9 +147,8 @@ def train(
         smiles_column=smiles_column,
         delimiter=delimiter,
     )
-    chosen = with_objective(with_cut(read, active_above, active_below), table, objective)
-    chosen = with_split(chosen, split, column=split_column, validation=validation, test=test)
-    chosen = with_start(chosen, start_from)
+    chosen = read.with_cut(active_above, active_below).with_objective(objective, table).with_start(start_from)
+    chosen = chosen.with_split(split, column=split_column, validation=validation, test=test)
     if table.note and chosen.split == read.split:
         reporter.warning(table.note)
     if mixture := mixed_targets(table):

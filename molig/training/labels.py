@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -297,20 +298,38 @@ _LOOKED_AT = 1_000
 _LARGEST_WIDTH = 1_000
 
 
+class LikelyColumns(NamedTuple):
+    """Columns that could be labels, by name."""
+
+    classes: list[str]
+    """With actives and inactives, and little else."""
+    numbers: list[str]
+    """With other numbers or ranges, and little else."""
+
+
 def label_columns(
     source: str | Path, *, smiles_column: str | None = None, delimiter: str | None = None
-) -> list[str]:
-    """Columns that could be labels: with actives and inactives, and nothing else, in the first rows.
+) -> LikelyColumns:
+    """Columns whose first rows could be labels.
 
-    Empty also where the table cannot be read; the reader says why better.
+    None also where the table cannot be read; the reader says why better.
     """
+    found = LikelyColumns([], [])
     try:
         names, delimiter = _header(source, delimiter)
         records = read_records(source, smiles_column=smiles_column, columns=names, delimiter=delimiter)
         seen = list(islice(records, _LOOKED_AT))
     except MoligError:
-        return []
-    return [name for name in names if _is_two_classes([record.fields.get(name) for record in seen])]
+        return found
+    for name in names:
+        labels = [read_label(record.fields.get(name)) for record in seen]
+        kinds = Counter(label.kind if label.is_odd else "class" for label in labels if label.kind)
+        n_accepted = (1 - _MOST_ODD) * kinds.total()
+        if {0.0, 1.0} <= {label.value for label in labels} and kinds["class"] >= n_accepted:
+            found.classes.append(name)
+        elif kinds["number"] and kinds.total() - kinds["text"] >= n_accepted:
+            found.numbers.append(name)
+    return found
 
 
 def _header(source: str | Path, delimiter: str | None) -> tuple[list[str], str | None]:
@@ -325,8 +344,3 @@ def _header(source: str | Path, delimiter: str | None) -> tuple[list[str], str |
             continue
     best = max(found, key=lambda separator: len(found[separator]), default=None)
     return found.get(best, []), best
-
-
-def _is_two_classes(cells: Sequence[Any]) -> bool:
-    labels = [read_label(cell) for cell in cells]
-    return not any(label.is_odd for label in labels) and {0.0, 1.0} <= {label.value for label in labels}

@@ -52,6 +52,20 @@ class Part:
     labels: FloatArray
 
 
+@dataclass(frozen=True)
+class TrainingRun:
+    """What networks are trained on, and how."""
+
+    recipe: Recipe
+    schema: FeatureSchema
+    tasks: tuple[str, ...]
+    train: Part
+    validation: Part  # chooses the best epoch
+    device: torch.device
+    fingerprint: str  # digest of data and recipe, which a checkpoint must share
+    auxiliaries: Sequence[Auxiliary] = ()  # co-trained, but neither scored nor part of a finished network
+
+
 class RunState(BaseModel):
     """Where a run stands after an epoch; the checkpoint holds it."""
 
@@ -69,36 +83,29 @@ Network = WeaveNet | EnvironmentNet
 
 
 class Trainer:
-    """Fits a network of a recipe to labelled molecules; `fit` is the loop.
+    """Fits a network of a run to its labelled molecules; `fit` is the loop.
 
-    `validation` chooses the best epoch. The tasks of `auxiliaries` are co-trained, but neither scored nor
-    part of the finished network. With a `vocabulary` the network is the one that reads environments. `start`
-    has weights to begin with, by the names of the network's.
+    With a `vocabulary` the network is the one that reads environments. `start` has weights to begin with, by
+    the names of the network's.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
-        schema: FeatureSchema,
-        tasks: tuple[str, ...],
+        run: TrainingRun,
         *,
-        train: Part,
-        validation: Part,
-        device: torch.device,
-        fingerprint: str,
-        auxiliaries: Sequence[Auxiliary] = (),
         vocabulary: Vocabulary | None = None,
         start: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.recipe, self.schema, self.tasks, self.device = recipe, schema, tasks, device
-        self.state = RunState(fingerprint=fingerprint)
+        recipe, train, auxiliaries = run.recipe, run.train, run.auxiliaries
+        self.recipe, self.schema, self.tasks, self.device = recipe, run.schema, run.tasks, run.device
+        self.state = RunState(fingerprint=run.fingerprint)
         options = recipe.optimization
 
         # Molecules and labels, the auxiliary tables behind the main one.
-        self.train, self.validation = train, _judged_part(validation, recipe)
+        self.validation = _judged_part(run.validation, recipe)
         self.auxiliaries = tuple(auxiliaries)
         self.joined = Part(*join_tables(train.graphs, train.labels, auxiliaries)) if auxiliaries else train
-        all_tasks = (*tasks, *(f"{a.recipe.name}: {task}" for a in auxiliaries for task in a.tasks))
+        all_tasks = (*run.tasks, *(f"{a.recipe.name}: {task}" for a in auxiliaries for task in a.tasks))
         self.sampler = JointSampler(EpochSampler(train.labels, options.inactives_per_epoch), auxiliaries)
         if self.sampler.size < 2:
             raise InputError(f"{self.sampler.size} molecules to train on are too few; the least is 2")
@@ -107,13 +114,13 @@ class Trainer:
 
         # The network.
         torch.manual_seed(options.seed)
-        self.network = self._fresh(len(all_tasks), vocabulary).to(device)
+        self.network = self._fresh(len(all_tasks), vocabulary).to(run.device)
         self.network.load_state_dict(self.network.state_dict() | dict(start or {}))
         self.average = WeightAverage(self.network, options.weight_average) if options.weight_average else None
         self.best = self._snapshot()
 
         # What it is trained for, and how.
-        self.criterion = make_criterion(recipe, self.joined.labels, all_tasks, device, self.sampler.seen)
+        self.criterion = make_criterion(recipe, self.joined.labels, all_tasks, run.device, self.sampler.seen)
         self.encoded_labels = self.criterion.encode(self.joined.labels)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),

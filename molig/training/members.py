@@ -38,7 +38,6 @@ from molig.model import (
 from molig.model.relaxed import Member, scores_of
 from molig.network import WeaveNet
 from molig.stats import ranking_quality
-from molig.training.auxiliary import Auxiliary
 from molig.training.loop import (
     CHECKPOINT_FILE,
     CHECKPOINTS,
@@ -47,6 +46,7 @@ from molig.training.loop import (
     OnEpoch,
     Part,
     Trainer,
+    TrainingRun,
 )
 from molig.training.objectives import neutral_values
 from molig.training.recipe import ForestRecipe, KernelRecipe, MemberKind, Recipe
@@ -69,17 +69,9 @@ _SHRINKAGE = 5.0
 
 
 @dataclass(frozen=True)
-class MembersRun:
-    """What all members are trained on."""
+class MembersRun(TrainingRun):
+    """The training of all members."""
 
-    recipe: Recipe
-    schema: FeatureSchema
-    tasks: tuple[str, ...]
-    train: Part
-    validation: Part
-    device: torch.device
-    fingerprint: str
-    auxiliaries: Sequence[Auxiliary] = ()
     stage: str = ""
     on_stage: OnStage | None = None
 
@@ -87,14 +79,7 @@ class MembersRun:
         """Trainer of the Weave network."""
         origin = starting_model(self.recipe, self.schema)
         return Trainer(
-            self.recipe,
-            self.schema,
-            self.tasks,
-            train=self.train,
-            validation=self.validation,
-            device=self.device,
-            fingerprint=" ".join([self.fingerprint, *start_digests(self.recipe)]),
-            auxiliaries=self.auxiliaries,
+            replace(self, fingerprint=" ".join([self.fingerprint, *start_digests(self.recipe)])),
             start=_all_but_last(origin.network) if origin else None,
         )
 
@@ -211,17 +196,13 @@ class MembersRun:
         own, main = self.recipe.environments.optimization, self.recipe.optimization
         if own.inactives_per_epoch is None:
             own = own.model_copy(update={"inactives_per_epoch": main.inactives_per_epoch})
-        return Trainer(
-            self.recipe.model_copy(update={"optimization": own.model_copy(update={"seed": main.seed})}),
-            self.schema,
-            self.tasks,
-            train=self.train,
-            validation=self.validation,
-            device=self.device,
+        options = own.model_copy(update={"seed": main.seed})
+        run = replace(
+            self,
+            recipe=self.recipe.model_copy(update={"optimization": options}),
             fingerprint=f"{self.fingerprint} environments",
-            auxiliaries=self.auxiliaries,
-            vocabulary=vocabulary,
         )
+        return Trainer(run, vocabulary=vocabulary)
 
     def _combined(self, weave_outputs: FloatArray, others: Sequence[Member]) -> CommitteeInfo:
         """Weights and calibration, chosen by the validation part; `weave_outputs` are the network's there."""

@@ -502,6 +502,86 @@ class Recipe(Section):
     def _with_start_at(self, path: str) -> Recipe:
         return self.model_copy(update={"start": self.start.model_copy(update={"model": path})})
 
+    # What a command line says otherwise. None: nothing; what is said is checked as if the recipe had it.
+
+    def with_objective(self, objective: str | None, table: LabelledTable) -> Recipe:
+        """The recipe with the objective that is stated, or else that the labels of a public set need.
+
+        What the recipe itself states goes before the latter, and so does a cut, which makes classes.
+        """
+        known = [known.value for known in Objective]
+        if objective is not None and objective not in known:
+            raise UnknownNameError("value of --objective", objective, known)
+        if objective is None and "objective" not in self.model_fields_set and not self.data.cut:
+            public = dataset_of(table.source)
+            if public and set(table.targets) <= set(public.numbers):
+                objective = Objective.REGRESSION.value
+        if objective in (None, self.objective):
+            return self
+        return parse_recipe(self._plain() | {"objective": objective}, OPTIONS)
+
+    def with_cut(self, above: float | None, below: float | None) -> Recipe:
+        """The recipe with another cut."""
+        if above is None and below is None:
+            return self
+        plain = self._plain()
+        plain["data"] |= {"active_above": above, "active_below": below}
+        return parse_recipe(plain, OPTIONS)
+
+    def with_split(
+        self,
+        kind: str | None,
+        *,
+        column: str | None = None,
+        validation: float | None = None,
+        test: float | None = None,
+    ) -> Recipe:
+        """The recipe with another split; listed parts then no longer hold.
+
+        Raises UsageError for an unknown kind, or an option that the kind has no use for.
+        """
+        kinds = [known.value for known in SplitKind]
+        if kind is not None and kind not in kinds:
+            raise UnknownNameError("value of --split", kind, kinds)
+        changes = {"kind": kind, "column": column, "validation": validation, "test": test}
+        given = {name: value for name, value in changes.items() if value is not None}
+        if not given:
+            return self
+        plain = self._plain()
+        if not self.split.by_column:
+            del plain["split"]["column"]  # a default, which is no choice
+        plain["split"] |= {"parts": ""} | given
+        changed = parse_recipe(plain, OPTIONS)
+        if column is not None and not changed.split.by_column:
+            raise UsageError(
+                f"--split-column is of no use to a {changed.split.kind.value} split: add --split group, time "
+                "or given, or leave it out"
+            )
+        if test is not None and changed.split.kind is SplitKind.GIVEN:
+            raise UsageError("--test is of no use to a given split, whose column names the test part")
+        return changed
+
+    def with_start(self, model: str | None) -> Recipe:
+        """The recipe with another model to start from; ``none`` for none."""
+        if model is None:
+            return self
+        start = StartRecipe(model="" if model.strip().lower() == "none" else model)
+        return self.model_copy(update={"start": start})
+
+    def with_evaluation(self, folds: int | None, baselines: str | None, seed: int | None) -> Recipe:
+        """The recipe with another evaluation; the seed is also that of the split."""
+        plain = self._plain()
+        evaluation = plain["evaluation"]
+        evaluation |= {k: v for k, v in (("folds", folds), ("seed", seed)) if v is not None}
+        if seed is not None:
+            plain["split"]["seed"] = seed
+        if baselines is not None:
+            evaluation["baselines"] = [] if baselines == "none" else baselines.split(",")
+        return parse_recipe(plain, OPTIONS)
+
+    def _plain(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_none=True)
+
     @model_validator(mode="after")
     def _does_not_contradict_itself(self) -> Self:
         if self.molecules.standardization_version != PARENT_VERSION:
@@ -729,7 +809,10 @@ def locate_table(
             smiles_column=smiles_column or data.smiles_column,
             delimiter=delimiter or data.delimiter,
         )
-        these = f"; two classes are in {', '.join(map(repr, likely[:_NAMED]))}" if likely else ""
+        kinds = {"two classes are in": likely.classes, "numbers are in": likely.numbers}
+        these = "".join(
+            f"; {kind} {', '.join(map(repr, names[:_NAMED]))}" for kind, names in kinds.items() if names
+        )
         raise UsageError(
             "no label column: name some with --target, or as targets in the [data] section of the "
             f"recipe{these}"
@@ -767,24 +850,6 @@ def read_recipe_and_table(
     return read.model_copy(update={"split": split}), replace(table, note=note)
 
 
-def with_objective(recipe: Recipe, table: LabelledTable, objective: str | None = None) -> Recipe:
-    """The recipe with the objective that a command line states, or else that the labels of a public set need.
-
-    What the recipe itself states, and a cut, which makes classes, go before the latter. Raises UsageError.
-    """
-    known = [known.value for known in Objective]
-    if objective is not None and objective not in known:
-        raise UnknownNameError("value of --objective", objective, known)
-    if objective is None and "objective" not in recipe.model_fields_set and not recipe.data.cut:
-        public = dataset_of(table.source)
-        if public and set(table.targets) <= set(public.numbers):
-            objective = Objective.REGRESSION.value
-    if objective in (None, recipe.objective):
-        return recipe
-    plain = recipe.model_dump(mode="json", exclude_none=True)
-    return parse_recipe(plain | {"objective": objective}, OPTIONS)
-
-
 def mixed_targets(table: LabelledTable) -> str:
     """A sentence on a public table whose rows are of many targets; empty for any other."""
     known = dataset_of(table.source)
@@ -801,57 +866,6 @@ def mixed_targets(table: LabelledTable) -> str:
 def _file_of(data: DataRecipe) -> str:
     """Name of the file of the table that a recipe names; empty if it names none."""
     return datasets()[data.name].file if data.name else Path(data.file).name
-
-
-def with_cut(recipe: Recipe, above: float | None, below: float | None) -> Recipe:
-    """The recipe with the cut that a command line states, if it states one."""
-    if above is None and below is None:
-        return recipe
-    plain = recipe.model_dump(mode="json", exclude_none=True)
-    plain["data"] |= {"active_above": above, "active_below": below}
-    return parse_recipe(plain, OPTIONS)
-
-
-def with_start(recipe: Recipe, model: str | None) -> Recipe:
-    """The recipe with the model to start from that a command line names, if it does; ``none`` for none."""
-    if model is None:
-        return recipe
-    start = StartRecipe(model="" if model.strip().lower() == "none" else model)
-    return recipe.model_copy(update={"start": start})
-
-
-def with_split(
-    recipe: Recipe,
-    kind: str | None = None,
-    *,
-    column: str | None = None,
-    validation: float | None = None,
-    test: float | None = None,
-) -> Recipe:
-    """The recipe with what a command line says otherwise of the split; listed parts then no longer hold.
-
-    Raises UsageError for an unknown kind, or an option that the kind has no use for.
-    """
-    kinds = [known.value for known in SplitKind]
-    if kind is not None and kind not in kinds:
-        raise UnknownNameError("value of --split", kind, kinds)
-    changes = {"kind": kind, "column": column, "validation": validation, "test": test}
-    given = {name: value for name, value in changes.items() if value is not None}
-    if not given:
-        return recipe
-    plain = recipe.model_dump(mode="json", exclude_none=True)
-    if not recipe.split.by_column:
-        del plain["split"]["column"]  # a default, which is no choice
-    plain["split"] |= {"parts": ""} | given
-    changed = parse_recipe(plain, OPTIONS)
-    if column is not None and not changed.split.by_column:
-        raise UsageError(
-            f"--split-column is of no use to a {changed.split.kind.value} split: add --split group, time or "
-            "given, or leave it out"
-        )
-    if test is not None and changed.split.kind is SplitKind.GIVEN:
-        raise UsageError("--test is of no use to a given split, whose column names the test part")
-    return changed
 
 
 def find_parts(split: SplitRecipe, folder: Path) -> Path:

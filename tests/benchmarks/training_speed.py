@@ -24,7 +24,7 @@ from rdkit import Chem
 
 from molig.features import Featurizer
 from molig.training import Recipe
-from molig.training.loop import Part, Trainer
+from molig.training.loop import Part, Trainer, TrainingRun
 
 
 def molig_job(smiles: list[str], labels: np.ndarray, batch: int, hidden: list[int]) -> Callable[[], object]:
@@ -40,13 +40,15 @@ def molig_job(smiles: list[str], labels: np.ndarray, batch: int, hidden: list[in
     graphs = Featurizer(schema).featurize([Chem.MolFromSmiles(s) for s in smiles])
     part = Part(graphs, labels)
     trainer = Trainer(
-        recipe,
-        schema,
-        ("active",),
-        train=part,
-        validation=part,
-        device=torch.device("cpu"),
-        fingerprint="",
+        TrainingRun(
+            recipe,
+            schema,
+            ("active",),
+            train=part,
+            validation=part,
+            device=torch.device("cpu"),
+            fingerprint="",
+        )
     )
     return trainer.run_epoch
 

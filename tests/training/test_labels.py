@@ -225,14 +225,26 @@ class TestLikelyColumns:
     @pytest.mark.parametrize("separator", [",", ";", "\t"])
     def test_of_text(self, tmp_path, separator):
         self.FRAME.to_csv(tmp_path / "t.csv", index=False, sep=separator)
-        assert label_columns(tmp_path / "t.csv") == ["hit", "flag"]
+        assert label_columns(tmp_path / "t.csv") == (["hit", "flag"], ["pIC50"])
 
     def test_of_parquet(self, tmp_path):
         self.FRAME.to_parquet(tmp_path / "t.parquet")
-        assert label_columns(tmp_path / "t.parquet", smiles_column="smiles") == ["hit", "flag"]
+        assert label_columns(tmp_path / "t.parquet", smiles_column="smiles") == (["hit", "flag"], ["pIC50"])
 
     @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00", b"no molecules\n1\n"])
     def test_of_what_is_no_table(self, tmp_path, content):
         if content is not None:
             (tmp_path / "t.csv").write_bytes(content)
-        assert label_columns(tmp_path / "t.csv") == []
+        assert label_columns(tmp_path / "t.csv") == ([], [])
+
+    def test_a_few_odd_cells_are_accepted_as_in_training(self, tmp_path):
+        frame = pd.DataFrame(
+            {"smiles": ["C"] * 20, "hit": [1, 0] * 10, "value": np.arange(20.0)}, dtype=object
+        )
+        frame.loc[3, ["hit", "value"]] = ["n.d.", ">10"]
+        frame.loc[4, "value"] = "see notes"
+        frame.to_csv(tmp_path / "t.csv", index=False)
+        assert label_columns(tmp_path / "t.csv") == (["hit"], ["value"])
+        frame.loc[5:7, ["hit", "value"]] = "n.d."
+        frame.to_csv(tmp_path / "t.csv", index=False)
+        assert label_columns(tmp_path / "t.csv") == ([], [])

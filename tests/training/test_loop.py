@@ -15,7 +15,7 @@ from molig.features import Featurizer, preset
 from molig.molecules import MoleculeParser
 from molig.network import collate
 from molig.training import parse_recipe
-from molig.training.loop import CHECKPOINT_FILE, Part, Trainer, WeightAverage
+from molig.training.loop import CHECKPOINT_FILE, Part, Trainer, TrainingRun, WeightAverage
 from molig.training.objectives import ClassificationCriterion, class_weights
 
 SMILES = [
@@ -45,13 +45,15 @@ def part() -> Part:
 def trainer(fingerprint="same", **optimization) -> Trainer:
     recipe = small_recipe(**({"batch_size": 4, "epochs": 6, "patience": 50} | optimization))
     return Trainer(
-        recipe,
-        preset("simple", max_pair_distance=2),
-        ("N", "CO"),
-        train=part(),
-        validation=part(),
-        device=torch.device("cpu"),
-        fingerprint=fingerprint,
+        TrainingRun(
+            recipe,
+            preset("simple", max_pair_distance=2),
+            ("N", "CO"),
+            train=part(),
+            validation=part(),
+            device=torch.device("cpu"),
+            fingerprint=fingerprint,
+        )
     )
 
 
@@ -152,7 +154,7 @@ def test_overfits_a_few_molecules():
 def test_the_neutral_term_is_what_it_says():
     run = trainer()
     run.network.eval()
-    graphs = run.train.graphs
+    graphs = run.joined.graphs
     with torch.no_grad():
         batch = collate(graphs, run.schema, np.zeros(len(graphs), dtype=np.float32))
         expected = 0.1 * (run.network(batch) + 4.6).square().mean()

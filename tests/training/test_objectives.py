@@ -13,7 +13,7 @@ from molig.errors import InputError
 from molig.features import preset
 from molig.network import collate
 from molig.training import parse_recipe
-from molig.training.loop import CHECKPOINT_FILE, Part, Trainer
+from molig.training.loop import CHECKPOINT_FILE, Part, Trainer, TrainingRun
 from molig.training.objectives import RegressionCriterion, standardisation
 from training.test_loop import SMILES, digest, part
 
@@ -31,13 +31,15 @@ def trainer(measured: Part, neutral: float = 0.0, **optimization) -> Trainer:
     changes = {"objective": "regression", "neutral": {"copies": 8, "weight": 1.0, "value": neutral}}
     options = {"batch_size": 4, "epochs": 4, "patience": 50} | optimization
     return Trainer(
-        parse_recipe(small_recipe(**options).model_dump() | changes),
-        preset("simple", max_pair_distance=2),
-        ("atoms", "N"),
-        train=measured,
-        validation=measured,
-        device=torch.device("cpu"),
-        fingerprint="same",
+        TrainingRun(
+            parse_recipe(small_recipe(**options).model_dump() | changes),
+            preset("simple", max_pair_distance=2),
+            ("atoms", "N"),
+            train=measured,
+            validation=measured,
+            device=torch.device("cpu"),
+            fingerprint="same",
+        )
     )
 
 
