@@ -255,6 +255,7 @@ class CommitteeInfo(Section):
     members: tuple[MemberInfo, ...] = Field(min_length=2, max_length=16)
     slope: tuple[Annotated[float, Field(gt=0)], ...]  # in the order of the tasks
     offset: tuple[float, ...]
+    learned: bool = True  # whether the validation part chose the weights, or was too small to
     refit: bool = False  # whether members were then trained again on all but the test part
     numbering: str  # digest of the numbers that RDKit gives to some environments
     sha256: str = ""  # of the file that holds the other members

@@ -218,8 +218,9 @@ class MembersRun(TrainingRun):
         first = np.asarray(expit(weave_outputs)) if probability else weave_outputs
         scores = np.stack([first, *(scores_of(m, m.outputs(graphs), plain) for m in others)])
         weights = plain.weights
-        learned = choose_weights(scores, labels, probability=probability)
-        if options.weights == "learned" and learned is not None:
+        wanted = options.weights == "learned"
+        learned = choose_weights(scores, labels, probability=probability) if wanted else None
+        if learned is not None:
             share = len(labels) / (len(labels) + options.prior_molecules)
             weights = share * learned + (1 - share) * weights
         chosen = replace(plain, weights=weights)
@@ -234,6 +235,7 @@ class MembersRun(TrainingRun):
             ),
             slope=tuple(slope.tolist()),
             offset=tuple(offset.tolist()),
+            learned=learned is not None,
             numbering=numbering_digest(self.schema.environment_blocks),
         )
 

@@ -389,6 +389,20 @@ class TestCommittee:
             ["0.310", "0.250", "40"],
         ]
 
+    def test_weights_that_nothing_was_learned_about_are_those_of_the_recipe(self, info):
+        weights = [(0.4, 0.4), (0.2, 0.2), (0.2, 0.2), (0.2, 0.2)]
+        members = [
+            member.model_copy(update={"weights": own})
+            for member, own in zip(info.committee.members, weights, strict=True)
+        ]
+        plain = {"members": tuple(members), "slope": (1.0, 1.0), "offset": (0.0, 0.0)}
+        for learned, told in (
+            (True, "Weights were chosen on the validation part."),
+            (False, "Weights are those of the recipe, since the validation part says too little to choose"),
+        ):
+            committee = info.committee.model_copy(update=plain | {"learned": learned})
+            assert told in section(card(info, committee=committee), "Committee")
+
     def test_members_that_were_trained_again_say_so(self, info):
         committee = info.committee.model_copy(update={"refit": True})
         text = section(card(info, committee=committee), "Committee")

@@ -338,6 +338,7 @@ def test_what_scores_are_worth_is_measured_on_parts_that_were_not_learnt(small_c
 def test_scores_that_were_not_calibrated_are_worth_what_the_ranking_is(trained):
     _, model = trained  # on a table with few actives
     assert not model.info.calibrated
+    assert not model.info.committee.learned
     assert model.info.reliability == {}
 
 
