@@ -12,9 +12,11 @@ from molig.cli.options import (
     DelimiterOption,
     FormatOption,
     IdColumnOption,
+    JobsOption,
     KeepOption,
     QuietOption,
     SmilesColumnOption,
+    TimeLimitOption,
     kept_columns,
     resolved_input,
 )
@@ -45,6 +47,8 @@ def prepare(
         typer.Option("--applicability", help="Also keep what `molig screen --applicability` compares."),
     ] = False,
     keep: KeepOption = None,
+    jobs: JobsOption = None,
+    time_limit: TimeLimitOption = 10.0,
     force: Annotated[bool, typer.Option("--force", help="Replace a store that is there.")] = False,
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
@@ -71,7 +75,9 @@ def prepare(
         keep=kept_columns(keep),
     )
     with reporter.progress("preparing", count_rows(Path(library))) as advance:
-        options = PrepareOptions(applicability=applicability, force=force, progress=advance)
+        options = PrepareOptions(
+            applicability=applicability, jobs=jobs, time_limit=time_limit, force=force, progress=advance
+        )
         info = run(records, output, named, library=library, options=options)
     reporter.info(
         f"{info.n_rows:,} rows: {info.n_molecules:,} molecules, {info.n_rejected:,} rejected, "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import html
-import os
 import tempfile
 import time
 import warnings
@@ -33,7 +32,7 @@ from molig.screening.chunks import CHUNK_ROWS, ChunkScorer, ScoredRows, rejectio
 from molig.screening.diversity import Diversity
 from molig.screening.hits import HitColumns, RankRuns, TopK, with_ranks
 from molig.screening.store import FeatureStore, is_store
-from molig.screening.workers import Workers
+from molig.screening.workers import Workers, n_cores
 from molig.tables import PartNote, Parts
 from molig.tables.locks import exclusive, scratch_name
 from molig.tables.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
@@ -399,7 +398,7 @@ class _Run:
             model, columns, self._kept_of_rejected, options.batch_size, options.percentiles, options.atc
         )
         # A GPU is not shared out: the process that holds it does all the work.
-        self._jobs = (options.jobs or _n_cores()) if model.device.type == "cpu" else 1
+        self._jobs = (options.jobs or n_cores()) if model.device.type == "cpu" else 1
         self._bound = _EarlyBound(options.max_rejects)
         self._reasons: Counter[str] = Counter()
         self._n_rows = self._n_scored = self._n_hits = 0
@@ -658,11 +657,6 @@ class _EarlyBound:
             self._reasons.update(found[1])
             self._first = self._first or found[2]
             self._bound.check(self._n_rows, self._reasons, self._first, done=False)
-
-
-def _n_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -27,8 +27,9 @@ import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from heapq import merge
-from itertools import count, groupby
+from itertools import chain, count, groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +43,7 @@ from rdkit import Chem
 from molig.errors import InputError, OutputError, UnknownNameError, UsageError
 from molig.features import FeatureSchema, Featurizer, PackedGraphs
 from molig.features.columns import binary_values, decoded, encoded, feature_fields, flat_values, united_schema
+from molig.features.distances import MANY
 from molig.features.environments import numbering_digest
 from molig.files import digest_of, json_text, read_regular, write_whole
 from molig.foreign import is_foreign
@@ -51,9 +53,12 @@ from molig.model.info import Section
 from molig.molecules import Molecule, MoleculeParser, Record, Rejection
 from molig.molecules.causes import NothingUsableError, likely_cause, main_reasons
 from molig.molecules.columns import KEEP_ALL, KEEP_NONE
+from molig.molecules.guard import CPU_SECONDS, time_limit
 from molig.molecules.records import Records, batched
 from molig.molecules.standardize import PARENT_VERSION
+from molig.screening.chunks import CHUNK_ROWS, ScoredRows, rejections_of
 from molig.screening.hits import INPUT_PREFIX, REJECTION_SCHEMA
+from molig.screening.workers import Mark, Workers, n_cores
 from molig.tables.locks import exclusive
 from molig.tables.writers import OutputTable, check_writable
 from molig.version import __version__
@@ -253,21 +258,21 @@ class PrepareOptions:
 
     Parameters
     ----------
-    smiles_column, id_column, file_format, delimiter : str, optional
-        As for `molig.screening.ScreeningOptions`.
     applicability : bool
         Also keep what `--applicability` asks of molecules: fingerprint, elements and size.
+    jobs : int, optional
+        Processes to work in; by default one a core. The store is the same.
+    time_limit : float
+        Seconds of processor time for one molecule; one that needs more is rejected.
     force : bool
         Replace a store that is there.
     progress : callable, optional
         Called with the number of rows done since the last call.
     """
 
-    smiles_column: str | None = None
-    id_column: str | None = None
-    file_format: str | None = None
-    delimiter: str | None = None
     applicability: bool = False
+    jobs: int | None = None
+    time_limit: float = CPU_SECONDS
     force: bool = False
     progress: Callable[[int], None] | None = None
 
@@ -328,12 +333,13 @@ def prepare(
     blocks = schema.environment_blocks
     source = _source(library)
     with exclusive(directory), _making(directory) as folder:
-        writer = _StoreWriter(folder, _Layout(schema, chosen.applicability, records.kept), policy.parser())
-        with contextlib.closing(writer):
-            for batch in batched(records, _BATCH):
-                writer.add(batch)
+        layout = _Layout(schema, chosen.applicability, records.kept)
+        writer = _StoreWriter(folder, layout)
+        with contextlib.closing(writer), time_limit(chosen.time_limit):
+            for rows in _prepared(records, _Preparation(layout, policy.parser()), chosen):
+                writer.add(rows)
                 if chosen.progress:
-                    chosen.progress(len(batch))
+                    chosen.progress(rows.n_rows)
         if not writer.n_molecules:
             raise writer.nothing()
         info = StoreInfo(
@@ -445,14 +451,78 @@ def _making(directory: Path) -> Iterator[Path]:
         shutil.rmtree(former, ignore_errors=True)
 
 
+@dataclass
+class _Preparation:
+    """From records to rows of the store, in whichever process that happens."""
+
+    layout: _Layout
+    parser: MoleculeParser
+
+    def prepare(self) -> None:
+        """Featurize some molecules: loops are compiled, and what is made at first use is there for all."""
+        self.rows([Record(i, "", "CC(=O)[O-].[Na+]") for i in range(MANY)])
+
+    def __call__(self, records: Sequence[Record], mark: Mark) -> bytes:
+        """Prepare a chunk in a worker."""
+        batches = list(batched(records, _BATCH))
+        starts = range(0, len(records), _BATCH)
+        return ScoredRows.joined(
+            [self.rows(*found, mark) for found in zip(batches, starts, strict=True)]
+        ).packed()
+
+    def rows(self, records: Sequence[Record], first: int = 0, mark: Mark | None = None) -> ScoredRows:
+        """Prepare records, the first of which is number ``first`` of its chunk."""
+
+        def watched() -> Iterator[Record]:
+            for place, record in enumerate(records, start=first):
+                if mark is not None:
+                    mark(place, place + 1)
+                yield record
+
+        kept = {record.row: record.kept for record in records}
+        molecules, rejections = self.parser.parse_many(watched())
+        if mark is not None:
+            mark(first, first + len(records))
+        graphs = self._featurizer.counted(molecules) if molecules else None
+        traits = Traits.of([m.mol for m in molecules]) if self.layout.applicability else None
+        table = self.layout.schema.empty_table()
+        if graphs is not None:
+            table = self.layout.table(molecules, [kept[m.row] for m in molecules], graphs, traits)
+        rejected = self.layout.rejection_table(rejections, [kept[r.row] for r in rejections])
+        return ScoredRows(len(records), table, rejected, {})
+
+    @cached_property
+    def _featurizer(self) -> Featurizer:
+        return Featurizer(self.layout.feature_schema)
+
+
+def _prepared(records: Iterator[Record], work: _Preparation, options: PrepareOptions) -> Iterator[ScoredRows]:
+    """Rows of the store, in the order of the records."""
+    jobs = options.jobs or n_cores()
+    chunks = enumerate(batched(records, CHUNK_ROWS))
+    first = list(islice(chunks, 2))
+    if jobs == 1 or len(first) < 2:
+        for _, chunk in chain(first, chunks):
+            yield from map(work.rows, batched(chunk, _BATCH))
+        return
+    waiting: dict[int, bytes] = {}
+    numbers = count()
+    coming = next(numbers)
+    with Workers(work, jobs, options.time_limit) as workers:
+        for number, answer in workers.answers(chain(first, chunks)):
+            waiting[number] = answer
+            while coming in waiting:
+                yield ScoredRows.unpacked(waiting.pop(coming))
+                coming = next(numbers)
+
+
 class _StoreWriter:
     """Files of a store, row group by row group."""
 
-    def __init__(self, folder: Path, layout: _Layout, parser: MoleculeParser) -> None:
-        self._folder, self._layout, self._parser = folder, layout, parser
-        self._featurizer = Featurizer(layout.feature_schema)
+    def __init__(self, folder: Path, layout: _Layout) -> None:
+        self._folder, self._layout = folder, layout
         self._waiting: list[pa.Table] = []
-        self._n_waiting = self._in_file = 0
+        self._n_waiting = 0
         self._writer: pq.ParquetWriter | None = None
         self._rejects = contextlib.ExitStack()
         self._rejected = self._rejects.enter_context(
@@ -463,23 +533,17 @@ class _StoreWriter:
         self.reasons: Counter[str] = Counter()
         self.n_molecules = self.n_rejected = 0
 
-    def add(self, records: Sequence[Record]) -> None:
-        """Parse, featurize and keep."""
-        kept = {record.row: record.kept for record in records}
-        molecules, rejections = self._parser.parse_many(records)
-        if rejections:
+    def add(self, rows: ScoredRows) -> None:
+        """Take more rows."""
+        if len(rows.rejected):
+            rejections = rejections_of(rows.rejected)
             self._first = self._first or rejections
             self.reasons.update(r.reason.split(":")[0] for r in rejections)
             self.n_rejected += len(rejections)
-            self._rejected.write(self._layout.rejection_table(rejections, [kept[r.row] for r in rejections]))
-        if not molecules:
-            return
-        graphs = self._featurizer.counted(molecules)
-        traits = Traits.of([m.mol for m in molecules]) if self._layout.applicability else None
-        rows = [kept[m.row] for m in molecules]
-        self._waiting.append(self._layout.table(molecules, rows, graphs, traits))
-        self._n_waiting += len(molecules)
-        self.n_molecules += len(molecules)
+            self._rejected.write(rows.rejected)
+        self._waiting.append(rows.hits)
+        self._n_waiting += len(rows.hits)
+        self.n_molecules += len(rows.hits)
         while self._n_waiting >= ROW_GROUP:
             self._write_group()
 

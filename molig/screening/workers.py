@@ -371,6 +371,11 @@ def _reported(content: bytes) -> Exception:
 _ERRORS = {kind.__name__: kind for kind in (UsageError, InputError, OutputError, ModelFormatError)}
 
 
+def n_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 # In the worker.
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -212,7 +214,44 @@ class TestManifest:
         assert files[0] == files[1]
 
 
+class Dying(store._Preparation):
+    """Ends its process at one molecule, as a fault of a library would."""
+
+    def rows(self, records, first=0, mark=None):
+        for place, record in enumerate(records, start=first):
+            if record.smiles == "CCCCCl" and record.problem is None:
+                mark(place, place + 1)
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().rows(records, first, mark)
+
+
 class TestMaking:
+    def test_several_processes_make_the_same_files(
+        self, smi, prepared, tmp_path, small_model, small_committee
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "ROW_GROUP", 32)
+            patch.setattr(store, "ROWS_PER_FILE", 96)
+            patch.setattr(store, "CHUNK_ROWS", 40)
+            options = PrepareOptions(applicability=True, jobs=2)
+            models = [small_model.info, small_committee.info]
+            prepare(read_records(smi), tmp_path / "s", models, library=smi, options=options)
+        files = {path.name: path.read_bytes() for path in prepared.iterdir()}
+        assert {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()} == files
+
+    def test_a_row_that_ends_a_process_is_rejected(self, tmp_path, small_model, monkeypatch):
+        monkeypatch.setattr(store, "CHUNK_ROWS", 4)
+        monkeypatch.setattr(store, "_Preparation", Dying)
+        info = prepare(
+            smiles_records([*GOOD, "CCCCCl", *GOOD]),
+            tmp_path / "s",
+            [small_model.info],
+            options=PrepareOptions(jobs=2),
+        )
+        assert (info.n_molecules, info.n_rejected) == (2 * len(GOOD), 1)
+        (rejected,) = screen(tmp_path / "s", small_model).rejections.itertuples()
+        assert (rejected.row, rejected.reason.split(":")[0]) == (len(GOOD) + 1, "given up")
+
     def test_a_store_is_not_overwritten_without_force(self, tmp_path, small_model):
         prepare(smiles_records(GOOD), tmp_path / "s", [small_model.info])
         with pytest.raises(UsageError, match="finished store"):
