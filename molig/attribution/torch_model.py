@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from rdkit import Chem
+from scipy.special import expit
 from torch import Tensor, nn
 
-from molig.errors import UsageError
+from molig.errors import UnknownNameError, UsageError, called
 from molig.features import BlockKind, FeatureSchema, PackedGraphs
 from molig.features.graphs import build_packed
+from molig.model import Objective
 from molig.model.relaxed import FeatureRows, Read, RelaxedRows
-from molig.molecules import MoleculeParser
+from molig.model.scoring import Predictions, Scored, predicted
+from molig.molecules import Molecule, MoleculeParser
 from molig.network import GraphBatch, collate
 
 FloatArray = npt.NDArray[np.float64]
@@ -31,7 +36,7 @@ _WHAT = {"atom": "atom", "pair": "bond"}
 
 
 class TorchModel:
-    """A torch network on atoms and bonds as an `ExplainableModel`.
+    """A torch network on atoms and bonds as an `ExplainableModel`, which can be screened and audited, too.
 
     Parameters
     ----------
@@ -109,15 +114,86 @@ class TorchModel:
                     "possible"
                 )
         self.network, self.features, self.schema = network, features, schema
-        self.objective, self.name, self.parser = objective, name, parser or MoleculeParser()
+        self.objective, self.name, self.parser = Objective(objective), name, parser or MoleculeParser()
         self._rows_are_independent = False
+
+    def __repr__(self) -> str:
+        """Name and tasks."""
+        return f"TorchModel({self.name!r}, {len(self.tasks)} task{'s' * (len(self.tasks) > 1)})"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights."""
+        return self._weight.dtype
+
+    @property
+    def _weight(self) -> Tensor:
+        return next((p for p in self.network.parameters() if p.is_floating_point()), torch.zeros(0))
+
+    @property
+    def calibrated(self) -> bool:
+        """False: a network does not say how its probabilities were fitted."""
+        return False
+
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """Empty: it is one network."""
+        return ()
+
+    def meaning_of(self, tasks: Sequence[str]) -> str:
+        """What scores are, in one sentence that every output of them carries."""
+        del tasks
+        if self.objective is Objective.REGRESSION:
+            return "Scores are predicted values, in the unit of the labels."
+        return "Scores are probabilities; whether they are calibrated is not known."
+
+    def digest(self) -> str:
+        """Hash of the weights, the layers, the columns and the tasks; of ``features`` the name only."""
+        features = getattr(self.features, "__qualname__", type(self.features).__name__)
+        told = self.tasks, self.objective.value, self.schema, self.parser, features
+        found = hashlib.sha256(f"{told!r} {self.network!r}".encode())
+        for name, tensor in self.network.state_dict().items():
+            found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
+    def parts(self) -> tuple[Self, ...]:
+        """The model itself: all its tasks are of one kind."""
+        return (self,)
+
+    def for_task(self, task: str) -> Self:
+        """The model itself; raises `UnknownNameError` for a task that it lacks."""
+        self.task_index(task)
+        return self
+
+    def task_index(self, task: str) -> int:
+        """Column of a task.
+
+        Raises
+        ------
+        UnknownNameError
+            Naming the nearest task, if there is none of that name.
+        """
+        if task not in self.tasks:
+            raise UnknownNameError("task", task, self.tasks)
+        return self.tasks.index(task)
+
+    def to(self, device: str | torch.device) -> Self:
+        """Return the same model on another device."""
+        moved = copy.copy(self)
+        moved.network = copy.deepcopy(self.network).to(device)
+        return moved
 
     @property
     def floor(self) -> float:
         """Smallest change of an output that a relative tolerance is applied to."""
         return 0.01
 
-    def double(self) -> TorchModel:
+    def double(self) -> Self:
         """Return the same model in double precision."""
         doubled = copy.copy(self)
         doubled.network = copy.deepcopy(self.network).double()
@@ -182,6 +258,71 @@ class TorchModel:
             self._rows_are_independent = True
         return relaxed
 
+    def logits(self, graphs: PackedGraphs, scales: npt.ArrayLike | None = None) -> FloatArray:
+        """Logits of probabilities, or values, at any point of the path from the zero baseline.
+
+        Parameters
+        ----------
+        graphs : PackedGraphs
+            From `featurize`.
+        scales : array-like, shape (n_mols,), optional
+            Factor on each molecule's features; default 1, the molecule itself.
+
+        Returns
+        -------
+        array of float, shape (n_mols, n_tasks)
+        """
+        factors = np.ones(len(graphs)) if scales is None else np.asarray(scales, dtype=np.float64)
+        of_rows = (np.repeat(factors, n) for n in (graphs.atom_counts, graphs.pair_counts))
+        return self.relax(graphs).outputs(np.arange(len(graphs)), *of_rows)
+
+    def score_molecules(self, molecules: Sequence[Molecule]) -> FloatArray:
+        """Probabilities or values of parsed molecules, shape (n, n_tasks)."""
+        if not molecules:
+            return np.empty((0, len(self.tasks)))
+        found = self.logits(self.featurize([molecule.mol for molecule in molecules]))
+        return found if self.objective is Objective.REGRESSION else np.asarray(expit(found))
+
+    def score_with(
+        self, molecules: Sequence[Molecule], *, applicability: bool = False, uncertainty: bool = False
+    ) -> Scored:
+        """`score_molecules`, for `molig.screening.screen`.
+
+        Raises
+        ------
+        UsageError
+            If anything else is asked for.
+        """
+        if applicability:
+            self.domain()
+        if uncertainty:
+            raise UsageError(f"{self.name} is one network; ask without {called('uncertainty')}")
+        return Scored(self.score_molecules(molecules), [], None)
+
+    def domain(self) -> NoReturn:
+        """Refuse: nothing says what the training molecules were like."""
+        raise UsageError(
+            f"{self.name} has no applicability domain: nothing tells what its training molecules were like; "
+            f"ask without {called('applicability')}"
+        )
+
+    def predict(self, smiles: str | Iterable[str], *, batch_size: int = 1024) -> Predictions:
+        """Score SMILES, keeping the reasons for those that cannot be scored.
+
+        Parameters
+        ----------
+        smiles : str or iterable of str
+            The molecules.
+        batch_size : int
+            Molecules read at a time.
+
+        Returns
+        -------
+        Predictions
+            Probabilities, or values in the unit of the labels.
+        """
+        return predicted(self, smiles, batch_size, self.score_molecules)
+
     def outputs(self, batch: GraphBatch) -> Tensor:
         """Outputs of the network, shape (n_mols, n_tasks)."""
         if self.network.training:
@@ -243,8 +384,7 @@ class RelaxedNetwork(RelaxedRows):
     """Molecules of a `TorchModel` between a baseline and their own features."""
 
     def __init__(self, model: TorchModel, graphs: PackedGraphs, base: FeatureRows | None) -> None:
-        like = next((p for p in model.network.parameters() if p.is_floating_point()), torch.zeros(0))
-        super().__init__(model.schema, graphs, like, base, model.name)
+        super().__init__(model.schema, graphs, model._weight, base, model.name)
         self._model = model
 
     def trail(self, *, fast: bool = False) -> None:

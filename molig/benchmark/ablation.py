@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from molig.attribution import ExplainableModel, Target
-from molig.attribution.baselines import resolve_baselines
+from molig.attribution.baselines import ZERO, Baselines
 from molig.benchmark.estimates import Resampling, ratio_estimate
 from molig.benchmark.explained import explainer_of, projected_scores, resolve_methods
 from molig.benchmark.recipe import AttributionOptions
@@ -259,8 +259,11 @@ def model_drop_curves(
     plan: AblationPlan | None = None,
     advance: Advance | None = None,
 ) -> pd.DataFrame:
-    """Drop of a model's score when the top-ranked atoms and their pairs are set to the baseline."""
-    options = options or AttributionOptions()
+    """Drop of a model's score when the top-ranked atoms and their pairs are set to the baseline.
+
+    Without options, that is what explanations of the model compare with; of several, scores are averaged.
+    """
+    options = options or AttributionOptions(baseline=own_baseline(model))
     without = _Ablated(model, molecules, task, options, advance)
     rankings = {
         method: [
@@ -270,6 +273,11 @@ def model_drop_curves(
         for method in resolve_methods(methods)
     }
     return drop_curves(without, rankings, plan)
+
+
+def own_baseline(model: ExplainableModel) -> str:
+    """What explanations of a model compare with unless told otherwise."""
+    return str(getattr(model, "default_baseline", ZERO))
 
 
 class _Ablated:
@@ -283,9 +291,9 @@ class _Ablated:
         options: AttributionOptions,
         advance: Advance | None,
     ) -> None:
-        (baseline,) = resolve_baselines([options.baseline], model.schema)
+        baselines = Baselines(options.baseline, model).of(task)
         self._graphs = model.featurize([molecule.mol for molecule in molecules])
-        self._relaxed = model.relax(self._graphs, (baseline.atom_row, baseline.pair_row))
+        self._relaxed = [model.relax(self._graphs, (each.atom_row, each.pair_row)) for each in baselines]
         self._column = model.tasks.index(task)
         self._target = Target.of(options.target, model.objective)
         self._advance = advance
@@ -294,14 +302,12 @@ class _Ablated:
         """Scores without each set of atoms."""
         graph = self._graphs[molecule]
         factors = [_kept(graph, atoms) for atoms in atom_sets]
-        outputs = self._relaxed.outputs(
-            np.full(len(atom_sets), molecule),
-            np.concatenate([atoms for atoms, _ in factors]),
-            np.concatenate([pairs for _, pairs in factors]),
-        )
+        moved = [np.concatenate(side) for side in zip(*factors, strict=True)]
+        places = np.full(len(atom_sets), molecule)
+        scores = [self._target.score(each.outputs(places, *moved)[:, self._column]) for each in self._relaxed]
         if self._advance:
             self._advance(1)
-        return self._target.score(outputs[:, self._column])
+        return np.asarray(np.mean(scores, axis=0))
 
 
 def _kept(graph: MolGraph, removed: IntArray) -> tuple[FloatArray, FloatArray]:

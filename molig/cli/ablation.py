@@ -56,8 +56,13 @@ def ablation(
     top: Annotated[int, typer.Option("--top", min=1, help="Best-scored molecules to take.")] = 200,
     atoms: Annotated[int, typer.Option("--atoms", min=1, help="Remove 1, 2, ... so many atoms.")] = 10,
     baseline: Annotated[
-        str, typer.Option("--baseline", help="What removed atoms become: zero, uniform or carbon.")
-    ] = "zero",
+        str | None,
+        typer.Option(
+            "--baseline",
+            help="What removed atoms become: zero, neutral, mean, library[:FILE], compound:SMILES, uniform "
+            "or carbon. Default: as in molig explain, zero or for Chemprop neutral.",
+        ),
+    ] = None,
     random_orders: Annotated[
         int, typer.Option("--random-orders", min=0, help="Random orders per molecule.")
     ] = 10,
@@ -120,19 +125,21 @@ class _Ablation:
         self,
         model: ScoringModel,
         records: Iterator[Record],
-        choices: tuple[str | None, str | None, str],
+        choices: tuple[str | None, str | None, str | None],
         total: int | None,
         output: Path | None,
     ) -> None:
         """Take the best molecules of a library, and remove their atoms; choices: task, target, baseline."""
         from molig.attribution import Target
-        from molig.benchmark.ablation import model_drop_curves, one_task, top_molecules
+        from molig.attribution.baselines import ZERO
+        from molig.benchmark.ablation import model_drop_curves, one_task, own_baseline, top_molecules
         from molig.benchmark.recipe import AttributionOptions
 
         task = one_task(model, choices[0])
         of_task = model.for_task(task)
         target = Target.of(choices[1], of_task.objective)
-        options = AttributionOptions(target=target.value, baseline=choices[2])
+        baseline = choices[2] or own_baseline(of_task)
+        options = AttributionOptions(target=target.value, baseline=baseline)
         with self.reporter.progress("scoring", total) as advance:
             molecules = top_molecules(of_task, records, task, self.top, advance)
         with self.reporter.progress("removing", len(molecules)) as advance:
@@ -146,6 +153,8 @@ class _Ablation:
                 advance=advance,
             )
         title = f"{model.name}, {task}: drop of the {target.value}, {len(molecules)} molecules"
+        if baseline != ZERO:
+            title += f", {baseline} baseline"
         _print_drops(frame, title)
         if output:
             _write_drops(frame, output, title, target.value)

@@ -8,8 +8,10 @@ from support.torch_networks import SCHEMA, SMILES, Altered, MessagePassing, feat
 import molig
 from molig.attribution import ExplainableModel, Explainer, TorchModel
 from molig.attribution.protocol import PreciseModel
-from molig.errors import UsageError
+from molig.audit import AuditSettings, audit, subject_of
+from molig.errors import UnknownNameError, UsageError
 from molig.features import Block, BlockKind, FeatureSchema
+from molig.screening import ScreeningOptions
 
 
 def test_it_fits_the_protocols():
@@ -186,3 +188,51 @@ def test_a_network_of_atoms_alone_needs_no_features_of_bonds():
     why = molig.explain(model, "CCO", baseline="zero,carbon")
     assert why.atom_scores.tolist() == pytest.approx([1, 1, 0])
     assert why.pair_attributions.shape == (2, 0)
+
+
+class TestScreening:
+    def test_scores_are_those_that_are_explained(self):
+        for objective in ("classification", "regression"):
+            model = torch_model(objective=objective)
+            result = molig.screen([*SMILES, "nonsense"], model, task="two")
+            assert (result.n_scored, result.n_rejected) == (len(SMILES), 1)
+            explained = [molig.explain(model, smiles, task="two").score for smiles in SMILES]
+            np.testing.assert_allclose(result.hits["two"], explained, rtol=1e-5)
+            np.testing.assert_allclose(model.predict(SMILES).scores[:, 1], explained, rtol=1e-5)
+
+    def test_what_it_lacks_is_said(self):
+        model = torch_model()
+        with pytest.raises(UsageError, match="no applicability domain"):
+            molig.screen(SMILES, model, options=ScreeningOptions(applicability=True))
+        with pytest.raises(UsageError, match="is one network; ask without uncertainty"):
+            molig.screen(SMILES, model, options=ScreeningOptions(uncertainty=True))
+        with pytest.raises(UnknownNameError, match="task 'twoo'; did you mean 'two'"):
+            molig.screen(SMILES, model, task="twoo")
+        assert molig.screen(SMILES, model).hits["best_task"].isin(model.tasks).all()
+
+    def test_logits_along_the_path(self):
+        model = torch_model()
+        graphs = model.featurize([molig.molecules.MoleculeParser().parse_smiles(s).mol for s in SMILES])
+        ends = model.logits(graphs, np.zeros(len(graphs))), model.logits(graphs)
+        why = molig.explain(model, SMILES[1], task="one", target="logit")
+        assert (ends[0][1, 0], ends[1][1, 0]) == pytest.approx((why.baseline_score, why.score), abs=1e-5)
+
+    def test_the_hash_follows_weights_and_columns(self):
+        model = torch_model()
+        assert model.digest() == torch_model().digest()
+        other = torch_model()
+        other.network.head.bias.data[0] += 1
+        assert other.digest() != model.digest()
+        assert torch_model(objective="regression").digest() != model.digest()
+        assert model.to("cpu").digest() == model.digest()
+        assert (model.device.type, model.dtype, model.calibrated) == ("cpu", torch.float32, False)
+
+
+def test_every_check_of_an_audit_is_made_or_says_why_not():
+    model = torch_model()
+    smiles = [f"{'C' * n}{end}" for n in range(1, 8) for end in ("O", "N", "C(=O)N", "c1ccccc1")]
+    found = audit(subject_of(model, smiles, settings=AuditSettings(max_explained=8)))
+    assert {check.check.name for check in found.results if check.failed} == set()
+    skipped = {check.check.name: check.skipped for check in found.results if check.skipped}
+    assert "does not record what its training molecules were like" in skipped["domain"]
+    assert len(skipped) < len(found.results) / 2

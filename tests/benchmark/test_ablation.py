@@ -136,7 +136,7 @@ def test_the_first_atom_by_occlusion_drops_by_its_occlusion_score(small_model, m
     assert frame["drop"].tolist() == pytest.approx([expected], abs=1e-6)
 
 
-@pytest.mark.parametrize("baseline", ["zero", "carbon"])
+@pytest.mark.parametrize("baseline", ["zero", "carbon", "zero,mean", "compound:CCO"])
 def test_without_any_atom_the_baseline_is_left(small_model, molecules, baseline):
     options = AttributionOptions(target="logit", baseline=baseline)
     plan = AblationPlan(fractions=(1.0,), random_repeats=1)

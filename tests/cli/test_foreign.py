@@ -257,7 +257,11 @@ def test_ablation(molig, library, tmp_path):
     command = ("benchmark", "ablation", "-m", SMALL, "-i", library, "--task", "first", "--atoms", "2")
     run = molig(*command, "-o", out, "--device", "cpu", "-q")
     assert run.code == 0, run.err
-    assert set(pd.read_csv(out)["ranking"]) >= {"integrated_gradients", "random"}
+    neutral = pd.read_csv(out)
+    assert set(neutral["ranking"]) >= {"integrated_gradients", "random"}
+    for baseline in ("neutral", "zero"):  # that of explanations unless another is named
+        assert molig(*command, "-o", out, "--device", "cpu", "-q", "--baseline", baseline).code == 0
+        assert pd.read_csv(out).equals(neutral) == (baseline == "neutral")
 
 
 class TestAudit:
