@@ -62,8 +62,8 @@ def main() -> None:
         chosen, made = seconds(n_rows, k)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         print(
-            f"k = {k:>7,}: {chosen:.1f} s, {1e6 * chosen / n_rows:.2f} us a row, {chosen / sorting:.2f} of the "
-            f"argsort, {chosen / made:.2f} of making the rows; peak of the process so far {peak:,} MB"
+            f"k = {k:>7,}: {chosen:.1f} s, {1e6 * chosen / n_rows:.2f} us a row, {chosen / sorting:.2f} of "
+            f"the argsort, {chosen / made:.2f} of making the rows; peak of the process so far {peak:,} MB"
         )
 
 
