@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from molig.files import json_text, versions, write_whole
 from molig.model import ScoringModel
+from molig.screening.chunks import CHUNK_ROWS
 from molig.screening.pipeline import ScreeningOptions, ScreeningResult, screen
 from molig.tables.writers import STDOUT, check_output, check_writable
 
@@ -23,10 +24,9 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 SAMPLED_ROWS = 2_000
-"""A dry run screens so many of the first rows."""
+"""A dry run screens so many of the first rows; more, if it takes more to occupy all processes."""
 
 _WARM_UP_ROWS = 100
-_MIB = 1 << 20
 
 
 def report_path(output: str | Path) -> Path | None:
@@ -89,7 +89,7 @@ def _content(
         "jobs": result.jobs,
         "utilisation": sum(result.stages.values()) / (result.seconds * result.jobs),
         "stages": _stages(result),
-        "peak_memory_bytes": peak_memory(),
+        "peak_memory_bytes": peak_memory()._asdict(),
         "models": [
             {"name": model.name, "digest": model.digest(), "tasks": list(model.tasks)} for model in models
         ],
@@ -119,14 +119,29 @@ def _size(place: str | Path) -> dict[str, int]:
     return {"bytes": path.stat().st_size} if str(place) != STDOUT and path.is_file() else {}
 
 
-def peak_memory() -> int:
-    """Most bytes that this process, or any one of those it started, has held so far; 0 if not known."""
+class PeakMemory(NamedTuple):
+    """Most bytes that processes have held so far.
+
+    Parameters
+    ----------
+    process : int
+        This process; 0 if not known.
+    largest_worker : int
+        The largest of those that it started and that have ended. What a worker shares with this process
+        counts for both.
+    """
+
+    process: int
+    largest_worker: int
+
+
+def peak_memory() -> PeakMemory:
+    """Most bytes that this process and those that it started have held so far."""
     if resource is None:
-        return 0
+        return PeakMemory(0, 0)
     unit = 1 if sys.platform == "darwin" else 1024
-    return unit * max(
-        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    own, of_workers = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return PeakMemory(unit * own.ru_maxrss, unit * of_workers.ru_maxrss)
 
 
 @dataclass(frozen=True)
@@ -144,7 +159,7 @@ class Estimate:
     bytes_per_row : float
         Of the hit table, 0 if it goes to standard output.
     memory : int
-        Most bytes held.
+        Most bytes held by all processes, what they share counted for each.
     """
 
     sampled: ScreeningResult
@@ -164,10 +179,10 @@ class Estimate:
             ("rejected", f"{sample.n_rejected / sample.n_rows:.1%}, {sample.n_rejected:,} in the sample"),
             ("speed", f"{1 / self.seconds_per_row:,.0f} rows/s"),
             (f"time{of}", duration(n_rows * self.seconds_per_row)),
-            ("memory", f"{self.memory / _MIB:,.0f} MiB"),
+            ("memory", f"at most {in_bytes(self.memory)}, {sample.jobs} processes at work"),
         ]
         if self.bytes_per_row:
-            found.append((f"hit table{of}", f"{n_rows * self.bytes_per_row / _MIB:,.1f} MiB"))
+            found.append((f"hit table{of}", in_bytes(n_rows * self.bytes_per_row)))
         return found
 
 
@@ -203,17 +218,35 @@ def estimate(
     options = options or ScreeningOptions()
     with tempfile.TemporaryDirectory(prefix="molig-") as folder:
         path = Path(folder) / f"hits{Path(output).suffix.lower() or '.csv'}"
-        screen(library, model, output=path, options=replace(options, first_rows=_WARM_UP_ROWS))
+        warm_up = screen(library, model, output=path, options=replace(options, first_rows=_WARM_UP_ROWS))
+        most = max(SAMPLED_ROWS, CHUNK_ROWS * warm_up.jobs)
         started = time.perf_counter()
-        result = screen(library, model, output=path, options=replace(options, first_rows=SAMPLED_ROWS))
+        result = screen(library, model, output=path, options=replace(options, first_rows=most))
         seconds = time.perf_counter() - started
         n_bytes = path.stat().st_size
-    if result.n_rows < SAMPLED_ROWS:  # that was all
+    if result.n_rows < most:  # that was all
         n_rows = result.n_rows
     bytes_per_row = 0.0 if str(output) == STDOUT else n_bytes / result.n_rows
     if options.top_k is not None and n_rows:
         bytes_per_row = n_bytes / max(result.n_hits, 1) * min(options.top_k, n_rows) / n_rows
-    return Estimate(result, n_rows, seconds / result.n_rows, bytes_per_row, peak_memory())
+    peak = peak_memory()
+    memory = peak.process + (result.jobs * peak.largest_worker if result.jobs > 1 else 0)
+    return Estimate(result, n_rows, seconds / result.n_rows, bytes_per_row, memory)
+
+
+def in_bytes(size: float) -> str:
+    """A size as people say it.
+
+    Examples
+    --------
+    >>> in_bytes(2_048), in_bytes(5_000_000_000)
+    ('2.0 KiB', '4.7 GiB')
+    """
+    for unit in ("KiB", "MiB"):
+        size /= 1024
+        if size < 1000:
+            return f"{size:,.1f} {unit}"
+    return f"{size / 1024:,.1f} GiB"
 
 
 def duration(seconds: float) -> str:
