@@ -28,11 +28,11 @@ from molig.molecules.standardize import (
     StandardizationPolicy,
     add_hydrogens,
     input_atom_indices,
-    is_metal,
     is_standard,
     mark_input_size,
     merge_hydrogens,
     n_input_atoms,
+    only_metals,
     with_removed_parts,
 )
 
@@ -268,7 +268,7 @@ class MoleculeParser:
             self._check_size(mol, ABSURD_SIZE_FACTOR)
             if parent:
                 mol, removed = _changed(with_removed_parts, mol)
-            if mol.GetNumHeavyAtoms() and all(is_metal(atom) for atom in mol.GetAtoms()):
+            if mol.GetNumHeavyAtoms() and only_metals(mol):
                 raise RefusedError(Reason.METAL_ONLY.text(Chem.MolToSmiles(mol)))
         if mol.GetNumHeavyAtoms() == 0:
             raise RefusedError(Reason.NO_ATOMS.text())

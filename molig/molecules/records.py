@@ -172,6 +172,8 @@ class Molecule:
         with rdBase.BlockLogs():
             try:
                 scored = str(Chem.MolToSmiles(Chem.RemoveHs(self.mol)))
+                if self.removed:  # one of several fragments, so not the compound as given
+                    return scored
                 given = Chem.MolFromSmiles(self.smiles)
             except CHEMISTRY_ERRORS:  # a bridging hydride that RDKit writes and does not take back
                 return str(Chem.MolToSmiles(self.mol))
