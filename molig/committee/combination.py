@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
 
+from molig.deferred import deferred
 from molig.errors import UsageError
+
+special = deferred("scipy.special")
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -69,12 +71,12 @@ class Combination:
     def _output(self, mean: FloatArray, slope: FloatArray, offset: FloatArray) -> FloatArray:
         if not self.probability:
             return mean
-        return np.asarray(slope * logit(np.clip(mean, _SMALLEST, 1 - _SMALLEST)) + offset)
+        return np.asarray(slope * special.logit(np.clip(mean, _SMALLEST, 1 - _SMALLEST)) + offset)
 
     def spread(self, scores: FloatArray) -> FloatArray:
         """Weighted standard deviation of the members' scores, each calibrated, shape (n, n_tasks)."""
         if self.probability:
-            scores = expit(self._output(scores, self.slope, self.offset))
+            scores = special.expit(self._output(scores, self.slope, self.offset))
         middle = self.mean(scores)
         variance = np.einsum("mnt,mt->nt", (scores - middle) ** 2, self.weights)
         return np.asarray(np.sqrt(variance))

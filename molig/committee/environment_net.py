@@ -9,14 +9,16 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 from torch.nn import functional
 
 from molig.committee.vocabulary import Counts, MemberShares, Vocabulary
 from molig.compiled import compiled
+from molig.deferred import deferred
 from molig.errors import ModelFormatError
 from molig.features import PackedGraphs
+
+sparse = deferred("scipy.sparse")
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -177,7 +179,7 @@ class EnvironmentNet(nn.Module):
         """Counts, W x without b for each molecule, and the weights in double precision."""
         counts, parts = self.vocabulary.count(graphs), self._in_double
         shape = (counts.n_mols, len(self.vocabulary))
-        inputs = csr_matrix((np.log1p(counts.values), counts.columns, counts.starts), shape=shape)
+        inputs = sparse.csr_matrix((np.log1p(counts.values), counts.columns, counts.starts), shape=shape)
         return counts, np.asarray(inputs @ parts["weight"]), parts
 
     @cached_property

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.sparse import csr_matrix
-from scipy.special import erf, expit
 from torch import Tensor
 
 from molig.committee.vocabulary import Counts, MemberShares, Vocabulary
+from molig.deferred import deferred
 from molig.errors import ModelFormatError
 from molig.features import PackedGraphs
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+sparse = deferred("scipy.sparse")
+special = deferred("scipy.special")
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -156,7 +161,7 @@ class KernelMachine:
             sound = bool((np.diff(keys) > 0).all())
         if not sound:
             raise ModelFormatError("the kernel machine of the model is damaged: its centres are no molecules")
-        centres = csr_matrix((counts, columns, starts), shape=(n, len(vocabulary)))
+        centres = sparse.csr_matrix((counts, columns, starts), shape=(n, len(vocabulary)))
         return cls(
             vocabulary,
             centres,
@@ -175,7 +180,7 @@ class KernelMachine:
 
     def _placed(self, counts: Counts) -> _Placed:
         shape = (counts.n_mols, len(self.vocabulary))
-        inputs = csr_matrix((np.log1p(counts.values), counts.columns, counts.starts), shape=shape)
+        inputs = sparse.csr_matrix((np.log1p(counts.values), counts.columns, counts.starts), shape=shape)
         return _Placed(inputs, squared_norms(inputs), np.asarray((inputs @ self._centres.T).todense()))
 
     def _similarities(self, placed: _Placed, scales: FloatArray) -> FloatArray:
@@ -236,7 +241,7 @@ def _stretches(
         return _Stretches(similarity, none, none)
     nearest, root = product / norm, np.sqrt(norm / width)
     highest = np.exp(-(norms - product * nearest) / width)
-    curve = erf(root * (scales[:, None] - nearest))
+    curve = special.erf(root * (scales[:, None] - nearest))
     plain = highest * (0.5 * np.sqrt(np.pi) / root) * np.diff(curve, axis=0)
     scaled = (product * plain - 0.5 * width * np.diff(similarity, axis=0)) / norm
     return _Stretches(similarity, plain, scaled)
@@ -246,8 +251,8 @@ def _scores_and_rises(outputs: FloatArray, *, probability: bool) -> tuple[FloatA
     """Scores at points of a path, and their rise over the outputs' rise between them."""
     if not probability:
         return outputs, np.ones((len(outputs) - 1, outputs.shape[1]))
-    scores = expit(outputs)
-    step, middle = np.diff(outputs, axis=0), expit((outputs[1:] + outputs[:-1]) / 2)
+    scores = special.expit(outputs)
+    step, middle = np.diff(outputs, axis=0), special.expit((outputs[1:] + outputs[:-1]) / 2)
     far = np.abs(step) > _CLOSE
     rises = np.where(far, np.diff(scores, axis=0) / np.where(far, step, 1.0), middle * (1 - middle))
     return scores, rises

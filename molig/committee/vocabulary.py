@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from molig.deferred import deferred
 from molig.errors import ModelFormatError, UsageError
 from molig.features import PackedEnvironments, PackedGraphs
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+sparse = deferred("scipy.sparse")
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -128,7 +133,7 @@ class Vocabulary:
         """Counts as a sparse matrix, shape (n_mols, n_columns)."""
         counts = self.count(graphs)
         data = counts.values.astype(np.float32)
-        return csr_matrix((data, counts.columns, counts.starts), shape=(len(graphs), len(self)))
+        return sparse.csr_matrix((data, counts.columns, counts.starts), shape=(len(graphs), len(self)))
 
 
 def environments_of(graphs: PackedGraphs) -> PackedEnvironments:

@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -21,9 +21,15 @@ import pyarrow.parquet as pq
 from molig.datasets.catalogue import Dataset, datasets, known_dataset
 from molig.datasets.downloads import Advance, ChecksumError, DownloadError, download, writing
 from molig.datasets.places import cache_directory, locate_dataset
+from molig.deferred import deferred
 from molig.errors import InputError
 from molig.files import digest_of, replacing
 from molig.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = deferred("pandas")
 
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 

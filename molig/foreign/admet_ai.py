@@ -7,16 +7,22 @@ from collections.abc import Sequence
 from functools import cached_property
 from importlib import metadata, util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 
+from molig.deferred import deferred
 from molig.errors import InputError, ModelFormatError, UnknownNameError, UsageError
 from molig.files import read_regular
 from molig.foreign.chemprop_files import InputOptions, model_files, preset_of, read_ensemble
 from molig.foreign.chemprop_model import ChempropModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = deferred("pandas")
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
-from scipy.sparse import csr_matrix
 
+from molig.deferred import deferred
 from molig.errors import UsageError
 from molig.features import EnvironmentBlock, FeatureSchema, PackedEnvironments
 from molig.features.distances import Distances
 from molig.features.environments import occurring, packed, with_rings
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+sparse = deferred("scipy.sparse")
 
 Index = npt.NDArray[np.int64]
 
@@ -174,7 +179,7 @@ class MorganFingerprint:
     ) -> csr_matrix:
         known = columns >= 0
         entries = (amounts[known], (owner[known], columns[known]))
-        matrix = csr_matrix(entries, shape=(n_mols, self.n_columns))
+        matrix = sparse.csr_matrix(entries, shape=(n_mols, self.n_columns))
         matrix.sum_duplicates()
         if not self.counts:
             matrix.data[:] = 1

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import expit, logsumexp
 from torch import Tensor, nn
 
+from molig.deferred import deferred
 from molig.features import FeatureSchema, PackedGraphs
 from molig.features.environments import ragged
 from molig.foreign.chemprop_batch import MessageBatch, Passing, message_batch
@@ -27,6 +27,8 @@ from molig.secant.rows import Growing
 from molig.secant.slopes import closeness, quotient, relu_pull_back, relu_slope
 from molig.secant.trail import by_rows
 from molig.secant.weave import entry_matrix
+
+special = deferred("scipy.special")
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -454,7 +456,8 @@ def _array(tensor: Tensor) -> FloatArray:
 def logit_of_mean(logits: FloatArray) -> FloatArray:
     """Logit of the mean of probabilities, whose logits lie along the first axis."""
     return np.asarray(
-        logsumexp(-np.logaddexp(0, -logits), axis=0) - logsumexp(-np.logaddexp(0, logits), axis=0)
+        special.logsumexp(-np.logaddexp(0, -logits), axis=0)
+        - special.logsumexp(-np.logaddexp(0, logits), axis=0)
     )
 
 
@@ -463,15 +466,17 @@ def slopes_of_mean(start: FloatArray, end: FloatArray) -> FloatArray:
     # Near 1 probabilities lose digits; their complements have the same slopes.
     sign = np.where((start + end).sum(axis=0) > 0, -1.0, 1.0)
     start, end = sign * start, sign * end
-    means = expit(start).mean(axis=0), expit(end).mean(axis=0)
+    means = special.expit(start).mean(axis=0), special.expit(end).mean(axis=0)
     of_mean = _quotient(
         logit_of_mean(end) - logit_of_mean(start),
         means[1] - means[0],
         1 / (sum(means) / 2 * (1 - sum(means) / 2)),
         _CLOSE * sum(means),
     )
-    middle = expit((start + end) / 2)
-    of_each = _quotient(expit(end) - expit(start), end - start, middle * (1 - middle), _CLOSE_LOGITS)
+    middle = special.expit((start + end) / 2)
+    of_each = _quotient(
+        special.expit(end) - special.expit(start), end - start, middle * (1 - middle), _CLOSE_LOGITS
+    )
     return of_mean * of_each / len(start)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from molig.deferred import deferred
 from molig.features import FeatureSchema
 from molig.model.info import (
     ApplicabilityInfo,
@@ -24,6 +23,11 @@ from molig.molecules import Hydrogens
 from molig.stats import RankingQuality
 from molig.stats.ranking import FIGURES, OF_MERIT
 from molig.text import legible_markdown
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+jinja2 = deferred("jinja2")
 
 Metrics = Mapping[str, RankingQuality | RegressionMetrics]
 
@@ -100,10 +104,10 @@ def model_card(info: ModelInfo) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("molig.model", "templates"),
-        autoescape=False,  # noqa: S701 - Markdown, of which bars in cells are escaped
-        undefined=StrictUndefined,
+    environment: Environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("molig.model", "templates"),
+        autoescape=False,
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

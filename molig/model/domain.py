@@ -18,16 +18,18 @@ import numpy.typing as npt
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.Chem.rdMolDescriptors import CalcMolFormula
-from rdkit.Chem.Scaffolds.MurckoScaffold import GetScaffoldForMol
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from molig.deferred import deferred
 from molig.errors import InputError, ModelFormatError
 from molig.features import BlockKind, FeatureSchema, Featurizer, MolGraph, PackedGraphs
 from molig.features.environments import with_rings
 from molig.features.graphs import Level
 from molig.files import digest_of, read_regular
 from molig.model.info import ApplicabilityInfo, SizeRange
+
+murcko = deferred("rdkit.Chem.Scaffolds.MurckoScaffold")
 
 FloatArray = npt.NDArray[np.float64]
 Bits = npt.NDArray[np.uint8]
@@ -437,7 +439,7 @@ def scaffold_hashes(smiles: Sequence[str]) -> Hashes:
 def scaffold_hash(mol: Chem.Mol) -> int:
     """The first 64 bits of the digest of the scaffold's SMILES without stereo marks."""
     try:
-        scaffold = GetScaffoldForMol(mol)  # type: ignore[no-untyped-call]
+        scaffold = murcko.GetScaffoldForMol(mol)
     except ValueError:
         # RDKit refuses to check the valences of the rest: the molecule is its own scaffold.
         scaffold = mol

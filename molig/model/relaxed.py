@@ -10,17 +10,19 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import expit
 from torch import Tensor
 
 from molig.committee import Combination, Vocabulary
 from molig.committee.vocabulary import MemberShares, environments_of
+from molig.deferred import deferred
 from molig.errors import UsageError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.network import WeaveNet, collate
 from molig.secant import SecantNetwork, Trail
 from molig.secant.trail import by_rows
 from molig.secant.weave import MAX_MODULES, entry_matrix
+
+special = deferred("scipy.special")
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -288,7 +290,7 @@ class RelaxedCommittee:
         """None: each member has shares of its own."""
 
     def _score(self, outputs: FloatArray) -> FloatArray:
-        return np.asarray(expit(outputs)) if self.combination.probability else outputs
+        return np.asarray(special.expit(outputs)) if self.combination.probability else outputs
 
     def _slope(self, outputs: FloatArray) -> FloatArray:
         score = self._score(outputs)
@@ -299,7 +301,7 @@ def scores_of(member: Member, outputs: FloatArray, combination: Combination) -> 
     """Scores of a member's outputs: probabilities of logits; a forest puts out scores already."""
     if member.kind == "forest" or not combination.probability:
         return outputs
-    return np.asarray(expit(outputs))
+    return np.asarray(special.expit(outputs))
 
 
 def factors_of_environments(graphs: PackedGraphs, atom_factors: FloatArray) -> FloatArray:

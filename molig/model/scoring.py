@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from rdkit import Chem
 
+from molig.deferred import deferred
 from molig.errors import UsageError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.model.domain import Applicability, ApplicabilityFlag, Traits
@@ -20,6 +20,11 @@ from molig.model.relaxed import FeatureRows
 from molig.molecules import Molecule, MoleculeParser, Rejection, smiles_records
 from molig.molecules.reasons import Reason
 from molig.molecules.records import batched
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = deferred("pandas")
 
 FloatArray = npt.NDArray[np.float64]
 

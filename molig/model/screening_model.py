@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -13,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from rdkit import Chem
-from scipy.special import expit
 
 from molig.committee import Combination, EnvironmentNet
+from molig.deferred import deferred
 from molig.errors import UnknownNameError, UsageError
 from molig.features import FeatureSchema, Featurizer, PackedGraphs
 from molig.model.device import resolve_device
@@ -28,6 +29,8 @@ from molig.molecules import Molecule, MoleculeParser, Rejection, smiles_records
 from molig.molecules.records import batched
 from molig.network import WeaveNet, collate
 from molig.secant import SecantNetwork
+
+special = deferred("scipy.special")
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -271,7 +274,7 @@ class ScreeningModel:
         """
         combination = self.committee_of_members()
         first = self._network_outputs(graphs, scales, batch_size)
-        found = [np.asarray(expit(first)) if combination.probability else first]
+        found = [np.asarray(special.expit(first)) if combination.probability else first]
         for member in self.members:
             steps = None if scales is None else np.asarray(scales, dtype=np.float64)
             outputs = member.outputs(graphs) if steps is None else member.along_path(graphs, steps)
@@ -372,7 +375,7 @@ class ScreeningModel:
         return Scored(self._as_scores(outputs), flags, spread)
 
     def _as_scores(self, outputs: FloatArray) -> FloatArray:
-        return outputs if self.objective is Objective.REGRESSION else np.asarray(expit(outputs))
+        return outputs if self.objective is Objective.REGRESSION else _probabilities(outputs)
 
     def domain(self) -> Applicability:
         """The applicability domain.
@@ -492,6 +495,24 @@ class ScreeningModel:
         predictions = self.predict(smiles, batch_size=batch_size)
         self.rejections_ = predictions.rejections
         return predictions.proba
+
+
+# SciPy takes longer to import than all else that a few molecules need.
+_FEW = 1024
+
+
+def _probabilities(logits: FloatArray) -> FloatArray:
+    if logits.size > _FEW:
+        return np.asarray(special.expit(logits))
+    return np.array([_expit(logit) for logit in logits.ravel().tolist()]).reshape(logits.shape)
+
+
+def _expit(logit: float) -> float:
+    """SciPy's formula, bit for bit."""
+    try:
+        return 1 / (1 + math.exp(-logit))
+    except OverflowError:
+        return 0.0
 
 
 def _combination(info: ModelInfo) -> Combination | None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 from rdkit import Chem, rdBase
 
+from molig.deferred import deferred
 from molig.errors import UsageError
 from molig.molecules.reasons import CHEMISTRY_ERRORS
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = deferred("pandas")
 
 MAX_SHOWN_SMILES = 200
 """A `Rejection` keeps this many characters of its SMILES, so that a report of rejections stays readable."""

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
+from molig.deferred import deferred
 from molig.errors import OutputError, UnknownNameError, UsageError, called
 from molig.foreign import load_models
 from molig.model import Objective, ScoringModel, SideBySide
@@ -36,6 +36,11 @@ from molig.screening.workers import Workers, n_cores
 from molig.tables import PartNote, Parts
 from molig.tables.locks import exclusive, scratch_name
 from molig.tables.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = deferred("pandas")
 
 Progress = Callable[[int], None]
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, binomtest, spearmanr
 
+from molig.deferred import deferred
 from molig.errors import UsageError
 from molig.stats.ranking import KERNELS, FloatArray, Ranking, ranking_of
+
+scipy_stats = deferred("scipy.stats")
 
 # Bounds the memory of a block of resamples to some ten arrays of 4 MB.
 _CELLS_PER_BLOCK = 500_000
@@ -169,7 +171,7 @@ def sign_test(first: npt.ArrayLike, second: npt.ArrayLike) -> SignTest:
     known = ~(np.isnan(left) | np.isnan(right))
     wins, losses = int((left > right)[known].sum()), int((left < right)[known].sum())
     n = wins + losses
-    p_value = float(binomtest(wins, n).pvalue) if n else 1.0
+    p_value = float(scipy_stats.binomtest(wins, n).pvalue) if n else 1.0
     return SignTest(wins, losses, int(known.sum()) - n, p_value)
 
 
@@ -198,7 +200,7 @@ def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     if len(left) < 2 or np.ptp(left) == 0 or np.ptp(right) == 0:
         return math.nan
     # Rounding may step over the ends.
-    return float(np.clip(spearmanr(left, right).statistic, -1, 1))
+    return float(np.clip(scipy_stats.spearmanr(left, right).statistic, -1, 1))
 
 
 def rank_correlation(x: npt.ArrayLike, y: npt.ArrayLike) -> Estimate:
@@ -275,4 +277,4 @@ def bootstrap_median(
 
 def surely_above(count: int, n: int, share: float) -> bool:
     """Whether a true share is above a bound with 97.5 % confidence (Clopper and Pearson 1934)."""
-    return count > 0 and float(beta.ppf(0.025, count, n - count + 1)) > share
+    return count > 0 and float(scipy_stats.beta.ppf(0.025, count, n - count + 1)) > share
