@@ -18,6 +18,7 @@ from molig.cli import (
     demo,
     evaluate,
     explain,
+    merge,
     models,
     prepare,
     saturation,
@@ -41,6 +42,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("screen", cls=GroupedCommand)(screen.screen)
+app.command("merge", cls=GroupedCommand)(merge.merge)
 app.command("prepare", cls=GroupedCommand)(prepare.prepare)
 app.command("explain")(explain.explain)
 app.command("saturation")(saturation.saturation)

@@ -6,7 +6,7 @@ import contextlib
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +15,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -51,23 +52,55 @@ class Reporter:
         self.console.print(Text(f"warning: {legible(message)}", style="yellow"), soft_wrap=True)
 
     @contextlib.contextmanager
-    def progress(
-        self, what: str, total: int | None, unit: str = "molecules"
-    ) -> Iterator[Callable[[int], None]]:
-        """Show a bar with speed and time left; yields a function that advances it."""
+    def progress(self, what: str, total: int | None, unit: str = "molecules") -> Iterator[Bar]:
+        """Show a bar with speed and time left; yields what advances it."""
         columns = [
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.completed:,.0f}"),
+            _Rejected(),
             _Speed(unit),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         ]
-        with Progress(*columns, console=self.console, disable=self.quiet, transient=False) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda n: bar.update(task, advance=n, seconds=bar.tasks[task].elapsed)
+        with Progress(*columns, console=self.console, disable=self.quiet, transient=False) as progress:
+            bar = Bar(progress, progress.add_task(what, total=total))
+            yield bar
             # The count of rows was an estimate (headers, blank lines).
-            bar.update(task, total=bar.tasks[task].completed)
+            progress.update(bar.task, total=progress.tasks[bar.task].completed)
+
+
+class Bar:
+    """A progress bar; called with a number of items, it advances by them."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self.task = progress, task
+        self._n_rejected = self.n_before = 0
+
+    def __call__(self, n: int) -> None:
+        """So many more are done."""
+        self._progress.update(self.task, advance=n, seconds=self._progress.tasks[self.task].elapsed)
+
+    def reject(self, n: int) -> None:
+        """So many more of them were rejected."""
+        self._n_rejected += n
+        self._progress.update(self.task, rejected=self._n_rejected)
+
+    def leave_out(self, n: int) -> None:
+        """So many were done before: they are none of this run."""
+        self.n_before += n
+        total = self._progress.tasks[self.task].total
+        if total is not None:
+            self._progress.update(self.task, total=max(total - n, 0))
+
+
+class _Rejected(ProgressColumn):
+    """How many items were rejected, if any."""
+
+    def render(self, task: Task) -> Text:
+        """The number."""
+        n_rejected = task.fields.get("rejected")
+        return Text(f"{n_rejected:,} rejected" if n_rejected else "")
 
 
 class _Speed(ProgressColumn):

@@ -249,6 +249,18 @@ ThreadsOption = Annotated[
         "--threads", min=1, rich_help_panel=RUNNING, help="CPU threads of torch; more than one rarely helps."
     ),
 ]
+MaxRejectsOption = Annotated[
+    str,
+    typer.Option(
+        "--max-rejects", help="Rejected rows, a share or a number, from which on the run is a failure."
+    ),
+]
+ForceOption = Annotated[
+    bool,
+    typer.Option(
+        "--force", rich_help_panel=RUNNING, help="Replace a finished result once the new one is done."
+    ),
+]
 JobsOption = Annotated[
     int | None,
     typer.Option(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molig.cli.console import Reporter, count_rows, print_table, use_threads
+from molig.cli.console import Bar, Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
     RUNNING,
     AddHOption,
@@ -18,12 +20,14 @@ from molig.cli.options import (
     DelimiterOption,
     DeviceOption,
     FingerprintOption,
+    ForceOption,
     FormatOption,
     IdColumnOption,
     IgnoreStereoOption,
     JobsOption,
     KeepHOption,
     KeepOption,
+    MaxRejectsOption,
     ModelsOption,
     QuietOption,
     ReorderAtomsOption,
@@ -38,7 +42,7 @@ from molig.cli.options import (
 
 if TYPE_CHECKING:
     from molig.model import ScoringModel
-    from molig.screening import ScreeningOptions
+    from molig.screening import ScreeningOptions, ScreeningResult
 
 _SHOWN = 20
 HITS, BESIDE = "Which hits", "Beside the scores"
@@ -73,12 +77,7 @@ def screen(
     rejects: Annotated[
         Path | None, typer.Option("--rejects", help="Rejected rows with reasons; default NAME.rejected.csv.")
     ] = None,
-    max_rejects: Annotated[
-        str,
-        typer.Option(
-            "--max-rejects", help="Rejected rows, a share or a number, from which on the run is a failure."
-        ),
-    ] = "50%",
+    max_rejects: MaxRejectsOption = "50%",
     csv_safe: CsvSafeOption = False,
     top_k: Annotated[
         int | None,
@@ -171,6 +170,21 @@ def screen(
             help="Screen the first rows only, write nothing, and say what the whole would take.",
         ),
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", rich_help_panel=RUNNING, help="Continue an interrupted run, kept in NAME.parts."
+        ),
+    ] = False,
+    force: ForceOption = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            rich_help_panel=RUNNING,
+            help="Only the I-th of N shares, such as 2/8; `molig merge` puts them together.",
+        ),
+    ] = None,
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, rich_help_panel=RUNNING, help="Molecules at a time.")
     ] = 512,
@@ -186,7 +200,7 @@ def screen(
     from molig.foreign import FingerprintOptions, InputOptions, load_models
     from molig.model import SideBySide
     from molig.molecules.causes import RejectBound
-    from molig.screening import Diversity, ScreeningOptions
+    from molig.screening import Diversity, ScreeningOptions, Shard, Watch
     from molig.screening import screen as run
     from molig.screening.run_report import report_path, write_run_report
 
@@ -197,7 +211,8 @@ def screen(
         )
     use_threads(threads)
     bound = RejectBound.parse(max_rejects)
-    report = None if dry_run else report_path(output)
+    _check_shard(shard, {"--rejects": rejects is not None, "--explain-top": explain_top is not None})
+    report = None if dry_run or shard is not None else report_path(output)
     explained = _explained(output, explain_top, explain_output)
     of_molecules = InputOptions(atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     with doubts_told():
@@ -231,39 +246,82 @@ def screen(
         diversity=None if diverse is None else Diversity(diverse, per_group, similarity),
         max_rejects=bound,
         n_best=explain_top or 0,
+        resume=resume,
+        force=force,
+        shard=None if shard is None else Shard.parse(shard),
     )
     n_rows = count_rows(Path(library))
     if dry_run:
         _estimate(library, loaded, output, options, n_rows)
         return
-    with reporter.progress("screening", n_rows) as advance:
+    with _telling(output, options, reporter), reporter.progress("screening", n_rows) as bar:
+
+        def resumed(n: int) -> None:
+            reporter.info(f"{n:,} rows are done already")
+            bar.leave_out(n)
+
         result = run(
-            library, loaded, output=output, rejects=rejects, options=replace(options, progress=advance)
+            library,
+            loaded,
+            output=output,
+            rejects=rejects,
+            options=replace(options, progress=bar, watch=Watch(resumed, bar.reject)),
         )
+    _say(result, bar, threshold is not None or top_k is not None, reporter)
+    if shard is not None:
+        reporter.info(f"shard {shard}: {result.output}; `molig merge` puts the shards together")
+    elif report is not None:
+        models = list(loaded.models.values()) if isinstance(loaded, SideBySide) else [loaded]
+        write_run_report(report, result, models, library, sys.argv[1:])
+        reporter.info(f"hits: {output}\nrejected rows: {result.rejects}\nreport: {report}")
+    elif result.n_rejected and result.rejects is None:
+        _warn_of_rejected(result, reporter)
+    if explained and result.best is not None and len(result.best):
+        explain_hits(result.best, loaded, rank_by or (task[0] if task else None), explained, reporter)
+
+
+def _say(result: ScreeningResult, bar: Bar, selected: bool, reporter: Reporter) -> None:
     reporter.info(result.meaning)
-    selected = threshold is not None or top_k is not None
+    speed = (result.n_rows - bar.n_before) / result.seconds
     reporter.info(
         f"{result.n_rows:,} rows: {result.n_scored:,} scored, {result.n_rejected:,} rejected, "
-        f"{f'{result.n_hits:,} hits, ' * selected}{result.n_rows / result.seconds:,.0f} molecules/s"
+        f"{f'{result.n_hits:,} hits, ' * selected}{speed:,.0f} molecules/s"
     )
     if result.left_out:
         names = ", ".join(map(repr, list(result.left_out)[:_SHOWN]))
         reporter.warning(f"{len(result.left_out):,} SD properties did not come along: {names}")
-    if output != "-":
-        reporter.info(f"hits: {output}\nrejected rows: {result.rejects}")
-        if report is not None:
-            models = list(loaded.models.values()) if isinstance(loaded, SideBySide) else [loaded]
-            write_run_report(report, result, models, library, sys.argv[1:])
-            reporter.info(f"report: {report}")
-    elif result.n_rejected and result.rejects is None:
-        for row in result.rejections.head(_SHOWN).itertuples():
-            reporter.warning(f"row {row.row} ({row.id}) {row.smiles!r}: {row.reason}")
-        if result.n_rejected > _SHOWN:
+
+
+def _warn_of_rejected(result: ScreeningResult, reporter: Reporter) -> None:
+    for row in result.rejections.head(_SHOWN).itertuples():
+        reporter.warning(f"row {row.row} ({row.id}) {row.smiles!r}: {row.reason}")
+    if result.n_rejected > _SHOWN:
+        reporter.warning(f"{result.n_rejected - _SHOWN:,} more rejected rows; --rejects FILE keeps them all")
+
+
+def _check_shard(shard: str | None, of_library: dict[str, bool]) -> None:
+    from molig.errors import UsageError
+
+    for name, given in of_library.items():
+        if given and shard is not None:
+            raise UsageError(f"{name} is for a whole library, not for a shard of it")
+
+
+@contextlib.contextmanager
+def _telling(output: str, options: ScreeningOptions, reporter: Reporter) -> Iterator[None]:
+    """If the run breaks off, say what is kept of it."""
+    try:
+        yield
+    except BaseException:
+        from molig.screening.pipeline import kept_rows
+
+        directory, n_rows = kept_rows(output, options)
+        if n_rows:
             reporter.warning(
-                f"{result.n_rejected - _SHOWN:,} more rejected rows; --rejects FILE keeps them all"
+                f"{n_rows:,} rows are done and kept in {directory}; the same command with --resume "
+                "continues there"
             )
-    if explained and result.best is not None and len(result.best):
-        explain_hits(result.best, loaded, rank_by or (task[0] if task else None), explained, reporter)
+        raise
 
 
 def _explained(output: str, n: int | None, places: list[Path] | None) -> list[Path]:

@@ -1,7 +1,9 @@
 """Screening of libraries: streaming in, ranked hit tables out."""
 
 from molig.screening.diversity import Alike, Diversity
-from molig.screening.pipeline import ScreeningOptions, ScreeningResult, screen
+from molig.screening.merging import merge
+from molig.screening.pipeline import ScreeningOptions, ScreeningResult, Watch, screen
+from molig.screening.shards import Shard
 from molig.screening.store import FeatureStore, PrepareOptions, StoreInfo, prepare
 
 __all__ = [
@@ -11,7 +13,10 @@ __all__ = [
     "PrepareOptions",
     "ScreeningOptions",
     "ScreeningResult",
+    "Shard",
     "StoreInfo",
+    "Watch",
+    "merge",
     "prepare",
     "screen",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ from molig.molecules import Molecule, MoleculeParser, Record, Rejection
 from molig.molecules.records import batched
 from molig.screening.hits import REJECTION_SCHEMA, HitColumns, KeptColumns
 from molig.screening.workers import Mark
+from molig.tables import PartNote
 
 CHUNK_ROWS = 4096
 """Rows of the library that a worker gets at a time, and that an interrupted run keeps or does again."""
@@ -78,9 +80,58 @@ class ScoredRows(NamedTuple):
 _NOTE = "note"
 
 
+_FIRST = 100
+
+
 def rejections_of(table: pa.Table) -> list[Rejection]:
     """Rejected rows from their table, without what comes along."""
     return [Rejection(**row) for row in table.select(REJECTION_SCHEMA.names).to_pylist()]
+
+
+class ChunkNote(NamedTuple):
+    """What is kept of a chunk beside its hits.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the library.
+    rejected : pyarrow.Table
+        Those that were rejected.
+    n_dropped : int
+        Rows that were scored and cannot be among the best.
+    seconds : mapping of str to float
+        What parsing and scoring took.
+    """
+
+    n_rows: int
+    rejected: pa.Table
+    n_dropped: int
+    seconds: Mapping[str, float]
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """Rejections by kind of reason."""
+        return Counter(reason.split(":")[0] for reason in self.rejected.column("reason").to_pylist())
+
+    @property
+    def first(self) -> list[Rejection]:
+        """The first rejected rows."""
+        return rejections_of(self.rejected.slice(0, _FIRST))
+
+    def as_part_note(self) -> PartNote:
+        """As the note of a part."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.rejected.schema) as writer:
+            writer.write_table(self.rejected)
+        rejected = base64.b64encode(memoryview(sink.getvalue())).decode()
+        summary = {"rejected": rejected, "n_dropped": self.n_dropped, "seconds": dict(self.seconds)}
+        return PartNote(self.n_rows, summary)
+
+    @classmethod
+    def of(cls, note: PartNote) -> ChunkNote:
+        """The same from the note of a part."""
+        rejected = pa.ipc.open_stream(base64.b64decode(note.summary["rejected"])).read_all()
+        return cls(note.n_rows, rejected, note.summary["n_dropped"], note.summary["seconds"])
 
 
 @dataclass

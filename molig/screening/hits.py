@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -250,6 +251,27 @@ class HitColumns:
         taken = frozenset([*self.schema.names, *REJECTION_SCHEMA.names])
         return replace(self, kept=KeptColumns(kept, taken, as_text))
 
+    def to_dict(self) -> dict[str, Any]:
+        """As what JSON can hold."""
+        plain = {name: getattr(self, name) for name in _PLAIN}
+        read = _schema_text(self.kept.read)
+        kept = {"read": read, "taken": sorted(self.kept.taken), "as_text": self.kept.as_text}
+        group = None if self.group is None else _schema_text(pa.schema([self.group]))
+        tasks = {"tasks": list(self.tasks), "rank_by": list(self.rank_by)}
+        return {**plain, **tasks, "group": group, "kept": kept}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> HitColumns:
+        """The columns that `to_dict` has described."""
+        group, kept = content["group"], content["kept"]
+        return cls(
+            **{name: content[name] for name in _PLAIN},
+            tasks=tuple(content["tasks"]),
+            rank_by=tuple(content["rank_by"]),
+            group=None if group is None else _schema_of(group).field(0),
+            kept=KeptColumns(_schema_of(kept["read"]), frozenset(kept["taken"]), kept["as_text"]),
+        )
+
     def at_least(self, table: pa.Table, threshold: float) -> pa.Table:
         """The rows whose score, rounded as for ranks, reaches a threshold."""
         return table.filter(pa.array(self.key(table) >= np.float32(round(threshold, RANK_DECIMALS))))
@@ -259,6 +281,17 @@ class HitColumns:
         scores = [table.column(task).to_numpy() for task in self.ranking]
         rounded = np.round(np.max(scores, axis=0).astype(np.float64), RANK_DECIMALS)
         return np.asarray(rounded, dtype=np.float32)
+
+
+_PLAIN = ("applicability", "uncertainty", "calibrated", "meaning", "ranked", "percentiles")
+
+
+def _schema_text(schema: pa.Schema) -> str:
+    return base64.b64encode(memoryview(schema.serialize())).decode()
+
+
+def _schema_of(text: str) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
 
 
 def _described(name: str, description: str) -> pa.Field:

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import html
+import shutil
 import tempfile
 import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from molig.deferred import deferred
-from molig.errors import OutputError, UnknownNameError, UsageError, called
+from molig.errors import InputError, MoligError, OutputError, UnknownNameError, UsageError, called
 from molig.foreign import load_models
 from molig.model import Objective, ScoringModel, SideBySide
 from molig.molecules import Record, Rejection, read_records, smiles_records
 from molig.molecules.causes import NothingUsableError, RejectBound, likely_cause, main_reasons
 from molig.molecules.columns import KEEP_ALL
 from molig.molecules.guard import CPU_SECONDS, time_limit
-from molig.molecules.records import Records, batched
-from molig.screening.chunks import CHUNK_ROWS, ChunkScorer, ScoredRows, rejections_of, with_drugs
+from molig.molecules.records import Records
+from molig.screening.chunks import CHUNK_ROWS, ChunkNote, ChunkScorer, ScoredRows, with_drugs
 from molig.screening.diversity import Diversity
-from molig.screening.hits import HitColumns, RankRuns, TopK, with_ranks
-from molig.screening.store import FeatureStore, is_store
+from molig.screening.hits import HitColumns, KeptColumns, RankRuns, TopK, with_ranks
+from molig.screening.shards import Shard
+from molig.screening.store import STORE_FILE, FeatureStore, is_store
 from molig.screening.workers import Workers, n_cores
 from molig.tables import PartNote, Parts
 from molig.tables.locks import exclusive, scratch_name
+from molig.tables.parts import is_repeatable, run_identity
 from molig.tables.writers import STDOUT, OutputTable, check_distinct, check_output, rejects_path
 
 if TYPE_CHECKING:
@@ -43,6 +45,23 @@ else:
     pd = deferred("pandas")
 
 Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a run tells on the way, besides its progress.
+
+    Parameters
+    ----------
+    resumed : callable
+        Called once with the number of rows that an interrupted run has finished.
+    rejected : callable
+        Called with the number of rows that were rejected since the last call.
+    """
+
+    resumed: Callable[[int], object]
+    rejected: Callable[[int], object]
+
 
 _TEXT_COLUMNS = dict.fromkeys(
     ("id", "smiles", "scored_smiles", "removed", "best_task", "reason", "applicability"), str
@@ -107,6 +126,14 @@ class ScreeningOptions:
         How many of the best hits `ScreeningResult.best` shall hold, wherever the table goes.
     first_rows : int, optional
         Only so many rows, the first of the library.
+    resume : bool
+        Continue the interrupted run whose finished parts lie beside the output; where there is none, begin.
+    force : bool
+        Whether a finished result may be replaced.
+    shard : Shard, optional
+        Do only this shard of the library; `merge` puts shards together.
+    watch : Watch, optional
+        What else is told on the way.
     """
 
     task: str | Sequence[str] | None = None
@@ -131,6 +158,10 @@ class ScreeningOptions:
     max_rejects: RejectBound | None = None
     n_best: int = 0
     first_rows: int | None = None
+    resume: bool = False
+    force: bool = True
+    shard: Shard | None = None
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +177,7 @@ class ScreeningResult:
     seconds : float
         Duration.
     output, rejects : str or Path, optional
-        Where the tables are; None if they are held in memory.
+        Where the tables are, or of a shard its directory; None if they are held in memory.
     meaning : str
         What a score is, and for which molecules that holds. Parquet files keep it as ``scores`` in the
         metadata of their schema.
@@ -201,6 +232,8 @@ def _frame(table: pa.Table | None, path: str | Path | None, kept: Sequence[str])
         return frame
     if path is None or str(path) == STDOUT:
         raise UsageError("the table went to standard output; it was not kept")
+    if Path(path).is_dir():
+        raise UsageError(f"{path} holds the parts of a shard: put the shards together first (`molig merge`)")
     if Path(path).suffix.lower() == ".csv":
         return pd.read_csv(path, dtype=_TEXT_COLUMNS | dict.fromkeys(kept, str), keep_default_na=False)
     return pd.read_parquet(path)
@@ -255,6 +288,12 @@ def screen(
     OutputError
         If a table cannot be written; no half-written table stays under its final name.
 
+    Notes
+    -----
+    Of a run from a file to a file finished parts are kept in ``NAME.parts`` beside the output until it is
+    complete. After a crash, a full disk or an interruption the same call with ``resume`` goes on from there;
+    another library, model or option is refused. The tables are the same as without the interruption.
+
     Examples
     --------
     >>> import molig
@@ -267,8 +306,7 @@ def screen(
     chosen = options or ScreeningOptions(task=task, top_k=top_k)
     if options is not None and (task is not None or top_k is not None):
         raise UsageError("give task and top_k either directly or in options")
-    if chosen.diversity is not None and chosen.top_k is None:
-        raise UsageError(f"{called('diverse')} picks among the best: say how many by {called('top_k')}")
+    _check_numbers(chosen)
     store = _opened_store(library, chosen)
     if store is not None:
         model = store.feed(model, applicability=chosen.applicability)
@@ -300,12 +338,110 @@ def screen(
         check_output(rejects)
     check_distinct(library, output, rejects)
     file = None if output is None or str(output) == STDOUT else Path(output)
-    with exclusive(file, rejects):
+    source = _repeatable(library, file, chosen)
+    place = _parts_place(file, source, chosen)
+    _check_finished(file, place, chosen)
+    with exclusive(*((file, rejects) if chosen.shard is None else (place,))):
         records = _records(library, chosen) if store is None else store.records(chosen.keep)
         if chosen.first_rows is not None:
             records = Records(islice(records, chosen.first_rows), records.kept, records.left_out)
         columns = columns.with_kept(records.kept, as_text=output is not None and not _is_parquet(output))
-        return _Run(model, columns, chosen, output, rejects).execute(records)
+        in_parquet = rejects is None or _is_parquet(rejects)
+        kept_of_rejected = replace(columns.kept, as_text=not in_parquet)
+        scorer = ChunkScorer(
+            model, columns, kept_of_rejected, chosen.batch_size, chosen.percentiles, chosen.atc
+        )
+        joining = Joining(columns, kept_of_rejected, chosen, output, rejects)
+        run = _Run(scorer, joining, chosen, records)
+        with _scratch(None if file is None else file.resolve()) as scratch:
+            if source is None or place is None:  # nothing could be continued
+                parts = Parts(scratch / "parts", {}, rows_per_part=CHUNK_ROWS)
+            else:
+                identity = _identity(source, model, chosen, output, rejects)
+                about = {"columns": columns.to_dict(), "rejects_as_text": not in_parquet, **_choice(chosen)}
+                parts = Parts(place, identity, rows_per_part=CHUNK_ROWS, about=about)
+            return run.execute(parts, scratch)
+
+
+def _repeatable(
+    library: str | Path | Iterable[str], file: Path | None, options: ScreeningOptions
+) -> Path | None:
+    """The file that a run can be continued with; None if it cannot be continued."""
+    source = Path(library) if isinstance(library, str | Path) else None
+    if source is not None and is_store(source):
+        source = source / STORE_FILE
+    if source is not None and is_repeatable(source) and file is not None and options.first_rows is None:
+        return source
+    if options.resume:
+        what = "SMILES" if source is None else "standard input" if str(library) == STDOUT else str(library)
+        if file is None:
+            raise UsageError(f"{called('resume')} continues a run that writes a file; name one as output")
+        raise UsageError(f"{what} cannot be read again, so its run cannot be resumed; use a file")
+    return None
+
+
+def _parts_place(file: Path | None, source: Path | None, options: ScreeningOptions) -> Path | None:
+    """Where finished parts are kept."""
+    if options.shard is None:
+        return None if file is None else file.with_suffix(".parts")
+    if file is None or source is None:
+        raise UsageError(f"{called('shard')} shares out a file: name one, and an output file")
+    return options.shard.directory(file)
+
+
+def kept_rows(output: str | Path, options: ScreeningOptions) -> tuple[Path, int]:
+    """Where finished parts of a run that broke off are, and of how many rows."""
+    file = Path(output)
+    directory = options.shard.directory(file) if options.shard else file.with_suffix(".parts")
+    with contextlib.suppress(MoligError):
+        return directory, Parts.read(directory).n_rows
+    return directory, 0
+
+
+def _check_finished(file: Path | None, place: Path | None, options: ScreeningOptions) -> None:
+    """Refuse to replace a finished result unasked."""
+    if file is None or place is None:
+        return
+    if options.shard is not None:
+        finished = place if place.is_dir() and Parts.read(place).n_parts is not None else None
+        if finished and options.force and not options.resume:
+            shutil.rmtree(place, ignore_errors=True)
+    else:
+        finished = file if file.exists() else None
+    if finished is None or options.force or (options.resume and place.exists()):
+        return
+    if options.resume:
+        raise UsageError(f"nothing to resume: {file} is finished")
+    raise UsageError(
+        f"{finished} is there already: choose another output, or replace it with {called('force')}"
+    )
+
+
+def _identity(
+    source: Path,
+    model: ScoringModel,
+    options: ScreeningOptions,
+    output: str | Path | None,
+    rejects: Path | None,
+) -> dict[str, str]:
+    """All that a part depends on, in words of the command line."""
+    names = {name: f"--{name.replace('_', '-')}" for name in _DECISIVE}
+    names |= {"file_format": "--format", "diversity": "--diverse"}
+    known: dict[str, object] = {shown: getattr(options, name) for name, shown in names.items()}
+    formats = [Path(place).suffix.lower() for place in (output, rejects) if place is not None]
+    known["the format of the output"] = " ".join(formats)
+    return run_identity(f"{model.name} {model.digest()}", model.device.type, source, known)
+
+
+_DECISIVE: tuple[str, ...] = ("task", "rank_by", "top_k", "threshold", "diversity", "batch_size")
+_DECISIVE += ("time_limit", "applicability")
+_DECISIVE += ("uncertainty", "percentiles", "atc", "smiles_column", "id_column", "file_format")
+_DECISIVE += ("delimiter", "keep", "shard")
+
+
+def _choice(options: ScreeningOptions) -> dict[str, Any]:
+    """How hits are chosen, for those who join the parts."""
+    return {"top_k": options.top_k, "diversity": options.diversity and asdict(options.diversity)}
 
 
 def asks_all_tasks(task: str | Sequence[str] | None, model: ScoringModel) -> bool:
@@ -318,6 +454,8 @@ def _check_numbers(options: ScreeningOptions) -> None:
     for name, number in at_least_1.items():
         if number is not None and number < 1:
             raise UsageError(f"{called(name)} must be at least 1 (got {number})")
+    if options.diversity is not None and options.top_k is None:
+        raise UsageError(f"{called('diverse')} picks among the best: say how many by {called('top_k')}")
     if options.time_limit <= 0:
         raise UsageError(f"{called('time_limit')} must be above 0 (got {options.time_limit:g})")
 
@@ -388,59 +526,51 @@ class _Run:
     """One screening run: score everything in parts, then write what was asked for."""
 
     def __init__(
-        self,
-        model: ScoringModel,
-        columns: HitColumns,
-        options: ScreeningOptions,
-        output: str | Path | None,
-        rejects: Path | None,
+        self, scorer: ChunkScorer, joining: Joining, options: ScreeningOptions, records: Records
     ) -> None:
-        self.columns, self.options = columns, options
-        self.output, self.rejects = output, rejects
-        in_parquet = rejects is None or _is_parquet(rejects)
-        self._kept_of_rejected = replace(columns.kept, as_text=not in_parquet)
-        self._scorer = ChunkScorer(
-            model, columns, self._kept_of_rejected, options.batch_size, options.percentiles, options.atc
-        )
+        self._scorer, self._joining, self.options, self._records = scorer, joining, options, records
+        self._shard = options.shard or Shard()
         # A GPU is not shared out: the process that holds it does all the work.
-        self._jobs = (options.jobs or n_cores()) if model.device.type == "cpu" else 1
-        self._bound = _EarlyBound(options.max_rejects)
-        self._reasons: Counter[str] = Counter()
-        self._n_rows = self._n_scored = self._n_hits = 0
-        self._stages: defaultdict[str, float] = defaultdict(float)
-        self._rejected: list[pa.Table] = []
-        self._first: list[Rejection] = []
+        self._jobs = (options.jobs or n_cores()) if scorer.model.device.type == "cpu" else 1
+        joining.jobs = self._jobs
+        self._bound = _EarlyBound(options.max_rejects, self._shard)
+        self._n_chunks = 0
 
-    def execute(self, records: Records) -> ScreeningResult:
+    def execute(self, parts: Parts, scratch: Path) -> ScreeningResult:
         started = time.perf_counter()
-        beside = None if self.output in (None, STDOUT) else Path(str(self.output)).resolve()
-        with _scratch(beside) as scratch:
-            parts = Parts(scratch / "parts", {}, rows_per_part=CHUNK_ROWS)
-            parts.open()
+        parts.open(resume=self.options.resume, way=called("resume"))
+        self._look_back(parts)
+        try:
             with time_limit(self.options.time_limit):
-                self._work(self._timed("read", records), parts)
-            best = TopK(self.columns, self.options.n_best) if self.options.n_best else None
-            hits = self._join(parts, scratch, best)
-        return ScreeningResult(
-            n_rows=self._n_rows,
-            n_scored=self._n_scored,
-            n_rejected=self._n_rows - self._n_scored,
-            reasons=self._reasons,
-            seconds=time.perf_counter() - started,
-            output=self.output,
-            rejects=self.rejects,
-            meaning=self.columns.meaning,
-            n_hits=self._n_hits,
-            best=best.table() if best else None,
-            stages=dict(self._stages),
-            jobs=self._jobs,
-            left_out=records.left_out,
-            kept=tuple(field.name for field in self.columns.kept.fields),
-            _hits=hits,
-            _rejections=None
-            if self.rejects
-            else pa.concat_tables([*self._rejected, self._kept_of_rejected.rejection_table([])]),
-        )
+                self._work(self._timed("read", self._records), parts)
+            if self.options.shard is None:
+                hits = self._joining.join(parts, scratch)
+            else:
+                parts.complete(self._n_chunks)
+                self._joining.count(parts)
+        except BaseException as err:
+            # A damaged library has to change before it can be read to its end: nothing could be continued.
+            if isinstance(err, InputError) or not parts.n_rows:
+                parts.remove()
+            raise
+        seconds = time.perf_counter() - started
+        if self.options.shard is not None:
+            return self._joining.result(seconds, None, self._records.left_out, parts.directory)
+        parts.remove()
+        return self._joining.result(seconds, hits, self._records.left_out)
+
+    def _look_back(self, parts: Parts) -> None:
+        """Take note of what an interrupted run has done."""
+        if not parts.done:
+            return
+        n_rejected = 0
+        for number, (part_note, _) in zip(sorted(parts.done), parts.finished(), strict=True):
+            note = ChunkNote.of(part_note)
+            n_rejected += len(note.rejected)
+            self._bound.add(number, note)
+        if self.options.watch:
+            self.options.watch.resumed(parts.n_rows)
+            self.options.watch.rejected(n_rejected)
 
     def _timed(self, stage: str, records: Iterator[Record]) -> Iterator[Record]:
         """The same records; what it takes to get them counts as a stage."""
@@ -448,37 +578,47 @@ class _Run:
             started = time.perf_counter()
             # By the thousand: to ask for the time costs as much as to read a row.
             some = list(islice(records, _AT_A_TIME))
-            self._stages[stage] += time.perf_counter() - started
+            self._joining.stages[stage] += time.perf_counter() - started
             if not some:
                 return
             yield from some
 
-    # Scoring: every chunk becomes a part, in whichever order they are done.
-
     def _work(self, records: Iterator[Record], parts: Parts) -> None:
-        if self._jobs > 1:
-            chunks = enumerate(batched(records, parts.rows_per_part))
-            first = list(islice(chunks, 2))
-            if len(first) > 1:
-                self._work_together(chain(first, chunks), parts)
-                return
-            records = chain.from_iterable(rows for _, rows in first)
+        """Make a part of every chunk, in whichever order they are done."""
+        chunks = self._chunks(records, parts)
+        if self._jobs == 1:
+            for number, rows in chunks:
+                self._keep(number, self._scorer.batches(rows), parts)
+            return
+        whole = ((number, list(rows)) for number, rows in chunks)
+        first = list(islice(whole, 2))
+        if len(first) < 2:  # not worth a process
+            self._joining.jobs = 1
+            for number, some in first:
+                self._keep(number, self._scorer.batches(some), parts)
+            return
+        with Workers(self._scorer, self._jobs, self.options.time_limit) as workers:
+            for number, answer in workers.answers(chain(first, whole)):
+                self._keep(number, [ScoredRows.unpacked(answer)], parts)
+
+    def _chunks(self, records: Iterator[Record], parts: Parts) -> Iterator[tuple[int, Iterator[Record]]]:
+        """Chunks that are to be done, each to be gone through before the next is asked for."""
         for number in count():
             head = next(records, None)
             if head is None:
+                self._n_chunks = number
                 return
             rows = chain([head], islice(records, parts.rows_per_part - 1))
-            self._keep(number, self._scorer.batches(rows), parts)
-
-    def _work_together(self, chunks: Iterator[tuple[int, list[Record]]], parts: Parts) -> None:
-        with Workers(self._scorer, self._jobs, self.options.time_limit) as workers:
-            for number, answer in workers.answers(chunks):
-                self._keep(number, [ScoredRows.unpacked(answer)], parts)
+            if self._shard.owns(number) and number not in parts.done:
+                yield number, rows
+            for _ in rows:
+                pass
 
     def _keep(self, number: int, scored: Iterable[ScoredRows], parts: Parts) -> None:
         """Make a part of what became of a chunk."""
-        n_rows, seconds, rejected = 0, Counter[str](), [self._kept_of_rejected.rejection_table([])]
-        n_dropped = 0
+        columns = self._scorer.columns
+        n_rows, n_dropped, seconds = 0, 0, Counter[str]()
+        rejected = [self._scorer.kept_of_rejected.rejection_table([])]
 
         def watched() -> Iterator[pa.Table]:
             nonlocal n_rows
@@ -489,14 +629,16 @@ class _Run:
                 yield found.hits
                 if self.options.progress:
                     self.options.progress(found.n_rows)
+                if self.options.watch:
+                    self.options.watch.rejected(len(found.rejected))
 
         def batches() -> Iterator[pa.RecordBatch]:
             nonlocal n_dropped
             hits = watched()
             if self.options.threshold is not None:
-                hits = map(partial(self.columns.at_least, threshold=self.options.threshold), hits)
+                hits = map(partial(columns.at_least, threshold=self.options.threshold), hits)
             if self.options.top_k is not None:
-                best = TopK(self.columns, self.options.top_k, self.options.diversity)
+                best = TopK(columns, self.options.top_k, self.options.diversity)
                 for table in hits:
                     best.add(table)
                 found, n_dropped = best.candidates()
@@ -505,15 +647,98 @@ class _Run:
                 yield from table.to_batches()
 
         def note() -> PartNote:
-            kept = _Note(n_rows, pa.concat_tables(rejected), n_dropped, seconds)
+            kept = ChunkNote(n_rows, pa.concat_tables(rejected), n_dropped, seconds)
             self._bound.add(number, kept)
             return kept.as_part_note()
 
-        parts.add(number, self.columns.schema, batches(), note)
+        parts.add(number, columns.schema, batches(), note)
 
-    # Joining: from parts to tables, in the order of the input.
 
-    def _join(self, parts: Parts, scratch: Path, best: TopK | None) -> pa.Table | None:
+class FinishedParts(Protocol):
+    """Parts of one run, or of several shards."""
+
+    def finished(self) -> Iterator[tuple[PartNote, Iterator[pa.RecordBatch]]]:
+        """Note and table of each, in the order of the input."""
+
+
+class Joining:
+    """From parts to tables, in the order of the input.
+
+    Parameters
+    ----------
+    columns : HitColumns
+        Columns of the hit table.
+    kept_of_rejected : KeptColumns
+        Columns of the input in the table of rejected rows.
+    options : ScreeningOptions
+        How hits are chosen and written.
+    output : str or Path, optional
+        Where the hits go; None keeps them in memory.
+    rejects : Path, optional
+        Where the rejected rows go.
+    """
+
+    def __init__(
+        self,
+        columns: HitColumns,
+        kept_of_rejected: KeptColumns,
+        options: ScreeningOptions,
+        output: str | Path | None,
+        rejects: Path | None,
+    ) -> None:
+        self.columns, self._kept_of_rejected, self.options = columns, kept_of_rejected, options
+        self.output, self.rejects = output, rejects
+        self.jobs = 1
+        self.stages: defaultdict[str, float] = defaultdict(float)
+        self._best_hits = TopK(columns, options.n_best) if options.n_best else None
+        self._reasons: Counter[str] = Counter()
+        self._n_rows = self._n_scored = self._n_hits = 0
+        self._rejected: list[pa.Table] = []
+        self._first: list[Rejection] = []
+
+    def result(
+        self,
+        seconds: float,
+        hits: pa.Table | None,
+        left_out: Mapping[str, int],
+        directory: Path | None = None,
+    ) -> ScreeningResult:
+        """What came of it all."""
+        rejected = pa.concat_tables([*self._rejected, self._kept_of_rejected.rejection_table([])])
+        return ScreeningResult(
+            n_rows=self._n_rows,
+            n_scored=self._n_scored,
+            n_rejected=self._n_rows - self._n_scored,
+            reasons=self._reasons,
+            seconds=seconds,
+            output=directory or self.output,
+            rejects=None if directory else self.rejects,
+            meaning=self.columns.meaning,
+            n_hits=self._n_hits,
+            best=self._best_hits.table() if self._best_hits else None,
+            stages=dict(self.stages),
+            jobs=self.jobs,
+            left_out=left_out,
+            kept=tuple(field.name for field in self.columns.kept.fields),
+            _hits=hits,
+            _rejections=rejected if directory or not self.rejects else None,
+        )
+
+    def count(self, parts: FinishedParts) -> None:
+        """Count rows and rejections, and write nothing."""
+        for note, _ in parts.finished():
+            self._count(ChunkNote.of(note), None)
+
+    def join(self, parts: FinishedParts, scratch: Path) -> pa.Table | None:
+        """Write the tables; returns the hits if they are to be kept in memory.
+
+        Raises
+        ------
+        NothingUsableError
+            If no row was scored, or too many were rejected; the rejected ones are written all the same.
+        OutputError
+            If a table cannot be written.
+        """
         hits, nothing = None, None
         with contextlib.ExitStack() as stack:
             rejects = None
@@ -528,7 +753,7 @@ class _Run:
             else:
                 found = self._best(tables, self.options.top_k)
             try:
-                hits = self._deliver(self._delivered(found, best))
+                hits = self._deliver(self._delivered(found))
             except NothingUsableError as error:
                 if not self._n_rows:
                     raise
@@ -537,20 +762,11 @@ class _Run:
             raise nothing
         return hits
 
-    def _counted(self, parts: Parts, rejects: OutputTable | None) -> Iterator[tuple[pa.Table, int]]:
+    def _counted(self, parts: FinishedParts, rejects: OutputTable | None) -> Iterator[tuple[pa.Table, int]]:
         """Hits of all parts, and how many were dropped; rejected rows go their own way."""
         for part_note, batches in parts.finished():
-            note = _Note.of(part_note)
-            self._n_rows += note.n_rows
-            self._n_scored += note.n_rows - len(note.rejected)
-            for stage, seconds in note.seconds.items():
-                self._stages[stage] += seconds
-            self._first = self._first or note.first
-            self._reasons.update(note.reasons)
-            if rejects is None:
-                self._rejected.append(note.rejected)
-            else:
-                rejects.write(note.rejected)
+            note = ChunkNote.of(part_note)
+            self._count(note, rejects)
             yield pa.Table.from_batches(batches, self.columns.schema), note.n_dropped
         if not self._n_scored:
             where = f"; see {self.rejects}" if self.rejects and self._n_rows else ""
@@ -561,8 +777,20 @@ class _Run:
         if self.options.max_rejects:
             self.options.max_rejects.check(self._n_rows, self._reasons, self._first, done=True)
 
+    def _count(self, note: ChunkNote, rejects: OutputTable | None) -> None:
+        self._n_rows += note.n_rows
+        self._n_scored += note.n_rows - len(note.rejected)
+        for stage, seconds in note.seconds.items():
+            self.stages[stage] += seconds
+        self._first = self._first or note.first
+        self._reasons.update(note.reasons)
+        if rejects is None:
+            self._rejected.append(note.rejected)
+        else:
+            rejects.write(note.rejected)
+
     def _in_order(
-        self, tables: Iterator[tuple[pa.Table, int]], parts: Parts, scratch: Path
+        self, tables: Iterator[tuple[pa.Table, int]], parts: FinishedParts, scratch: Path
     ) -> Iterator[pa.Table]:
         """Every row, in the order of the input; ranks are known only when all scores are."""
         runs = RankRuns(scratch) if self.columns.ranked else None
@@ -584,15 +812,15 @@ class _Run:
             warnings.warn(shortage, stacklevel=2)
         yield best.table()
 
-    def _delivered(self, found: Iterator[pa.Table], best: TopK | None) -> Iterator[pa.Table]:
+    def _delivered(self, found: Iterator[pa.Table]) -> Iterator[pa.Table]:
         """The same tables, counted, and the best of them kept."""
         for table in found:
             self._n_hits += len(table)
-            if best:
-                best.add(table)
+            if self._best_hits:
+                self._best_hits.add(table)
             started = time.perf_counter()
             yield table
-            self._stages["write"] += time.perf_counter() - started
+            self.stages["write"] += time.perf_counter() - started
 
     def _deliver(self, found: Iterator[pa.Table]) -> pa.Table | None:
         if self.output is None:
@@ -609,55 +837,24 @@ class _Run:
 _AT_A_TIME = 512
 
 
-class _Note(NamedTuple):
-    """What is kept of a chunk besides its hits."""
-
-    n_rows: int
-    rejected: pa.Table
-    n_dropped: int
-    seconds: Mapping[str, float]
-
-    @property
-    def reasons(self) -> Counter[str]:
-        """Rejections by kind of reason."""
-        return Counter(reason.split(":")[0] for reason in self.rejected.column("reason").to_pylist())
-
-    @property
-    def first(self) -> list[Rejection]:
-        """The first rejected rows."""
-        return rejections_of(self.rejected.slice(0, _AT_A_TIME))
-
-    def as_part_note(self) -> PartNote:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, self.rejected.schema) as writer:
-            writer.write_table(self.rejected)
-        rejected = base64.b64encode(memoryview(sink.getvalue())).decode()
-        summary = {"rejected": rejected, "n_dropped": self.n_dropped, "seconds": dict(self.seconds)}
-        return PartNote(self.n_rows, summary)
-
-    @classmethod
-    def of(cls, note: PartNote) -> _Note:
-        rejected = pa.ipc.open_stream(base64.b64decode(note.summary["rejected"])).read_all()
-        return cls(note.n_rows, rejected, note.summary["n_dropped"], note.summary["seconds"])
-
-
 class _EarlyBound:
     """Ends a run early that too many rows are rejected of; counts from the first row, whatever the order."""
 
-    def __init__(self, bound: RejectBound | None) -> None:
+    def __init__(self, bound: RejectBound | None, shard: Shard) -> None:
         self._bound = bound
         self._waiting: dict[int, tuple[int, Counter[str], list[Rejection]]] = {}
-        self._next = self._n_rows = 0
+        self._numbers = shard.numbers()
+        self._next, self._n_rows = next(self._numbers), 0
         self._reasons: Counter[str] = Counter()
         self._first: list[Rejection] = []
 
-    def add(self, number: int, note: _Note) -> None:
+    def add(self, number: int, note: ChunkNote) -> None:
         """A chunk is done."""
         if self._bound is None:
             return
         self._waiting[number] = note.n_rows, note.reasons, note.first
         while found := self._waiting.pop(self._next, None):
-            self._next += 1
+            self._next = next(self._numbers)
             self._n_rows += found[0]
             self._reasons.update(found[1])
             self._first = self._first or found[2]

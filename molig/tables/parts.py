@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 
@@ -57,11 +57,17 @@ class Parts:
         All that the results depend on, by the names a user knows: a run is continued only where they agree.
     rows_per_part : int
         Input rows of a part. A continued run keeps to its own.
+    about : mapping, optional
+        Anything else that JSON can hold and that whoever reads the directory shall know.
 
     Attributes
     ----------
     done : dict of int to int
         Input rows of each finished part, by its number.
+    identity : dict of str to str
+        As above.
+    n_parts : int, optional
+        Parts of the whole input, once its end was reached.
 
     Examples
     --------
@@ -78,11 +84,37 @@ class Parts:
     """
 
     def __init__(
-        self, directory: Path, identity: Mapping[str, str], *, rows_per_part: int = ROWS_PER_PART
+        self,
+        directory: Path,
+        identity: Mapping[str, str],
+        *,
+        rows_per_part: int = ROWS_PER_PART,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         self.directory, self.rows_per_part = directory, rows_per_part
-        self._identity = dict(identity)
+        self.identity, self.about = dict(identity), dict(about or {})
         self.done: dict[int, int] = {}
+        self.n_parts: int | None = None
+
+    @classmethod
+    def read(cls, directory: Path) -> Self:
+        """Read what a run has left; checksums are compared.
+
+        Raises
+        ------
+        UsageError
+            If the directory holds no parts.
+        InputError
+            If it cannot be read.
+        """
+        parts = cls(directory, {})
+        if not parts._exists():
+            raise UsageError(f"{directory} holds no parts of a run: it has no {_MANIFEST}")
+        manifest = parts._manifest()
+        parts.identity, parts.about = manifest["identity"], manifest["about"]
+        parts.rows_per_part, parts.n_parts = manifest["rows_per_part"], manifest["n_parts"]
+        parts.done = parts._finished(checked=True)
+        return parts
 
     @property
     def n_rows(self) -> int:
@@ -121,8 +153,18 @@ class Parts:
             self.directory.mkdir(exist_ok=True)
             self._clear()
         if not self.done:
-            manifest = {"format": _FORMAT, "identity": self._identity, "rows_per_part": self.rows_per_part}
-            self._write(_MANIFEST, json.dumps(manifest, indent=1))
+            self._write_manifest()
+
+    def complete(self, n_parts: int) -> None:
+        """Note that the end of the input was reached, and how many parts it has."""
+        self.n_parts = n_parts
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        names = ("identity", "rows_per_part", "about", "n_parts")
+        self._write(
+            _MANIFEST, json.dumps({"format": _FORMAT} | {n: getattr(self, n) for n in names}, indent=1)
+        )
 
     def add(
         self,
@@ -239,6 +281,7 @@ class Parts:
             content = json.loads(path.read_text(encoding="utf-8"))
             written_as = content["format"]
             manifest = {"identity": dict(content["identity"]), "rows_per_part": int(content["rows_per_part"])}
+            manifest |= {"about": dict(content["about"]), "n_parts": content["n_parts"]}
         except (OSError, ValueError, KeyError, TypeError) as err:
             raise self._damaged(path, err) from err
         if written_as != _FORMAT:
@@ -246,15 +289,12 @@ class Parts:
         return manifest
 
     def _adopt(self, manifest: dict[str, Any]) -> None:
-        before, now = manifest["identity"], self._identity
-        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-        if changed:
-            changes = "; ".join(_difference(n, before.get(n, ""), now.get(n, "")) for n in changed)
+        if changes := difference(manifest["identity"], self.identity):
             raise UsageError(
                 f"{self.directory} cannot be continued: {changes}. Use what that run used, "
                 "or delete the directory to start again"
             )
-        self.rows_per_part = manifest["rows_per_part"]
+        self.rows_per_part, self.n_parts = manifest["rows_per_part"], manifest["n_parts"]
 
     def _clear(self) -> None:
         """Remove all but the manifest and the finished parts."""
@@ -290,7 +330,13 @@ def _digest_of_note(content: dict[str, Any]) -> str:
     return digest_of(json.dumps(content, sort_keys=True))
 
 
-def _difference(name: str, before: str, now: str) -> str:
+def difference(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Say in what two identities differ; ``""`` if in nothing."""
+    changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return "; ".join(_change(name, before.get(name, ""), now.get(name, "")) for name in changed)
+
+
+def _change(name: str, before: str, now: str) -> str:
     if max(len(before), len(now)) > _LONGEST_SHOWN:
         return f"{name} has changed"
     return f"{name} was {before or 'not given'} and is {now or 'not given'}"

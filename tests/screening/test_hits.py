@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -167,3 +169,19 @@ class TestKeptColumns:
         assert values.to_pylist() == ["1234567.891", None, "0.1"]
         assert singles.to_pylist() == ["0.1", None, "2.0"]
         assert lists.to_pylist() == ["[1, 2]", None, "[]"]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        HitColumns(("a", "b")),
+        HitColumns(("a",), applicability=True, uncertainty=True, calibrated=True, meaning="chances"),
+        HitColumns(("a", "b"), ranked=False, percentiles="among drugs"),
+        HitColumns(("a", "b"), group=pa.field("cluster", pa.int64()), rank_by=("b",)),
+        HitColumns(("a",)).with_kept(pa.schema([("rank", pa.date32()), ("x", pa.float64())]), as_text=True),
+    ],
+)
+def test_columns_survive_json(columns):
+    again = HitColumns.from_dict(json.loads(json.dumps(columns.to_dict())))
+    assert again == columns
+    assert again.schema.equals(columns.schema, check_metadata=True)

@@ -1,0 +1,318 @@
+"""Interrupt screening runs in every way and compare what they come to with a run that nothing interrupts.
+
+Run: ``python tests/benchmarks/screening_soak.py [--rows 20000] [--kills 100] [--out soak.json]``
+Faults: kill -9 at random moments, a full disk, killed worker processes, a damaged chunk, a changed library,
+another model, shards that are killed and merged. A row is lost or doubled if it is not exactly once among
+hits and rejected rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+from common import nci_smiles
+
+_START = (
+    "import molig.screening.pipeline as p; p.CHUNK_ROWS = {chunk_rows}; from molig.cli import main; main()"
+)
+_CHUNK_ROWS = 1024
+_LEAST_KEPT = 2
+
+
+@dataclass
+class Outcome:
+    """What became of the runs with one kind of fault."""
+
+    fault: str
+    tries: int = 0
+    finished: int = 0
+    rows_lost: int = 0
+    rows_doubled: int = 0
+    tables_differ: int = 0
+    unexpected: int = 0
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing went wrong."""
+        return self.finished > 0 and not (
+            self.rows_lost or self.rows_doubled or self.tables_differ or self.unexpected
+        )
+
+
+class Soak:
+    """A library, a model, and what an uninterrupted run makes of them."""
+
+    def __init__(
+        self, folder: Path, rows: list[str], model: str, *, jobs: int, chunk_rows: int, seed: int = 0
+    ) -> None:
+        self.folder, self.model, self.jobs, self.chunk_rows = folder, model, jobs, chunk_rows
+        self.random = random.Random(seed)
+        self.n_rows = len(rows)
+        self.library = folder / "library.smi"
+        self.library.write_text("".join(f"{smiles} m{i}\n" for i, smiles in enumerate(rows)))
+        started = time.monotonic()
+        code, err = self.finish(self.start(folder / "whole.csv"))
+        if code:
+            raise SystemExit(f"the uninterrupted run failed: {err}")
+        self.seconds = time.monotonic() - started
+        self.expected = self.tables(folder / "whole.csv")
+
+    def start(
+        self, output: Path, *options: str, model: str | None = None, command: str = "screen"
+    ) -> subprocess.Popen[str]:
+        """Begin a run."""
+        words = [command, str(self.library), "-m", model or self.model, "-o", str(output), "-q"]
+        words += ["--device", "cpu", "--jobs", str(self.jobs)]
+        return self._process([*words, *options])
+
+    def _process(self, words: list[str], limit: int | None = None) -> subprocess.Popen[str]:
+        def bounded() -> None:
+            if limit is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        code = _START.format(chunk_rows=self.chunk_rows)
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            preexec_fn=bounded,  # noqa: PLW1509 - there are no threads here
+        )
+
+    @staticmethod
+    def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+        """Exit code and messages."""
+        _, err = process.communicate()
+        return process.returncode, err
+
+    def tables(self, output: Path) -> tuple[bytes, bytes]:
+        """Hits and rejected rows."""
+        return output.read_bytes(), output.with_suffix(".rejected.csv").read_bytes()
+
+    def judge(self, outcome: Outcome, output: Path) -> None:
+        """Compare finished tables, count rows, and clear up."""
+        outcome.finished += 1
+        outcome.tables_differ += self.tables(output) != self.expected
+        files = (output, output.with_suffix(".rejected.csv"))
+        seen = Counter(row for file in files for row in pd.read_csv(file, usecols=["row"])["row"])
+        outcome.rows_lost += sum(row not in seen for row in range(1, self.n_rows + 1))
+        outcome.rows_doubled += sum(count - 1 for count in seen.values())
+        if output.with_suffix(".parts").exists():
+            outcome.unexpected += 1
+        for file in files:
+            file.unlink()
+
+    def resumed(self, outcome: Outcome, output: Path, *options: str) -> None:
+        """Continue to the end, and judge."""
+        code, err = self.finish(self.start(output, "--resume", *options))
+        if code:
+            print(f"{outcome.fault}: exit code {code}: {err}", file=sys.stderr)
+            outcome.unexpected += 1
+            return
+        self.judge(outcome, output)
+
+    def broken_off(self, output: Path) -> bool:
+        """Begin a run, and kill it when some chunks are done; False if it was too quick."""
+        process = self.start(output)
+        parts = output.with_suffix(".parts")
+        while process.poll() is None and len(list(parts.glob("[0-9]*.json"))) < _LEAST_KEPT:
+            time.sleep(0.01)
+        process.kill()
+        process.communicate()
+        return parts.exists()
+
+    # Faults.
+
+    def kills(self, n: int) -> Outcome:
+        """Kill -9 at random moments, and resume."""
+        outcome, output = Outcome("kill -9 at a random moment"), self.folder / "killed.csv"
+        while outcome.tries < n:
+            process = self.start(output, "--resume")
+            try:
+                code = process.wait(self.random.uniform(0, self.seconds))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                outcome.tries += 1
+                code = None
+            process.communicate()
+            if code == 0:
+                self.judge(outcome, output)
+            elif code is not None:
+                outcome.unexpected += 1
+        # Perhaps the last one was killed when its tables stood already.
+        if output.exists() and not output.with_suffix(".parts").exists():
+            self.judge(outcome, output)
+        else:
+            self.resumed(outcome, output)
+        return outcome
+
+    def killed_workers(self, n: int) -> Outcome:
+        """Kill workers at random moments; the run goes on by itself."""
+        outcome, output = Outcome("kill -9 of a worker"), self.folder / "workers.csv"
+        while outcome.tries < n:
+            process = self.start(output)
+            killed = 0
+            while process.poll() is None:
+                time.sleep(self.random.uniform(0.1, 0.5))
+                # No more of them than a chunk is forgiven.
+                workers = children(process.pid)
+                if workers and killed < _LEAST_KEPT:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(self.random.choice(workers), signal.SIGKILL)
+                    killed += 1
+            outcome.tries += max(killed, 1)
+            if self.finish(process)[0]:
+                outcome.unexpected += 1
+            else:
+                self.judge(outcome, output)
+        return outcome
+
+    def full_disk(self, n: int) -> Outcome:
+        """Writing fails at a random size of a file; then there is room again."""
+        outcome, output = Outcome("full disk"), self.folder / "full.csv"
+        while outcome.tries < n:
+            limit = self.random.randrange(100, len(self.expected[0]))
+            words = ["screen", str(self.library), "-m", self.model, "-o", str(output), "-q", "--resume"]
+            words += ["--device", "cpu", "--jobs", str(self.jobs)]
+            code, err = self.finish(self._process(words, limit))
+            outcome.tries += 1
+            outcome.unexpected += code != 1 or "cannot write" not in err or output.exists()
+            self.resumed(outcome, output)
+        return outcome
+
+    def damaged_chunks(self, n: int) -> Outcome:
+        """A bit of a finished part turns, between a kill and the resumption."""
+        outcome, output = Outcome("damaged chunk"), self.folder / "damaged.csv"
+        for _ in range(n):
+            if self.broken_off(output):
+                files = sorted(output.with_suffix(".parts").glob("[0-9]*"))
+                file = self.random.choice(files)
+                content = bytearray(file.read_bytes())
+                content[self.random.randrange(len(content))] ^= 1 << self.random.randrange(8)
+                file.write_bytes(content)
+            outcome.tries += 1
+            self.resumed(outcome, output)
+        return outcome
+
+    def changes(self, n: int, other_model: str) -> Outcome:
+        """Another library or model is refused; the run goes on with what it had."""
+        outcome, output = Outcome("changed library or model"), self.folder / "changed.csv"
+        text = self.library.read_bytes()
+        for number in range(n):
+            broken = self.broken_off(output)
+            try:
+                if number % 2:
+                    code, err = self.finish(self.start(output, "--resume", model=other_model))
+                else:
+                    self.library.write_bytes(text + b"CCO more\n")
+                    code, err = self.finish(self.start(output, "--resume"))
+            finally:
+                self.library.write_bytes(text)
+            outcome.tries += 1
+            outcome.unexpected += broken and (code != 2 or "has changed" not in err)
+            self.resumed(outcome, output)
+        return outcome
+
+    def shards(self, n: int) -> Outcome:
+        """Shards are killed once each, resumed and merged."""
+        outcome, output = Outcome("killed shards, merged"), self.folder / "hits.csv"
+        for place in range(1, n + 1):
+            process = self.start(output, "--shard", f"{place}/{n}", "--resume")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(self.random.uniform(0, self.seconds / n))
+            process.kill()
+            process.communicate()
+            outcome.tries += 1
+            code, _ = self.finish(self.start(output, "--shard", f"{place}/{n}", "--resume"))
+            outcome.unexpected += code != 0
+        shards = sorted(map(str, self.folder.glob("hits.shard-*")))
+        code, err = self.finish(self._process(["merge", *shards, "-o", str(output), "-q"]))
+        for shard in shards:
+            shutil.rmtree(shard)
+        if code:
+            print(err, file=sys.stderr)
+            outcome.unexpected += 1
+        else:
+            self.judge(outcome, output)
+        return outcome
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
+    with contextlib.suppress(OSError):
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [int(word) for word in text.split()]
+    return []
+
+
+def soaked(soak: Soak, kills: int, tries: int, other_model: str) -> Iterator[Outcome]:
+    """All faults, one kind after the other."""
+    faults: list[Callable[[], Outcome]] = [
+        lambda: soak.kills(kills),
+        lambda: soak.killed_workers(tries),
+        lambda: soak.full_disk(tries),
+        lambda: soak.damaged_chunks(tries),
+        lambda: soak.changes(tries, other_model),
+        lambda: soak.shards(tries),
+    ]
+    for fault in faults:
+        started = time.monotonic()
+        outcome = fault()
+        outcome.seconds = time.monotonic() - started
+        yield outcome
+
+
+def main() -> None:
+    """Print a table of faults, and what they cost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--tries", type=int, default=10, help="of every other fault")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--chunk-rows", type=int, default=_CHUNK_ROWS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", default="tox21-w2n2-simple")
+    parser.add_argument("--other-model", default="tox21-w1n2-simple")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    smiles = [*nci_smiles(), "C1CC", "", "[Fe]"]
+    rows = [smiles[i % len(smiles)] for i in range(options.rows - 1)] + ["CCO"]
+    outcomes = []
+    with tempfile.TemporaryDirectory() as name:
+        how = {name: getattr(options, name) for name in ("jobs", "chunk_rows", "seed")}
+        soak = Soak(Path(name), rows, options.model, **how)
+        print(f"{options.rows:,} rows, {options.jobs} processes, {soak.seconds:.1f} s without a fault\n")
+        print("| fault | tries | runs finished | rows lost | rows doubled | tables differ | unexpected |")
+        print("|---|---:|---:|---:|---:|---:|---:|")
+        for one in soaked(soak, options.kills, options.tries, options.other_model):
+            outcomes.append(one)
+            cells = (one.tries, one.finished, one.rows_lost, one.rows_doubled, one.tables_differ)
+            print(f"| {one.fault} | {' | '.join(map(str, cells))} | {one.unexpected} |", flush=True)
+    if options.out:
+        settings = {name: str(value) for name, value in vars(options).items() if name != "out"}
+        content = {"settings": settings, "outcomes": [asdict(one) for one in outcomes]}
+        options.out.write_text(json.dumps(content, indent=1) + "\n")
+    if not all(one.good for one in outcomes):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
