@@ -122,8 +122,8 @@ class KernelMachine:
         """Tables by name, for a file."""
         tables = {
             "starts": self.counts.indptr.astype(np.int64),
-            "columns": self.counts.indices.astype(np.int32),
-            "counts": self.counts.data,
+            "columns": _narrow(self.counts.indices),
+            "counts": _narrow(self.counts.data),
             "coefficients": self.coefficients.astype(np.float32),
             "offset": self.offset.astype(np.float32),
             "width": np.array([self.width], dtype=np.float32),
@@ -256,6 +256,15 @@ def _scores_and_rises(outputs: FloatArray, *, probability: bool) -> tuple[FloatA
     far = np.abs(step) > _CLOSE
     rises = np.where(far, np.diff(scores, axis=0) / np.where(far, step, 1.0), middle * (1 - middle))
     return scores, rises
+
+
+def _narrow(whole: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """Numbers from 0 on in the narrowest type that holds them."""
+    largest = int(whole.max(initial=0))
+    for kind in (np.uint8, np.int16):
+        if largest <= np.iinfo(kind).max:
+            return whole.astype(kind)
+    return whole.astype(np.int32)
 
 
 def as_inputs(counts: csr_matrix) -> csr_matrix:

@@ -258,6 +258,7 @@ class CommitteeInfo(Section):
     learned: bool = True  # whether the validation part chose the weights, or was too small to
     refit: bool = False  # whether members were then trained again on all but the test part
     numbering: str  # digest of the numbers that RDKit gives to some environments
+    idle: tuple[str, ...] = ()  # members that got no weight and are left out
     sha256: str = ""  # of the file that holds the other members
 
 

@@ -99,12 +99,13 @@ class MembersRun(TrainingRun):
         run = replace(self, on_stage=on_stage)
         model = run._fit_once(trainer, info, directory, resume=resume, on_epoch=on_epoch)
         if model.info.committee is None or not self.recipe.committee.refit:
-            return model
+            return without_idle(model)
         chosen = model.info.committee.model_copy(update={"refit": True})
         again = run._with_validation()
         whole = info.model_copy(update={"committee": chosen})
         unjudged = on_epoch and partial(_without_validation, on_epoch)
-        return again._fit_once(again.weave_trainer(), whole, directory, resume=resume, on_epoch=unjudged)
+        refitted = again._fit_once(again.weave_trainer(), whole, directory, resume=resume, on_epoch=unjudged)
+        return without_idle(refitted)
 
     def _with_validation(self) -> MembersRun:
         """The run on training and validation part together, which keeps the last epoch."""
@@ -313,6 +314,23 @@ def _with_sizes(committee: CommitteeInfo, others: Sequence[Member]) -> Committee
         for member, other in zip(rest, others, strict=True)
     ]
     return committee.model_copy(update={"members": (first, *sized)})
+
+
+def without_idle(model: ScreeningModel) -> ScreeningModel:
+    """The model without members of no weight, which would cost space and time for nothing."""
+    committee = model.info.committee
+    if committee is None:
+        return model
+    first, *others = committee.members
+    kept = [(info, member) for info, member in zip(others, model.members, strict=True) if any(info.weights)]
+    if len(kept) in {0, len(others)}:
+        return model
+    idle = tuple(info.name for info in others if not any(info.weights))
+    members = (first, *(info for info, _ in kept))
+    committee = committee.model_copy(update={"members": members, "idle": idle})
+    info = model.info.model_copy(update={"committee": committee})
+    others = [member for _, member in kept]
+    return ScreeningModel(info, model.network, model.device, model.applicability, members=others)
 
 
 def grow_forest(train: Part, vocabulary: Vocabulary, recipe: Recipe) -> Forest:

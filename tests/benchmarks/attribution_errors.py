@@ -39,7 +39,7 @@ MODELS = {
     "tox21-w2n2-simple": "tox21",
     "tox21-w1n2-simple": "tox21",
     "tox21": "tox21",
-    "muv-w2n2": "muv",
+    "muv": "muv",
     "sars-3clpro": "hts_3clpro_aid1706",
     "hiv": "hiv",
     "descriptors": "tox21",

@@ -29,7 +29,7 @@ def test_a_store_is_made_and_screened(molig, write, tmp_path, small_model_dir):
 def test_the_default_serves_all_bundled_models(molig, write, tmp_path):
     made = molig("prepare", write("library.smi", SMI), "-o", tmp_path / "store", "-q")
     assert (made.code, made.err) == (0, "")
-    for model in ("tox21", "muv-w2n2", "tox21-w1n2-simple"):
+    for model in ("tox21", "muv", "tox21-w1n2-simple"):
         assert molig("screen", tmp_path / "store", "-m", model, "--task", "all", "-q").code == 0
 
 

@@ -25,7 +25,7 @@ from molig.molecules.records import Records
 from molig.screening import FeatureStore, PrepareOptions, ScreeningOptions, pipeline, prepare, store
 from molig.screening import screen as screen_by_task
 
-BUNDLED = ("tox21", "hiv", "tox21-w2n2-simple", "muv-w2n2")
+BUNDLED = ("tox21", "hiv", "tox21-w2n2-simple", "muv")
 SETS = ("tox21", "hiv", "muv", "library_moses_1m")
 
 
@@ -314,8 +314,8 @@ class TestMaking:
 
 class TestServing:
     def test_a_model_with_other_features_is_refused(self, prepared):
-        with pytest.raises(UsageError, match=r"lacks features that muv-w2n2 reads .chirality"):
-            screen(prepared, "muv-w2n2")
+        with pytest.raises(UsageError, match=r"lacks features that muv reads .chirality"):
+            screen(prepared, "muv")
 
     def test_a_committee_is_refused_by_a_store_without_environments(
         self, tmp_path, small_model, small_committee
@@ -427,4 +427,4 @@ class TestDamage:
 def test_values_that_no_column_holds_end_with_an_error(tmp_path, small_model, monkeypatch):
     monkeypatch.setattr("molig.features.columns._REAL", frozenset())
     with pytest.raises(OutputError, match="partial_charge"):
-        prepare(smiles_records(GOOD), tmp_path / "s", [load_model("muv-w2n2").info])
+        prepare(smiles_records(GOOD), tmp_path / "s", [load_model("muv").info])

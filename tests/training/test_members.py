@@ -8,6 +8,7 @@ import pytest
 from committee.members import graphs_of, vocabulary_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rdkit import Chem
 from scipy.sparse import csr_matrix
 from scipy.special import expit, logit
 from support.small_model import (
@@ -22,7 +23,7 @@ from support.small_model import (
 
 from molig.attribution import explain
 from molig.errors import UsageError
-from molig.model import load_model, model_card, save_model
+from molig.model import ScreeningModel, load_model, model_card, save_model
 from molig.molecules import smiles_records
 from molig.stats.curves import expected_calibration_error
 from molig.training import Progress, TrainingRequest, parse_recipe, read_recipe, train_model
@@ -39,6 +40,7 @@ from molig.training.members import (
     fit_kernel,
     plain_choices,
     start_digests,
+    without_idle,
 )
 from molig.training.recipe import ForestRecipe
 from molig.training.run import reliability_of
@@ -504,3 +506,29 @@ def test_committees_without_weave_or_with_twins_are_refused():
     for members in (["forest"], ["weave", "forest", "forest"]):
         with pytest.raises(UsageError, match="must name weave, and each member once"):
             committee_recipe(committee={"members": members})
+
+
+def test_members_of_no_weight_are_left_out(trained):
+    _, model = trained
+    committee = model.info.committee
+
+    def weighing(*weights):
+        members = [
+            info.model_copy(update={"weights": (weight,) * len(TASKS)})
+            for info, weight in zip(committee.members, weights, strict=True)
+        ]
+        info = model.info.model_copy(
+            update={"committee": committee.model_copy(update={"members": tuple(members)})}
+        )
+        return ScreeningModel(info, model.network, members=model.members)
+
+    lopsided = weighing(0.5, 0.0, 0.5, 0.0)
+    lean = without_idle(lopsided)
+    assert lean.member_names == ("weave", "forest")
+    assert lean.info.committee.idle == ("environments", "kernel")
+    graphs = model.featurize([Chem.MolFromSmiles(s) for s in nci_smiles(20)])
+    np.testing.assert_allclose(lean.logits(graphs), lopsided.logits(graphs), rtol=1e-6)
+    assert "Without weight, and so left out: environments, kernel." in model_card(lean.info)
+    # A network that outweighs all others keeps them: a committee of one would be none.
+    for weights in ((1.0, 0.0, 0.0, 0.0), (0.25,) * 4):
+        assert without_idle(weighing(*weights)).member_names == model.member_names

@@ -14,7 +14,7 @@ from molig.network import WeaveNet
 
 Edit = Callable[[WeaveNet], object]
 Make = Callable[[], ScreeningModel]
-BUNDLED = ("tox21-w2n2-simple", "tox21", "hiv", "muv-w2n2", "sars-3clpro")
+BUNDLED = ("tox21-w2n2-simple", "tox21", "hiv", "muv", "sars-3clpro")
 
 
 def shift(by: float, task: int | None = None) -> Edit:

@@ -15,7 +15,7 @@ from molig.network import WeaveNet
 
 Edit = Callable[[WeaveNet], object]
 BUNDLED = "tox21-w2n2-simple"
-MODELS = (BUNDLED, "tox21", "tox21-w1n2-simple", "hiv", "muv-w2n2", "sars-3clpro")
+MODELS = (BUNDLED, "tox21", "tox21-w1n2-simple", "hiv", "muv", "sars-3clpro")
 
 
 def silence(name: str, share: float, seed: int = 0) -> Edit:
