@@ -421,7 +421,9 @@ def _odds_times(scores: FloatArray, kept: float) -> FloatArray:
 def _dense(train: Described, test: Described, min_share: float) -> tuple[Any, Any]:
     """Counts of the commoner environments and all descriptors, of both parts; float32."""
     common = np.flatnonzero(train.counts.getnnz(axis=0) >= max(2.0, min_share * len(train)))
-    parts: list[Any] = [[part.counts[:, common].toarray(), part.descriptors] for part in (train, test)]
+    parts: list[Any] = [
+        [part.counts[:, common].toarray(), np.asarray(part.descriptors)] for part in (train, test)
+    ]
     return np.hstack(parts[0]), np.hstack(parts[1])
 
 

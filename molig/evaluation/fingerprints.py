@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +38,7 @@ class Described:
     """Molecules of a table, as simple methods see them."""
 
     counts: csr_matrix  # of circular environments, shape (n_mols, columns)
-    descriptors: SingleArray | None = None  # (n_mols, n_descriptors); None if nobody asks
+    descriptors: SingleArray | OnDemand | None = None  # (n_mols, n_descriptors); None if nobody asks
 
     def __len__(self) -> int:
         """Return the number of molecules."""
@@ -75,6 +77,37 @@ def descriptors(molecules: Iterable[str | Chem.Mol]) -> SingleArray:
     """
     rows = [_descriptors(_mol(molecule, index)) for index, molecule in enumerate(molecules)]
     return np.stack(rows) if rows else np.empty((0, len(_DESCRIPTORS) + _N_BCUT), dtype=np.float32)
+
+
+class OnDemand:
+    """Descriptors of molecules that are computed when an array is made of them, each once in a process.
+
+    They take 8 ms a molecule, and of a whole screen a baseline may draw few inactives.
+    """
+
+    def __init__(self, smiles: Sequence[str], read: Callable[[str], Chem.Mol]) -> None:
+        self._smiles, self._read = smiles, read
+        self._known: dict[int, SingleArray] = {}
+        self._rows = np.arange(len(smiles))
+
+    def __len__(self) -> int:
+        """Return the number of molecules."""
+        return len(self._rows)
+
+    def __getitem__(self, rows: slice | npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> OnDemand:
+        """Some of the molecules, not computed yet."""
+        some = copy(self)
+        some._rows = self._rows[rows]
+        return some
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """Compute them, shape (n_mols, n_descriptors)."""
+        table = np.empty((len(self._rows), len(_DESCRIPTORS) + _N_BCUT), dtype=np.float32)
+        for place, row in enumerate(self._rows.tolist()):
+            if row not in self._known:
+                self._known[row] = _descriptors(self._read(self._smiles[row]))
+            table[place] = self._known[row]
+        return table if dtype is None else table.astype(dtype, copy=False)
 
 
 _DESCRIPTORS = tuple(

@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from molig.errors import InputError, OutputError
 from molig.evaluation.baselines import Baseline
-from molig.evaluation.fingerprints import Described, descriptors, morgan_counts
+from molig.evaluation.fingerprints import Described, OnDemand, morgan_counts
 from molig.evaluation.plan import EvaluationPlan
 from molig.files import replacing
 from molig.model import Objective
@@ -163,7 +163,7 @@ def described(plan: EvaluationPlan, baselines: Sequence[Baseline]) -> Described:
     counts = morgan_counts(_readable(text) for text in plan.data.smiles)
     if not any(baseline.uses_descriptors for baseline in baselines):
         return Described(counts)
-    return Described(counts, descriptors(_readable(text) for text in plan.data.smiles))
+    return Described(counts, OnDemand(plan.data.smiles, _readable))
 
 
 def _readable(smiles: str) -> Chem.Mol:

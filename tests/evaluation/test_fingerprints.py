@@ -12,6 +12,7 @@ from support.small_model import nci_smiles
 from molig.errors import InputError, UsageError
 from molig.evaluation.fingerprints import (
     Described,
+    OnDemand,
     as_bits,
     as_logs,
     descriptors,
@@ -116,3 +117,21 @@ def test_some_of_the_described():
     assert (some.counts != molecules.counts[[4, 1]]).nnz == 0
     np.testing.assert_array_equal(some.descriptors, molecules.descriptors[[4, 1]])
     assert Described(molecules.counts)[2:4].descriptors is None
+
+
+def test_descriptors_on_demand_are_those_of_the_rows_and_made_once():
+    smiles = ["CCO", "c1ccccc1", "CC(=O)N", "CCN"]
+    read = []
+
+    def reading(text):
+        read.append(text)
+        return Chem.MolFromSmiles(text)
+
+    lazy = OnDemand(smiles, reading)
+    some = lazy[np.array([3, 1])][::-1]
+    assert len(some) == 2
+    assert read == []
+    expected = descriptors(smiles)
+    np.testing.assert_array_equal(np.asarray(some), expected[[1, 3]])
+    np.testing.assert_array_equal(np.asarray(lazy), expected)
+    assert sorted(read) == sorted(smiles)
