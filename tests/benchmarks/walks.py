@@ -42,7 +42,10 @@ epochs = 2
 def screen(folder: Path) -> list[str]:
     """One SMILES through `screen`."""
     (folder / "one.smi").write_text(f"{PHENOL} phenol\n")
-    return ["screen", str(folder / "one.smi"), "-m", "tox21", "-o", str(folder / "hits.csv")]
+    return [
+        *("screen", str(folder / "one.smi"), "-m", "tox21-w2n2-simple", "--task", "SR-ARE"),
+        *("-o", str(folder / "hits.csv")),
+    ]
 
 
 def explain(folder: Path) -> list[str]:
