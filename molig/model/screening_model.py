@@ -28,6 +28,7 @@ from molig.model.scoring import FeatureSource, Predictions, Scored, not_finite
 from molig.molecules import Molecule, MoleculeParser, Rejection, smiles_records
 from molig.molecules.records import batched
 from molig.network import WeaveNet, collate
+from molig.network.quick import quick_network
 from molig.secant import SecantNetwork
 
 special = deferred("scipy.special")
@@ -132,6 +133,14 @@ class ScreeningModel:
         fed = copy.copy(self)
         fed._source, fed.parser = source, parser
         return fed
+
+    def quick(self) -> Self:
+        """Return the same model, for scores only, with a network that is faster by a third or more.
+
+        Scores differ from those of the model itself by rounding errors (1e-5 of a logit, seldom more), ranks
+        of the bundled models not at all; see `molig.network.quick`.
+        """
+        return self.with_network(quick_network(self.network))
 
     def weave_alone(self) -> Self:
         """Return the Weave network of a committee as a model of its own; any other model as it is."""
