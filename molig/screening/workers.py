@@ -49,6 +49,7 @@ _ROWS_PER_LIMIT = 40
 
 _OUT_OF_MEMORY = 77  # exit code
 _TIMEOUT_SIGNAL = int(getattr(signal, "SIGPROF", 0))
+_FROM_OUTSIDE = {int(getattr(signal, name, -1)) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")}
 _LOOK_EVERY = 1.0
 
 Mark = Callable[[int, int], None]
@@ -84,6 +85,7 @@ class _Job(NamedTuple):
 
     chunk: _Chunk
     rows: range | None = None
+    n_before: int = 0  # as often one row was tried alone, and its process was ended from outside
 
 
 class Workers:
@@ -182,7 +184,7 @@ class Workers:
 
     def _mourn(self, worker: _Worker) -> None:
         """A worker has ended: find the row that it ended of."""
-        job, why = worker.job, worker.cause()
+        job, why, outside = worker.job, worker.cause(), worker.ended_from_outside
         worker.kill()
         self._workers.remove(worker)
         if job is None:
@@ -193,7 +195,10 @@ class Workers:
             chunk.fruitless += 1
             if chunk.fruitless > MAX_FRUITLESS:
                 raise WorkersError(_hopeless(chunk, suspects, why))
-        if len(suspects) == 1 and job.rows == suspects:
+        if len(suspects) == 1 and job.rows == suspects and outside and job.n_before < MAX_FRUITLESS:
+            chunk.probes += 1
+            self._again.append(_Job(chunk, suspects, job.n_before + 1))
+        elif len(suspects) == 1 and job.rows == suspects:
             place = suspects[0]
             chunk.records[place] = replace(chunk.records[place], mol=None, problem=Reason.GAVE_UP.text(why))
             chunk.fruitless = 0
@@ -333,9 +338,15 @@ class _Worker:
             return f"it takes more than {self._seconds:g} s of processor time"
         if code == _OUT_OF_MEMORY:
             return f"it takes more than {MEMORY_BYTES >> 20:,} MB"
-        if code == -getattr(signal, "SIGKILL", 0):
-            return "the process was killed (SIGKILL), which happens where memory is short"
+        if self.ended_from_outside:
+            name = signal.Signals(-code).name
+            return f"the process was ended ({name}), which happens where memory is short"
         return f"RDKit crashed on it ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
+
+    @property
+    def ended_from_outside(self) -> bool:
+        """Whether a signal has ended it that no crash sends: it may have met the wrong one."""
+        return not self._stuck and -(self._process.exitcode or 0) in _FROM_OUTSIDE
 
     def kill(self) -> None:
         """End it, and forget its pipe."""

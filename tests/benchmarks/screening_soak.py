@@ -27,6 +27,7 @@ from pathlib import Path
 
 import pandas as pd
 from common import nci_smiles
+from rdkit import RDLogger
 
 _START = (
     "import molig.screening.pipeline as p; p.CHUNK_ROWS = {chunk_rows}; from molig.cli import main; main()"
@@ -60,9 +61,18 @@ class Soak:
     """A library, a model, and what an uninterrupted run makes of them."""
 
     def __init__(
-        self, folder: Path, rows: list[str], model: str, *, jobs: int, chunk_rows: int, seed: int = 0
+        self,
+        folder: Path,
+        rows: list[str],
+        model: str,
+        *,
+        task: str = "",
+        jobs: int = 2,
+        chunk_rows: int = _CHUNK_ROWS,
+        seed: int = 0,
     ) -> None:
-        self.folder, self.model, self.jobs, self.chunk_rows = folder, model, jobs, chunk_rows
+        self.folder, self.model, self.task = folder, model, task
+        self.jobs, self.chunk_rows = jobs, chunk_rows
         self.random = random.Random(seed)
         self.n_rows = len(rows)
         self.library = folder / "library.smi"
@@ -74,13 +84,14 @@ class Soak:
         self.seconds = time.monotonic() - started
         self.expected = self.tables(folder / "whole.csv")
 
-    def start(
-        self, output: Path, *options: str, model: str | None = None, command: str = "screen"
-    ) -> subprocess.Popen[str]:
+    def start(self, output: Path, *options: str, model: str | None = None) -> subprocess.Popen[str]:
         """Begin a run."""
-        words = [command, str(self.library), "-m", model or self.model, "-o", str(output), "-q"]
-        words += ["--device", "cpu", "--jobs", str(self.jobs)]
-        return self._process([*words, *options])
+        return self._process(self._words(output, *options, model=model))
+
+    def _words(self, output: Path, *options: str, model: str | None = None) -> list[str]:
+        words = ["screen", str(self.library), "-m", model or self.model, "-o", str(output), "-q"]
+        task = ["--task", self.task] if self.task else []
+        return [*words, *task, "--device", "cpu", "--jobs", str(self.jobs), *options]
 
     def _process(self, words: list[str], limit: int | None = None) -> subprocess.Popen[str]:
         def bounded() -> None:
@@ -190,9 +201,7 @@ class Soak:
         outcome, output = Outcome("full disk"), self.folder / "full.csv"
         while outcome.tries < n:
             limit = self.random.randrange(100, len(self.expected[0]))
-            words = ["screen", str(self.library), "-m", self.model, "-o", str(output), "-q", "--resume"]
-            words += ["--device", "cpu", "--jobs", str(self.jobs)]
-            code, err = self.finish(self._process(words, limit))
+            code, err = self.finish(self._process(self._words(output, "--resume"), limit))
             outcome.tries += 1
             outcome.unexpected += code != 1 or "cannot write" not in err or output.exists()
             self.resumed(outcome, output)
@@ -290,14 +299,16 @@ def main() -> None:
     parser.add_argument("--chunk-rows", type=int, default=_CHUNK_ROWS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="tox21-w2n2-simple")
-    parser.add_argument("--other-model", default="tox21-w1n2-simple")
+    parser.add_argument("--task", default="SR-MMP")
+    parser.add_argument("--other-model", default="tox21-w1n2-simple", help="which has that task, too")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    RDLogger.DisableLog("rdApp.*")
     smiles = [*nci_smiles(), "C1CC", "", "[Fe]"]
     rows = [smiles[i % len(smiles)] for i in range(options.rows - 1)] + ["CCO"]
     outcomes = []
     with tempfile.TemporaryDirectory() as name:
-        how = {name: getattr(options, name) for name in ("jobs", "chunk_rows", "seed")}
+        how = {name: getattr(options, name) for name in ("task", "jobs", "chunk_rows", "seed")}
         soak = Soak(Path(name), rows, options.model, **how)
         print(f"{options.rows:,} rows, {options.jobs} processes, {soak.seconds:.1f} s without a fault\n")
         print("| fault | tries | runs finished | rows lost | rows doubled | tables differ | unexpected |")
