@@ -501,15 +501,15 @@ def _check_abilities(
         with_drugs(model).percentiles(np.empty((0, len(model.tasks))), options.atc)
     first = model.first if isinstance(model, SideBySide) else model
     if ranked and len(ranking) > 1 and not first.calibrated:
-        raise UsageError(_without_order(first))
+        raise UsageError(_without_order(first, ranking))
 
 
-def _without_order(model: ScoringModel) -> str:
+def _without_order(model: ScoringModel, tasks: Sequence[str]) -> str:
     """Why the tasks of a model cannot be ranked together, and what to choose."""
     scores = "scores, which are not calibrated,"
     if model.objective is Objective.REGRESSION:
         scores = "values" if len(model.parts()) == 1 else "probabilities and values"
-    named = ", ".join(map(repr, model.tasks[:20])) + ", ..." * (len(model.tasks) > 20)
+    named = ", ".join(map(repr, tasks[:20])) + ", ..." * (len(tasks) > 20)
     return (
         f"model {model.name!r} predicts {scores} of {len(model.tasks)} tasks, which cannot be ranked "
         f"together; choose one by {called('task')} ({named}), or take {ALL_TASKS!r} for a table of all "

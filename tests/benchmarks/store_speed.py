@@ -91,7 +91,8 @@ def main() -> None:
             path = Path(folder) / name
             info = prepare(Records(smiles_records(smiles)), path, [model.info])
             store = FeatureStore(path)
-            to_file = {"output": Path(folder) / "hits.csv", "options": ScreeningOptions(jobs=1)}
+            chosen = ScreeningOptions(jobs=1, rank_by=model.tasks[0])
+            to_file = {"output": Path(folder) / "hits.csv", "options": chosen}
             seconds = interleaved(
                 {
                     "parser": lambda: [Chem.MolFromSmiles(s) for s in smiles],

@@ -23,7 +23,7 @@ def library(nci_file) -> list[str]:
 
 @pytest.fixture(scope="module")
 def both(small_model, small_committee) -> SideBySide:
-    return SideBySide({"small": small_model, "committee": small_committee})
+    return SideBySide({"committee": small_committee, "small": small_model})
 
 
 def columns(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -35,16 +35,16 @@ class TestScores:
     def test_columns_are_those_of_each_model_alone(self, small_model, small_committee, both, library):
         hits = screen(library, both).hits
         for name, model in (("small", small_model), ("committee", small_committee)):
-            alone = screen(library, model).hits
+            alone = screen(library, model, task="all").hits
             pd.testing.assert_frame_equal(columns(hits, name), alone[list(TASKS)])
 
-    def test_the_first_model_ranks_as_it_does_alone(self, small_model, both, library):
-        hits, alone = screen(library, both).hits, screen(library, small_model).hits
+    def test_the_first_model_ranks_as_it_does_alone(self, small_committee, both, library):
+        hits, alone = screen(library, both).hits, screen(library, small_committee).hits
         assert hits["rank"].tolist() == alone["rank"].tolist()
-        assert hits["best_task"].tolist() == [f"small:{task}" for task in alone["best_task"]]
+        assert hits["best_task"].tolist() == [f"committee:{task}" for task in alone["best_task"]]
 
-    def test_rejections_are_those_of_one_model(self, small_model, both, library):
-        together, alone = screen(library, both), screen(library, small_model)
+    def test_rejections_are_those_of_one_model(self, small_committee, both, library):
+        together, alone = screen(library, both), screen(library, small_committee)
         pd.testing.assert_frame_equal(together.rejections, alone.rejections)
 
     def test_molecules_are_featurized_once_for_each_schema(self, small_model, library, monkeypatch):
@@ -52,7 +52,7 @@ class TestScores:
         calls = []
         featurize = Featurizer.featurize
         monkeypatch.setattr(Featurizer, "featurize", lambda *a, **k: calls.append(1) or featurize(*a, **k))
-        hits = screen(library, twins).hits
+        hits = screen(library, twins, task="all").hits
         assert len(calls) == 1
         np.testing.assert_array_equal(columns(hits, "one"), columns(hits, "other"))
 
@@ -67,7 +67,7 @@ class TestScores:
     def test_predictions_have_all_columns(self, both, small_committee):
         found = both.predict(["CCO", "nonsense"])
         assert found.tasks == both.tasks
-        np.testing.assert_array_equal(found.scores[0, 2:], small_committee.predict_proba("CCO")[0])
+        np.testing.assert_array_equal(found.scores[0, :2], small_committee.predict_proba("CCO")[0])
         assert np.isnan(found.scores[1]).all()
 
 
@@ -116,8 +116,8 @@ class TestRanking:
             screen(library, mixed)
         hits = screen(library, mixed, options=ScreeningOptions(rank_by="values:mass")).hits
         assert hits.loc[hits["rank"] == 1, "values:mass"].iloc[0] == hits["values:mass"].max()
-        other = SideBySide({"small": small_model, "values": small_regression})
-        assert screen(library, other).hits["rank"].min() == 1
+        with pytest.raises(UsageError, match="'small:nitrogen', 'small:carbonyl'"):
+            screen(library, SideBySide({"small": small_model, "values": small_regression}))
 
 
 class TestRefusals:
@@ -151,6 +151,6 @@ def test_directories_of_one_name_are_told_apart(small_model_dir, tmp_path):
 
 def test_they_say_what_each_score_means(both, small_model):
     meaning = screen(["CCO"], both).meaning
-    assert meaning.startswith("small: ")
-    assert "committee: " in meaning
+    assert meaning.startswith("committee: ")
+    assert "small: " in meaning
     assert small_model.meaning_of(TASKS) in meaning
