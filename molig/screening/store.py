@@ -260,8 +260,8 @@ class PrepareOptions:
     ----------
     applicability : bool
         Also keep what `--applicability` asks of molecules: fingerprint, elements and size.
-    jobs : int, optional
-        Processes to work in; by default one a core. The store is the same.
+    jobs : int or None
+        Processes to work in; None for one a core. The store is the same.
     time_limit : float
         Seconds of processor time for one molecule; one that needs more is rejected.
     force : bool
@@ -271,7 +271,7 @@ class PrepareOptions:
     """
 
     applicability: bool = False
-    jobs: int | None = None
+    jobs: int | None = 1
     time_limit: float = CPU_SECONDS
     force: bool = False
     progress: Callable[[int], None] | None = None
@@ -394,7 +394,7 @@ def check_target(directory: Path, *, force: bool = False) -> None:
             )
         check_writable(directory / STORE_FILE)
     elif directory.exists():
-        raise UsageError(f"{directory} is a file; a store is a directory")
+        raise UsageError(f"{directory} is a file or a link; a store is a directory of its own")
     check_writable(directory.with_name(f".{directory.name}"))
 
 

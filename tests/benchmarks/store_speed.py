@@ -39,11 +39,12 @@ def drawn(n: int) -> list[str]:
     return random.Random(0).sample(found, min(n, len(found)))
 
 
-def features(store: FeatureStore, model: ScreeningModel) -> Callable[[], object]:
-    """Read the rows and features that a model needs, and do nothing with them."""
-    fed = store.feed(model)
+def features(path: Path, model: ScreeningModel) -> Callable[[], object]:
+    """Open a store, read the rows and features that a model needs, and do nothing with them."""
 
     def run() -> None:
+        store = FeatureStore(path)
+        fed = store.feed(model)
         for records in batched(store.records(), BATCH):
             molecules, _ = fed.parser.parse_many(records)
             fed.features_of(molecules)
@@ -51,11 +52,12 @@ def features(store: FeatureStore, model: ScreeningModel) -> Callable[[], object]
     return run
 
 
-def scores(store: FeatureStore, model: ScreeningModel) -> Callable[[], object]:
-    """Score the rows of a store."""
-    fed = store.feed(model)
+def scores(path: Path, model: ScreeningModel) -> Callable[[], object]:
+    """Open a store and score its rows."""
 
     def run() -> None:
+        store = FeatureStore(path)
+        fed = store.feed(model)
         for records in batched(store.records(), BATCH):
             molecules, _ = fed.parser.parse_many(records)
             fed.score_molecules(molecules)
@@ -90,14 +92,13 @@ def main() -> None:
             assert isinstance(model, ScreeningModel)
             path = Path(folder) / name
             info = prepare(Records(smiles_records(smiles)), path, [model.info])
-            store = FeatureStore(path)
             chosen = ScreeningOptions(jobs=1, rank_by=model.tasks[0])
             to_file = {"output": Path(folder) / "hits.csv", "options": chosen}
             seconds = interleaved(
                 {
                     "parser": lambda: [Chem.MolFromSmiles(s) for s in smiles],
-                    "features": features(store, model),
-                    "scores": scores(store, model),
+                    "features": features(path, model),
+                    "scores": scores(path, model),
                     "hits": lambda path=path, model=model, to_file=to_file: screen(path, model, **to_file),
                     "SMILES": of_smiles(smiles, model),
                 },
