@@ -97,6 +97,8 @@ def main() -> None:
             seconds = interleaved(
                 {
                     "parser": lambda: [Chem.MolFromSmiles(s) for s in smiles],
+                    # Whatever comes after the parser waits for the memory that it has given back.
+                    "nothing": features(path, model),
                     "features": features(path, model),
                     "scores": scores(path, model),
                     "hits": lambda path=path, model=model, to_file=to_file: screen(path, model, **to_file),
