@@ -215,7 +215,7 @@ def estimate(
     -------
     Estimate
     """
-    options = options or ScreeningOptions()
+    options = replace(options or ScreeningOptions(), force=True, resume=False)
     with tempfile.TemporaryDirectory(prefix="molig-") as folder:
         path = Path(folder) / f"hits{Path(output).suffix.lower() or '.csv'}"
         warm_up = screen(library, model, output=path, options=replace(options, first_rows=_WARM_UP_ROWS))
