@@ -328,9 +328,13 @@ def without_idle(model: ScreeningModel) -> ScreeningModel:
     idle = tuple(info.name for info in others if not any(info.weights))
     members = (first, *(info for info, _ in kept))
     committee = committee.model_copy(update={"members": members, "idle": idle})
-    info = model.info.model_copy(update={"committee": committee})
-    others = [member for _, member in kept]
-    return ScreeningModel(info, model.network, model.device, model.applicability, members=others)
+    return ScreeningModel(
+        model.info.model_copy(update={"committee": committee}),
+        model.network,
+        model.device,
+        model.applicability,
+        members=[member for _, member in kept],
+    )
 
 
 def grow_forest(train: Part, vocabulary: Vocabulary, recipe: Recipe) -> Forest:

@@ -8,7 +8,7 @@ from rdkit import Chem
 from support.planted import audited
 
 from molig.audit import Severity, audit
-from molig.audit.checks.long_range import PAIRS, distances
+from molig.audit.checks.long_range import MOST_FITTED, PAIRS, _drawn, distances
 from molig.model import ScreeningModel
 
 NAME = "long-range"
@@ -73,3 +73,13 @@ def test_pairs_are_counted_once() -> None:
     apart = Chem.GetDistanceMatrix(mol)
     ((distance, n),) = [(int(apart[a, b]), 1) for a, b in combinations(halogens, 2)]
     assert found[f"halogen and halogen, {distance} bonds apart"] == n
+
+
+def test_few_actives_are_all_drawn() -> None:
+    labels = np.zeros((5000, 2))
+    labels[[7, 4000, 4999], 1] = 1
+    chosen = _drawn(labels, np.random.default_rng(0), actives_first=True)
+    assert len(chosen) == MOST_FITTED == len(set(chosen.tolist()))
+    assert {7, 4000, 4999} <= set(chosen.tolist())
+    many = _drawn(np.ones((5000, 1)), np.random.default_rng(0), actives_first=True)
+    assert len(many) == MOST_FITTED

@@ -67,7 +67,7 @@ def check(subject: AuditSubject) -> Outcome:
     """Compare the model with yardsticks that count surroundings, without and with distances."""
     labels = subject.require_labels()
     rng = subject.rng(NAME)
-    chosen = np.sort(rng.permutation(len(labels))[:MOST_FITTED])
+    chosen = _drawn(labels, rng, actives_first=not subject.is_regression)
     mols = [_with_rings(subject.molecules[i].mol) for i in chosen]
     near, far = surroundings(mols), distances(mols)
     studied = [_study(subject, task, Drawn(chosen, near, far), rng) for task in subject.tasks]
@@ -83,6 +83,16 @@ def check(subject: AuditSubject) -> Outcome:
         f"pairs of groups {NEAREST} to {FARTHEST} bonds apart; cross-validated predictions of up to "
         f"{len(chosen)} molecules.",
     )
+
+
+def _drawn(labels: FloatArray, rng: np.random.Generator, *, actives_first: bool) -> Index:
+    """Molecules for the yardsticks; where actives are few, all of them, and at most half of the whole."""
+    order = rng.permutation(len(labels))
+    if actives_first:
+        is_active = (labels[order] == 1).any(axis=1)
+        actives = order[is_active][: MOST_FITTED // 2]
+        order = np.concatenate([actives, order[~is_active], order[is_active][len(actives) :]])
+    return np.sort(order[:MOST_FITTED])
 
 
 def _needed(subject: AuditSubject) -> str:
