@@ -5,8 +5,9 @@
 
 All jobs run in turn within one run, in seconds of processor time; ratios hold on a busy machine, absolute
 speeds do not. The last ratio is that of `molig screen` with one molecule to `import torch`, each in a process
-of its own. Chemprop is not a dependency; ``pip install -c constraints.txt chemprop 'lightning<2.6'`` brings it.
-Its compiled featurizer, cuik-molmaker-pin, is built for one release of RDKit each; it is timed where it imports.
+of its own. Chemprop is not a dependency; ``pip install -c constraints.txt chemprop 'lightning<2.6'``
+brings it. Its compiled featurizer, cuik-molmaker-pin, is built for one release of RDKit each; it is timed
+where it imports.
 """
 
 from __future__ import annotations
