@@ -24,7 +24,7 @@ from molig.molecules import smiles_records
 from molig.molecules.records import Records, batched
 from molig.screening import FeatureStore, ScreeningOptions, prepare, screen
 
-MODELS = ("tox21-w2n2-simple", "tox21-w1n2-simple", "muv", "tox21", "hiv")
+MODELS = ("tox21-w2n2-simple", "tox21-w1n2-simple", "descriptors", "tox21", "hiv")
 BATCH = 512
 
 
