@@ -538,7 +538,12 @@ class _Run:
 
     def execute(self, parts: Parts, scratch: Path) -> ScreeningResult:
         started = time.perf_counter()
-        parts.open(resume=self.options.resume, way=called("resume"))
+        try:
+            parts.open(resume=self.options.resume, way=called("resume"))
+        except OutputError:
+            if not parts.done:
+                parts.remove()
+            raise
         self._look_back(parts)
         try:
             with time_limit(self.options.time_limit):
