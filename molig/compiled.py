@@ -5,6 +5,7 @@ Numba takes a third of a second to import, which a single molecule should not wa
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cached_property, update_wrapper
 from types import FunctionType
@@ -34,6 +35,8 @@ class Compiled(Generic[P, R]):
     @cached_property
     def dispatcher(self) -> Any:
         """Numba's function, which other compiled functions call."""
+        # Its coloured errors come with colorama, which writes to the terminal when the program ends.
+        os.environ.setdefault("NUMBA_DISABLE_ERROR_MESSAGE_HIGHLIGHTING", "1")
         import numba  # noqa: PLC0415
 
         options: dict[str, Any] = {"fastmath": FAST_MATH, "nogil": True, "error_model": "numpy"}

@@ -58,6 +58,8 @@ FLOORS: list[tuple[str, dict[str, str]]] = [
             "errors": "what was wrong, and what to do",
             "text": "legible, whatever it holds",
             "files": "atomic writes, digests, JSON",
+            "deferred": "slow imports, late",
+            "compiled": "loops for Numba",
             "tables": "CSV and Parquet, resumable",
             "stats": "ranking figures, intervals, plots",
             "datasets": "public data, downloaded and verified",

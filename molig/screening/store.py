@@ -1008,7 +1008,7 @@ def _read_info(path: Path) -> StoreInfo:
     try:
         data = json.loads(read_regular(path, _LARGEST_INFO))
     except FileNotFoundError as err:
-        raise InputError(
+        raise UsageError(
             f"{path.parent} is a directory; name the molecule file in it. It is no feature store either: "
             f"it has no {STORE_FILE}, which `molig prepare` writes"
         ) from err

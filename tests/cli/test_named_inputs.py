@@ -79,7 +79,7 @@ def test_a_file_comes_before_a_data_set_and_a_directory_does_not(molig, small_co
         ("tox2l", (2, "unknown file or data set 'tox2l'; did you mean 'tox21'?")),
         ("tox21.smi", (2, "tox21.smi: no such file")),
         ("nowhere/tox21", (2, "unknown file type")),
-        (".", (2, "unknown file type")),
+        (".", (2, "is a directory; name the molecule file in it")),
     ],
 )
 def test_what_is_not_there(molig, small_committee_dir, here, source, expected):
