@@ -25,11 +25,17 @@ class Compiled(Generic[P, R]):
         if not isinstance(function, FunctionType):
             raise TypeError(f"only a plain function can be compiled (got {function!r})")
         self._function: FunctionType = function
+        self._stored = True
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call it, compiled."""
-        result: R = self.dispatcher(*args, **kwargs)
+        try:
+            result: R = self.dispatcher(*args, **kwargs)
+        except OSError:
+            # Compiled, but its machine code could not be stored, on a full disk; nothing was done yet.
+            self._forget()
+            result = self.dispatcher(*args, **kwargs)
         return result
 
     @cached_property
@@ -41,16 +47,29 @@ class Compiled(Generic[P, R]):
 
         options: dict[str, Any] = {"fastmath": FAST_MATH, "nogil": True, "error_model": "numpy"}
         plain = self._among_dispatchers()
+        if not self._stored:
+            return numba.njit(**options)(plain)
         try:
             return numba.njit(cache=True, **options)(plain)
         except RuntimeError:  # neither the package's directory nor the user's cache can be written
             return numba.njit(**options)(plain)
 
+    def _forget(self) -> None:
+        """Compile anew, and keep nothing; the functions that it calls, too."""
+        self._stored = False
+        self.__dict__.pop("dispatcher", None)
+        for called in self._called().values():
+            called._forget()
+
+    def _called(self) -> dict[str, Compiled[..., Any]]:
+        """Compiled functions that it calls, by name."""
+        named = {name: self._function.__globals__.get(name) for name in self._function.__code__.co_names}
+        return {name: each for name, each in named.items() if isinstance(each, Compiled)}
+
     def _among_dispatchers(self) -> FunctionType:
         """The function, and around it the compiled functions as Numba knows them: it can call no others."""
         function = self._function
-        names = {name: function.__globals__.get(name) for name in function.__code__.co_names}
-        called = {name: each.dispatcher for name, each in names.items() if isinstance(each, Compiled)}
+        called = {name: each.dispatcher for name, each in self._called().items()}
         if not called:
             return function
         there = FunctionType(

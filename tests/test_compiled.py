@@ -73,3 +73,30 @@ def test_machine_code_is_kept_beside_the_module_or_in_the_users_cache(tmp_path: 
     assert first[:2] == [10, 0]
     assert second[:2] == [10, 1], "compiled twice"
     assert Path(second[2]).is_relative_to(home if read_only else folder)
+
+
+_FULL = """
+import resource, signal, sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+import numba, loops
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+print(loops.outer(np.arange(5.0)), loops.outer(np.arange(5.0)))
+"""
+
+
+def test_a_full_disk_keeps_no_machine_code_and_no_result_back(tmp_path: Path):
+    (tmp_path / "loops.py").write_text(
+        "from molig.compiled import compiled\n\n@compiled\ndef inner(numbers):\n    return numbers.sum()\n\n"
+        "@compiled\ndef outer(numbers):\n    return 2 * inner(numbers)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA")}
+    done = subprocess.run(
+        [sys.executable, "-c", _FULL, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+        check=True,
+    )
+    assert done.stdout.split() == ["20.0", "20.0"]
