@@ -14,7 +14,7 @@ from molig.foreign.admet_ai import ADMET_AI, load_admet_ai
 from molig.foreign.chemprop_files import SUFFIXES, InputOptions, files_below, load_chemprop
 from molig.foreign.chemprop_model import ChempropModel
 from molig.foreign.fingerprints import ESTIMATOR_SUFFIXES, FingerprintOptions
-from molig.model.files import INFO_FILE, load_model
+from molig.model.files import INFO_FILE, WEIGHTS_FILE, load_model
 from molig.model.screening_model import ScreeningModel
 from molig.model.side_by_side import SideBySide
 
@@ -41,7 +41,9 @@ def is_foreign(names: str | Path | Sequence[str | Path]) -> bool:
 
 def _holds_networks(path: Path) -> bool:
     if not path.is_dir():
-        return path.suffix in (*SUFFIXES, *ESTIMATOR_SUFFIXES)
+        # The description of a model of molig is not one of XGBoost.
+        of_molig = path.name == INFO_FILE and (path.parent / WEIGHTS_FILE).exists()
+        return path.suffix in (*SUFFIXES, *ESTIMATOR_SUFFIXES) and not of_molig
     return not (path / INFO_FILE).exists() and next(files_below(path), None) is not None
 
 

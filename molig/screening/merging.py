@@ -72,7 +72,7 @@ def merge(
     >>> library = folder / "library.smi"
     >>> _ = library.write_text("CCO\nc1ccccc1O\nnonsense\n")
     >>> for place in (1, 2):
-    ...     options = ScreeningOptions(shard=Shard(place, 2))
+    ...     options = ScreeningOptions(task="SR-MMP", shard=Shard(place, 2))
     ...     _ = molig.screen(library, "tox21-w2n2-simple", output=folder / "hits.csv", options=options)
     >>> result = merge(sorted(folder.glob("hits.shard-*")), folder / "hits.csv")
     >>> result.n_scored, result.n_rejected

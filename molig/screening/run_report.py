@@ -34,8 +34,8 @@ def report_path(output: str | Path) -> Path | None:
 
     Examples
     --------
-    >>> report_path("out/hits.csv").as_posix()
-    'out/hits.run.json'
+    >>> report_path("hits.csv").as_posix()
+    'hits.run.json'
     """
     if str(output) == STDOUT:
         return None

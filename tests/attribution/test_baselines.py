@@ -138,8 +138,11 @@ def test_a_library_is_one_of_several_baselines(tmp_path):
         explain(model, "c1ccccc1O", "SR-MMP", baseline=b) for b in (several, "zero", f"library:{library}")
     )
     assert both.baseline_score == pytest.approx((zero.baseline_score + drawn.baseline_score) / 2, rel=1e-9)
-    np.testing.assert_allclose(both.atom_scores, (zero.atom_scores + drawn.atom_scores) / 2, atol=1e-9)
-    assert both.error == pytest.approx((zero.error + drawn.error) / 2)  # with the sampling error
+    # Where the mean is not within the tolerance of its own largest attribution, it is integrated again.
+    allowed = both.error + (zero.error + drawn.error) / 2
+    mean = (zero.atom_attributions + drawn.atom_attributions) / 2
+    np.testing.assert_allclose(both.atom_attributions, mean, atol=allowed)
+    assert both.sampling_error == pytest.approx(drawn.sampling_error / 2, rel=0.02)
 
 
 def test_references_tell_libraries_of_the_same_name_apart(tmp_path):

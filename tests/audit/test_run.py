@@ -42,7 +42,7 @@ def found(severity=Severity.WARNING, name="made-up"):
 def test_every_built_in_check_is_registered_in_the_order_of_reports():
     names = list(available_checks())
     assert names[:4] == ["identical-attribution", "input-columns", "dead-units", "baseline"]
-    assert len(names) == 12
+    assert len(names) == 13
     assert all(check.title and check.question.endswith("?") for check in available_checks().values())
 
 

@@ -167,7 +167,11 @@ class Soak:
             if code == 0:
                 self.judge(outcome, output)
             elif code is not None:
-                outcome.unexpected += 1
+                # Refused, perhaps, since the one before was killed when its tables stood already.
+                if output.exists() and not output.with_suffix(".parts").exists():
+                    self.judge(outcome, output)
+                else:
+                    outcome.unexpected += 1
         # Perhaps the last one was killed when its tables stood already.
         if output.exists() and not output.with_suffix(".parts").exists():
             self.judge(outcome, output)

@@ -25,7 +25,8 @@ def test_every_command_that_reads_molecules_takes_a_delimiter(molig, words, smal
     assert run.code == 0, run.err
     (output,) = (path for path in tmp_path.iterdir() if path.stem == "OUT")
     assert output.stat().st_size > 0
-    run = molig(*(values.get(word, word) for word in words), "--delimiter", "commas")
+    again = ["--force"] if words[0] == "screen" else []
+    run = molig(*(values.get(word, word) for word in words), *again, "--delimiter", "commas")
     assert run.code == 2
     assert "--delimiter must be comma, tab, semicolon, pipe, space" in run.err
 

@@ -20,6 +20,8 @@ def test_demo_ranks_ten_molecules_and_writes_their_page(molig, tmp_path):
 
 
 def test_progress_shows_speed_and_time_left(molig, nci_file, tmp_path):
-    run = molig("screen", nci_file, "-m", "tox21-w2n2-simple", "-o", tmp_path / "hits.csv")
+    run = molig(
+        "screen", nci_file, "-m", "tox21-w2n2-simple", "--task", "SR-MMP", "-o", tmp_path / "hits.csv"
+    )
     assert run.code == 0
-    assert re.search(r"screening .* 4,999 +[\d,]+ molecules/s +\d+:\d\d:\d\d +0:00:00", run.err)
+    assert re.search(r"screening .* 4,999 +\d+ rejected +[\d,]+ molecules/s +\d+:\d\d:\d\d +0:00:00", run.err)

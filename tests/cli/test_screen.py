@@ -162,7 +162,7 @@ class TestBadFiles:
         directory = tmp_path / "library.smi"
         directory.mkdir()
         run = screened(directory)
-        assert run.code == 1
+        assert run.code == 2
         assert "is a directory; name the molecule file in it" in run.err
 
     def test_a_file_that_cannot_be_read(self, screened, tmp_path):

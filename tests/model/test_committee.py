@@ -228,7 +228,10 @@ def test_a_committee_reads_back_as_it_was_saved(small_committee, graphs, tmp_pat
     again = load_model(tmp_path / "again")
     np.testing.assert_array_equal(again.logits(graphs), small_committee.logits(graphs))
     np.testing.assert_array_equal(again.member_scores(graphs), small_committee.member_scores(graphs))
-    assert again.info.committee == small_committee.info.committee
+    unsigned = [m.info.committee.model_copy(update={"sha256": ""}) for m in (again, small_committee)]
+    assert unsigned[0] == unsigned[1]
+    # Tables come back in the narrowest types, which the kept model was not stored in.
+    assert save_model(again, tmp_path / "once more").info == again.info
 
 
 def test_coefficients_of_a_kernel_are_stored_in_full(small_committee, graphs, tmp_path):

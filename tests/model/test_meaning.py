@@ -8,7 +8,7 @@ from molig.screening import screen
 def test_of_a_network_alone_they_rank(small_model):
     sentence = meaning_of_scores(small_model.info)
     assert sentence == "Scores are for ranking: they are no calibrated probabilities of being active."
-    assert screen(["CCO"], small_model).meaning == small_model.meaning_of([]) == sentence
+    assert screen(["CCO"], small_model, task="nitrogen").meaning == small_model.meaning_of([]) == sentence
 
 
 def test_of_a_regression_they_are_values_of_its_table(small_regression):

@@ -281,7 +281,7 @@ class Broken(ScreeningModel):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"task": "nitrogen"}])
+@pytest.mark.parametrize("options", [{"task": "nitrogen"}, {"task": "nitrogen", "top_k": 2}])
 def test_what_is_no_number_is_rejected(small_model, value, options, tmp_path):
     model = Broken(small_model.info, small_model.network)
     model.value = value

@@ -100,7 +100,19 @@ def test_empty_lines_within_a_file_are_rows(tmp_path: Path, name: str) -> None:
 def test_a_run_over_empty_lines_can_be_stopped(tmp_path: Path, name: str) -> None:
     """SIGTERM is heard while the reader has nothing to give and more may come."""
     command = "import sys; from molig.cli import main; main(sys.argv[1:])"
-    words = ["screen", "-", "-m", "tox21-w2n2-simple", "--format", name.split(".")[1], "-o", "-", "-q"]
+    words = [
+        "screen",
+        "-",
+        "-m",
+        "tox21-w2n2-simple",
+        "--task",
+        "SR-MMP",
+        "--format",
+        name.split(".")[1],
+        "-o",
+        "-",
+        "-q",
+    ]
     run = subprocess.Popen(
         [sys.executable, "-c", command, *words],
         stdin=subprocess.PIPE,

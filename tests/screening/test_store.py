@@ -410,7 +410,7 @@ class TestDamage:
         assert not (tmp_path / "hits.csv").exists()
 
     def test_a_directory_that_is_no_store_is_told(self, tmp_path, small_model):
-        with pytest.raises(InputError, match="It is no feature store"):
+        with pytest.raises(UsageError, match="It is no feature store"):
             screen(tmp_path, small_model)
 
     def test_columns_of_another_kind_are_refused(self, prepared, tmp_path, small_model):
