@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NoReturn, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,12 @@ from rdkit import Chem
 from scipy.special import expit
 from torch import Tensor, nn
 
-from molig.errors import UnknownNameError, UsageError, called
+from molig.errors import UsageError
 from molig.features import BlockKind, FeatureSchema, PackedGraphs
 from molig.features.graphs import build_packed
 from molig.model import Objective
 from molig.model.relaxed import FeatureRows, Read, RelaxedRows
-from molig.model.scoring import Predictions, Scored, predicted
+from molig.model.scoring import PlainModel
 from molig.molecules import Molecule, MoleculeParser
 from molig.network import GraphBatch, collate
 
@@ -35,7 +35,7 @@ _SCORED_ALONE = 4
 _WHAT = {"atom": "atom", "pair": "bond"}
 
 
-class TorchModel:
+class TorchModel(PlainModel):
     """A torch network on atoms and bonds as an `ExplainableModel`, which can be screened and audited, too.
 
     Parameters
@@ -170,18 +170,6 @@ class TorchModel:
         self.task_index(task)
         return self
 
-    def task_index(self, task: str) -> int:
-        """Column of a task.
-
-        Raises
-        ------
-        UnknownNameError
-            Naming the nearest task, if there is none of that name.
-        """
-        if task not in self.tasks:
-            raise UnknownNameError("task", task, self.tasks)
-        return self.tasks.index(task)
-
     def to(self, device: str | torch.device) -> Self:
         """Return the same model on another device."""
         moved = copy.copy(self)
@@ -282,46 +270,6 @@ class TorchModel:
             return np.empty((0, len(self.tasks)))
         found = self.logits(self.featurize([molecule.mol for molecule in molecules]))
         return found if self.objective is Objective.REGRESSION else np.asarray(expit(found))
-
-    def score_with(
-        self, molecules: Sequence[Molecule], *, applicability: bool = False, uncertainty: bool = False
-    ) -> Scored:
-        """`score_molecules`, for `molig.screening.screen`.
-
-        Raises
-        ------
-        UsageError
-            If anything else is asked for.
-        """
-        if applicability:
-            self.domain()
-        if uncertainty:
-            raise UsageError(f"{self.name} is one network; ask without {called('uncertainty')}")
-        return Scored(self.score_molecules(molecules), [], None)
-
-    def domain(self) -> NoReturn:
-        """Refuse: nothing says what the training molecules were like."""
-        raise UsageError(
-            f"{self.name} has no applicability domain: nothing tells what its training molecules were like; "
-            f"ask without {called('applicability')}"
-        )
-
-    def predict(self, smiles: str | Iterable[str], *, batch_size: int = 1024) -> Predictions:
-        """Score SMILES, keeping the reasons for those that cannot be scored.
-
-        Parameters
-        ----------
-        smiles : str or iterable of str
-            The molecules.
-        batch_size : int
-            Molecules read at a time.
-
-        Returns
-        -------
-        Predictions
-            Probabilities, or values in the unit of the labels.
-        """
-        return predicted(self, smiles, batch_size, self.score_molecules)
 
     def outputs(self, batch: GraphBatch) -> Tensor:
         """Outputs of the network, shape (n_mols, n_tasks)."""

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import torch
 from rdkit import Chem
 from torch import Tensor
 
-from molig.errors import UnknownNameError, UsageError, called
+from molig.errors import UsageError, called
 from molig.features import FeatureSchema, PackedGraphs
 from molig.features.graphs import mean_rows
 from molig.foreign.chemprop_batch import MessageBatch, Passing, message_batch
@@ -27,7 +27,7 @@ from molig.foreign.relaxed import RelaxedChemprop, outputs_of
 from molig.model.device import resolve_device
 from molig.model.info import Objective
 from molig.model.relaxed import FeatureRows
-from molig.model.scoring import Predictions, Scored, predicted
+from molig.model.scoring import PlainModel, Predictions, Scored, predicted
 from molig.molecules import Molecule, Rejection
 from molig.molecules.library import library_molecules
 
@@ -116,7 +116,7 @@ class Ensemble:
         return torch.stack(found).flatten(2)
 
 
-class ChempropModel:
+class ChempropModel(PlainModel):
     """Chemprop v2 networks that score SMILES: one, an ensemble, or ensembles for different tasks.
 
     Parameters
@@ -323,18 +323,6 @@ class ChempropModel:
             )
         return RelaxedChemprop([e.networks for e in self.ensembles], self.schema, graphs, base)
 
-    def task_index(self, task: str) -> int:
-        """Column of a task.
-
-        Raises
-        ------
-        UnknownNameError
-            Naming the nearest task, if there is none of that name.
-        """
-        if task not in self.tasks:
-            raise UnknownNameError("task", task, self.tasks)
-        return self.tasks.index(task)
-
     def featurize(self, mols: Sequence[Chem.Mol], extra: ExtraInputs | None = None) -> PackedGraphs:
         """Featurize molecules that the model's parser has accepted.
 
@@ -504,13 +492,6 @@ class ChempropModel:
             return Scored(scores, [], scores if uncertainty else None)
         scores, spread = self._means_and_spreads(self.featurize([m.mol for m in molecules]), ExtraInputs())
         return Scored(scores, [], spread)
-
-    def domain(self) -> NoReturn:
-        """Refuse: the files do not say what the training molecules were like."""
-        raise UsageError(
-            f"{self.name} has no applicability domain: a model of another package does not tell what its "
-            f"training molecules were like; ask without {called('applicability')}"
-        )
 
     def predict(
         self, smiles: str | Iterable[str], *, batch_size: int = 1024, extra: ExtraInputs | None = None

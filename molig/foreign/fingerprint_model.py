@@ -6,7 +6,7 @@ import copy
 import hashlib
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from rdkit import Chem
 from scipy.sparse import csr_matrix, issparse
 from scipy.special import logit
 
-from molig.errors import UnknownNameError, UsageError, called
+from molig.errors import UsageError
 from molig.features import FeatureSchema, PackedGraphs
 from molig.features.graphs import build_packed
 from molig.foreign.boosters import read_booster_object
@@ -26,7 +26,7 @@ from molig.foreign.shares import Background, Example
 from molig.foreign.trees import TreeEnsemble
 from molig.model.info import Objective
 from molig.model.relaxed import Densities, ExactShares, FeatureRows, factors_of_environments
-from molig.model.scoring import Predictions, Scored, predicted
+from molig.model.scoring import PlainModel
 from molig.molecules import Molecule, MoleculeParser, Rejection, StandardizationPolicy
 from molig.molecules.library import library_molecules, reference_compound
 
@@ -42,7 +42,7 @@ _THERE = 0.5
 _N_REFERENCES = 100
 
 
-class FingerprintModel:
+class FingerprintModel(PlainModel):
     """A random forest, boosted trees or a linear model on Morgan fingerprints, explained exactly.
 
     A score is shared out by Shapley values: what the molecule and a reference do not have in common is taken
@@ -230,18 +230,6 @@ class FingerprintModel:
         """The model itself, which computes in double precision."""
         return self
 
-    def task_index(self, task: str) -> int:
-        """Column of a task.
-
-        Raises
-        ------
-        UnknownNameError
-            Naming the nearest task, if there is none of that name.
-        """
-        if task not in self.tasks:
-            raise UnknownNameError("task", task, self.tasks)
-        return self.tasks.index(task)
-
     def featurize(self, mols: Sequence[Chem.Mol]) -> PackedGraphs:
         """Environments of molecules with their places, and their bonds, which have no features.
 
@@ -338,46 +326,6 @@ class FingerprintModel:
     def score_molecules(self, molecules: Sequence[Molecule]) -> FloatArray:
         """Probabilities or values of parsed molecules, shape (n, n_tasks)."""
         return self.additive.predict(self.fingerprint.of([m.mol for m in molecules]))
-
-    def score_with(
-        self, molecules: Sequence[Molecule], *, applicability: bool = False, uncertainty: bool = False
-    ) -> Scored:
-        """`score_molecules`, for `molig.screening.screen`.
-
-        Raises
-        ------
-        UsageError
-            If anything else is asked for.
-        """
-        if applicability:
-            self.domain()
-        if uncertainty:
-            raise UsageError(f"{self.name} is no committee; ask without {called('uncertainty')}")
-        return Scored(self.score_molecules(molecules), [], None)
-
-    def domain(self) -> NoReturn:
-        """Refuse: the model does not say what its training molecules were like."""
-        raise UsageError(
-            f"{self.name} has no applicability domain: it does not tell what its training molecules were "
-            f"like; ask without {called('applicability')}"
-        )
-
-    def predict(self, smiles: str | Iterable[str], *, batch_size: int = 1024) -> Predictions:
-        """Score SMILES, keeping the reasons for those that cannot be scored.
-
-        Parameters
-        ----------
-        smiles : str or iterable of str
-            The molecules.
-        batch_size : int
-            Molecules read at a time.
-
-        Returns
-        -------
-        Predictions
-            Probabilities, or values in the unit of the labels.
-        """
-        return predicted(self, smiles, batch_size, self.score_molecules)
 
     def predict_proba(self, smiles: str | Iterable[str], *, batch_size: int = 1024) -> FloatArray:
         """Probabilities, shape (n, n_tasks); NaN rows where a SMILES was rejected.

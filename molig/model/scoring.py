@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import torch
 from rdkit import Chem
 
 from molig.deferred import deferred
-from molig.errors import UsageError
+from molig.errors import UnknownNameError, UsageError, called
 from molig.features import FeatureSchema, PackedGraphs
 from molig.model.domain import Applicability, ApplicabilityFlag, Traits
 from molig.model.info import Objective
@@ -278,3 +278,65 @@ def predicted(
         scored_smiles=scored,
         calibrated=model.calibrated,
     )
+
+
+class PlainModel:
+    """What models share that record nothing of their training: predictions, no domain and no members."""
+
+    def task_index(self: ScoringModel, task: str) -> int:
+        """Column of a task.
+
+        Raises
+        ------
+        UnknownNameError
+            Naming the nearest task, if there is none of that name.
+        """
+        if task not in self.tasks:
+            raise UnknownNameError("task", task, self.tasks)
+        return self.tasks.index(task)
+
+    def score_with(
+        self: ScoringModel,
+        molecules: Sequence[Molecule],
+        *,
+        applicability: bool = False,
+        uncertainty: bool = False,
+    ) -> Scored:
+        """`score_molecules`, for `molig.screening.screen`.
+
+        Raises
+        ------
+        UsageError
+            If anything else is asked for.
+        """
+        if applicability:
+            self.domain()
+        if uncertainty:
+            raise UsageError(
+                f"{self.name} has no members whose scores could differ; ask without {called('uncertainty')}"
+            )
+        return Scored(self.score_molecules(molecules), [], None)
+
+    def domain(self: ScoringModel) -> NoReturn:
+        """Refuse: nothing says what the training molecules were like."""
+        raise UsageError(
+            f"{self.name} has no applicability domain: nothing tells what its training molecules were like; "
+            f"ask without {called('applicability')}"
+        )
+
+    def predict(self: ScoringModel, smiles: str | Iterable[str], *, batch_size: int = 1024) -> Predictions:
+        """Score SMILES, keeping the reasons for those that cannot be scored.
+
+        Parameters
+        ----------
+        smiles : str or iterable of str
+            The molecules.
+        batch_size : int
+            Molecules read at a time.
+
+        Returns
+        -------
+        Predictions
+            Probabilities, or values in the unit of the labels.
+        """
+        return predicted(self, smiles, batch_size, self.score_molecules)

@@ -204,7 +204,7 @@ class TestScreening:
         model = torch_model()
         with pytest.raises(UsageError, match="no applicability domain"):
             molig.screen(SMILES, model, options=ScreeningOptions(task="one", applicability=True))
-        with pytest.raises(UsageError, match="is one network; ask without uncertainty"):
+        with pytest.raises(UsageError, match="no members whose scores could differ; ask without uncertainty"):
             molig.screen(SMILES, model, options=ScreeningOptions(task="one", uncertainty=True))
         with pytest.raises(UnknownNameError, match="task 'twoo'; did you mean 'two'"):
             molig.screen(SMILES, model, task="twoo")
