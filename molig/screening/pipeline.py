@@ -311,7 +311,6 @@ def screen(
     if store is not None:
         model = store.feed(model, applicability=chosen.applicability)
     ranked = not asks_all_tasks(chosen.task, model)
-    _check_numbers(chosen)
     asked = _asked_tasks(chosen) if ranked else ()
     if len(asked) == 1:
         model = model.for_task(asked[0])
