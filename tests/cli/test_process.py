@@ -92,10 +92,11 @@ def test_a_named_pipe_is_read_once(small_committee_dir, tmp_path):
     assert len(out.splitlines()) == 3
 
 
-def test_a_file_that_grows_during_the_run_is_told(small_committee_dir, library, tmp_path):
+def test_a_file_that_grows_during_the_run_is_told(small_committee_dir, tmp_path):
     growing, hits = tmp_path / "growing.smi", tmp_path / "hits.csv"
-    growing.write_bytes(library.read_bytes())
-    process = start("screen", growing, "-m", small_committee_dir, "-o", hits, "-q")
+    # Many chunks, so that scoring keeps the reader from the end of the file.
+    growing.write_text("".join(f"{smiles}\n" for smiles in ["CCO", "CCN"] * 6_000))
+    process = start("screen", growing, "-m", small_committee_dir, "-o", hits, "-q", "--jobs", "1")
     while process.poll() is None:
         with growing.open("a") as file:
             file.write("CCO\n")
