@@ -13,9 +13,9 @@ True
 
 from molig.depiction.panel import Panel
 from molig.depiction.png import draw_png
-from molig.depiction.svg import draw_svg
+from molig.depiction.svg import draw_outline, draw_svg
 
-__all__ = ["Panel", "draw_png", "draw_svg"]
+__all__ = ["Panel", "draw_outline", "draw_png", "draw_svg"]
 
 # A panel as the last line of a notebook cell; said here because drawings are built on panels.
 Panel._repr_svg_ = draw_svg  # type: ignore[attr-defined]

@@ -217,6 +217,19 @@ def structure_svg(
     return drawer.GetDrawingText(), [(point.x, point.y) for point in points]
 
 
+def bare_structure_svg(mol: Chem.Mol, size: tuple[int, int]) -> tuple[str, list[tuple[float, float]]]:
+    """Draw a structure without colours and without paper, for pages that colour what lies under it."""
+    drawer = rdMolDraw2D.MolDraw2DSVG(*size)
+    prepared = _prepared(mol)
+    options: Any = drawer.drawOptions()
+    _set_options(options, 1.0, _bond_pixels(prepared, *size))
+    options.clearBackground = False
+    drawer.DrawMolecule(prepared)
+    drawer.FinishDrawing()
+    points = [drawer.GetDrawCoords(index) for index in range(mol.GetNumAtoms())]
+    return drawer.GetDrawingText(), [(point.x, point.y) for point in points]
+
+
 def structure_png(panel: Panel, size: tuple[float, float], scale: float, noise: float, ratio: float) -> bytes:
     """Draw a structure as PNG."""
     drawer = rdMolDraw2D.MolDraw2DCairo(int(size[0] * ratio), int(size[1] * ratio))

@@ -12,8 +12,10 @@ from typing import TypeAlias
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
+from rdkit import Chem
+
 from molig.depiction.layout import Box, Cell, Sheet, Words, number, plan
-from molig.depiction.panel import Panel, bar_stops, hex_color, structure_svg
+from molig.depiction.panel import Panel, bar_stops, bare_structure_svg, hex_color, structure_svg
 
 # RDKit's SVG in fewer words: the same shapes, with every style written once.
 
@@ -145,6 +147,34 @@ def draw_svg(
     text = _head(sheet) + body + "</svg>"
     # Named by content: drawings put into one page do not clash, and the same drawing keeps its names.
     return text.replace(_ID, "molig-" + hashlib.sha256(text.encode()).hexdigest()[:10])
+
+
+def draw_outline(mol: Chem.Mol, size: tuple[int, int] = (360, 270)) -> tuple[str, list[tuple[float, float]]]:
+    """Draw a structure in ink alone, for pages that put colours under it.
+
+    Parameters
+    ----------
+    mol : rdkit.Chem.Mol
+        The molecule; its own 2D coordinates are used if it has any.
+    size : (int, int), default=(360, 270)
+        Width and height in pixels.
+
+    Returns
+    -------
+    str
+        What stands inside an ``<svg>`` element of this size.
+    list of (float, float)
+        Where each atom is, in pixels from the upper left corner.
+
+    Examples
+    --------
+    >>> from rdkit import Chem
+    >>> ink, places = draw_outline(Chem.MolFromSmiles("CCO"))
+    >>> ink.startswith("<"), len(places)
+    (True, 3)
+    """
+    document, places = bare_structure_svg(mol, size)
+    return compact(document), places
 
 
 def _head(sheet: Sheet) -> str:

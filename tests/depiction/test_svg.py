@@ -6,7 +6,7 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDepictor
 
-from molig.depiction import Panel, draw_png, draw_svg
+from molig.depiction import Panel, draw_outline, draw_png, draw_svg
 from molig.depiction.panel import NEGATIVE, NOISE, POSITIVE, PanelError, hex_color
 
 from .conftest import ASPIRIN, TAXOL
@@ -215,3 +215,13 @@ def test_without_scores_there_is_no_colour_bar(aspirin, draw):
     if draw is draw_svg:
         assert plain.count("-bar)") == 0 < scored.count("-bar)")
         assert "no atom has a score" in plain
+
+
+def test_outline_is_ink_without_paper_or_colour():
+    mol = Chem.MolFromSmiles("CC(=O)Nc1ccccc1")
+    ink, places = draw_outline(mol, (200, 150))
+    ElementTree.fromstring(f"<svg>{ink}</svg>")
+    assert "<rect" not in ink
+    assert "<circle" not in ink
+    assert len(places) == mol.GetNumAtoms()
+    assert all(0 <= x <= 200 and 0 <= y <= 150 for x, y in places)
