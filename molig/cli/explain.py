@@ -111,7 +111,7 @@ def explain(
     from molig.attribution import Explainer, Method
     from molig.foreign import FingerprintOptions
     from molig.molecules import read_records
-    from molig.screening.pipeline import asks_all_tasks
+    from molig.screening.plan import asks_all_tasks
     from molig.tables.locks import exclusive
 
     _check_molecules(smiles, source, resume)

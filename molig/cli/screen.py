@@ -313,7 +313,7 @@ def _telling(output: str, options: ScreeningOptions, reporter: Reporter) -> Iter
     try:
         yield
     except BaseException:
-        from molig.screening.pipeline import kept_rows
+        from molig.screening.plan import kept_rows
 
         directory, n_rows = kept_rows(output, options)
         if n_rows:

@@ -1,8 +1,10 @@
 """Screening of libraries: streaming in, ranked hit tables out."""
 
 from molig.screening.diversity import Alike, Diversity
+from molig.screening.joining import ScreeningResult
 from molig.screening.merging import merge
-from molig.screening.pipeline import ScreeningOptions, ScreeningResult, Watch, screen
+from molig.screening.pipeline import screen
+from molig.screening.plan import ScreeningOptions, Watch
 from molig.screening.shards import Shard
 from molig.screening.store import FeatureStore, PrepareOptions, StoreInfo, prepare
 

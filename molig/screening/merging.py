@@ -14,7 +14,8 @@ from molig.errors import InputError, UsageError, called
 from molig.molecules.causes import RejectBound
 from molig.screening.diversity import Diversity
 from molig.screening.hits import HitColumns
-from molig.screening.pipeline import Joining, ScreeningOptions, ScreeningResult
+from molig.screening.joining import Joining, ScreeningResult
+from molig.screening.plan import ScreeningOptions
 from molig.screening.shards import Shard
 from molig.tables import PartNote, Parts
 from molig.tables.locks import exclusive, scratch_name

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 from molig.files import json_text, versions, write_whole
 from molig.model import ScoringModel
 from molig.screening.chunks import CHUNK_ROWS
-from molig.screening.pipeline import ScreeningOptions, ScreeningResult, screen
+from molig.screening.joining import ScreeningResult
+from molig.screening.pipeline import screen
+from molig.screening.plan import ScreeningOptions
 from molig.tables.writers import STDOUT, check_output, check_writable
 
 try:

@@ -47,7 +47,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(screened, tmp_path, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("molig.screening.pipeline.Joining.join", interrupted)
+        patch.setattr("molig.screening.joining.Joining.join", interrupted)
         broken = screened("-o", output, "--jobs", jobs)
     n_rows = ROWS.count("\n")
     assert broken.code in {1, 130}
