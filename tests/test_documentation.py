@@ -27,6 +27,7 @@ ROOMS = [
             "depiction",
             "attribution",
             "screening",
+            "series",
             "evaluation",
             "benchmark",
             "report",

@@ -14,6 +14,7 @@ import molig
 from molig.cli import (
     audit,
     benchmark,
+    compare,
     data,
     demo,
     evaluate,
@@ -45,6 +46,7 @@ app.command("screen", cls=GroupedCommand)(screen.screen)
 app.command("merge", cls=GroupedCommand)(merge.merge)
 app.command("prepare", cls=GroupedCommand)(prepare.prepare)
 app.command("explain")(explain.explain)
+app.command("compare", cls=GroupedCommand)(compare.compare)
 app.command("saturation")(saturation.saturation)
 app.command("train")(train.train)
 app.command("audit")(audit.audit)

@@ -13,26 +13,22 @@ from support.small_model import nci_smiles
 from audit.planted.activity_cliffs import pairs, telling_every_atom
 from molig.attribution import explain
 from molig.audit import ActivityPair, Severity, audit, subject_of
-from molig.audit.checks import activity_cliffs as searched
 from molig.audit.checks.activity_cliffs import (
-    MOST_GIVEN_UP,
     Cliff,
     CliffGroup,
     CommonAtoms,
-    Overlap,
-    Searches,
     _most_per_task,
     by_common_share,
-    changed_attribution,
     cliff_figures,
     common_atoms,
     judge_cliffs,
-    overlap,
     read_pairs,
     similar_pairs,
 )
 from molig.audit.report import audit_html, audit_markdown
 from molig.errors import InputError, UsageError
+from molig.series.comparison import changed_attribution
+from molig.series.matching import Overlap
 from molig.stats.intervals import Estimate, bootstrap_median, bootstrap_share, wilson
 
 
@@ -233,18 +229,6 @@ def test_a_model_that_turns_whole_molecules_is_found(small_model):
     assert finding.evidence.numbers["common_atoms"]["share_of_score_difference"][1] > 0.85
 
 
-def test_searches_end_after_too_many_were_given_up(monkeypatch):
-    canceled = SimpleNamespace(canceled=True)
-    monkeypatch.setattr(searched.rdFMCS, "FindMCS", lambda *args, **options: canceled)
-    mol = Chem.MolFromSmiles("CCO")
-    with pytest.raises(TimeoutError, match="longer than 5 s"):
-        overlap(mol, mol)
-    searches = Searches()
-    assert [searches.overlap(mol, mol) for _ in range(MOST_GIVEN_UP + 3)] == [None] * (MOST_GIVEN_UP + 3)
-    assert (searches.given_up, searches.not_begun) == (MOST_GIVEN_UP, 3)
-    assert "3 more that were not searched" in str(searches)
-
-
 def test_pairs_that_cannot_be_used_are_left_out(small_model):
     chosen = [ActivityPair("CCO", "nonsense", 1, "nitrogen"), ActivityPair("CCO", "OCC", 1, "nitrogen")]
     assert (
@@ -295,12 +279,6 @@ def test_similar_pairs_are_those_of_rdkit():
     assert similar_pairs(mols[:1], values[:1, None], np.array([1.0]), 0.5) == [[]]
 
 
-def test_overlap():
-    found = overlap(Chem.MolFromSmiles("Cc1ccccc1O"), Chem.MolFromSmiles("Cc1ccccc1N"))
-    assert found.share == pytest.approx(7 / 8)
-    assert overlap(Chem.MolFromSmiles("C"), Chem.MolFromSmiles("N")) is None
-
-
 def test_intervals():
     for hits, n in ((0, 5), (3, 10), (20, 20)):
         expected = binomtest(hits, n).proportion_ci(method="wilson")
@@ -346,13 +324,3 @@ def test_missing_columns(small_model, tmp_path):
         read_pairs(write(tmp_path / "pairs.csv", [("CCO", "CCN", 1.0)]), small_model)
     with pytest.raises(UsageError, match="smiles_b"):
         read_pairs(write(tmp_path / "one.csv", [("CCO",)]), small_model)
-
-
-def test_changed_attribution_has_whole_pairs(small_model):
-    (explained,) = audited(small_model, smiles=["CCCN"], labels=None).explanations
-    one = explained["nitrogen"]
-    touched = (one.graph.pair_atoms == 3).any(axis=1)
-    expected = one.own_atom_scores[3] + one.pair_scores[touched].sum()
-    assert changed_attribution(one, np.array([3])) == pytest.approx(expected)
-    everything = changed_attribution(one, np.arange(4)) + one.residual
-    assert everything == pytest.approx(one.score - one.baseline_score)

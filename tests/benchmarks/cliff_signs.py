@@ -28,19 +28,15 @@ import torch
 from rdkit import Chem, RDLogger
 
 from molig.attribution import Explanation
-from molig.audit.checks.activity_cliffs import (
-    SIMILAR,
-    Overlap,
-    Searches,
-    changed_attribution,
-    similar_pairs,
-)
+from molig.audit.checks.activity_cliffs import SIMILAR, similar_pairs
 from molig.audit.subject import explain_molecules
 from molig.benchmark.models import is_finished
 from molig.datasets.places import find_dataset
 from molig.files import write_whole
 from molig.model import ScreeningModel, load_model
 from molig.molecules import Record
+from molig.series.comparison import changed_attribution
+from molig.series.matching import Overlap, Searches
 from molig.training import TrainingRequest, read_recipe, train_model
 from molig.training.dataset import file_digest
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rdkit import Chem, rdBase
-from rdkit.Chem import rdFingerprintGenerator, rdFMCS
+from rdkit import Chem
+from rdkit.Chem import rdFingerprintGenerator
 from scipy.stats import binomtest
 
 from molig.attribution import Explanation
@@ -29,10 +29,12 @@ from molig.audit.findings import (
     explained_example,
 )
 from molig.audit.registry import register
-from molig.audit.subject import ActivityPair, AuditSubject, FloatArray, Index, explain_molecules
+from molig.audit.subject import ActivityPair, AuditSubject, FloatArray, explain_molecules
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model import ScoringModel
 from molig.molecules import Molecule, Record, read_records
+from molig.series.comparison import changed_attribution
+from molig.series.matching import MOST_ATOMS, Overlap, Searches, with_rings
 from molig.stats.intervals import Estimate, bootstrap_median, bootstrap_share, spearman, wilson
 
 NAME = "activity-cliffs"
@@ -66,11 +68,6 @@ TIE = 1e-3
 """Differences below this share of the unit (1 for probabilities) have no direction."""
 SLIGHT = 0.05
 """Nor has attribution that accounts for less than this share of the difference of scores."""
-MOST_ATOMS, TIMEOUT = 40, 5
-"""Pairs with a larger molecule are not compared: the search for what is common may take minutes. Any other
-search is given up after so many seconds, several times what the slowest of 99 % take."""
-MOST_GIVEN_UP = 12
-"""Searches given up, after which no further pair is searched: a minute without a result is enough."""
 
 _BINS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # shares of the common substructure
 _N_BITS, _BLOCK = 2048, 512  # of fingerprints; rows of the similarity matrix held at a time
@@ -478,97 +475,8 @@ class Cliff:
         return int((counted & (first * second > 0)).sum()), int(counted.sum())
 
 
-def changed_attribution(explanation: Explanation, atoms: Index) -> float:
-    """Attribution of atoms: their own features, and all of every pair and substructure with one of them.
-
-    A bond to a changed atom is changed as a whole; half of it would be left with the atom that stays.
-    """
-    is_changed = np.zeros(explanation.mol.GetNumAtoms(), dtype=bool)
-    is_changed[atoms] = True
-    touched = is_changed[explanation.graph.pair_atoms].any(axis=1)
-    total = explanation.own_atom_scores[is_changed].sum() + explanation.pair_scores[touched].sum()
-    held, shares = explanation.graph.environments, explanation.environment_attributions
-    if held is not None and len(shares):
-        rows = np.repeat(np.arange(held.n_rows), held.sizes)[is_changed[held.atoms]]
-        total += shares[np.unique(rows)].sum()
-    return float(total)
-
-
 def _agree(value: float, truth: float, least: float) -> float:
     return 0.5 if abs(value) < least else float((value > 0) == (truth > 0))
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """Maximum common substructure of two molecules."""
-
-    first: Index  # (n_common,) matched atoms of the first molecule
-    second: Index  # of the second, in the same order
-    share: float  # matched atoms, as a share of the larger molecule's
-
-
-def overlap(first: Chem.Mol, second: Chem.Mol) -> Overlap | None:
-    """Maximum common substructure; None if there is none or a molecule is too large to search in time."""
-    if max(first.GetNumAtoms(), second.GetNumAtoms()) > MOST_ATOMS:
-        return None
-    with rdBase.BlockLogs():
-        first, second = with_rings(first), with_rings(second)
-        result = rdFMCS.FindMCS(
-            [first, second],
-            timeout=TIMEOUT,
-            ringMatchesRingOnly=True,
-            completeRingsOnly=True,
-            bondCompare=rdFMCS.BondCompare.CompareOrderExact,
-        )
-        if result.canceled:
-            raise TimeoutError(f"the search for a common substructure took longer than {TIMEOUT} s")
-        if not result.numAtoms or not result.smartsString:
-            return None
-        pattern = Chem.MolFromSmarts(result.smartsString)
-        atoms = [np.array(mol.GetSubstructMatch(pattern), dtype=np.int64) for mol in (first, second)]
-    if len(atoms[0]) != len(atoms[1]) or not len(atoms[0]):
-        return None
-    return Overlap(atoms[0], atoms[1], len(atoms[0]) / max(first.GetNumAtoms(), second.GetNumAtoms()))
-
-
-def with_rings(mol: Chem.Mol) -> Chem.Mol:
-    """The molecule with ring information, which standardisation may have dropped; on a copy if need be."""
-    try:
-        # RDKit would log that there is none.
-        with rdBase.BlockLogs():
-            mol.GetRingInfo().NumRings()
-    except RuntimeError:
-        mol = Chem.Mol(mol)
-        Chem.GetSymmSSSR(mol)
-    return mol
-
-
-@dataclass
-class Searches:
-    """Searches for common substructures, until too many of them had to be given up."""
-
-    given_up: int = 0  # took longer than `TIMEOUT`, which depends on the load of the machine
-    not_begun: int = 0  # after `MOST_GIVEN_UP` others
-
-    def overlap(self, first: Chem.Mol, second: Chem.Mol) -> Overlap | None:
-        """As `overlap`; None, too, for a search that is given up or not begun."""
-        if self.given_up >= MOST_GIVEN_UP:
-            self.not_begun += 1
-            return None
-        try:
-            return overlap(first, second)
-        except TimeoutError:
-            self.given_up += 1
-            return None
-
-    def __str__(self) -> str:
-        """For a remark."""
-        text = f"{self.given_up} pairs whose common part took longer than {TIMEOUT} s to find"
-        if self.given_up:
-            text += " (how many depends on the load of the machine)"
-        if self.not_begun:
-            text += f", {self.not_begun} more that were not searched after so many"
-        return text
 
 
 def _cliffs(

@@ -1,0 +1,7 @@
+"""Series of molecules: pairs compared, drawings aligned, parts summed up, and edits that move a score."""
+
+from molig.series.alignment import Alignment
+from molig.series.comparison import Comparison, compare
+from molig.series.matching import Overlap, matched_pair
+
+__all__ = ["Alignment", "Comparison", "Overlap", "compare", "matched_pair"]
