@@ -488,6 +488,44 @@ def share_pairs(own: FloatArray, pair_scores: FloatArray, pair_atoms: Index) -> 
     return projected
 
 
+def share_rings(mol: Chem.Mol, atom_scores: FloatArray) -> FloatArray:
+    """Let the atoms of a ring have its mean score, as one reads a ring: whole.
+
+    A network that knows a ring by two of its atoms puts the ring's attribution on these two. An atom of
+    several rings has the mean of theirs. The sum over the atoms of fused rings stays the same, and so does
+    the score of every atom outside of rings.
+
+    Parameters
+    ----------
+    mol : Mol
+        The scored molecule.
+    atom_scores : array of float, shape (n_atoms,)
+        Scores of its atoms.
+
+    Returns
+    -------
+    array of float, shape (n_atoms,)
+
+    Examples
+    --------
+    >>> from rdkit import Chem
+    >>> share_rings(Chem.MolFromSmiles("OC1CC1"), np.array([0.5, 0.3, 0.0, 0.0])).tolist()
+    [0.5, 0.1, 0.1, 0.1]
+    """
+    shared, n_rings = np.zeros(len(atom_scores)), np.zeros(len(atom_scores))
+    systems: list[set[int]] = []
+    for ring in map(list, mol.GetRingInfo().AtomRings()):
+        shared[ring] += atom_scores[ring].mean()
+        n_rings[ring] += 1
+        touched = [system for system in systems if system.intersection(ring)]
+        systems = [system for system in systems if system not in touched]
+        systems.append(set(ring).union(*touched))
+    result = np.where(n_rings > 0, shared / np.maximum(n_rings, 1), atom_scores)
+    for system in map(list, systems):
+        result[system] += (atom_scores[system].sum() - result[system].sum()) / len(system)
+    return result
+
+
 def bonds_of_pairs(mol: Chem.Mol, pair_atoms: Index) -> Index:
     """Index of the bond between the atoms of each pair, shape (n_pairs,); -1 where there is none."""
     number = {
