@@ -11,6 +11,8 @@ _ILLEGIBLE = re.compile(
     "\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
 )
 _LINE_ENDS = re.compile("[\t\r\n\x85\u2028\u2029]+")
+# A span of code whichever way a reader of Markdown looks at it: in one cell, between single backticks.
+_CODE = re.compile(r"((?<![\\`])`[^`|\n]*`(?!`))")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
@@ -59,10 +61,15 @@ def legible_markdown(document: str) -> str:
     -------
     str
         The same for a reader; what would begin a tag or the target of a link is written as an entity.
+        Inside of backticks it stays, since there neither tags nor links begin and entities are not read.
 
     Examples
     --------
     >>> legible_markdown("| <img src=x onerror=alert(1)> | 0.1 < 0.2 |")
     '| &lt;img src=x onerror=alert(1)> | 0.1 < 0.2 |'
+    >>> legible_markdown("[x](y) is `C[C@@H](N)O`")
+    '[x]&#40;y) is `C[C@@H](N)O`'
     """
-    return _TAG.sub("&lt;", legible_lines(document)).replace("](", "]&#40;")
+    parts = _CODE.split(legible_lines(document))
+    parts[::2] = [_TAG.sub("&lt;", part).replace("](", "]&#40;") for part in parts[::2]]
+    return "".join(parts)

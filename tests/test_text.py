@@ -4,8 +4,9 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from molig.text import legible, legible_lines, legible_markdown
 
@@ -73,3 +74,14 @@ def test_images_and_links():
     assert legible_markdown("<img src=x onerror=alert(1)>") == "&lt;img src=x onerror=alert(1)>"
     assert legible_markdown("![x](http://evil) </td> <!--") == "![x]&#40;http://evil) &lt;/td> &lt;!--"
     assert legible_markdown("p < 0.05, <=3") == "p < 0.05, <=3"
+    assert legible_markdown("| `C[C@@H](N)O` | <b> |") == "| `C[C@@H](N)O` | &lt;b> |"
+
+
+@given(st.text(alphabet="`\\|<>ab]([)! \n"))
+@example("`<b>``")
+@example("\\`<b>`")
+@example("` | <b> `")
+def test_what_stays_in_backticks_is_code_to_a_reader_of_markdown(text):
+    tokens = MarkdownIt("commonmark").enable("table").parse(legible_markdown(text))
+    found = {child.type for token in tokens for child in (*(token.children or ()), token)}
+    assert not found & {"html_inline", "html_block", "link_open", "image"}

@@ -61,6 +61,20 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "committee": {"members": ("weave", "environments"), "weights": "equal"},
         "optimization": SLOW | {"epochs": 12},
     },
+    "with environments and kernel": FROM_DESCRIPTORS
+    | {
+        "committee": {"members": ("weave", "environments", "kernel"), "weights": "equal"},
+        "optimization": SLOW | {"epochs": 12},
+    },
+    "with environments, forest, kernel": FROM_DESCRIPTORS
+    | {
+        "committee": {
+            "members": ("weave", "environments", "forest", "kernel"),
+            "prior": (1, 1, 2, 4),
+            "prior_molecules": 100,
+        },
+        "optimization": SLOW | {"epochs": 12},
+    },
 }
 TARGETS = ("logit", "probability")
 RINGS = ", rings whole"
