@@ -6,6 +6,7 @@ from molig.attribution.engine import Attributions, check_independent_rows, integ
 from molig.attribution.explainer import Explainer, explain
 from molig.attribution.explanation import Explanation
 from molig.attribution.interior import InteriorGradients, interior_gradients
+from molig.attribution.ledger import Ledger, ledger_of
 from molig.attribution.methods import Method
 from molig.attribution.molecule_curves import MoleculeCurves, Saturation, molecule_curves, saturation
 from molig.attribution.protocol import ExplainableModel
@@ -21,6 +22,7 @@ __all__ = [
     "Explainer",
     "Explanation",
     "InteriorGradients",
+    "Ledger",
     "Method",
     "MoleculeCurves",
     "Saturation",
@@ -32,6 +34,7 @@ __all__ = [
     "explain",
     "integrated_gradients",
     "interior_gradients",
+    "ledger_of",
     "molecule_curves",
     "saturation",
 ]

@@ -13,6 +13,8 @@ import pandas as pd
 import pyarrow as pa
 from rdkit import Chem
 
+from molig.attribution.groups import MainGroup, ScoredGroup, main_groups
+from molig.attribution.ledger import TYPES, Ledger, ledger_of
 from molig.attribution.substructures import (
     Substructure,
     main_substructures,
@@ -21,15 +23,20 @@ from molig.attribution.substructures import (
 )
 from molig.attribution.targets import Target
 from molig.depiction import Panel, draw_png, draw_svg
+from molig.depiction.layout import decimals
 from molig.errors import UsageError
 from molig.features import FeatureSchema, MolGraph
 from molig.features.environments import PackedEnvironments, bonds_of_environments
 from molig.molecules import Molecule
+from molig.molecules.groups import named_groups
 from molig.molecules.records import scored_note
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+
+# Parts that exceed the change of the score by more than the inverse of this are not told in percent of it.
+_MATERIAL = 0.5
 
 ABSENT = "none"
 """In the place of a category: the molecule has none of the block, while the baseline has."""
@@ -325,9 +332,22 @@ class Explanation:
         """What was scored instead of the input, on one line; "" where nothing was changed."""
         return scored_note(self.smiles, self.scored_smiles, self.removed)
 
+    @property
+    def start(self) -> float:
+        """Score that the explanation counts from: F(x')."""
+        return self.baseline_score
+
+    @property
+    def start_name(self) -> str:
+        """What `start` is the score of."""
+        return f"{self.baseline} baseline"
+
     @cached_property
-    def ledger(self) -> dict[str, float]:
-        """Shares of atoms, pairs and, of a committee, substructures, in percent of F(x) - F(x')."""
+    def parts(self) -> dict[str, float]:
+        """Contributions of atoms, pairs and, of a committee, substructures: sums, in the unit of the score.
+
+        With the residual they add up to F(x) - F(x'). `ledger` has them entry by entry.
+        """
         sums = {
             "atoms": self.own_atom_scores.sum(),
             "bonded pairs": self.pair_scores[self.bonded_pairs].sum(),
@@ -337,9 +357,54 @@ class Explanation:
             sums["substructures"] = self.environment_attributions.sum()
         if self.absent:
             sums["absent substructures"] = self.absent_score
+        return {name: float(total) for name, total in sums.items()}
+
+    @property
+    def shares(self) -> dict[str, float] | None:
+        """`parts` in percent of F(x) - F(x'); None where that is small against them, so that they mislead."""
         change = self.score - self.baseline_score
+        largest = max(map(abs, self.parts.values()))
+        if abs(change) < _MATERIAL * largest or not change:
+            return None
         # Added to 0, a share of nothing is not written as -0 %.
-        return {name: 0.0 + float(100 * total / change) if change else 0.0 for name, total in sums.items()}
+        return {name: 0.0 + 100 * total / change for name, total in self.parts.items()}
+
+    def ledger(self, by: str = TYPES) -> Ledger:
+        """How the score adds up from the baseline's, see `molig.attribution.ledger_of`.
+
+        Parameters
+        ----------
+        by : {"types", "groups"}
+            How atoms are divided.
+
+        Returns
+        -------
+        Ledger
+        """
+        return ledger_of([self], by)
+
+    @cached_property
+    def groups(self) -> tuple[ScoredGroup, ...]:
+        """Functional groups, ring systems and chains of ``mol``, with the sums of their `atom_scores`."""
+        return tuple(
+            ScoredGroup(g.name, g.atoms, g.kind, g.generic, float(self.atom_scores[list(g.atoms)].sum()))
+            for g in named_groups(self.mol)
+        )
+
+    def main_groups(self, n: int = 3) -> list[MainGroup]:
+        """The groups that carry most of the change of the score, in its direction.
+
+        Parameters
+        ----------
+        n : int
+            How many, at most; of those after the first only such as come near it.
+
+        Returns
+        -------
+        list of MainGroup
+            The largest contribution first; groups of one name and sign count together.
+        """
+        return main_groups(self.groups, self.score - self.baseline_score, self.input_atoms.tolist(), n)
 
     @cached_property
     def bonded_pairs(self) -> Flags:
@@ -408,14 +473,18 @@ class Explanation:
         )
         own += self._of_environments.atoms
         symbol = {"probability": "p"}.get(self.target, self.target)
+        change = self.score - self.baseline_score
+        ends = [abs(end) for end in (self.score, self.baseline_score) if end]
+        digits = max(decimals(min(ends, default=0.0), least=3), decimals(change))
         lines: tuple[str, ...] = (
-            f"{self.task} · {symbol} = {self.score:.3f}",
-            f"{self.baseline} baseline {self.baseline_score:.3f} · residual {self.residual:+.1e}"
+            f"{self.task} · {symbol} = {self.score:.{digits}f}",
+            f"{self.baseline} baseline {self.baseline_score:.{digits}f} · residual {self.residual:+.1e}"
             + (f" · sampling error {self.sampling_error:.1e}" if self.sampling_error else "")
             + ("" if self.converged else " · NOT CONVERGED"),
         )
         if self.members:
-            lines += (" · ".join(f"{name} {share:+.2f}" for name, share in self.members.items()),)
+            shares = (f"{name} {share:+.{decimals(change)}f}" for name, share in self.members.items())
+            lines += (" · ".join(shares),)
         numbers = tuple(self.input_atoms.tolist())
         return Panel(self.mol, own, self.bond_scores, legend=lines, title=self.id, atom_numbers=numbers)
 

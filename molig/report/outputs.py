@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rdkit import Chem
 
 from molig.attribution import Explanation
 from molig.depiction import draw_png, draw_svg
+from molig.depiction.layout import decimals
 from molig.errors import UsageError
 from molig.files import write_whole
 from molig.molecules import Record, Rejection
@@ -21,39 +21,29 @@ from molig.report.tables import TABLES, Counts, Result, require_some
 from molig.tables.writers import check_distinct, check_writable
 from molig.text import legible_markdown
 
-# Atoms with at least this share of the largest atom score belong to the part that is named.
-_PROMINENT = 0.5
 _SUBSTRUCTURES_ON_CARDS = 4
 _SUBSTRUCTURES_IN_JSON = 10
 
 
-def main_part(explanation: Explanation) -> tuple[str, float, list[int]]:
-    """Connected group of atoms that carries most of the score."""
-    # Where the molecule scores below its baseline, the part that pulls it down is the one to name.
-    sign = 1.0 if explanation.score >= explanation.baseline_score else -1.0
-    scores = explanation.atom_scores * sign
-    prominent = {int(i) for i in np.flatnonzero(scores >= _PROMINENT * scores.max())}
-    groups = _connected(explanation.mol, _with_whole_rings(explanation.mol, prominent))
-    best = max(groups, key=lambda group: scores[group].sum())
-    smiles = Chem.MolFragmentToSmiles(explanation.mol, atomsToUse=best, isomericSmiles=False)
-    return smiles, float(explanation.atom_scores[best].sum()), best
-
-
 def sentence(explanation: Explanation) -> str:
-    """One line that says where the score comes from."""
+    """One line that says where the score comes from: the groups that carry it, and the sums of its parts."""
     change = explanation.score - explanation.baseline_score
-    part, score, _ = main_part(explanation)
-    shares, decimals = explanation.ledger, _decimals(change)
-    return (
-        f"{part} carries {score:+.{decimals}f} of {change:+.{decimals}f}; atoms {shares['atoms']:.0f} %, "
-        f"bonds {shares['bonded pairs']:.0f} %, other pairs {shares['non-bonded pairs']:.0f} %"
-        + (f", substructures {shares['substructures']:.0f} %" if "substructures" in shares else "")
+    digits, shares = decimals(change), explanation.shares
+
+    def told(score: float) -> str:
+        return f"{score:+z.{digits}f}"
+
+    groups = [(one.words, told(one.score)) for one in explanation.main_groups()] or [("no group", "any")]
+    verb, of = (" carries ", "of") if shares else (" gives ", "in a total of")
+    carrying = verb.join(groups[0]) + "".join(f", {words} {score}" for words, score in groups[1:])
+    parts = (
+        f"{_PARTS_IN_WORDS.get(name, name)} {told(total)}" + (f" ({shares[name]:z.0f} %)" if shares else "")
+        for name, total in explanation.parts.items()
     )
+    return f"{carrying} {of} {told(change)}; {', '.join(parts)}"
 
 
-def _decimals(change: float) -> int:
-    """Two, or as many as it takes to show two digits of a small number."""
-    return 2 if not change else min(max(2, 1 - math.floor(math.log10(abs(change)))), 6)
+_PARTS_IN_WORDS = {"bonded pairs": "bonds", "non-bonded pairs": "other pairs"}
 
 
 def explanation_card(explanation: Explanation, *, noise: float = 0.0) -> Card:
@@ -75,7 +65,7 @@ def explanation_card(explanation: Explanation, *, noise: float = 0.0) -> Card:
         smiles=explanation.smiles,
         svg=explanation.to_svg(noise=noise),
         facts=_facts(explanation),
-        ledger=tuple(explanation.ledger.items()),
+        ledger=tuple((explanation.shares or {}).items()),
         note=sentence(explanation),
         warning=""
         if explanation.converged
@@ -103,28 +93,7 @@ def _facts(explanation: Explanation) -> Sequence[tuple[str, str]]:
         (explanation.target_in_words, f"{explanation.score:.4f}"),
         (f"{explanation.baseline} baseline", f"{explanation.baseline_score:.4f}"),
         ("residual", f"{explanation.residual:+.1e}"),
-        ("evaluations", str(explanation.n_evaluations)),
     )
-
-
-def _with_whole_rings(mol: Chem.Mol, atoms: set[int]) -> set[int]:
-    """Complete the rings that are half there: chemists name rings, not arcs of them."""
-    rings = (set(ring) for ring in mol.GetRingInfo().AtomRings())
-    return atoms.union(*(ring for ring in rings if 2 * len(ring & atoms) >= len(ring)))
-
-
-def _connected(mol: Chem.Mol, atoms: set[int]) -> list[list[int]]:
-    groups, left = [], set(atoms)
-    while left:
-        group, frontier = set[int](), [min(left)]
-        while frontier:
-            atom = frontier.pop()
-            if atom in left:
-                left.discard(atom)
-                group.add(atom)
-                frontier += [n.GetIdx() for n in mol.GetAtomWithIdx(atom).GetNeighbors()]
-        groups.append(sorted(group))
-    return groups
 
 
 PICTURES = (".svg", ".png")

@@ -38,8 +38,9 @@ def test_everything_adds_up(explanations):
         assert total + why.residual == pytest.approx(change, abs=1e-9)
         assert why.atom_scores.sum() == pytest.approx(total, abs=1e-12)
         assert why.own_atom_scores.sum() + why.pair_scores.sum() == pytest.approx(total, abs=1e-12)
-        if change:
-            assert sum(why.ledger.values()) == pytest.approx(100 * total / change, abs=1e-6)
+        assert sum(why.parts.values()) == pytest.approx(total, abs=1e-12)
+        if why.shares:
+            assert sum(why.shares.values()) == pytest.approx(100 * total / change, abs=1e-6)
 
 
 def test_residual_is_within_the_tolerance(explanations):

@@ -104,8 +104,7 @@ def test_explanations_add_up(estimators, models, name, size):
         assert why.substructures["score"].sum() == pytest.approx(
             why.environment_attributions.sum(), abs=1e-10
         )
-        if change:
-            assert sum(why.ledger.values()) == pytest.approx(100, abs=1e-6)
+        assert sum(why.parts.values()) == pytest.approx(change, abs=1e-10)
         assert bool(why.absent) <= (size > 0)
         assert size < 25 or why.absent
         assert why.method == "shapley"

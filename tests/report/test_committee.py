@@ -7,10 +7,10 @@ import pytest
 from support.explanations import MIXED
 
 from molig.attribution import Explainer
+from molig.depiction.layout import decimals
 from molig.molecules import Rejection, smiles_records
 from molig.report import explanation_card, write_explanations
 from molig.report.molecule_table import molecule_batch
-from molig.report.outputs import _decimals
 
 TITLE = "Explanations"
 
@@ -43,8 +43,8 @@ class TestPage:
             100, abs=100 * abs(why.residual / change) + 0.1
         )
         assert list(card.substructures) == why.substructure_sentences(4)
-        assert "substructures" in dict(card.ledger)
-        assert card.note.endswith(f"substructures {why.ledger['substructures']:.0f} %")
+        assert dict(card.ledger) == (why.shares or {})
+        assert f"substructures {why.parts['substructures']:+.{decimals(change)}f}" in card.note
         assert card.facts[1][0] == "calibrated probability"
 
     def test_the_page_tells_of_them(self, explained, tmp_path):
@@ -55,7 +55,8 @@ class TestPage:
 
     def test_the_legend_has_the_members(self, explained):
         (why,) = explained[0][1]
-        parts = " · ".join(f"{name} {share:+.2f}" for name, share in why.members.items())
+        digits = decimals(why.score - why.baseline_score)
+        parts = " · ".join(f"{name} {share:+.{digits}f}" for name, share in why.members.items())
         assert why.panel().legend[2] == parts
 
     def test_of_a_network_alone_nothing_is_told_of_either(self, alone, tmp_path):
@@ -67,11 +68,11 @@ class TestPage:
 
 
 @pytest.mark.parametrize(
-    ("change", "decimals"),
+    ("change", "expected"),
     [(0.0, 2), (-41.7, 2), (0.13, 2), (0.1, 2), (-0.087, 3), (-0.006, 4), (1.2e-5, 6), (1e-12, 6)],
 )
-def test_sentences_show_two_digits_of_a_small_change(change, decimals):
-    assert _decimals(change) == decimals
+def test_sentences_show_two_digits_of_a_small_change(change, expected):
+    assert decimals(change) == expected
 
 
 class TestDocuments:
