@@ -33,7 +33,7 @@ class ModelFormatError(MoligError):
 
 
 _on_command_line = ContextVar("on_command_line", default=False)
-_OTHER_OPTIONS = {"file_format": "format"}
+_OTHER_OPTIONS = {"file_format": "format", "outside": "all"}
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from molig.cli import (
     compare,
     data,
     demo,
+    edits,
     evaluate,
     explain,
     merge,
@@ -47,6 +48,7 @@ app.command("merge", cls=GroupedCommand)(merge.merge)
 app.command("prepare", cls=GroupedCommand)(prepare.prepare)
 app.command("explain")(explain.explain)
 app.command("compare", cls=GroupedCommand)(compare.compare)
+app.command("edits", cls=GroupedCommand)(edits.edits)
 app.command("saturation")(saturation.saturation)
 app.command("train")(train.train)
 app.command("audit")(audit.audit)

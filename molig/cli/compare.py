@@ -78,12 +78,12 @@ def compare(
     from molig.foreign import FingerprintOptions
     from molig.molecules import Record
     from molig.series import compare as compare_molecules
-    from molig.series.comparison import check_comparison_output, write_comparison
+    from molig.series.comparison import check_picture_or_numbers, write_comparison
     from molig.series.matching import read_template
 
     outputs = output or []
     for path in outputs:
-        check_comparison_output(path)
+        check_picture_or_numbers(path)
     if template is not None:
         read_template(template)
     records = [Record(1, "A", first), Record(2, "B", second)]

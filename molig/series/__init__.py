@@ -2,6 +2,17 @@
 
 from molig.series.alignment import Alignment
 from molig.series.comparison import Comparison, compare
+from molig.series.edits import Direction, Edit, Edits, find_edits
 from molig.series.matching import Overlap, matched_pair
 
-__all__ = ["Alignment", "Comparison", "Overlap", "compare", "matched_pair"]
+__all__ = [
+    "Alignment",
+    "Comparison",
+    "Direction",
+    "Edit",
+    "Edits",
+    "Overlap",
+    "compare",
+    "find_edits",
+    "matched_pair",
+]

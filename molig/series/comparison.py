@@ -402,10 +402,10 @@ def canonical(mol: Chem.Mol) -> str:
 
 
 OUTPUTS = (".svg", ".png", ".csv", ".json")
-"""Names of files that a comparison can be written to."""
+"""Names of files that a comparison, or edits, can be written to."""
 
 
-def check_comparison_output(path: Path) -> None:
+def check_picture_or_numbers(path: Path) -> None:
     """Refuse an output of unknown format, or one that could not be written."""
     if path.suffix.lower() not in OUTPUTS:
         raise UsageError(f"cannot tell the format of {path}; use a name ending in {', '.join(OUTPUTS)}")

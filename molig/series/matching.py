@@ -64,7 +64,8 @@ class Overlap:
 
 
 def overlap_of(places: list[tuple[int, int]], first: Chem.Mol, second: Chem.Mol) -> Overlap:
-    """Atoms that stand for each other, those of one kind apart from the others."""
+    """Atoms that stand for each other, and hydrogens on them; those of one kind apart from the others."""
+    places = places + _hydrogens(places, first, second)
     same = [pair for pair in places if _kind(first, pair[0]) == _kind(second, pair[1])]
     other = [pair for pair in places if _kind(first, pair[0]) != _kind(second, pair[1])]
     ends = [np.array(list(pairs), dtype=np.int64).reshape(-1, 2) for pairs in (same, other)]
@@ -176,7 +177,7 @@ def matched_pair(first: Chem.Mol, second: Chem.Mol, template: Chem.Mol | None = 
         too long.
     """
     with rdBase.BlockLogs():
-        heavy = _heavy(first), _heavy(second)
+        heavy = heavy_atoms_of(first), heavy_atoms_of(second)
         patterns = _patterns(*heavy) if template is None else [template]
         ways = [way for pattern in patterns if (way := _best_way(pattern, *heavy)) is not None]
     found = [overlap_of(way, *heavy) for way in ways]
@@ -195,10 +196,10 @@ def matched_pair(first: Chem.Mol, second: Chem.Mol, template: Chem.Mol | None = 
             f"{n_common} atoms of {heavy[0].GetNumAtoms()} and {heavy[1].GetNumAtoms()}; compare molecules "
             f"of one series, or give what they have in common by {called('template')}"
         )
-    return overlap_of(best.places + _hydrogens(best.places, first, second), first, second)
+    return overlap_of(best.places, first, second)
 
 
-def _heavy(mol: Chem.Mol) -> Chem.Mol:
+def heavy_atoms_of(mol: Chem.Mol) -> Chem.Mol:
     """The molecule without hydrogens that are atoms; they stand behind the others."""
     return with_rings(Chem.RemoveHs(mol, sanitize=False) if _has_hydrogens(mol) else mol)
 
@@ -278,7 +279,7 @@ def common_pattern(mols: list[Chem.Mol]) -> Chem.Mol | None:
     """
     with rdBase.BlockLogs():
         try:
-            return _common_pattern([_heavy(mol) for mol in mols], PATIENCE)
+            return _common_pattern([heavy_atoms_of(mol) for mol in mols], PATIENCE)
         except TimeoutError as error:
             raise InputError(f"{error}; give a SMARTS or an SD file instead") from error
 

@@ -1,0 +1,150 @@
+"""`molig edits`: the smallest single edits of a molecule that move its score most."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molig.cli.compare import rows_of
+from molig.cli.console import Reporter, print_table, use_threads
+from molig.cli.options import (
+    AddHOption,
+    AtomFeaturesOption,
+    BaselineOption,
+    DelimiterOption,
+    DeviceOption,
+    FingerprintOption,
+    FormatOption,
+    IdColumnOption,
+    IgnoreStereoOption,
+    KeepHOption,
+    MethodOption,
+    ModelOption,
+    QuietOption,
+    ReorderAtomsOption,
+    SmilesColumnOption,
+    TargetOption,
+    TaskOption,
+    ThreadsOption,
+    TolOption,
+    TrustPickleOption,
+    input_option,
+    load_named,
+)
+
+if TYPE_CHECKING:
+    from molig.series import Edits
+
+
+def edits(
+    molecule: Annotated[str, typer.Argument(help="SMILES; with -i the identifier of a row of the file.")],
+    model: ModelOption,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("-o", "--output", help="out.svg, .png, .csv or .json; may be repeated."),
+    ] = None,
+    source: Annotated[str | None, input_option("File or data set that the row stands in.")] = None,
+    task: TaskOption = None,
+    most: Annotated[int, typer.Option("--top", min=1, help="How many edits to list and explain.")] = 12,
+    sites: Annotated[
+        int, typer.Option("--sites", min=1, help="Places of the molecule listed for one kind of edit.")
+    ] = 2,
+    direction: Annotated[
+        str, typer.Option("--direction", help="both (the largest), up or down: which way the score moves.")
+    ] = "both",
+    outside: Annotated[
+        bool,
+        typer.Option("--all", help="Also edits outside the applicability domain, marked so."),
+    ] = False,
+    method: MethodOption = "integrated_gradients",
+    baseline: BaselineOption = None,
+    target: TargetOption = None,
+    tol: TolOption = 0.01,
+    smiles_column: SmilesColumnOption = None,
+    id_column: IdColumnOption = None,
+    file_format: FormatOption = None,
+    delimiter: DelimiterOption = None,
+    atom_features: AtomFeaturesOption = None,
+    keep_h: KeepHOption = None,
+    add_h: AddHOption = None,
+    ignore_stereo: IgnoreStereoOption = None,
+    reorder_atoms: ReorderAtomsOption = None,
+    fingerprint: FingerprintOption = None,
+    trust_pickle: TrustPickleOption = False,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+    quiet: QuietOption = False,
+) -> None:
+    """List the smallest single edits of a molecule that move its score most."""
+    from molig.foreign import FingerprintOptions
+    from molig.molecules import Record
+    from molig.series import find_edits
+    from molig.series.comparison import check_picture_or_numbers
+    from molig.series.edits import write_edits
+
+    outputs = output or []
+    for path in outputs:
+        check_picture_or_numbers(path)
+    record = Record(1, "", molecule)
+    if source is not None:
+        reading = {"smiles_column": smiles_column, "id_column": id_column}
+        reading |= {"file_format": file_format, "delimiter": delimiter}
+        (record,) = rows_of(source, [molecule], reading)
+    reporter = Reporter(quiet)
+    use_threads(threads)
+    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
+    loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
+    found = find_edits(
+        loaded if task is None else loaded.for_task(task),
+        record,
+        task=task,
+        most=most,
+        sites=sites,
+        direction=direction,
+        outside=outside,
+        method=method,
+        baseline=baseline,
+        target=target,
+        tol=tol,
+    )
+    for path in outputs:
+        write_edits(found, path)
+    _say(found, outside, reporter)
+    _print(found)
+    if outputs:
+        reporter.info(f"written: {', '.join(map(str, outputs))}")
+
+
+def _say(found: Edits, outside: bool, reporter: Reporter) -> None:
+    if found.start.scored_note:
+        reporter.info(found.start.scored_note)
+    counts = f"{found.n_edits} edits"
+    if found.has_domain:
+        counts += f", {found.n_outside} outside the applicability domain" + (
+            "" if outside or not found.n_outside else " and left out (--all lists them)"
+        )
+    else:
+        reporter.warning(
+            "this model has no applicability domain: nothing tells which edits it may be asked of"
+        )
+    if found.n_rejected:
+        counts += f", {found.n_rejected} products that the model does not read"
+    reporter.info(counts)
+    if (flag := found.start_flag) is not None and flag.status != "in domain":
+        reporter.warning(f"the molecule itself is {flag.status.value}: {flag.detail}")
+
+
+def _print(found: Edits) -> None:
+    start = found.start
+    marked = any(not edit.in_domain for edit in found.listed)
+    header = ["edit", "atoms", "SMILES", start.target, "difference", "change", "surroundings"]
+    rows = []
+    for edit in found.listed:
+        parts = [] if edit.comparison is None else [edit.comparison.change, edit.comparison.surroundings]
+        numbers = [f"{edit.score:.3g}", *(f"{value:+.3g}" for value in (edit.difference, *parts))]
+        row = [edit.name, ", ".join(map(str, edit.atoms)), edit.molecule.smiles, *numbers]
+        rows.append([*row, edit.flag.status.value if edit.flag else ""] if marked else row)
+    title = f"{start.id or start.smiles}: {start.task}, {start.target_in_words} {start.score:.3g}"
+    print_table([*header, "applicability"] if marked else header, rows, title=title)
