@@ -148,7 +148,7 @@ def test_a_table_a_picture_and_numbers(found, tmp_path):
             "FC(F)(F)I",
             {},
             InputError,
-            r"all \d+ edits of .* outside the model's applicability domain; outside",
+            r"no edit of .* stays in the model's applicability domain \(\d tried\); outside",
         ),
         ("CCO", {"direction": "sideways"}, UnknownNameError, "Valid: both, up, down"),
         ("CCO", {"most": 0}, UsageError, "at least 1"),
