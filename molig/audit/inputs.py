@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -21,13 +20,13 @@ from molig.model import Objective, ScoringModel, ScreeningModel, find_model, loa
 from molig.molecules import Record, Rejection, read_records, smiles_records
 from molig.molecules.causes import likely_cause
 from molig.molecules.records import batched
-from molig.screening.hits import INPUT_PREFIX
+from molig.screening.hits import HIT_COLUMN, warn_of_scores
+from molig.screening.store import is_store, open_store
 from molig.training.labels import Cut, read_label
 from molig.training.recipe import locate_table, read_recipe
 
 _BATCH = 256
-_OF_HITS = "scored_smiles"
-"""Column by which a hit table of molig is known."""
+_READING = ("smiles_column", "id_column", "file_format", "delimiter")
 _SPLIT, _RECIPE = "split.csv", "recipe.toml"
 
 
@@ -90,7 +89,7 @@ class LabelledFile:
     Parameters
     ----------
     source : str or Path
-        Any file that `molig.molecules.read_records` reads.
+        Any file that `molig.molecules.read_records` reads, or a feature store.
     labels : mapping of str to str
         Task to label column, where the column is not called like the task.
     smiles_column, id_column, file_format, delimiter : str, optional
@@ -113,41 +112,34 @@ class LabelledFile:
             model.task_index(task)
         return {task: self.labels.get(task, task) for task in model.tasks}
 
-    def records(self, optional: Iterable[str]) -> Iterator[Record]:
-        """The chosen rows; label columns that were named must be there, the optional ones may be.
+    def records(self, model: ScoringModel) -> Iterator[Record]:
+        """The chosen rows; label columns that were named must be there, those called like tasks may be.
 
         Columns of a hit table of molig that are called like tasks hold its scores: only named ones are read.
         """
         named = dict.fromkeys(self.labels.values())
-        wanted = [column for column in dict.fromkeys(optional) if column not in named]
-        records = read_records(
-            self.source,
-            smiles_column=self.smiles_column,
-            id_column=self.id_column,
-            columns=list(named),
-            optional=[*wanted, _OF_HITS],
-            file_format=self.file_format,
-            delimiter=self.delimiter,
-        )
+        wanted = [column for column in dict.fromkeys(self.columns(model).values()) if column not in named]
+        reading = {name: getattr(self, name) for name in _READING}
+        records: Iterator[Record]
+        if is_store(self.source):
+            store = open_store(self.source, **reading)
+            asked = [*named, *(name for name in (*wanted, HIT_COLUMN) if name in store.columns)]
+            stored = store.library(model, asked)
+            records = (replace(one, fields=dict(zip(asked, one.kept, strict=False))) for one in stored)
+        else:
+            records = read_records(
+                self.source, columns=list(named), optional=[*wanted, HIT_COLUMN], **reading
+            )
         first = next(records)
         labels = {*named, *wanted}
-        if _OF_HITS in first.fields:
+        if HIT_COLUMN in first.fields:
             labels = set(named)
             if scores := [name for name in wanted if name in first.fields]:
-                warnings.warn(_no_labels(self.source, scores), stacklevel=2)
+                warn_of_scores(self.source, scores, f"{scores[0]}=")
         for record in chain([first], records):
             if self.rows is None or record.row in self.rows:
                 fields = {name: value for name, value in record.fields.items() if name in labels}
                 yield replace(record, fields=fields)
-
-
-def _no_labels(source: str | Path, scores: Sequence[str]) -> str:
-    names = ", ".join(map(repr, scores[:3])) + ", ..." * (len(scores) > 3)
-    return (
-        f"{source} is a hit table of molig: its columns called like tasks ({names}) are taken for scores, "
-        f"not for labels; if labels came along from the library, name them, such as --label "
-        f"{scores[0]}={INPUT_PREFIX}{scores[0]}"
-    )
 
 
 def read_subject(
@@ -182,7 +174,7 @@ def read_subject(
     """
     settings = settings or AuditSettings()
     columns, sampler = file.columns(model), _Sampler(settings, model)
-    for batch in batched(file.records(columns.values()), _BATCH):
+    for batch in batched(file.records(model), _BATCH):
         for record in batch:
             sampler.add(record)
         if progress:

@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from molig.errors import MoligError
 from molig.text import legible, legible_lines
 
 _COUNTABLE_BYTES = 1_000_000_000
@@ -50,6 +51,24 @@ class Reporter:
     def warning(self, message: str) -> None:
         """Say something even if quiet."""
         self.console.print(Text(f"warning: {legible(message)}", style="yellow"), soft_wrap=True)
+
+    @contextlib.contextmanager
+    def telling_what_is_kept(self, directory: Path) -> Iterator[None]:
+        """If the run breaks off, say which finished parts a directory keeps, and how it goes on."""
+        from molig.tables import Parts
+
+        try:
+            yield
+        except BaseException:
+            n_rows = 0
+            with contextlib.suppress(MoligError):
+                n_rows = Parts.read(directory).n_rows
+            if n_rows:
+                self.warning(
+                    f"{n_rows:,} rows are done and kept in {directory}; the same command with --resume "
+                    "continues there"
+                )
+            raise
 
     @contextlib.contextmanager
     def progress(self, what: str, total: int | None, unit: str = "molecules") -> Iterator[Bar]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -110,7 +110,6 @@ def explain(
     """Say why molecules get their scores, atom by atom."""
     from molig.attribution import Explainer, Method
     from molig.foreign import FingerprintOptions
-    from molig.molecules import read_records
     from molig.screening.plan import asks_all_tasks
     from molig.tables.locks import exclusive
 
@@ -138,6 +137,8 @@ def explain(
     meaning = explainer.target.meaning + loaded.meaning_of(loaded.tasks if named is None else [named])
     if request is not None:
         request = replace(request, members=explainer.member_names, meaning=meaning)
+    reading: dict[str, Any] = {"smiles_column": smiles_column, "id_column": id_column}
+    reading |= {"file_format": file_format, "delimiter": delimiter}
     options = {"--task": task, "--target": explainer.target, "--tol": tol, "--method": explainer.method}
     options |= {
         "--baseline": baseline or explainer.baselines.name,
@@ -147,17 +148,7 @@ def explain(
     }
     options |= {"--format": file_format, "--delimiter": delimiter}
     with exclusive(*output, request.rejects_path if request else None):
-        records: Iterator[Record]
-        if source:
-            records = read_records(
-                source,
-                smiles_column=smiles_column,
-                id_column=id_column,
-                file_format=file_format,
-                delimiter=delimiter,
-            )
-        else:
-            records = _records(smiles or [])
+        records = _read(source, loaded, reading, reporter) if source else _records(smiles or [])
         parts = _parts(request, source, loaded, options, resume, _way_to_resume(drawings))
         total = count_rows(Path(source)) if source else len(smiles or [])
         run = _Run(partial(explainer.explain_rows, all_tasks=all_tasks), reporter, total)
@@ -284,6 +275,25 @@ def _records(smiles: list[str]) -> Iterator[Record]:
     return (Record(r.row, r.smiles, r.smiles) for r in smiles_records(smiles))
 
 
+def _read(
+    source: str, model: ScoringModel, reading: Mapping[str, Any], reporter: Reporter
+) -> Iterator[Record]:
+    """Molecules of a file, or of a feature store by their SMILES."""
+    from molig.molecules import read_records
+    from molig.screening.store import is_store, open_store
+
+    if not is_store(source):
+        return read_records(source, **reading)
+    store = open_store(source, **reading)
+    reporter.info(f"{source} is a feature store: its SMILES are parsed once more, to draw and number atoms")
+    if store.of_blocks:
+        reporter.warning(
+            f"{source} keeps SMILES of the structures in {store.info.source.name}: atoms are numbered as in "
+            "these SMILES; explain the SD file itself to number them as it does"
+        )
+    return store.library(model)
+
+
 def _parts(
     request: TableRequest | None,
     source: str | None,
@@ -293,15 +303,17 @@ def _parts(
     way: str,
 ) -> Parts | None:
     """Where the finished parts of a table are kept, if its molecules could be read a second time."""
+    from molig.screening.store import STORE_FILE, is_store
     from molig.tables import Parts
     from molig.tables.parts import is_repeatable, run_identity
 
-    if request is None or not source or not (resume or is_repeatable(source)):
+    file = Path(source) / STORE_FILE if source and is_store(source) else source
+    if request is None or not file or not (resume or is_repeatable(file)):
         return None
     identity = run_identity(
         f"{model.name} {model.digest()}",
         model.device.type,
-        source,
+        file,
         {**options, "--layout": request.layout},
     )
     parts = Parts(request.parts_directory, identity)

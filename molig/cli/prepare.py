@@ -9,7 +9,9 @@ import typer
 
 from molig.cli.console import Reporter, count_rows
 from molig.cli.options import (
+    RUNNING,
     DelimiterOption,
+    ForceOption,
     FormatOption,
     IdColumnOption,
     JobsOption,
@@ -49,7 +51,15 @@ def prepare(
     keep: KeepOption = None,
     jobs: JobsOption = None,
     time_limit: TimeLimitOption = 10.0,
-    force: Annotated[bool, typer.Option("--force", help="Replace a store that is there.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            rich_help_panel=RUNNING,
+            help="Continue an interrupted preparation, kept in NAME.parts.",
+        ),
+    ] = False,
+    force: ForceOption = False,
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
@@ -61,11 +71,11 @@ def prepare(
     from molig.molecules import read_records
     from molig.screening import PrepareOptions
     from molig.screening import prepare as run
-    from molig.screening.store import check_target, models_to_serve
+    from molig.screening.store import check_target, models_to_serve, parts_place
 
     reporter = Reporter(quiet)
     named = models_to_serve(models or list(bundled_models()))
-    check_target(output, force=force)
+    check_target(output, force=force, resume=resume)
     records = read_records(
         library,
         smiles_column=smiles_column,
@@ -74,9 +84,23 @@ def prepare(
         delimiter=delimiter,
         keep=kept_columns(keep),
     )
-    with reporter.progress("preparing", count_rows(Path(library))) as advance:
+    with (
+        reporter.telling_what_is_kept(parts_place(output)),
+        reporter.progress("preparing", count_rows(Path(library))) as bar,
+    ):
+
+        def resumed(n: int) -> None:
+            reporter.info(f"{n:,} rows are done already")
+            bar.leave_out(n)
+
         options = PrepareOptions(
-            applicability=applicability, jobs=jobs, time_limit=time_limit, force=force, progress=advance
+            applicability=applicability,
+            jobs=jobs,
+            time_limit=time_limit,
+            force=force,
+            resume=resume,
+            progress=bar,
+            resumed=resumed,
         )
         info = run(records, output, named, library=library, options=options)
     reporter.info(

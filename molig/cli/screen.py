@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -202,6 +200,7 @@ def screen(
     from molig.molecules.causes import RejectBound
     from molig.screening import Diversity, ScreeningOptions, Shard, Watch
     from molig.screening import screen as run
+    from molig.screening.plan import kept_place
     from molig.screening.run_report import report_path, write_run_report
 
     reporter = Reporter(quiet)
@@ -254,7 +253,8 @@ def screen(
     if dry_run:
         _estimate(library, loaded, output, options, n_rows)
         return
-    with _telling(output, options, reporter), reporter.progress("screening", n_rows) as bar:
+    kept = kept_place(output, options)
+    with reporter.telling_what_is_kept(kept), reporter.progress("screening", n_rows) as bar:
 
         def resumed(n: int) -> None:
             reporter.info(f"{n:,} rows are done already")
@@ -305,23 +305,6 @@ def _check_shard(shard: str | None, of_library: dict[str, bool]) -> None:
     for name, given in of_library.items():
         if given and shard is not None:
             raise UsageError(f"{name} is for a whole library, not for a shard of it")
-
-
-@contextlib.contextmanager
-def _telling(output: str, options: ScreeningOptions, reporter: Reporter) -> Iterator[None]:
-    """If the run breaks off, say what is kept of it."""
-    try:
-        yield
-    except BaseException:
-        from molig.screening.plan import kept_rows
-
-        directory, n_rows = kept_rows(output, options)
-        if n_rows:
-            reporter.warning(
-                f"{n_rows:,} rows are done and kept in {directory}; the same command with --resume "
-                "continues there"
-            )
-        raise
 
 
 def _explained(output: str, n: int | None, places: list[Path] | None) -> list[Path]:

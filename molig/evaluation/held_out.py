@@ -27,6 +27,7 @@ from molig.model import (
     find_model,
     load_info,
 )
+from molig.screening.hits import is_hit_table
 from molig.stats import RankingQuality
 from molig.stats.ranking import FIGURES
 from molig.text import legible_markdown
@@ -147,6 +148,11 @@ def judge_held_out(
     progress: Callable[[int], None] | None = None,
 ) -> HeldOut:
     """Score the rows that ``split.csv`` calls the test part, so that a model's figures can be checked."""
+    if is_hit_table(source, smiles_column=smiles_column, delimiter=delimiter):
+        raise UsageError(
+            f"{source} is a hit table of molig: its columns called like tasks are scores, and its rows are "
+            "not those of a training table; name the table that the model was trained with"
+        )
     folder = find_model(directory)
     parts, chosen = _parts(folder / SPLIT_FILE), read_recipe(folder / RECIPE_FILE).data
     part = "test" if (parts == "test").any() else "validation"

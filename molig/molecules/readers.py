@@ -119,7 +119,10 @@ def read_records(
         records = _read_text(source, kind, request)
     records = _watched(source, records)
     started = _started(records, f"{_shown(source)}: holds no molecules; expected one per row (format {kind})")
-    return Records(started, kept.schema, kept.left_out)
+    asked = {"smiles_column": smiles_column, "id_column": id_column, "keep": keep}
+    asked |= {"format": file_format, "delimiter": delimiter}
+    given = {name: value for name, value in asked.items() if value is not None}
+    return Records(started, kept.schema, kept.left_out, given)
 
 
 def resolve_format(source: str | Path, file_format: str | None = None) -> str:

@@ -76,6 +76,8 @@ class Records(Iterator[Record]):
     left_out : mapping of str to int, optional
         What does not, though all was asked for: properties of an SD file that none of the first records has,
         each with the row that has it first. Filled as rows are read.
+    asked : mapping of str to object, optional
+        How a file was asked to be read: the options of `molig.molecules.read_records` that were given.
 
     Examples
     --------
@@ -89,8 +91,10 @@ class Records(Iterator[Record]):
         records: Iterator[Record],
         kept: pa.Schema | None = None,
         left_out: Mapping[str, int] | None = None,
+        asked: Mapping[str, object] | None = None,
     ) -> None:
         self._records = records
+        self.asked: Mapping[str, object] = {} if asked is None else asked
         self.kept = pa.schema([]) if kept is None else kept
         self.left_out: Mapping[str, int] = {} if left_out is None else left_out
 

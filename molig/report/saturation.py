@@ -23,6 +23,7 @@ from molig.molecules import Molecule, Record, Rejection, read_records
 from molig.molecules.causes import likely_cause
 from molig.molecules.records import batched
 from molig.report.outputs import PICTURES
+from molig.screening.hits import is_hit_table, warn_of_scores
 from molig.stats.plots import COLORS, GREY, REFERENCE, picture, plot_style, titled_figure
 from molig.tables.parts import is_repeatable
 from molig.tables.writers import check_distinct, check_writable, spreadsheet_safe
@@ -203,8 +204,11 @@ class Actives:
 
 
 def has_labels(source: str | Path, column: str, **columns: Any) -> bool:
-    """Whether a file has a column with at least one value in it."""
+    """Whether a file has a column with at least one value in it, which in hits of molig would be a score."""
     if not is_repeatable(source):
+        return False
+    if is_hit_table(source, **columns):
+        warn_of_scores(source, [column])
         return False
     records = read_records(source, optional=[column], **columns)
     return any(_text(record.fields.get(column)) for record in records)

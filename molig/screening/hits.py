@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import warnings
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ import pyarrow as pa
 
 from molig.errors import UsageError, called
 from molig.model import ApplicabilityFlag
-from molig.molecules import Molecule, Rejection
+from molig.molecules import Molecule, Rejection, read_records
 from molig.molecules.sources import as_text
 from molig.screening.diversity import Alike, Diversity
 
@@ -40,6 +41,9 @@ PERCENTILE = " percentile"
 
 INPUT_PREFIX = "input."
 """Stands before the name of an input column that is the name of a column of molig, too."""
+
+HIT_COLUMN = "scored_smiles"
+"""Column by which a table is known as hits of molig: what it has under the names of tasks are scores."""
 
 _HEAD = [
     ("row", pa.int64()),
@@ -383,6 +387,25 @@ class TopK:
         self._kept, self._waiting, self._n_waiting = best, [], 0
         if len(best) == self._most:
             self._last = self._columns.key(best.slice(self._most - 1))[0]
+
+
+def is_hit_table(source: str | Path, **reading: Any) -> bool:
+    """Whether a file, read as `molig.molecules.read_records` is told, is a hit table of molig."""
+    return HIT_COLUMN in next(read_records(source, optional=[HIT_COLUMN], **reading)).fields
+
+
+def warn_of_scores(source: str | Path, scores: Sequence[str], task: str = "") -> None:
+    """Say that columns of a hit table that are called like tasks are not read as labels.
+
+    ``task`` stands before the column where the option ``--label`` wants it.
+    """
+    names = ", ".join(map(repr, scores[:3])) + ", ..." * (len(scores) > 3)
+    warnings.warn(
+        f"{source} is a hit table of molig: its columns called like tasks ({names}) are taken for scores, "
+        f"not for labels; if labels came along from the library, name them, such as --label "
+        f"{task}{INPUT_PREFIX}{scores[0]}",
+        stacklevel=2,
+    )
 
 
 def rejection_table(rejections: Sequence[Rejection]) -> pa.Table:

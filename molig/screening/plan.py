@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from molig.errors import MoligError, UnknownNameError, UsageError, called
+from molig.errors import UnknownNameError, UsageError, called
 from molig.model import Objective, ScoringModel, SideBySide
 from molig.molecules import read_records, smiles_records
 from molig.molecules.causes import RejectBound
@@ -23,7 +22,7 @@ from molig.screening.chunks import ChunkScorer, with_drugs
 from molig.screening.diversity import Diversity
 from molig.screening.hits import HitColumns
 from molig.screening.shards import Shard
-from molig.screening.store import STORE_FILE, FeatureStore, is_store
+from molig.screening.store import STORE_FILE, FeatureStore, is_store, open_store
 from molig.tables import Parts
 from molig.tables.parts import is_repeatable, run_identity
 from molig.tables.writers import STDOUT, check_distinct, check_output, rejects_path
@@ -408,13 +407,10 @@ def _parts_place(file: Path | None, source: Path | None, options: ScreeningOptio
     return options.shard.directory(file)
 
 
-def kept_rows(output: str | Path, options: ScreeningOptions) -> tuple[Path, int]:
-    """Where finished parts of a run that broke off are, and of how many rows."""
+def kept_place(output: str | Path, options: ScreeningOptions) -> Path:
+    """Where finished parts of a run that broke off are."""
     file = Path(output)
-    directory = options.shard.directory(file) if options.shard else file.with_suffix(".parts")
-    with contextlib.suppress(MoligError):
-        return directory, Parts.read(directory).n_rows
-    return directory, 0
+    return options.shard.directory(file) if options.shard else file.with_suffix(".parts")
 
 
 def _check_finished(file: Path | None, place: Path | None, options: ScreeningOptions) -> None:
@@ -445,6 +441,4 @@ def _opened_store(library: str | Path | Iterable[str], options: ScreeningOptions
     if not isinstance(library, str | Path) or not is_store(library):
         return None
     asked = ("smiles_column", "id_column", "file_format", "delimiter")
-    if given := [called(name) for name in asked if getattr(options, name) is not None]:
-        raise UsageError(f"{library} is a feature store: {' and '.join(given)} was for `molig prepare`")
-    return FeatureStore(library)
+    return open_store(library, **{name: getattr(options, name) for name in asked})

@@ -23,6 +23,7 @@ import contextlib
 import json
 import os
 import shutil
+import tempfile
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,7 +41,7 @@ import rdkit
 from pydantic import Field, ValidationError
 from rdkit import Chem
 
-from molig.errors import InputError, OutputError, UnknownNameError, UsageError
+from molig.errors import InputError, OutputError, UnknownNameError, UsageError, called
 from molig.features import FeatureSchema, Featurizer, PackedGraphs
 from molig.features.columns import binary_values, decoded, encoded, feature_fields, flat_values, united_schema
 from molig.features.distances import MANY
@@ -56,11 +57,13 @@ from molig.molecules.columns import KEEP_ALL, KEEP_NONE
 from molig.molecules.guard import CPU_SECONDS, time_limit
 from molig.molecules.records import Records, batched
 from molig.molecules.standardize import PARENT_VERSION
-from molig.screening.chunks import CHUNK_ROWS, ScoredRows, rejections_of
+from molig.screening.chunks import CHUNK_ROWS, ChunkNote, ScoredRows, rejections_of
 from molig.screening.hits import INPUT_PREFIX, REJECTION_SCHEMA
 from molig.screening.workers import Mark, Workers, n_cores
-from molig.tables.locks import exclusive
-from molig.tables.writers import OutputTable, check_writable
+from molig.tables import PartNote, Parts
+from molig.tables.locks import exclusive, scratch_name
+from molig.tables.parts import is_repeatable, run_identity
+from molig.tables.writers import STDOUT, OutputTable, check_writable
 from molig.version import __version__
 
 STORE_FILE = "store.json"
@@ -173,6 +176,12 @@ class _Layout:
         self.schema = pa.schema([*fields, *self.kept])
         self.rejection_schema = pa.schema([*REJECTION_SCHEMA, *self.kept])
 
+    @cached_property
+    def numbering(self) -> str | None:
+        """Digest of how RDKit numbers environments, if there are any."""
+        blocks = self.feature_schema.environment_blocks
+        return numbering_digest(blocks) if blocks else None
+
     def writer(self, path: Path) -> pq.ParquetWriter:
         """Writer with the encoding that suits each column: bytes as they are, before compression."""
         own = [field for field in self.schema if field not in self.kept]
@@ -266,15 +275,22 @@ class PrepareOptions:
         Seconds of processor time for one molecule; one that needs more is rejected.
     force : bool
         Replace a store that is there.
+    resume : bool
+        Continue the interrupted preparation whose finished parts lie beside the store; where there is none,
+        begin.
     progress : callable, optional
         Called with the number of rows done since the last call.
+    resumed : callable, optional
+        Called once with the number of rows that an interrupted preparation has finished.
     """
 
     applicability: bool = False
     jobs: int | None = 1
     time_limit: float = CPU_SECONDS
     force: bool = False
+    resume: bool = False
     progress: Callable[[int], None] | None = None
+    resumed: Callable[[int], None] | None = None
 
 
 def prepare(
@@ -296,7 +312,7 @@ def prepare(
     models : sequence of ModelInfo
         The models that it shall serve (`molig.model.load_info`).
     library : str or Path, optional
-        File that the records come from, whose digest is kept.
+        File that the records come from, whose digest is kept. Without it nothing can be continued.
     options : PrepareOptions, optional
         Everything else.
 
@@ -312,7 +328,13 @@ def prepare(
     InputError
         If the library cannot be read or no row can be used.
     OutputError
-        If the store cannot be written; nothing incomplete stays.
+        If the store cannot be written; nothing incomplete stays under its name.
+
+    Notes
+    -----
+    Finished parts are kept in ``NAME.parts`` beside the store until it is complete, as those of a screen are.
+    After a crash, a full disk or an interruption the same call with ``resume`` goes on from there, and makes
+    the same files to the last byte; another library, model or option is refused.
 
     Examples
     --------
@@ -329,39 +351,54 @@ def prepare(
     chosen, directory = options or PrepareOptions(), Path(directory)
     policy = _common_policy(models)
     schema = united_schema([FeatureSchema.from_dict(model.feature_schema) for model in models])
-    check_target(directory, force=chosen.force)
-    blocks = schema.environment_blocks
-    source = _source(library)
-    with exclusive(directory), _making(directory) as folder:
-        layout = _Layout(schema, chosen.applicability, records.kept)
-        writer = _StoreWriter(folder, layout)
-        with contextlib.closing(writer), time_limit(chosen.time_limit):
-            for rows in _prepared(records, _Preparation(layout, policy.parser()), chosen):
-                writer.add(rows)
-                if chosen.progress:
-                    chosen.progress(rows.n_rows)
-        if not writer.n_molecules:
-            raise writer.nothing()
-        info = StoreInfo(
-            molig_version=__version__,
-            rdkit_version=rdkit.__version__,
-            molecules=policy.model_copy(update={"standardization_version": PARENT_VERSION}),
-            feature_schema=schema.to_dict(),
-            schema_hash=schema.hash,
-            numbering=numbering_digest(blocks) if blocks else None,
-            applicability=chosen.applicability,
-            row_group=ROW_GROUP,
-            made_for=tuple(model.name for model in models),
-            source=source,
-            n_rows=writer.n_molecules + writer.n_rejected,
-            n_molecules=writer.n_molecules,
-            n_rejected=writer.n_rejected,
-            reasons=dict(writer.reasons.most_common()),
-            left_out=dict(records.left_out),
-            files=tuple(writer.files()),
-        )
-        write_whole(folder / STORE_FILE, json_text(info.model_dump(mode="json")))
+    check_target(directory, force=chosen.force, resume=chosen.resume)
+    repeatable = library is not None and is_repeatable(library)
+    if chosen.resume and not repeatable:
+        what = "a list" if library is None else "standard input" if str(library) == STDOUT else library
+        raise UsageError(f"{what} cannot be read again, so its preparation cannot be resumed; use a file")
+    layout = _Layout(schema, chosen.applicability, records.kept)
+    with exclusive(directory), contextlib.ExitStack() as stack:
+        source = _source(library)
+        if repeatable:
+            identity = _identity(Path(str(library)), models, layout, records, chosen)
+            parts = Parts(parts_place(directory), identity, rows_per_part=CHUNK_ROWS)
+        else:
+            parts = Parts(stack.enter_context(_scratch(directory)) / "parts", {}, rows_per_part=CHUNK_ROWS)
+        _work(records, parts, _Preparation(layout, policy.parser()), chosen)
+        with _making(directory) as folder:
+            writer = _StoreWriter(folder, layout)
+            with contextlib.closing(writer):
+                for note, batches in parts.finished():
+                    writer.add(ChunkNote.of(note).rejected, batches)
+            if not writer.n_molecules:
+                parts.remove()
+                raise writer.nothing()
+            info = StoreInfo(
+                molig_version=__version__,
+                rdkit_version=rdkit.__version__,
+                molecules=policy.model_copy(update={"standardization_version": PARENT_VERSION}),
+                feature_schema=schema.to_dict(),
+                schema_hash=schema.hash,
+                numbering=layout.numbering,
+                applicability=chosen.applicability,
+                row_group=ROW_GROUP,
+                made_for=tuple(model.name for model in models),
+                source=source,
+                n_rows=writer.n_molecules + writer.n_rejected,
+                n_molecules=writer.n_molecules,
+                n_rejected=writer.n_rejected,
+                reasons=dict(writer.reasons.most_common()),
+                left_out=dict(records.left_out),
+                files=tuple(writer.files()),
+            )
+            write_whole(folder / STORE_FILE, json_text(info.model_dump(mode="json")))
+        parts.remove()
     return info
+
+
+def parts_place(directory: Path) -> Path:
+    """Where finished parts of a store are kept until it is complete."""
+    return directory.with_name(f"{directory.name}.parts")
 
 
 def models_to_serve(names: Sequence[str | Path]) -> list[ModelInfo]:
@@ -381,14 +418,16 @@ def models_to_serve(names: Sequence[str | Path]) -> list[ModelInfo]:
     return [load_info(name) for name in names]
 
 
-def check_target(directory: Path, *, force: bool = False) -> None:
+def check_target(directory: Path, *, force: bool = False, resume: bool = False) -> None:
     """Refuse a place where no store can be made, before a run: anything but a store is never replaced."""
     if directory.is_dir() and not directory.is_symlink():
         if not (directory / STORE_FILE).is_file() and any(directory.iterdir()):
             raise UsageError(
                 f"{directory} is a directory that holds something else; give the store another name"
             )
-        if (directory / STORE_FILE).is_file() and not force:
+        if (directory / STORE_FILE).is_file() and not (force or (resume and parts_place(directory).exists())):
+            if resume:
+                raise UsageError(f"nothing to resume: {directory} is a finished store")
             raise UsageError(
                 f"{directory} is a finished store; replace it with --force, or give another name"
             )
@@ -428,6 +467,35 @@ def _source(library: str | Path | None) -> StoreSource:
         return StoreSource(name=path.name, n_bytes=path.stat().st_size, sha256=digest_of(path))
     except OSError as err:
         raise InputError(f"cannot read {path}: {err.strerror or err}") from err
+
+
+def _identity(
+    library: Path,
+    models: Sequence[ModelInfo],
+    layout: _Layout,
+    records: Records,
+    options: PrepareOptions,
+) -> dict[str, str]:
+    """All that a store depends on, in words of the command line."""
+    known = {f"--{name.replace('_', '-')}": value for name, value in records.asked.items()}
+    known |= {"--applicability": options.applicability, "--time-limit": options.time_limit}
+    known |= {"RDKit": rdkit.__version__, "the columns that come along": str(records.kept)}
+    served = f"{' '.join(model.name for model in models)} {layout.feature_schema.hash} {layout.numbering}"
+    return run_identity(f"{served} {models[0].molecules.in_words}", "cpu", library, known)
+
+
+@contextlib.contextmanager
+def _scratch(directory: Path) -> Iterator[Path]:
+    """A directory beside the store, for the length of the block."""
+    beside = directory.resolve().parent
+    try:
+        made = tempfile.TemporaryDirectory(
+            prefix=scratch_name(directory), dir=beside, ignore_cleanup_errors=True
+        )
+    except OSError as err:
+        raise OutputError(f"cannot make a scratch directory in {beside}: {err.strerror or err}") from err
+    with made as name:
+        yield Path(name)
 
 
 @contextlib.contextmanager
@@ -496,24 +564,63 @@ class _Preparation:
         return Featurizer(self.layout.feature_schema)
 
 
-def _prepared(records: Iterator[Record], work: _Preparation, options: PrepareOptions) -> Iterator[ScoredRows]:
-    """Rows of the store, in the order of the records."""
+def _work(records: Records, parts: Parts, task: _Preparation, options: PrepareOptions) -> None:
+    """Make a part of every chunk of a library, in whichever order they are done."""
+    try:
+        parts.open(resume=options.resume, way=called("resume"))
+    except OutputError:
+        if not parts.done:
+            parts.remove()
+        raise
+    if parts.done and options.resumed:
+        options.resumed(parts.n_rows)
+    try:
+        with time_limit(options.time_limit):
+            for number, rows in _prepared(records, parts, task, options):
+                _keep(number, rows, parts, task.layout, options)
+    except BaseException as err:
+        # A damaged library has to change before it can be read to its end: nothing could be continued.
+        if isinstance(err, InputError) or not parts.n_rows:
+            parts.remove()
+        raise
+
+
+def _prepared(
+    records: Iterator[Record], parts: Parts, task: _Preparation, options: PrepareOptions
+) -> Iterator[tuple[int, Iterable[ScoredRows]]]:
+    """Rows of the store, chunk by chunk."""
     jobs = options.jobs or n_cores()
-    chunks = enumerate(batched(records, CHUNK_ROWS))
+    numbered = enumerate(batched(records, parts.rows_per_part))
+    chunks = (chunk for chunk in numbered if chunk[0] not in parts.done)
     first = list(islice(chunks, 2))
     if jobs == 1 or len(first) < 2:
-        for _, chunk in chain(first, chunks):
-            yield from map(work.rows, batched(chunk, _BATCH))
+        for number, chunk in chain(first, chunks):
+            yield number, map(task.rows, batched(chunk, _BATCH))
         return
-    waiting: dict[int, bytes] = {}
-    numbers = count()
-    coming = next(numbers)
-    with Workers(work, jobs, options.time_limit) as workers:
+    with Workers(task, jobs, options.time_limit) as workers:
         for number, answer in workers.answers(chain(first, chunks)):
-            waiting[number] = answer
-            while coming in waiting:
-                yield ScoredRows.unpacked(waiting.pop(coming))
-                coming = next(numbers)
+            yield number, [ScoredRows.unpacked(answer)]
+
+
+def _keep(
+    number: int, prepared: Iterable[ScoredRows], parts: Parts, layout: _Layout, options: PrepareOptions
+) -> None:
+    """Make a part of what became of a chunk."""
+    n_rows, rejected = 0, [layout.rejection_schema.empty_table()]
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal n_rows
+        for found in prepared:
+            n_rows += found.n_rows
+            rejected.append(found.rejected)
+            yield from found.hits.to_batches()
+            if options.progress:
+                options.progress(found.n_rows)
+
+    def note() -> PartNote:
+        return ChunkNote(n_rows, pa.concat_tables(rejected), 0, {}).as_part_note()
+
+    parts.add(number, layout.schema, batches(), note)
 
 
 class _StoreWriter:
@@ -533,19 +640,20 @@ class _StoreWriter:
         self.reasons: Counter[str] = Counter()
         self.n_molecules = self.n_rejected = 0
 
-    def add(self, rows: ScoredRows) -> None:
-        """Take more rows."""
-        if len(rows.rejected):
-            rejections = rejections_of(rows.rejected)
+    def add(self, rejected: pa.Table, molecules: Iterable[pa.RecordBatch]) -> None:
+        """Take what became of more rows."""
+        if len(rejected):
+            rejections = rejections_of(rejected)
             self._first = self._first or rejections
             self.reasons.update(r.reason.split(":")[0] for r in rejections)
             self.n_rejected += len(rejections)
-            self._rejected.write(rows.rejected)
-        self._waiting.append(rows.hits)
-        self._n_waiting += len(rows.hits)
-        self.n_molecules += len(rows.hits)
-        while self._n_waiting >= ROW_GROUP:
-            self._write_group()
+            self._rejected.write(rejected)
+        for batch in molecules:
+            self._waiting.append(pa.Table.from_batches([batch], self._layout.schema))
+            self._n_waiting += len(batch)
+            self.n_molecules += len(batch)
+            while self._n_waiting >= ROW_GROUP:
+                self._write_group()
 
     def _write_group(self) -> None:
         waiting = pa.concat_tables(self._waiting)
@@ -748,18 +856,8 @@ class FeatureStore:
         UsageError
             Saying what is missing.
         """
-        again = f"prepare it for this model: molig prepare LIBRARY -o STORE -m {info.name}"
-        if self.info.molecules.standardization_version != PARENT_VERSION:
-            raise UsageError(
-                f"{self.directory} was standardised by version "
-                f"{self.info.molecules.standardization_version} of the policy 'parent', this molig has "
-                f"{PARENT_VERSION}: prepare it again"
-            )
-        if _way(self.info.molecules) != _way(info.molecules):
-            raise UsageError(
-                f"{self.directory} holds molecules as {self.info.molecules.in_words}, and {info.name} "
-                f"reads them as {info.molecules.in_words}; {again}"
-            )
+        self._check_reading(info)
+        again = _prepare_again(info)
         if self.schema.max_pair_distance != schema.max_pair_distance:
             raise UsageError(
                 f"{self.directory} has pairs of atoms up to {_bonds(self.schema)} apart, and {info.name} "
@@ -783,6 +881,54 @@ class FeatureStore:
                 f"{self.directory} does not hold what --applicability compares: prepare it with "
                 "`molig prepare --applicability`, or screen without"
             )
+
+    def _check_reading(self, info: ModelInfo) -> None:
+        """Refuse a model for which other rows are molecules, or the same rows are other molecules."""
+        if self.info.molecules.standardization_version != PARENT_VERSION:
+            raise UsageError(
+                f"{self.directory} was standardised by version "
+                f"{self.info.molecules.standardization_version} of the policy 'parent', this molig has "
+                f"{PARENT_VERSION}: prepare it again"
+            )
+        if _way(self.info.molecules) != _way(info.molecules):
+            raise UsageError(
+                f"{self.directory} holds molecules as {self.info.molecules.in_words}, and {info.name} "
+                f"reads them as {info.molecules.in_words}; {_prepare_again(info)}"
+            )
+
+    def library(self, model: ScoringModel, keep: str | Sequence[str] = KEEP_NONE) -> Records:
+        """All rows as a library, for what looks at structures: the model parses their SMILES once more.
+
+        Parameters
+        ----------
+        model : ScoringModel
+            Its features need not be in the store.
+        keep : {"all", "none"} or sequence of str
+            As for `records`.
+
+        Raises
+        ------
+        UsageError
+            If it is no model of molig, or reads molecules otherwise than the store has: then rows that the
+            store has rejected, of which it keeps the beginning, could be molecules for it.
+        """
+        if not isinstance(model, ScreeningModel):
+            raise UsageError(
+                f"{self.directory} is a feature store, made for models of molig; {model.name} reads "
+                "molecules in its own way: give the library itself"
+            )
+        self._check_reading(model.info)
+        return self.records(keep)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the library that came along."""
+        return tuple(field.name.removeprefix(INPUT_PREFIX) for field in self._layout.kept)
+
+    @property
+    def of_blocks(self) -> bool:
+        """Whether it was made of an SD file, by its name: the SMILES number atoms otherwise than the file."""
+        return ".sdf" in [suffix.lower() for suffix in Path(self.info.source.name).suffixes]
 
     def feed(self, model: ScoringModel, *, applicability: bool = False) -> ScreeningModel | SideBySide:
         """The same model, or models side by side, which reads rows and features of this store.
@@ -988,6 +1134,10 @@ class FeatureStore:
 _KINDS = ("molecules", "rejected")
 
 
+def _prepare_again(info: ModelInfo) -> str:
+    return f"prepare it for this model: molig prepare LIBRARY -o STORE -m {info.name}"
+
+
 def _own(schema: pa.Schema) -> pa.Schema:
     """Columns that every store has."""
     return pa.schema([field for field in schema if not field.name.startswith(INPUT_PREFIX)])
@@ -1002,6 +1152,13 @@ def is_store(path: str | Path) -> bool:
     False
     """
     return Path(path).is_dir()
+
+
+def open_store(directory: str | Path, **reading: object) -> FeatureStore:
+    """Open a store; what says how a library is read (None if not given) was for `prepare`, and is refused."""
+    if given := [called(name) for name, value in reading.items() if value is not None]:
+        raise UsageError(f"{directory} is a feature store: {' and '.join(given)} was for `molig prepare`")
+    return FeatureStore(directory)
 
 
 def _read_info(path: Path) -> StoreInfo:

@@ -20,7 +20,7 @@ from molig.version import __version__
 ROWS_PER_PART = 1024
 
 _MANIFEST = "manifest.json"
-_FORMAT = "molig-parts-2"
+_FORMAT = "molig-parts-3"
 _OURS = re.compile(r"\.?(manifest\.json|\d{6,}\.(arrow|json))(\.\d+\.tmp)?")
 _LONGEST_SHOWN = 40
 
@@ -162,9 +162,8 @@ class Parts:
 
     def _write_manifest(self) -> None:
         names = ("identity", "rows_per_part", "about", "n_parts")
-        self._write(
-            _MANIFEST, json.dumps({"format": _FORMAT} | {n: getattr(self, n) for n in names}, indent=1)
-        )
+        content = {"format": _FORMAT} | {n: getattr(self, n) for n in names}
+        self._write(_MANIFEST, json.dumps(content | {"manifest": _digest_of(content)}, indent=1))
 
     def add(
         self,
@@ -204,7 +203,7 @@ class Parts:
         kept = note()
         with self._writing():
             content = {"n_rows": kept.n_rows, "summary": kept.summary, "table": digest_of(table)}
-        self._write(f"{number:06d}.json", json.dumps(content | {"note": _digest_of_note(content)}))
+        self._write(f"{number:06d}.json", json.dumps(content | {"note": _digest_of(content)}))
         self.done[number] = kept.n_rows
 
     def finished(self) -> Iterator[tuple[PartNote, Iterator[pa.RecordBatch]]]:
@@ -267,11 +266,11 @@ class Parts:
             content = json.loads(self._note_path(number).read_text(encoding="utf-8"))
             n_rows, table = int(content["n_rows"]), self._table(number)
             if checked:
-                sound = content.pop("note") == _digest_of_note(content)
+                sound = content.pop("note") == _digest_of(content)
                 sound = sound and content["table"] == digest_of(table)
             else:
                 sound = table.is_file()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         return n_rows if sound else None
 
@@ -279,13 +278,15 @@ class Parts:
         path = self.directory / _MANIFEST
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            written_as = content["format"]
+            written_as, digest = content["format"], content.pop("manifest", "")
             manifest = {"identity": dict(content["identity"]), "rows_per_part": int(content["rows_per_part"])}
             manifest |= {"about": dict(content["about"]), "n_parts": content["n_parts"]}
-        except (OSError, ValueError, KeyError, TypeError) as err:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
             raise self._damaged(path, err) from err
         if written_as != _FORMAT:
             raise self._damaged(path, f"its format is {written_as!r}")
+        if digest != _digest_of(content):
+            raise self._damaged(path, "its checksum is another")
         return manifest
 
     def _adopt(self, manifest: dict[str, Any]) -> None:
@@ -326,7 +327,7 @@ class Parts:
         )
 
 
-def _digest_of_note(content: dict[str, Any]) -> str:
+def _digest_of(content: dict[str, Any]) -> str:
     return digest_of(json.dumps(content, sort_keys=True))
 
 

@@ -1,9 +1,9 @@
 """Interrupt screening runs in every way and compare what they come to with a run that nothing interrupts.
 
 Run: ``python tests/benchmarks/screening_soak.py [--rows 20000] [--kills 100] [--out soak.json]``
-Faults: kill -9 at random moments, a full disk, killed worker processes, a damaged chunk, a changed library,
-another model, shards that are killed and merged. A row is lost or doubled if it is not exactly once among
-hits and rejected rows.
+Faults: kill -9 at random moments, also of a preparation, a full disk, killed worker processes, a damaged
+chunk, a changed library, another model, shards that are killed and merged. A row is lost or doubled if it is
+not exactly once among hits and rejected rows.
 """
 
 from __future__ import annotations
@@ -11,29 +11,85 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import multiprocessing
 import os
 import random
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pandas as pd
 from common import nci_smiles
 from rdkit import RDLogger
 
-_START = (
-    "import molig.screening.pipeline as p; p.CHUNK_ROWS = {chunk_rows}; from molig.cli import main; main()"
-)
 _CHUNK_ROWS = 1024
 _LEAST_KEPT = 2
+_NEEDED = ("molig.cli.screen", "molig.cli.merge", "molig.cli.prepare", "molig.cli.app")
+_NEEDED += ("molig.screening", "molig.screening.run_report", "molig.foreign", "pandas", "pyarrow.parquet")
+
+
+def _command(words: list[str], chunk_rows: int, errors: Connection, limit: int | None) -> None:
+    """What the process of a run does: a command, in chunks of a few rows."""
+    from molig.cli import main
+    from molig.screening import pipeline, store
+
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    pipeline.CHUNK_ROWS = store.CHUNK_ROWS = chunk_rows
+    sys.argv = ["molig", *words]
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    os.dup2(errors.fileno(), 2)
+    errors.close()
+    main()
+
+
+class Run:
+    """A command in a process of its own, forked from one that has imported everything."""
+
+    def __init__(self, words: list[str], chunk_rows: int, limit: int | None = None) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(_NEEDED))
+        self._errors, theirs = context.Pipe(duplex=False)
+        self._process = context.Process(target=_command, args=(words, chunk_rows, theirs, limit))
+        self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid or 0
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, seconds: float) -> int | None:
+        """Wait so long for its end; returns its exit code."""
+        self._process.join(seconds)
+        return self.code
+
+    def kill(self) -> None:
+        """Kill it, and wait until it is gone."""
+        self._process.kill()
+        self._process.join()
+        self._errors.close()
+
+    def finish(self) -> tuple[int, str]:
+        """Exit code and messages."""
+        self._process.join()
+        with os.fdopen(os.dup(self._errors.fileno()), encoding="utf-8") as messages:
+            self._errors.close()
+            return self.code or 0, messages.read()
 
 
 @dataclass
@@ -77,14 +133,15 @@ class Soak:
         self.n_rows = len(rows)
         self.library = folder / "library.smi"
         self.library.write_text("".join(f"{smiles} m{i}\n" for i, smiles in enumerate(rows)))
+        self._process(["--version"]).finish()  # which imports everything, once for all runs
         started = time.monotonic()
-        code, err = self.finish(self.start(folder / "whole.csv"))
+        code, err = self.start(folder / "whole.csv").finish()
         if code:
             raise SystemExit(f"the uninterrupted run failed: {err}")
         self.seconds = time.monotonic() - started
         self.expected = self.tables(folder / "whole.csv")
 
-    def start(self, output: Path, *options: str, model: str | None = None) -> subprocess.Popen[str]:
+    def start(self, output: Path, *options: str, model: str | None = None) -> Run:
         """Begin a run."""
         return self._process(self._words(output, *options, model=model))
 
@@ -93,26 +150,8 @@ class Soak:
         task = ["--task", self.task] if self.task else []
         return [*words, *task, "--device", "cpu", "--jobs", str(self.jobs), *options]
 
-    def _process(self, words: list[str], limit: int | None = None) -> subprocess.Popen[str]:
-        def bounded() -> None:
-            if limit is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-        code = _START.format(chunk_rows=self.chunk_rows)
-        return subprocess.Popen(
-            [sys.executable, "-c", code, *words],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            preexec_fn=bounded,  # noqa: PLW1509 - there are no threads here
-        )
-
-    @staticmethod
-    def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-        """Exit code and messages."""
-        _, err = process.communicate()
-        return process.returncode, err
+    def _process(self, words: list[str], limit: int | None = None) -> Run:
+        return Run(words, self.chunk_rows, limit)
 
     def tables(self, output: Path) -> tuple[bytes, bytes]:
         """Hits and rejected rows."""
@@ -133,7 +172,7 @@ class Soak:
 
     def resumed(self, outcome: Outcome, output: Path, *options: str) -> None:
         """Continue to the end, and judge."""
-        code, err = self.finish(self.start(output, "--resume", *options))
+        code, err = self.start(output, "--resume", *options).finish()
         if code:
             print(f"{outcome.fault}: exit code {code}: {err}", file=sys.stderr)
             outcome.unexpected += 1
@@ -144,10 +183,9 @@ class Soak:
         """Begin a run, and kill it when some chunks are done; False if it was too quick."""
         process = self.start(output)
         parts = output.with_suffix(".parts")
-        while process.poll() is None and len(list(parts.glob("[0-9]*.json"))) < _LEAST_KEPT:
+        while process.code is None and len(list(parts.glob("[0-9]*.json"))) < _LEAST_KEPT:
             time.sleep(0.01)
         process.kill()
-        process.communicate()
         return parts.exists()
 
     # Faults.
@@ -157,13 +195,10 @@ class Soak:
         outcome, output = Outcome("kill -9 at a random moment"), self.folder / "killed.csv"
         while outcome.tries < n:
             process = self.start(output, "--resume")
-            try:
-                code = process.wait(self.random.uniform(0, self.seconds))
-            except subprocess.TimeoutExpired:
+            code = process.wait(self.random.uniform(0, self.seconds))
+            if code is None:
                 process.kill()
                 outcome.tries += 1
-                code = None
-            process.communicate()
             if code == 0:
                 self.judge(outcome, output)
             elif code is not None:
@@ -179,13 +214,41 @@ class Soak:
             self.resumed(outcome, output)
         return outcome
 
+    def killed_preparations(self, n: int) -> Outcome:
+        """Kill -9 a preparation at random moments, and resume; stores must be the same to the last byte."""
+        outcome, store = Outcome("kill -9 of a preparation"), self.folder / "killed.store"
+        whole = self.folder / "whole.store"
+        started = time.monotonic()
+        outcome.unexpected += self._preparation(whole).finish()[0] != 0
+        seconds = time.monotonic() - started
+        expected = content(whole)
+        while True:
+            process = self._preparation(store, "--resume")
+            code = process.wait(self.random.uniform(0, seconds)) if outcome.tries < n else process.finish()[0]
+            if code is None:
+                process.kill()
+                outcome.tries += 1
+                continue
+            # The one before may have been killed when its store stood already.
+            outcome.unexpected += not store.exists() or store.with_name("killed.store.parts").exists()
+            if store.exists():
+                outcome.finished += 1
+                outcome.tables_differ += content(store) != expected
+                shutil.rmtree(store)
+            if outcome.tries >= n:
+                return outcome
+
+    def _preparation(self, store: Path, *options: str) -> Run:
+        words = ["prepare", str(self.library), "-o", str(store), "-m", self.model, "-q"]
+        return self._process([*words, "--jobs", str(self.jobs), *options])
+
     def killed_workers(self, n: int) -> Outcome:
         """Kill workers at random moments; the run goes on by itself."""
         outcome, output = Outcome("kill -9 of a worker"), self.folder / "workers.csv"
         while outcome.tries < n:
             process = self.start(output)
             killed = 0
-            while process.poll() is None:
+            while process.code is None:
                 time.sleep(self.random.uniform(0.1, 0.5))
                 # No more of them than a chunk is forgiven.
                 workers = children(process.pid)
@@ -194,7 +257,7 @@ class Soak:
                         os.kill(self.random.choice(workers), signal.SIGKILL)
                     killed += 1
             outcome.tries += max(killed, 1)
-            if self.finish(process)[0]:
+            if process.finish()[0]:
                 outcome.unexpected += 1
             else:
                 self.judge(outcome, output)
@@ -205,7 +268,7 @@ class Soak:
         outcome, output = Outcome("full disk"), self.folder / "full.csv"
         while outcome.tries < n:
             limit = self.random.randrange(100, len(self.expected[0]))
-            code, err = self.finish(self._process(self._words(output, "--resume"), limit))
+            code, err = self._process(self._words(output, "--resume"), limit).finish()
             outcome.tries += 1
             outcome.unexpected += code != 1 or "cannot write" not in err or output.exists()
             self.resumed(outcome, output)
@@ -233,10 +296,10 @@ class Soak:
             broken = self.broken_off(output)
             try:
                 if number % 2:
-                    code, err = self.finish(self.start(output, "--resume", model=other_model))
+                    code, err = self.start(output, "--resume", model=other_model).finish()
                 else:
                     self.library.write_bytes(text + b"CCO more\n")
-                    code, err = self.finish(self.start(output, "--resume"))
+                    code, err = self.start(output, "--resume").finish()
             finally:
                 self.library.write_bytes(text)
             outcome.tries += 1
@@ -249,15 +312,13 @@ class Soak:
         outcome, output = Outcome("killed shards, merged"), self.folder / "hits.csv"
         for place in range(1, n + 1):
             process = self.start(output, "--shard", f"{place}/{n}", "--resume")
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(self.random.uniform(0, self.seconds / n))
+            process.wait(self.random.uniform(0, self.seconds / n))
             process.kill()
-            process.communicate()
             outcome.tries += 1
-            code, _ = self.finish(self.start(output, "--shard", f"{place}/{n}", "--resume"))
+            code, _ = self.start(output, "--shard", f"{place}/{n}", "--resume").finish()
             outcome.unexpected += code != 0
         shards = sorted(map(str, self.folder.glob("hits.shard-*")))
-        code, err = self.finish(self._process(["merge", *shards, "-o", str(output), "-q"]))
+        code, err = self._process(["merge", *shards, "-o", str(output), "-q"]).finish()
         for shard in shards:
             shutil.rmtree(shard)
         if code:
@@ -268,6 +329,11 @@ class Soak:
         return outcome
 
 
+def content(store: Path) -> dict[str, bytes]:
+    """All files of a store."""
+    return {path.name: path.read_bytes() for path in store.iterdir()}
+
+
 def children(pid: int) -> list[int]:
     """Processes that a process has started."""
     with contextlib.suppress(OSError):
@@ -276,10 +342,11 @@ def children(pid: int) -> list[int]:
     return []
 
 
-def soaked(soak: Soak, kills: int, tries: int, other_model: str) -> Iterator[Outcome]:
+def soaked(soak: Soak, kills: int, preparations: int, tries: int, other_model: str) -> Iterator[Outcome]:
     """All faults, one kind after the other."""
     faults: list[Callable[[], Outcome]] = [
         lambda: soak.kills(kills),
+        lambda: soak.killed_preparations(preparations),
         lambda: soak.killed_workers(tries),
         lambda: soak.full_disk(tries),
         lambda: soak.damaged_chunks(tries),
@@ -298,6 +365,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--preparations", type=int, default=20, help="kills of `molig prepare`")
     parser.add_argument("--tries", type=int, default=10, help="of every other fault")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--chunk-rows", type=int, default=_CHUNK_ROWS)
@@ -317,7 +385,7 @@ def main() -> None:
         print(f"{options.rows:,} rows, {options.jobs} processes, {soak.seconds:.1f} s without a fault\n")
         print("| fault | tries | runs finished | rows lost | rows doubled | tables differ | unexpected |")
         print("|---|---:|---:|---:|---:|---:|---:|")
-        for one in soaked(soak, options.kills, options.tries, options.other_model):
+        for one in soaked(soak, options.kills, options.preparations, options.tries, options.other_model):
             outcomes.append(one)
             cells = (one.tries, one.finished, one.rows_lost, one.rows_doubled, one.tables_differ)
             print(f"| {one.fault} | {' | '.join(map(str, cells))} | {one.unexpected} |", flush=True)

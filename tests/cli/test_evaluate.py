@@ -307,6 +307,13 @@ class TestModels:
             assert all(word in run.out for word in (*TASKS, "ROC-AUC stated", "BEDROC"))
             assert "largest difference from the card: 0.0000" in run.err
 
+    def test_hits_are_no_training_table(self, molig, trained, tmp_path):
+        table, hits = trained.parent / "table.csv", tmp_path / "hits.csv"
+        asked = ("--task", "all", "-o", hits, "-q", "-j", "1")
+        assert molig("screen", table, "-m", trained, *asked).code == 0
+        run = molig("evaluate", "-m", trained, "-i", hits)
+        assert (run.code, "is a hit table of molig" in run.err) == (2, True)
+
     def test_the_reproduction_is_written(self, molig, trained, tmp_path):
         run = molig("evaluate", "-m", trained, "-o", tmp_path / "out", "--quiet")
         assert (run.code, run.err) == (0, "")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import pytest
+from rdkit import Chem
 from support.libraries import GOOD, names_in
 
 SMI = "".join(f"{smiles} m{i}\n" for i, smiles in enumerate(GOOD)) + "C1CC bad\n"
@@ -74,3 +77,87 @@ def test_a_pipe_can_be_prepared(molig, tmp_path, small_model_dir, monkeypatch):
     run = molig("prepare", "-", "--format", "smi", "-o", tmp_path / "store", "-m", small_model_dir)
     assert run.code == 0
     assert json.loads((tmp_path / "store" / "store.json").read_text())["source"]["sha256"] is None
+
+
+def test_an_interrupted_preparation_is_told_and_resumed(molig, write, tmp_path, small_model_dir, monkeypatch):
+    from molig.cli.console import Bar
+    from molig.screening import store
+
+    monkeypatch.setattr(store, "CHUNK_ROWS", 3)
+    library = write("library.smi", SMI)
+    arguments = ("prepare", library, "-o", tmp_path / "store", "-m", small_model_dir, "-j", "1")
+    calls = []
+
+    def interrupted(self: Bar, n: int) -> None:
+        calls.append(n)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bar, "__call__", interrupted)
+        run = molig(*arguments)
+    assert run.code == 1
+    assert f"6 rows are done and kept in {tmp_path / 'store.parts'}" in " ".join(run.err.split())
+    again = molig(*arguments, "--resume")
+    assert (again.code, "6 rows are done already" in again.err) == (0, True)
+    assert molig("prepare", library, "-o", tmp_path / "other", "-m", small_model_dir).code == 0
+    content = [{p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("store", "other")]
+    assert content[0] == content[1]
+    assert names_in(tmp_path) == {"library.smi", "store", "other"}
+
+
+@pytest.fixture
+def labelled(molig, write, tmp_path, small_model_dir):
+    """A library with labels, and its store."""
+    rows = [f"{smiles},m{i},{i % 2}" for i, smiles in enumerate([*GOOD, "C1CC"])]
+    library = write("labelled.csv", "\n".join(["smiles,id,carbonyl", *rows]) + "\n")
+    store = tmp_path / "labelled.store"
+    assert molig("prepare", library, "-o", store, "-m", small_model_dir, "-q").code == 0
+    return library, store
+
+
+def test_a_store_is_explained_as_its_library(molig, labelled, tmp_path, small_model_dir):
+    of_model = ("-m", small_model_dir, "--task", "carbonyl")
+    for source, name in zip(labelled, ("plain", "stored"), strict=True):
+        run = molig("explain", "-i", source, *of_model, "-o", tmp_path / f"{name}.csv")
+        assert run.code == 0
+    assert "is a feature store: its SMILES are parsed once more" in run.err
+    for end in (".csv", ".rejected.csv"):
+        assert (tmp_path / f"plain{end}").read_bytes() == (tmp_path / f"stored{end}").read_bytes()
+    drawn = molig("explain", "-i", labelled[1], *of_model, "-o", tmp_path / "stored.html", "-q")
+    assert (drawn.code, (tmp_path / "stored.html").read_text().count("<svg") >= len(GOOD)) == (0, True)
+
+
+def test_a_store_is_audited_as_its_library(molig, labelled, tmp_path, small_model_dir):
+    reports = []
+    for source in labelled:
+        path = tmp_path / f"{source.name}.md"
+        run = molig("audit", "-i", source, "-m", small_model_dir, "--only", "baseline", "-o", path, "-q")
+        assert run.code == 0
+        lines = path.read_text().replace(source.name, "SOURCE").splitlines()
+        reports.append([line for line in lines if " s " not in line])
+    assert reports[0] == reports[1]
+
+
+def test_models_that_read_molecules_otherwise_need_the_library(molig, labelled, tmp_path):
+    checkpoint = Path(__file__).parents[1] / "foreign" / "small.pt"
+    run = molig("explain", "-i", labelled[1], "-m", checkpoint, "-o", tmp_path / "x.csv", "-q")
+    assert (run.code, "give the library itself" in run.err) == (2, True)
+    named = molig("audit", "-i", labelled[1], "-m", "tox21", "--label", "SR-MMP=logP", "-q")
+    assert (named.code, "logP" in named.err) == (2, True)
+
+
+def test_stores_of_sd_files_tell_that_atoms_are_numbered_otherwise(molig, write, tmp_path, small_model_dir):
+    blocks = "".join(f"{Chem.MolToMolBlock(Chem.MolFromSmiles(s))}$$$$\n" for s in ("OCC", "c1ccccc1C=O"))
+    library, store = write("library.sdf", blocks), tmp_path / "store"
+    assert molig("prepare", library, "-o", store, "-m", small_model_dir, "-q").code == 0
+    run = molig("explain", "-i", store, "-m", small_model_dir, "-o", tmp_path / "x.csv", "-q")
+    told = " ".join(run.err.split())
+    assert (run.code, "keeps SMILES of the structures in library.sdf" in told) == (0, True)
+
+
+def test_a_job_over_a_store_may_always_say_resume(molig, labelled, tmp_path, small_model_dir):
+    of_model = ("-m", small_model_dir, "--task", "carbonyl")
+    assert (
+        molig("explain", "-i", labelled[1], *of_model, "-o", tmp_path / "x.csv", "--resume", "-q").code == 0
+    )

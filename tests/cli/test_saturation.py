@@ -188,6 +188,17 @@ def test_the_bundled_model_on_tox21(molig, data_dir, tmp_path):
     assert (curves.loc[curves["a"] == 1, "score"] > 0.5).all()
 
 
+def test_scores_of_a_hit_table_are_no_labels(molig, saturation, small_model_dir, table, tmp_path):
+    hits = tmp_path / "hits.csv"
+    asked = ("-m", small_model_dir, "--task", "nitrogen")
+    assert molig("screen", table, *asked, "-o", hits, "-q", "-j", "1").code == 0
+    run = saturation("-i", hits, "--task", "nitrogen", "--actives", 2, "-o", tmp_path / "a.csv")
+    assert (run.code, "'nitrogen') are taken for scores" in " ".join(run.err.split())) == (0, True)
+    named = ("--task", "nitrogen", "--label", "input.nitrogen", "--actives", 2)
+    run = saturation("-i", hits, *named, "-o", tmp_path / "b.csv")
+    assert (run.code, "rows with input.nitrogen = 1" in run.err) == (0, True)
+
+
 def test_a_forest_has_no_rates(molig, small_committee_dir, table, tmp_path):
     output = tmp_path / "fig.svg"
     words = ("-m", small_committee_dir, "--device", "cpu", "--task", "carbonyl", "--actives", 3)

@@ -31,6 +31,10 @@ def test_kills_at_random_moments(soak):
     assert good(soak.kills(3))
 
 
+def test_preparations_killed_at_random_moments(soak):
+    assert good(soak.killed_preparations(2))
+
+
 def test_killed_workers(soak):
     assert good(soak.killed_workers(1))
 

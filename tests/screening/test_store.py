@@ -281,6 +281,70 @@ class TestMaking:
             prepare(Records(broken()), tmp_path / "s", [small_model.info])
         assert names_in(tmp_path) == set()
 
+    @pytest.mark.parametrize(("moment", "jobs"), [(1, 1), (4, 1), (4, 2)])
+    def test_an_interrupted_preparation_is_continued(  # noqa: PLR0917 - fixtures
+        self, prepared, smi, tmp_path, small_model, small_committee, monkeypatch, moment, jobs
+    ):
+        for name, value in (("ROW_GROUP", 32), ("ROWS_PER_FILE", 96), ("CHUNK_ROWS", 40)):
+            monkeypatch.setattr(store, name, value)
+        options = PrepareOptions(applicability=True, jobs=jobs)
+        run = partial(prepare, models=[small_model.info, small_committee.info], library=smi)
+        calls = []
+
+        def interrupt(_: int) -> None:
+            calls.append(1)
+            if len(calls) == moment:
+                raise KeyboardInterrupt
+
+        place = tmp_path / "s"
+        with pytest.raises(KeyboardInterrupt):
+            run(read_records(smi, keep="all"), place, options=replace(options, progress=interrupt))
+        assert not place.exists()
+        told = []
+        run(
+            read_records(smi, keep="all"),
+            place,
+            options=replace(options, resume=True, resumed=told.append),
+        )
+        assert told == ([40 * (moment - 1)] if moment > 1 else [])
+        files = {path.name: path.read_bytes() for path in prepared.iterdir()}
+        assert {path.name: path.read_bytes() for path in place.iterdir()} == files
+        assert names_in(tmp_path) == {"s"}
+
+    def test_what_an_interrupted_preparation_has_done_is_not_mixed_with_other_things(
+        self, smi, tmp_path, small_model, monkeypatch
+    ):
+        monkeypatch.setattr(store, "CHUNK_ROWS", 100)
+        run = partial(prepare, models=[small_model.info], library=smi)
+
+        def interrupt(_: int) -> None:
+            if (tmp_path / "s.parts" / "000000.json").exists():
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run(read_records(smi), tmp_path / "s", options=PrepareOptions(progress=interrupt))
+        with pytest.raises(UsageError, match=r"s.parts holds 100 finished rows.*continue it with resume"):
+            run(read_records(smi), tmp_path / "s")
+        for changed, options in (
+            ("--keep", PrepareOptions(resume=True)),
+            ("--applicability", PrepareOptions(resume=True, applicability=True)),
+        ):
+            keep = "all" if changed == "--keep" else ()
+            with pytest.raises(UsageError, match=f"cannot be continued: {changed} was"):
+                run(read_records(smi, keep=keep), tmp_path / "s", options=options)
+        assert run(read_records(smi), tmp_path / "s", options=PrepareOptions(resume=True)).n_molecules
+        with pytest.raises(UsageError, match="nothing to resume"):
+            run(read_records(smi), tmp_path / "s", options=PrepareOptions(resume=True))
+
+    def test_a_list_cannot_be_resumed(self, tmp_path, small_model):
+        with pytest.raises(UsageError, match="a list cannot be read again"):
+            prepare(
+                smiles_records(GOOD),
+                tmp_path / "s",
+                [small_model.info],
+                options=PrepareOptions(resume=True),
+            )
+
     def test_a_library_without_molecules_makes_none(self, tmp_path, small_model):
         with pytest.raises(InputError, match="none of the 2 rows"):
             prepare(smiles_records(["C1CC", "x"]), tmp_path / "s", [small_model.info])

@@ -6,21 +6,31 @@ import bz2
 import csv
 import gzip
 import io
+import json
 import random
 import re
+import shutil
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rdkit import Chem
 
-from molig.errors import InputError, UsageError
+from molig.errors import InputError, MoligError, UsageError
+from molig.features import FeatureSchema, Featurizer
+from molig.files import digest_of
+from molig.model import load_model
 from molig.molecules import Molecule, MoleculeParser, Reason, Record, read_records, smiles_records
 from molig.molecules.reasons import RefusedError
+from molig.molecules.records import Records
+from molig.screening import PrepareOptions, ScreeningOptions, Shard, merge, prepare, screen
+from molig.tables import Parts
 from support import poison
 
 SEEDS = (
@@ -313,6 +323,223 @@ def fuzz_files(n: int, seed: int, folder: Path) -> Tallies:
                 tally.lost += abs(n_rows - found)
                 tally.fault(f"{name}: {found} rows of {n_rows}")
     return tallies
+
+
+# Features.
+
+
+def fuzz_features(n: int, seed: int, schema: FeatureSchema) -> Tallies:
+    """Featurize what mutated SMILES have become, alone and together; both must agree, in finite numbers."""
+    rng, tally, parser = random.Random(seed), Tally(), MoleculeParser()
+    kinds = list(SMILES_FAULTS.values())
+    texts = [rng.choice(kinds)(rng.choice(SEEDS), rng) for _ in range(n)]
+    molecules, rejections = parser.parse_many(smiles_records(texts))
+    tally.tries, tally.molecules, tally.rejections = n, len(molecules), len(rejections)
+    featurizer = Featurizer(schema)
+    together = _watched(tally, "all", lambda: featurizer.counted(molecules))
+    n_atoms = n_pairs = 0
+    for molecule in molecules:
+        one = _watched(tally, molecule.smiles, lambda each=molecule: featurizer.counted([each]))
+        if one is None or together is None:
+            continue
+        atoms = slice(n_atoms, n_atoms + len(one.atom_codes))
+        pairs = slice(n_pairs, n_pairs + len(one.pair_codes))
+        n_atoms, n_pairs = atoms.stop, pairs.stop
+        same = all(
+            np.array_equal(getattr(one, name), getattr(together, name)[places])
+            for name, places in (("atom_codes", atoms), ("atom_values", atoms), ("pair_codes", pairs))
+        )
+        if not (same and np.isfinite(one.atom_values).all() and np.isfinite(one.pair_values).all()):
+            tally.lost += 1
+            tally.fault(f"{molecule.smiles!a}: other features alone, or numbers that are not finite")
+    return {"features": tally}
+
+
+def _watched(tally: Tally, what: str, work: Callable[[], Any]) -> Any:
+    """What comes of work; any error is a fault, but for those of molig where they are expected."""
+    start = time.perf_counter()
+    try:
+        return work()
+    except Exception as error:
+        tally.undocumented += 1
+        tally.fault(f"{what[:200]!a}: {type(error).__name__}: {error}")
+        return None
+    finally:
+        tally.slowest = max(tally.slowest, time.perf_counter() - start)
+
+
+# What molig itself has written: stores, parts of runs, models.
+
+_ODD: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    1,
+    2**31,
+    2**70,
+    1e400,
+    float("nan"),
+    "",
+    "0",
+    "../x",
+    "\0",
+    [],
+    {},
+)
+_ODD += ([[]], {"": None}, "a" * 10_000, "é\ud800", 0.5, -1e308, [1, "a"], "molecules-00000.parquet")
+
+
+def mutated_json(text: str, rng: random.Random) -> str:
+    """Change one to three values of a JSON text, at any depth: another type, absurd, missing or doubled."""
+    content = json.loads(text)
+    for _ in range(rng.randint(1, 3)):
+        parent, key = rng.choice(list(_places(content)) or [({"": content}, "")])
+        change = rng.random()
+        if change < 0.15 and isinstance(parent, dict):
+            del parent[key]
+        elif change < 0.3:
+            _, other = rng.choice(list(_places(content))) if content else ({}, "")
+            parent[key] = other
+        elif change < 0.45 and isinstance(parent[key], int | float) and not isinstance(parent[key], bool):
+            parent[key] = rng.choice((parent[key] + 1, -parent[key], parent[key] * 10**6, parent[key] - 1))
+        else:
+            parent[key] = rng.choice(_ODD)
+    return json.dumps(content)
+
+
+def _places(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place in a JSON document: its parent, and its key or number there."""
+    keys = content.keys() if isinstance(content, dict) else range(len(content))
+    for key in list(keys):
+        yield content, key
+        if isinstance(content[key], dict | list):
+            yield from _places(content[key])
+
+
+def _mutate_file(path: Path, rng: random.Random) -> None:
+    """Damage one file: JSON mostly in its values, so that it can still be read, others byte by byte."""
+    if path.suffix == ".json" and rng.random() < 0.8:
+        path.write_text(mutated_json(path.read_text(), rng))
+    else:
+        path.write_bytes(_damaged(path.read_bytes(), rng))
+
+
+def _copies(source: Path, folder: Path, n: int, rng: random.Random) -> Iterator[tuple[Path, str]]:
+    """Copies of a directory with one damaged file each, and what was damaged."""
+    files = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
+    # The descriptions are small, and say how the rest is read.
+    weights = [8 if path.suffix == ".json" else 2 for path in files]
+    for _ in range(n):
+        shutil.rmtree(folder / source.name, ignore_errors=True)
+        copy = Path(shutil.copytree(source, folder / source.name))
+        (chosen,) = rng.choices(files, weights)
+        _mutate_file(copy / chosen, rng)
+        yield copy, chosen.name
+
+
+def _refusable(tally: Tally, what: str, work: Callable[[], Any]) -> Any:
+    """What comes of work on damaged data, which may be refused by an error of molig; None if it was."""
+    tally.tries += 1
+    start = time.perf_counter()
+    try:
+        return work()
+    except MoligError as error:
+        tally.refused += 1
+        if not str(error).strip():
+            tally.fault(f"{what}: refused without a word")
+    except Exception as error:
+        tally.undocumented += 1
+        tally.fault(f"{what}: {type(error).__name__}: {error}")
+    finally:
+        tally.slowest = max(tally.slowest, time.perf_counter() - start)
+    return None
+
+
+LIBRARY = (*SEEDS, "C1CC", "", "[Fe]")
+
+
+def fuzz_stores(n: int, seed: int, folder: Path, model_directory: Path) -> Tallies:
+    """Screen damaged stores; half of them say of the damaged file what it is now, as who means harm would."""
+    rng, model = random.Random(seed), load_model(model_directory)
+    whole = folder / "whole" / "library.store"
+    whole.parent.mkdir(exist_ok=True)
+    records = Records(smiles_records(LIBRARY))
+    prepare(records, whole, [model.info], options=PrepareOptions(applicability=True, force=True))
+    options = ScreeningOptions(task=model.tasks[0])
+    expected = screen(whole, model, options=options)
+    tallies = {name: Tally() for name in ("stores, damaged", "stores, damaged and signed again")}
+    for signed, tally in zip((False, True), tallies.values(), strict=True):
+        for copy, name in _copies(whole, folder, n // 2, rng):
+            if signed and name.endswith(".parquet"):
+                _sign(copy, name)
+            found = _refusable(tally, name, lambda copy=copy: screen(copy, model, options=options))
+            if found is None:
+                continue
+            tally.molecules += found.n_scored
+            tally.rejections += found.n_rejected
+            if not signed and not found.hits.equals(expected.hits):
+                tally.lost += 1
+                tally.fault(f"{name}: damaged, and other hits")
+    return tallies
+
+
+def _sign(store: Path, name: str) -> None:
+    """Let a store's description fit a damaged file."""
+    content = json.loads((store / "store.json").read_text())
+    for file in content["files"]:
+        if file["name"] == name:
+            path = store / name
+            file |= {"n_bytes": path.stat().st_size, "sha256": digest_of(path)}
+    (store / "store.json").write_text(json.dumps(content))
+
+
+def fuzz_parts(n: int, seed: int, folder: Path, model_directory: Path) -> Tallies:
+    """Continue interrupted runs, and merge shards, whose parts were damaged: the same tables, or an error."""
+    rng, model, tally = random.Random(seed), load_model(model_directory), Tally()
+    base = folder / "runs"
+    base.mkdir(exist_ok=True)
+    library = base / "library.smi"
+    library.write_text("".join(f"{smiles or 'C('} m{i}\n" for i, smiles in enumerate(LIBRARY)))
+    options = ScreeningOptions(task=model.tasks[0], shard=Shard(1, 1))
+    screen(library, model, output=base / "hits.csv", options=options)
+    output, shard = base / "merged.csv", base / "hits.shard-1-of-1"
+    merge([shard], output)
+    expected = output.read_bytes()
+    for copy, name in _copies(shard, folder, n, rng):
+        for path in folder.glob("merged.*"):
+            path.unlink()
+        merged = _refusable(tally, name, lambda copy=copy: merge([copy], folder / "merged.csv"))
+        if merged is not None:
+            tally.molecules += merged.n_scored
+            if (folder / "merged.csv").read_bytes() != expected:
+                tally.lost += 1
+                tally.fault(f"{name}: damaged, and merged to another table")
+    for copy, name in _copies(shard, folder, n, rng):
+
+        def resumed(copy: Path = copy) -> int:
+            parts = Parts(copy, Parts.read(shard).identity)
+            parts.open(resume=True)
+            return sum(len(batch) for _, batches in parts.finished() for batch in batches)
+
+        found = _refusable(tally, name, resumed)
+        tally.molecules += found or 0
+    return {"parts of runs, damaged": tally}
+
+
+def fuzz_models(n: int, seed: int, folder: Path, model_directory: Path) -> Tallies:
+    """Load damaged models, and score with those that can be loaded."""
+    rng, tally = random.Random(seed), Tally()
+    for copy, name in _copies(model_directory, folder, n, rng):
+
+        def scored(copy: Path = copy) -> Any:
+            model = load_model(copy)
+            molecules, _ = model.parser.parse_many(smiles_records(SEEDS[:3]))
+            return model.score_molecules(molecules)
+
+        found = _refusable(tally, name, scored)
+        tally.molecules += 0 if found is None else len(found)
+    return {f"models ({model_directory.name}), damaged": tally}
 
 
 def table(tallies: Tallies) -> str:

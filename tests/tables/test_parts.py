@@ -173,6 +173,13 @@ class TestOpening:
         with pytest.raises(UsageError, match="is a file"):
             opened(directory)
 
+    def test_a_manifest_that_was_changed(self, directory):
+        filled(directory)
+        path = directory / "manifest.json"
+        path.write_text(path.read_text().replace('"rows_per_part": ', '"rows_per_part": 1'))
+        with pytest.raises(InputError, match=r"manifest\.json is damaged \(its checksum is another\)"):
+            opened(directory, resume=True)
+
     @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"format": "molig-parts-9"})])
     def test_a_damaged_manifest(self, directory, text):
         filled(directory)
