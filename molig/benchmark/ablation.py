@@ -14,7 +14,7 @@ import pandas as pd
 from molig.attribution import ExplainableModel, Target
 from molig.attribution.baselines import ZERO, Baselines
 from molig.benchmark.estimates import Resampling, ratio_estimate
-from molig.benchmark.explained import explainer_of, projected_scores, resolve_methods
+from molig.benchmark.explained import explainer_of, read_scores, resolve_methods
 from molig.benchmark.recipe import AttributionOptions
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.features import MolGraph
@@ -267,7 +267,7 @@ def model_drop_curves(
     without = _Ablated(model, molecules, task, options, advance)
     rankings = {
         method: [
-            projected_scores(explanation, options.projection)
+            read_scores(explanation, options)
             for explanation in explainer_of(model, method, options, task).explain_molecules(molecules)
         ]
         for method in resolve_methods(methods)

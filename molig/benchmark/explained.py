@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rdkit import Chem
 
 from molig.attribution import ExplainableModel, Explainer, Explanation, Method
-from molig.attribution.explanation import bonds_of_pairs, share_pairs
+from molig.attribution.explanation import bonds_of_pairs, share_pairs, share_rings
 from molig.benchmark.ground_truth import GroundTruth
 from molig.benchmark.metrics import Part, merge_ties
 from molig.benchmark.recipe import AttributionOptions, Projection
@@ -145,7 +145,7 @@ def _mean_scores(
         atoms, bonds = [], []
         for each in explanations:
             places = truth_atoms(each.mol, target)
-            atoms.append(_added_up(projected_scores(each, options.projection), places, target.GetNumAtoms()))
+            atoms.append(_added_up(read_scores(each, options), places, target.GetNumAtoms()))
             bonds.append(_bonds_of_truth(each, places, target))
     except InputError as error:
         return Rejection(row + 1, truth.ids[row], truth.smiles[row], str(error))
@@ -157,6 +157,12 @@ def _mean_scores(
 # From the atoms of an explained molecule to the atoms that a truth covers.
 
 _ADDED = -1  # origin of a hydrogen that the parser has added
+
+
+def read_scores(explanation: Explanation, options: AttributionOptions) -> FloatArray:
+    """Atom scores of an explanation as a recipe reads them, shape (n_atoms,)."""
+    scores = projected_scores(explanation, options.projection)
+    return share_rings(explanation.mol, scores) if options.rings else scores
 
 
 def projected_scores(explanation: Explanation, projection: Projection) -> FloatArray:

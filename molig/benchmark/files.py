@@ -85,7 +85,7 @@ def _variant(result: BenchmarkResult) -> list[str]:
     return [
         result.name,
         options.target or "default",
-        options.projection.value,
+        options.projection.value + (", rings whole" if options.rings else ""),
         options.baseline,
         ", ".join(options.averaged_baselines),
         str(len(result.models)),

@@ -43,6 +43,8 @@ class AttributionOptions(BaseModel):
     target: Literal["probability", "logit", "value"] | None = None
     # Methods that take whole atoms away need none.
     projection: Projection = Projection.ALL
+    # Whether the atoms of a ring have its mean score; see `share_rings`.
+    rings: bool = False
     baseline: str = "zero"
     averaged_baselines: tuple[str, ...] = Field(default=("zero", "uniform", "carbon"), min_length=1)
     tol: float = Field(default=0.01, gt=0)

@@ -5,12 +5,15 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rdkit import Chem
 from support.random_models import as_model, random_model
 from support.small_model import nci_smiles
 
 import molig
 from molig.attribution import Explainer, Explanation
+from molig.attribution.explanation import share_rings
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model.info import MoleculePolicy
 from molig.molecules import Hydrogens, Record, Rejection
@@ -259,3 +262,16 @@ def test_a_plain_molecule_is_its_own_scored_molecule(small_model):
     why = molig.explain(small_model, "OCC", task="carbonyl")
     assert (why.scored_smiles, why.removed, why.scored_note) == ("OCC", (), "")
     assert why.input_atom_scores.tolist() == why.atom_scores.tolist()
+
+
+@given(st.sampled_from(["c1ccc2[nH]ccc2c1CC1CC1", "C1CC2CCC1CC2", "C1CC12CC2", "CCO"]), st.integers(0, 2**16))
+def test_rings_share_their_scores_and_nothing_else_moves(smiles, seed):
+    mol = Chem.MolFromSmiles(smiles)
+    scores = np.random.default_rng(seed).normal(size=mol.GetNumAtoms())
+    shared = share_rings(mol, scores)
+    outside = [atom.GetIdx() for atom in mol.GetAtoms() if not atom.IsInRing()]
+    np.testing.assert_array_equal(shared[outside], scores[outside])
+    np.testing.assert_allclose(shared.sum(), scores.sum(), atol=1e-12)
+    order = np.random.default_rng(seed).permutation(mol.GetNumAtoms())
+    moved = share_rings(Chem.RenumberAtoms(mol, order.tolist()), scores[order])
+    np.testing.assert_allclose(moved, shared[order], atol=1e-12)

@@ -5,8 +5,8 @@ import pytest
 from rdkit import Chem
 from support.explanations import made_up, parsed
 
-from molig.benchmark.explained import projected_scores, scores_of_truth_atoms, truth_atoms
-from molig.benchmark.recipe import Projection
+from molig.benchmark.explained import projected_scores, read_scores, scores_of_truth_atoms, truth_atoms
+from molig.benchmark.recipe import AttributionOptions, Projection
 from molig.errors import InputError
 from molig.features import preset
 from molig.molecules import Hydrogens, MoleculeParser, Record
@@ -53,6 +53,17 @@ def test_hydrogens_of_a_standardised_salt_find_their_truth():
 def test_another_molecule_is_refused():
     with pytest.raises(InputError, match="atom 2, the truth only 2 atoms"):
         truth_atoms(Chem.MolFromSmiles("CCC"), Chem.MolFromSmiles("CC"))
+
+
+def test_rings_are_read_whole_if_a_recipe_says_so():
+    why = made_up(SCHEMA, parsed(Record(1, "indanol", "c1ccc2c(c1)CCC2O")))
+    plain, rings = (read_scores(why, AttributionOptions(rings=rings)) for rings in (False, True))
+    np.testing.assert_array_equal(plain, why.atom_scores)
+    oxygen = why.mol.GetNumAtoms() - 1
+    assert rings[oxygen] == plain[oxygen]
+    np.testing.assert_allclose(rings.sum(), plain.sum(), atol=1e-12)
+    benzene_only = [0, 1, 2, 5]
+    assert np.ptp(rings[benzene_only]) < 1e-12 < np.ptp(plain[benzene_only])
 
 
 def test_projections_share_out_the_pairs_that_they_name():
