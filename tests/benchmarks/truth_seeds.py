@@ -2,10 +2,10 @@
 
     python tests/benchmarks/truth_seeds.py --sets logic7 logic10 --seeds 8 --output OUT
 
-For every set, networks of its recipe are trained with different seeds (finished ones are not trained again), and
-integrated gradients judged on the test part: each network by itself, and the mean of their atom scores. One
-line a set: mean over the networks, smallest, largest, and the mean scores. Recipes are those that come with
-molig; a set's published test part is used for nothing else.
+For every set, networks of its recipe are trained with different seeds (finished ones are not trained again),
+and integrated gradients judged on the test part: each network by itself, and the mean of their atom scores.
+One line a set: mean over the networks, smallest, largest, and the mean scores. Recipes are those that come
+with molig; a published test part is used for nothing else.
 """
 
 from __future__ import annotations
