@@ -13,6 +13,8 @@ atoms only  atom scores of the changed atoms in the first molecule, less those i
 reach 0     the same with all of every pair and substructure that touches a changed atom: what `molig audit`
             reports
 reach r     the same of the changed atoms and of all matched atoms within r bonds of a change
+faded       no attribution against the baseline: by how much the first score falls when the features of its
+            changed atoms and of their pairs are taken away, less the same of the second
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from molig.benchmark.models import is_finished
 from molig.datasets.places import find_dataset
 from molig.files import write_whole
 from molig.model import ScreeningModel, load_model
-from molig.molecules import Record
+from molig.molecules import Molecule, Record
 from molig.series.comparison import changed_attribution
 from molig.series.matching import Overlap, Searches
 from molig.training import TrainingRequest, read_recipe, train_model
@@ -140,6 +142,7 @@ def compared(model: ScreeningModel, test: pd.DataFrame) -> list[dict[str, Any]]:
     by_row = {m.row: one[model.tasks[0]] for m, one in zip(listed, explained, strict=True)}
     return [
         figures(by_row[first.row], by_row[second.row], common, difference)
+        | {"faded": fall(model, first, common.first) - fall(model, second, common.second)}
         for first, second, common, difference in matched
     ]
 
@@ -160,6 +163,15 @@ def figures(first: Explanation, second: Explanation, common: Overlap, difference
     shifts = first.atom_scores[common.first] - second.atom_scores[common.second]
     found["moved"] = [[int(min(d, 99)), float(shift)] for d, shift in zip(far, shifts, strict=True)]
     return found
+
+
+def fall(model: ScreeningModel, molecule: Molecule, matched: np.ndarray) -> float:
+    """By how much a score falls without the features of what is not matched."""
+    graphs = model.featurize([molecule.mol])
+    relaxed, only = model.relax(graphs), np.zeros(1, dtype=np.int64)
+    kept = np.isin(np.arange(molecule.mol.GetNumAtoms()), matched).astype(float)
+    pairs = kept[graphs.pair_atoms].min(axis=1)
+    return float(relaxed.outputs(only)[0, 0] - relaxed.outputs(only, kept, pairs)[0, 0])
 
 
 def changed_atoms(mol: Chem.Mol, common: np.ndarray) -> np.ndarray:
@@ -201,7 +213,7 @@ def print_table(output: Path, group: str, names: list[str]) -> None:
     print("| attribution | sign of activities | where the score is right | sign of the score | elsewhere |")
     print("|---|---:|---:|---:|---:|")
     print(f"| score itself | {right.mean():.1%} | | | |")
-    for way in ("atoms only", *(f"reach {reach}" for reach in REACHES)):
+    for way in ("atoms only", *(f"reach {reach}" for reach in REACHES), "faded"):
         value = np.array([pair[way] for pair in pairs])
         agrees, follows = value * activity > 0, value * score > 0
         elsewhere = np.nanmedian(1 - value / np.where(score == 0, np.nan, score))
