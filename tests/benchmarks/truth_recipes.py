@@ -36,45 +36,48 @@ from molig.benchmark.recipe import BenchmarkRecipe, Projection, default_benchmar
 from molig.benchmark.run import BenchmarkPlan, judged_molecules
 from molig.molecules import Record
 
-FROM_DESCRIPTORS: dict[str, dict[str, Any]] = {
+PLAIN: dict[str, dict[str, Any]] = {
+    "features": {"preset": "simple", "max_pair_distance": 2, "distance": "one-hot"},
+    "network": {"hidden": (200, 50)},
+    "committee": {},
+    "start": {},
+    "neutral": {},
+    "optimization": {"epochs": 12},
+}
+"""Sections of a Weave network by itself; what they do not say is the default of recipes."""
+FROM_DESCRIPTORS = PLAIN | {
     "features": {"preset": "full"},
     "network": {"size_exponent": 0.5, "hidden": (200, 100)},
     "start": {"model": "descriptors"},
     "neutral": {"copies": 16},
 }
-SLOW = {"batch_size": 64, "learning_rate": 1e-3, "weight_average": 0.99, "keep": "last"}
+SLOW = {"epochs": 12, "batch_size": 64, "learning_rate": 1e-3, "weight_average": 0.99, "keep": "last"}
+
+
+def with_members(*members: str, **options: Any) -> dict[str, dict[str, Any]]:
+    """Sections of a committee."""
+    committee = {"members": ("weave", *members)} | (options or {"weights": "equal"})
+    return FROM_DESCRIPTORS | {"optimization": SLOW, "committee": committee}
+
+
+W2N1 = PLAIN | {"features": PLAIN["features"] | {"max_pair_distance": 1}}
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
-    "W2N2 200-50, 12 epochs": {},
-    "W2N1": {"features": {"max_pair_distance": 1}},
-    "6 epochs": {"optimization": {"epochs": 6}},
-    "30 epochs": {"optimization": {"epochs": 30}},
-    "head 32": {"network": {"hidden": (32,)}},
-    "sum readout": {"network": {"readout": "sum"}},
-    "W2N1, head 32": {"features": {"max_pair_distance": 1}, "network": {"hidden": (32,)}},
-    "weight decay 1": {"optimization": {"weight_decay": 1.0}},
-    "from descriptors, 12 epochs": FROM_DESCRIPTORS | {"optimization": SLOW | {"epochs": 12}},
+    "W2N2 200-50, 12 epochs": PLAIN,
+    "W2N1": W2N1,
+    "6 epochs": PLAIN | {"optimization": {"epochs": 6}},
+    "30 epochs": PLAIN | {"optimization": {"epochs": 30}},
+    "head 32": PLAIN | {"network": {"hidden": (32,)}},
+    "sum readout": PLAIN | {"network": {"hidden": (200, 50), "readout": "sum"}},
+    "W2N1, head 32": W2N1 | {"network": {"hidden": (32,)}},
+    "weight decay 1": PLAIN | {"optimization": {"epochs": 12, "weight_decay": 1.0}},
+    "from descriptors, 12 epochs": FROM_DESCRIPTORS | {"optimization": SLOW},
     "from descriptors, 6 epochs": FROM_DESCRIPTORS | {"optimization": SLOW | {"epochs": 6}},
-    "the same features, 12 epochs": FROM_DESCRIPTORS
-    | {"start": {"model": ""}, "optimization": SLOW | {"epochs": 12}},
-    "with environments, 12 epochs": FROM_DESCRIPTORS
-    | {
-        "committee": {"members": ("weave", "environments"), "weights": "equal"},
-        "optimization": SLOW | {"epochs": 12},
-    },
-    "with environments and kernel": FROM_DESCRIPTORS
-    | {
-        "committee": {"members": ("weave", "environments", "kernel"), "weights": "equal"},
-        "optimization": SLOW | {"epochs": 12},
-    },
-    "with environments, forest, kernel": FROM_DESCRIPTORS
-    | {
-        "committee": {
-            "members": ("weave", "environments", "forest", "kernel"),
-            "prior": (1, 1, 2, 4),
-            "prior_molecules": 100,
-        },
-        "optimization": SLOW | {"epochs": 12},
-    },
+    "the same features, 12 epochs": FROM_DESCRIPTORS | {"start": {}, "optimization": SLOW},
+    "with environments, 12 epochs": with_members("environments"),
+    "with environments and kernel": with_members("environments", "kernel"),
+    "with environments, forest, kernel": with_members(
+        "environments", "forest", "kernel", prior=(1, 1, 2, 4), prior_molecules=100
+    ),
 }
 TARGETS = ("logit", "probability")
 RINGS = ", rings whole"
@@ -107,11 +110,8 @@ def folder(recipe: str) -> str:
 
 
 def changed(recipe: BenchmarkRecipe, sections: dict[str, dict[str, Any]]) -> BenchmarkRecipe:
-    """The recipe of rules with some options changed, for two seeds."""
-    data = recipe.training.model_dump()
-    for section, values in sections.items():
-        data[section] |= values
-    training = type(recipe.training).model_validate(data)
+    """The recipe of rules with other sections, for two seeds."""
+    training = type(recipe.training).model_validate(recipe.training.model_dump() | sections)
     attribution = recipe.attribution.model_copy(update={"members": SEEDS})
     return recipe.model_copy(update={"training": training, "attribution": attribution})
 
