@@ -23,7 +23,7 @@ from molig.attribution.substructures import (
 )
 from molig.attribution.targets import Target
 from molig.depiction import Panel, draw_png, draw_svg
-from molig.depiction.layout import decimals
+from molig.depiction.numbers import decimals
 from molig.errors import UsageError
 from molig.features import FeatureSchema, MolGraph
 from molig.features.environments import PackedEnvironments, bonds_of_environments
@@ -37,6 +37,9 @@ Flags = npt.NDArray[np.bool_]
 
 # Parts that exceed the change of the score by more than the inverse of this are not told in percent of it.
 _MATERIAL = 0.5
+
+# An outline is drawn around a group of fewer than this share of the atoms.
+_MOST_OF = 0.85
 
 ABSENT = "none"
 """In the place of a category: the molecule has none of the block, while the baseline has."""
@@ -462,16 +465,49 @@ class Explanation:
     def _slice(self, level: str, columns: list[str]) -> pd.DataFrame:
         return self._table.loc[self._table["level"] == level, columns].reset_index(drop=True)
 
-    def panel(self) -> Panel:
-        """Drawing that adds up: bonds carry their own pairs, atoms all the rest.
+    def panel(self, layers: Sequence[str] = ("atoms",)) -> Panel:
+        """Drawing that adds up, whatever is shown.
 
-        An atom shows its own features and half of each of its non-bonded pairs, a bond its pair; of a
-        committee, both also show their parts of substructures.
+        Parameters
+        ----------
+        layers : sequence of {"atoms", "bonds", "pairs"}
+            What is coloured. By default atoms alone, each with its `atom_scores`. Bonds that are coloured
+            carry their own pairs (`bond_scores`), and arcs the non-bonded ones, which atoms then lack.
+
+        Returns
+        -------
+        Panel
         """
-        own = share_pairs(
-            self.own_atom_scores, np.where(self.bonded_pairs, 0.0, self.pair_scores), self.graph.pair_atoms
+        own, bonded = self.own_atom_scores, self.bonded_pairs
+        parts = self._of_environments
+        kept = np.where(bonded if "bonds" in layers else False, 0.0, self.pair_scores)
+        kept = np.where(~bonded if "pairs" in layers else False, 0.0, kept)
+        atoms = share_pairs(own, kept, self.graph.pair_atoms) + parts.atoms
+        if "bonds" not in layers:
+            atoms = atoms + parts.bonds_by_atom
+        main = self.main_groups(1)
+        # An outline around nearly everything tells nothing.
+        outline = main[0].atoms if main and len(main[0].atoms) < _MOST_OF * len(atoms) else ()
+        return Panel(
+            self.mol,
+            atoms,
+            self.bond_scores,
+            legend=self._legend(main[0] if outline else None),
+            title=self.id,
+            atom_numbers=tuple(self.input_atoms.tolist()),
+            pair_atoms=self.graph.pair_atoms[~bonded],
+            pair_scores=self.pair_scores[~bonded],
+            layers=tuple(layers),
+            unit=self.unit,
+            outline=outline,
         )
-        own += self._of_environments.atoms
+
+    @property
+    def unit(self) -> str:
+        """What the numbers are: "probability", "logit", or the name of the task whose values they are."""
+        return self.task if self.target == Target.VALUE.value else self.target
+
+    def _legend(self, outlined: MainGroup | None) -> tuple[str, ...]:
         symbol = {"probability": "p"}.get(self.target, self.target)
         change = self.score - self.baseline_score
         ends = [abs(end) for end in (self.score, self.baseline_score) if end]
@@ -483,18 +519,19 @@ class Explanation:
             + ("" if self.converged else " · NOT CONVERGED"),
         )
         if self.members:
-            shares = (f"{name} {share:+.{decimals(change)}f}" for name, share in self.members.items())
+            shares = (f"{name} {share:+z.{decimals(change)}f}" for name, share in self.members.items())
             lines += (" · ".join(shares),)
-        numbers = tuple(self.input_atoms.tolist())
-        return Panel(self.mol, own, self.bond_scores, legend=lines, title=self.id, atom_numbers=numbers)
+        if outlined:
+            lines += (f"outlined: {outlined.words} {outlined.score:+z.{decimals(change)}f}",)
+        return lines
 
-    def to_svg(self, **options: Any) -> str:
-        """Picture as SVG; the options are those of `molig.depiction.draw_svg`."""
-        return draw_svg(self.panel(), **options)
+    def to_svg(self, layers: Sequence[str] = ("atoms",), **options: Any) -> str:
+        """Picture as SVG; layers as of `panel`, options as of `molig.depiction.draw_svg`."""
+        return draw_svg(self.panel(layers), **options)
 
-    def to_png(self, **options: Any) -> bytes:
-        """Picture as PNG; the options are those of `molig.depiction.draw_png`."""
-        return draw_png(self.panel(), **options)
+    def to_png(self, layers: Sequence[str] = ("atoms",), **options: Any) -> bytes:
+        """Picture as PNG; layers as of `panel`, options as of `molig.depiction.draw_png`."""
+        return draw_png(self.panel(layers), **options)
 
     def _repr_html_(self) -> str:
         return self.to_svg()

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from PIL import ImageFont
-from rdkit import RDConfig
+from rdkit import Chem, RDConfig
 
-from molig.depiction.panel import Panel, PanelError, as_panels, symmetric_scale
+from molig.depiction.marks import Marks, place_marks
+from molig.depiction.numbers import number
+from molig.depiction.panel import Look, Panel, PanelError, as_panels, scales_of
+from molig.depiction.structure import Ink, bond_pixels, draw_ink, prepared
 from molig.text import legible
 
 MARGIN = 10
-TITLE_SIZE, LEGEND_SIZE, BAR_SIZE = 15, 13, 12
+TITLE_SIZE, LEGEND_SIZE, BAR_SIZE = 15, 13, 11
 TITLE_COLOR, LEGEND_COLOR, BAR_COLOR = "#111111", "#333333", "#555555"
-_TITLE_LINE, _LEGEND_LINE, _BAR_LINE = 24, 18, 20
-_BAR_WIDTH, _BAR_HEIGHT = 110, 10
+_TITLE_LINE, _LEGEND_LINE, _BAR_LINE = 24, 18, 14
+_BAR_WIDTH, _BAR_HEIGHT = 150, 9
+_SIZE = (420, 340)
 _SMALLEST = 80
 _LARGEST = 20_000
+# Bonds of fewer pixels than this are hard to read: a drawing without a given size grows, a grid of them less.
+_LEGIBLE_BOND, _GROWTH, _GROWTH_OF_GRIDS = 18.0, 3.0, 1.5
+# Room around a structure, as a part of its box; arcs, outlines and labels need more.
+_PADDING, _WIDE_PADDING = 0.05, 0.09
 
 
 @dataclass(frozen=True)
@@ -54,12 +63,16 @@ class Words:
 
 @dataclass(frozen=True)
 class Cell:
-    """One panel with its place on the sheet: the structure's box, the colour bar and the words around."""
+    """One panel with its place on the sheet: the structure, what lies under it, colour bar and words."""
 
     panel: Panel
+    mol: Chem.Mol
+    ink: Ink
+    marks: Marks
     scale: float
     label: str
     structure: Box
+    padding: float
     bar: Box | None
     words: tuple[Words, ...]
 
@@ -71,21 +84,44 @@ class Sheet:
     width: int
     height: int
     title: str
-    noise: float
+    look: Look
     cells: tuple[Cell, ...]
 
 
 def plan(
-    panels: Panel | Sequence[Panel], size: tuple[int, int], columns: int, scale: float | None, noise: float
+    panels: Panel | Sequence[Panel],
+    size: tuple[int, int] | None,
+    columns: int,
+    scale: float | str | None,
+    look: Look,
 ) -> Sheet:
     """Place panels on a grid, row by row."""
     drawn = as_panels(panels)
-    _check(drawn, size, columns, scale, noise)
-    across, room = size[0], size[0] - 2 * MARGIN
+    _check(drawn, size, columns)
+    scales, scope = scales_of(drawn, scale)
+    mols = [prepared(panel.mol) for panel in drawn]
+    across, down = _SIZE if size is None else size
+    if size is None:
+        shortest = min(bond_pixels(mol, across, 0.7 * down) for mol in mols)
+        growth = min(max(1.0, _LEGIBLE_BOND / shortest), _GROWTH if len(drawn) == 1 else _GROWTH_OF_GRIDS)
+        across, down = round(across * growth), round(down * growth)
+    room = across - 2 * MARGIN
     top = _TITLE_LINE if any(panel.title for panel in drawn) else 0
-    legends = [[line for text in p.legend for line in wrap(legible(text), LEGEND_SIZE, room)] for p in drawn]
-    bottom = _BAR_LINE + _LEGEND_LINE * max(map(len, legends))
-    down = max(size[1], top + bottom + size[1] // 2 + MARGIN)
+    contents = [
+        _Content(
+            panel,
+            mol,
+            of_it,
+            wrap(legible(_said_of(panel, scope)), BAR_SIZE, room),
+            [line for text in panel.legend for line in wrap(legible(text), LEGEND_SIZE, room)],
+        )
+        for panel, mol, of_it in zip(drawn, mols, scales, strict=True)
+    ]
+    captions, legends = (
+        [len(lines) for lines in each] for each in zip(*(c[3:] for c in contents), strict=True)
+    )
+    bottom = _BAR_LINE * (2 + max(captions)) + _LEGEND_LINE * max(legends)
+    down = max(down, top + bottom + down // 2 + MARGIN)
     columns = min(columns, len(drawn))
     rows = -(-len(drawn) // columns)
     if max(columns * across, rows * down) > _LARGEST:
@@ -94,15 +130,25 @@ def plan(
             " draw fewer at a time"
         )
     cells = []
-    for index, (panel, legend) in enumerate(zip(drawn, legends, strict=True)):
+    for index, content in enumerate(contents):
         row, column = divmod(index, columns)
         place = Box(column * across, row * down, across, down)
-        own = symmetric_scale(panel) if scale is None else scale
-        cells.append(_cell(panel, own, legend, place, (top, bottom)))
-    return Sheet(columns * across, rows * down, _sheet_title(drawn), noise, tuple(cells))
+        cells.append(_cell(content, place, (top, bottom), look))
+    return Sheet(columns * across, rows * down, _sheet_title(drawn), look, tuple(cells))
 
 
-def _cell(panel: Panel, scale: float, legend: list[str], place: Box, around: tuple[int, int]) -> Cell:
+class _Content(NamedTuple):
+    """What stands in a cell, before it is placed."""
+
+    panel: Panel
+    mol: Chem.Mol
+    scale: float
+    caption: list[str]
+    legend: list[str]
+
+
+def _cell(content: _Content, place: Box, around: tuple[int, int], look: Look) -> Cell:
+    panel, mol, scale, caption, legend = content
     top, bottom = around
     middle = place.x + place.width / 2
     words = []
@@ -111,28 +157,44 @@ def _cell(panel: Panel, scale: float, legend: list[str], place: Box, around: tup
         words.append(Words(title, middle, place.y + 20, TITLE_SIZE, TITLE_COLOR, heavy=True))
     structure = Box(place.x, place.y + top, place.width, place.height - top - bottom - MARGIN / 2)
     under = structure.y + structure.height
-    bar_width = min(_BAR_WIDTH, place.width / 3)
+    bar_width = min(_BAR_WIDTH, place.width / 2.5)
     bar = Box(middle - bar_width / 2, under + 4, bar_width, _BAR_HEIGHT) if scale > 0 else None
     if bar:
-        base = bar.y + _BAR_HEIGHT - 1
-        words += [
-            Words(number(-scale), bar.x - 6, base, BAR_SIZE, BAR_COLOR, anchor="end"),
-            Words("0", middle, base, BAR_SIZE - 1, BAR_COLOR),
-            Words(number(scale), bar.x + bar_width + 6, base, BAR_SIZE, BAR_COLOR, anchor="start"),
-        ]
-    base = under + _BAR_LINE - 4
+        base = bar.y + _BAR_HEIGHT + _BAR_LINE - 3
+        ends = ((number(-scale), bar.x), ("0", middle), (number(scale), bar.x + bar_width))
+        words += [Words(text, x, base, BAR_SIZE, BAR_COLOR) for text, x in ends]
+        for line in caption:
+            base += _BAR_LINE
+            words.append(Words(line, middle, base, BAR_SIZE, BAR_COLOR))
+    base = under + bottom - _LEGEND_LINE * len(legend) if not bar else base + 2
     for line in legend:
         base += _LEGEND_LINE
         words.append(Words(line, middle, base, LEGEND_SIZE, LEGEND_COLOR))
-    return Cell(panel, scale, _label(panel, scale), structure, bar, tuple(words))
+    wide = look.label != "none" or len(panel.scores_of("pairs")) or panel.outline
+    padding = _WIDE_PADDING if wide else _PADDING
+    ink = draw_ink(mol, structure.size, padding)
+    marks = place_marks(panel, ink, scale, look)
+    return Cell(
+        panel, mol, ink, marks, scale, _label(panel, scale, look), structure, padding, bar, tuple(words)
+    )
 
 
-def _label(panel: Panel, scale: float) -> str:
+def _said_of(panel: Panel, scope: str) -> str:
+    """What stands at the colour bar: what the scores are, and of which molecules the scale is."""
+    facts = [f"contribution to {panel.unit}"] if panel.unit else []
+    facts += [scope] if scope else []
+    if n_pairs := np.count_nonzero(panel.scores_of("pairs")):
+        facts.append(f"arcs: strongest of {n_pairs:,} pairs")
+    return " · ".join(facts)
+
+
+def _label(panel: Panel, scale: float, look: Look) -> str:
     """Describe a panel in words, for screen readers."""
     name = legible(panel.title) or "molecule"
     facts = [legible(line) for line in panel.legend]
-    colors = f"red raises, blue lowers, full colour at {scale:.3g}" if scale > 0 else "no atom has a score"
-    return "; ".join([name, *facts, colors])
+    raises, lowers = look.palette.positive_name, look.palette.negative_name
+    colors = f"{raises} raises, {lowers} lowers, full colour at {scale:.3g}"
+    return "; ".join([name, *facts, colors if scale > 0 else "no atom has a score"])
 
 
 def _sheet_title(panels: tuple[Panel, ...]) -> str:
@@ -141,19 +203,16 @@ def _sheet_title(panels: tuple[Panel, ...]) -> str:
     return f"{len(panels)} molecules coloured by score"
 
 
-def _check(
-    panels: tuple[Panel, ...], size: tuple[int, int], columns: int, scale: float | None, noise: float
-) -> None:
+def _check(panels: tuple[Panel, ...], size: tuple[int, int] | None, columns: int) -> None:
     if not panels:
         raise PanelError("panels: expected at least one Panel (got none)")
-    if len(size) != 2 or not all(isinstance(n, int) and _SMALLEST <= n <= _LARGEST for n in size):
+    whole = size is None or (
+        len(size) == 2 and all(isinstance(n, int) and _SMALLEST <= n <= _LARGEST for n in size)
+    )
+    if not whole:
         raise PanelError(f"size: expected two whole numbers from {_SMALLEST} to {_LARGEST} (got {size!r})")
     if columns < 1:
         raise PanelError(f"columns: expected at least 1 (got {columns})")
-    if scale is not None and not (math.isfinite(scale) and scale > 0):
-        raise PanelError(f"scale: expected a finite number above 0, or None (got {scale})")
-    if not 0 <= noise < 1:
-        raise PanelError(f"noise: expected a part of the scale, from 0 to below 1 (got {noise})")
 
 
 # Words: measured, wrapped and shortened.
@@ -174,24 +233,6 @@ _SYSTEM_TYPEFACES = (
 _READERS_FONT = 1.14
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-def number(value: float) -> str:
-    """Write a score with its sign and three digits."""
-    return "0" if value == 0 else f"{value:+.3g}".replace("-", "−")
-
-
-def decimals(value: float, digits: int = 2, least: int = 2) -> int:
-    """Decimals that show so many digits of a number: at least `least`, and six at most.
-
-    Examples
-    --------
-    >>> decimals(0.79), decimals(-0.00051)
-    (2, 5)
-    """
-    if not value or not math.isfinite(value):
-        return least
-    return min(max(least, digits - 1 - math.floor(math.log10(abs(value)))), max(least, 6))
 
 
 def width(text: str, size: float) -> float:

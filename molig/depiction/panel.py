@@ -1,19 +1,20 @@
-"""What is drawn: a molecule and the scores of its atoms and bonds, their colours, and the structure."""
+"""What is drawn: a molecule with the scores of its atoms, bonds and pairs, and the colours of scores."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from rdkit import Chem
-from rdkit.Chem import rdDepictor
-from rdkit.Chem.Draw import rdMolDraw2D
 
-from molig.errors import UsageError
+from molig.errors import UnknownNameError, UsageError
+
+LAYERS = ("atoms", "bonds", "pairs")
+"""What can be coloured: atoms and bonds of the structure, and arcs between atoms that are not bonded."""
 
 
 class PanelError(UsageError, ValueError):
@@ -22,7 +23,7 @@ class PanelError(UsageError, ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One molecule with a score for each atom and, if wished, for each bond.
+    """One molecule with a score for each atom and, if wished, for bonds and pairs of atoms.
 
     The scores are copied and checked when the panel is made, so that a mistake shows where it was made and
     not in the drawing.
@@ -42,6 +43,18 @@ class Panel:
         One line above the picture; shortened with an ellipsis if it is too long.
     atom_numbers : sequence of int, optional
         Number of each atom, where numbers are shown; by default its index in ``mol``.
+    pair_atoms : array-like, shape (n_pairs, 2), optional
+        Atoms of pairs that are not bonded.
+    pair_scores : array-like, shape (n_pairs,), optional
+        Signed scores of these pairs, drawn as arcs.
+    layers : sequence of str
+        Which of "atoms", "bonds" and "pairs" are coloured. Scores of bonds that are not are still told when
+        one points at them.
+    unit : str, optional
+        What the scores are, such as "probability": said at the colour bar. Panels of different units share no
+        scale.
+    outline : sequence of int, optional
+        Indices of atoms that are drawn in an outline, such as those of a group that the legend names.
 
     Raises
     ------
@@ -66,6 +79,11 @@ class Panel:
     legend: tuple[str, ...] = ()
     title: str = ""
     atom_numbers: tuple[int, ...] = ()
+    pair_atoms: npt.NDArray[np.int64] | None = None
+    pair_scores: npt.NDArray[np.float64] | None = None
+    layers: tuple[str, ...] = LAYERS
+    unit: str = ""
+    outline: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.mol, Chem.Mol):
@@ -84,17 +102,51 @@ class Panel:
         if self.bond_scores is not None:
             bonds = _checked_scores("bond", self.bond_scores, self.mol.GetNumBonds())
             object.__setattr__(self, "bond_scores", bonds)
+        if self.pair_atoms is not None or self.pair_scores is not None:
+            scores = () if self.pair_scores is None else self.pair_scores
+            ends = _checked_pairs(self.pair_atoms, n_atoms)
+            object.__setattr__(self, "pair_atoms", ends)
+            object.__setattr__(self, "pair_scores", _checked_scores("pair", scores, len(ends)))
+        for layer in self.layers:
+            if layer not in LAYERS:
+                raise UnknownNameError("layer", layer, LAYERS)
+        object.__setattr__(self, "layers", tuple(self.layers))
+        outline = tuple(map(int, self.outline))
+        if any(not 0 <= atom < n_atoms for atom in outline):
+            raise PanelError(f"outline: expected atoms from 0 to {n_atoms - 1} (got {max(outline)})")
+        object.__setattr__(self, "outline", outline)
+
+    def scores_of(self, layer: str) -> npt.NDArray[np.float64]:
+        """Scores of a layer; none where it is not coloured."""
+        held = {"atoms": self.atom_scores, "bonds": self.bond_scores, "pairs": self.pair_scores}[layer]
+        return held if held is not None and layer in self.layers else np.zeros(0)
 
 
 def symmetric_scale(panels: Panel | Sequence[Panel]) -> float:
-    """Largest absolute score of all panels, so that they share one colour scale; 0 for none."""
-    scores = [
-        part
-        for panel in as_panels(panels)
-        for part in (panel.atom_scores, panel.bond_scores)
-        if part is not None and part.size
-    ]
-    return max((float(np.abs(part).max()) for part in scores), default=0.0)
+    """Largest absolute score that is coloured in any of the panels; 0 for none."""
+    scores = (panel.scores_of(layer) for panel in as_panels(panels) for layer in LAYERS)
+    return max((float(np.abs(part).max(initial=0.0)) for part in scores), default=0.0)
+
+
+SHARED, OWN = "shared", "molecule"
+
+
+def scales_of(panels: Sequence[Panel], scale: float | str | None) -> tuple[list[float], str]:
+    """The scale of each panel, and what to say of it where there are several."""
+    if scale is None or scale == SHARED:
+        largest = {
+            unit: symmetric_scale([p for p in panels if p.unit == unit]) for unit in {p.unit for p in panels}
+        }
+        return [largest[panel.unit] for panel in panels], "one scale for all" if len(panels) > 1 else ""
+    if scale == OWN:
+        return [symmetric_scale(p) for p in panels], "a scale of its own" if len(panels) > 1 else ""
+    try:
+        given = float(scale)
+    except (TypeError, ValueError):
+        raise UnknownNameError("scale", str(scale), [SHARED, OWN, "a number above 0"]) from None
+    if not (math.isfinite(given) and given > 0):
+        raise PanelError(f"scale: expected shared, molecule, or a finite number above 0 (got {scale})")
+    return [given] * len(panels), "a given scale"
 
 
 def as_panels(panels: Panel | Sequence[Panel]) -> tuple[Panel, ...]:
@@ -129,6 +181,17 @@ def _checked_scores(kind: str, scores: npt.ArrayLike, expected: int) -> npt.NDAr
     return vector
 
 
+def _checked_pairs(pairs: npt.ArrayLike | None, n_atoms: int) -> npt.NDArray[np.int64]:
+    try:
+        ends = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    except (TypeError, ValueError):
+        raise PanelError(f"pair_atoms: expected two atoms for each pair (got {repr(pairs)[:60]})") from None
+    if ends.size and not (ends.min() >= 0 and ends.max() < n_atoms and (ends[:, 0] != ends[:, 1]).all()):
+        raise PanelError(f"pair_atoms: expected pairs of different atoms from 0 to {n_atoms - 1}")
+    ends.setflags(write=False)
+    return ends
+
+
 # Colours: from a signed score to one on which black text stays readable.
 
 RGB: TypeAlias = tuple[float, float, float]
@@ -142,23 +205,48 @@ POSITIVE: RGB = (0.94, 0.36, 0.32)
 NEGATIVE: RGB = (0.38, 0.58, 0.93)
 NOISE: RGB = (0.88, 0.88, 0.88)
 
-# Below this part of the scale a colour cannot be told from white; leaving it out keeps drawings small.
-_VISIBLE = 0.02
+
+@dataclass(frozen=True)
+class Palette:
+    """Full colours of scores that raise and that lower, and what they are called."""
+
+    positive: RGB
+    negative: RGB
+    positive_name: str
+    negative_name: str
+
+    def rim(self, value: float, scale: float = 0.0) -> RGB:
+        """Colour of the line around a score's: darker, so that pale ones are seen, too."""
+        red, green, blue = self.positive if value > 0 else self.negative
+        share = min(1.0, abs(value) / scale) if scale else 1.0
+        return _mix((0.72 * red, 0.72 * green, 0.72 * blue), 0.3 + 0.7 * share**0.5)
 
 
-def diverging_color(value: float, scale: float) -> RGB:
+# Each told apart by readers of any colour vision; a dashed rim marks what lowers, whatever the colours.
+PALETTES = {
+    "red-blue": Palette(POSITIVE, NEGATIVE, "red", "blue"),
+    "orange-purple": Palette((0.93, 0.55, 0.16), (0.66, 0.56, 0.88), "orange", "purple"),
+    "grey": Palette((0.62, 0.62, 0.62), (0.62, 0.62, 0.62), "solid rims", "dashed rims"),
+}
+RED_BLUE = PALETTES["red-blue"]
+
+# Below this part of the scale nothing is drawn: it could not be told from white, and drawings stay small.
+_VISIBLE = 0.03
+
+
+def diverging_color(value: float, scale: float, palette: Palette = RED_BLUE) -> RGB:
     """Colour of a signed score: white at 0, red above, blue below."""
     if not math.isfinite(value):
         raise PanelError(f"a score must be a finite number to have a colour (got {value})")
     if not (math.isfinite(scale) and scale >= 0):
         raise PanelError(f"scale must be a finite number, at least 0 (got {scale})")
-    end = POSITIVE if value > 0 else NEGATIVE
+    end = palette.positive if value > 0 else palette.negative
     # Comparing before dividing keeps denormal scales from overflowing.
     share = 0.0 if scale == 0 else 1.0 if abs(value) >= scale else abs(value) / scale
     return _mix(end, share)
 
 
-def score_color(value: float, scale: float, noise: float) -> RGB | None:
+def score_color(value: float, scale: float, noise: float, palette: Palette = RED_BLUE) -> RGB | None:
     """Colour to highlight a score with, or None where the paper may stay white."""
     if scale == 0:
         return None
@@ -166,21 +254,21 @@ def score_color(value: float, scale: float, noise: float) -> RGB | None:
         return NOISE
     if abs(value) < _VISIBLE * scale:
         return None
-    return diverging_color(value, scale)
+    return diverging_color(value, scale, palette)
 
 
-def bar_stops(noise: float) -> list[tuple[float, RGB]]:
+def bar_stops(noise: float, palette: Palette = RED_BLUE) -> list[tuple[float, RGB]]:
     """Corners of the colour bar: 0 is -scale, 1 is +scale; two corners at one place are a step."""
     if noise == 0:
-        return [(0.0, NEGATIVE), (0.5, WHITE), (1.0, POSITIVE)]
+        return [(0.0, palette.negative), (0.5, WHITE), (1.0, palette.positive)]
     low, high = 0.5 - noise / 2, 0.5 + noise / 2
     return [
-        (0.0, NEGATIVE),
-        (low, _mix(NEGATIVE, noise)),
+        (0.0, palette.negative),
+        (low, _mix(palette.negative, noise)),
         (low, NOISE),
         (high, NOISE),
-        (high, _mix(POSITIVE, noise)),
-        (1.0, POSITIVE),
+        (high, _mix(palette.positive, noise)),
+        (1.0, palette.positive),
     ]
 
 
@@ -194,113 +282,29 @@ def _mix(end: RGB, share: float) -> RGB:
     return red, green, blue
 
 
-# The structure, drawn by RDKit with highlighted atoms and bonds.
+# How scores are shown.
 
-# Pixels at a ratio of 1. Bonds get shorter when a molecule needs the room, never longer.
-_BOND, _BOND_LENGTH = 1.5, 34.0
-_LARGEST_FONT, _SMALLEST_FONT = 17, 5
-_LINE = 1.6
-# Bonds shorter than this many pixels get thinner lines, down to a part of the usual width.
-_ROOMY_BOND, _THINNEST = 20.0, 0.4
-# Of a bond's length of 1.5: large enough to show behind a two-letter label, small enough to part neighbours.
-_RADIUS = 0.42
-_BOND_HIGHLIGHT = 12
+LABELS = ("none", "numbers", "values")
 
 
-def structure_svg(
-    panel: Panel, size: tuple[float, float], scale: float, noise: float
-) -> tuple[str, list[tuple[float, float]]]:
-    """Draw a structure as SVG."""
-    drawer = rdMolDraw2D.MolDraw2DSVG(int(size[0]), int(size[1]))
-    _draw(drawer, panel, scale, noise)
-    points = [drawer.GetDrawCoords(index) for index in range(panel.mol.GetNumAtoms())]
-    return drawer.GetDrawingText(), [(point.x, point.y) for point in points]
+@dataclass(frozen=True)
+class Look:
+    """How scores are shown: colours, what is rejected as noise, labels of atoms, and which arcs are drawn."""
 
+    palette: Palette
+    noise: float
+    label: str
+    threshold: float
 
-def bare_structure_svg(mol: Chem.Mol, size: tuple[int, int]) -> tuple[str, list[tuple[float, float]]]:
-    """Draw a structure without colours and without paper, for pages that colour what lies under it."""
-    drawer = rdMolDraw2D.MolDraw2DSVG(*size)
-    prepared = _prepared(mol)
-    options: Any = drawer.drawOptions()
-    _set_options(options, 1.0, _bond_pixels(prepared, *size))
-    options.clearBackground = False
-    drawer.DrawMolecule(prepared)
-    drawer.FinishDrawing()
-    points = [drawer.GetDrawCoords(index) for index in range(mol.GetNumAtoms())]
-    return drawer.GetDrawingText(), [(point.x, point.y) for point in points]
-
-
-def structure_png(panel: Panel, size: tuple[float, float], scale: float, noise: float, ratio: float) -> bytes:
-    """Draw a structure as PNG."""
-    drawer = rdMolDraw2D.MolDraw2DCairo(int(size[0] * ratio), int(size[1] * ratio))
-    _draw(drawer, panel, scale, noise, ratio)
-    data: bytes = drawer.GetDrawingText()
-    return data
-
-
-def _draw(drawer: Any, panel: Panel, scale: float, noise: float, ratio: float = 1.0) -> None:
-    mol = _prepared(panel.mol)
-    _set_options(
-        drawer.drawOptions(), ratio, _bond_pixels(mol, drawer.Width() / ratio, drawer.Height() / ratio)
-    )
-    atoms = _colors(panel.atom_scores, scale, noise)
-    bonds = _colors(panel.bond_scores, scale, noise) if panel.bond_scores is not None else {}
-    drawer.DrawMolecule(
-        mol,
-        highlightAtoms=list(atoms),
-        highlightAtomColors=atoms,
-        highlightBonds=list(bonds),
-        highlightBondColors=bonds,
-    )
-    drawer.FinishDrawing()
-
-
-def _set_options(options: Any, ratio: float, bond_pixels: float) -> None:
-    options.useBWAtomPalette()
-    options.prepareMolsBeforeDrawing = False
-    options.fixedBondLength = _BOND_LENGTH * ratio
-    options.minFontSize, options.maxFontSize = int(_SMALLEST_FONT * ratio), int(_LARGEST_FONT * ratio)
-    # RDKit's lines keep their width when it shrinks a molecule; a crowded one would clog.
-    thinner = min(1.0, max(_THINNEST, bond_pixels / _ROOMY_BOND))
-    options.bondLineWidth = _LINE * ratio * thinner
-    # Bond highlights grow with the line's width and with the scale; divided by both, they suit the atoms'.
-    options.highlightBondWidthMultiplier = round(_BOND_HIGHLIGHT / (ratio * thinner))
-    options.highlightRadius = _RADIUS
-    options.atomHighlightsAreCircles = True
-    options.padding = 0.04
-
-
-def _colors(scores: Iterable[float], scale: float, noise: float) -> dict[int, RGB]:
-    colors = ((index, score_color(float(score), scale, noise)) for index, score in enumerate(scores))
-    return {index: color for index, color in colors if color is not None}
-
-
-def _bond_pixels(mol: Chem.Mol, width: float, height: float) -> float:
-    """Estimate how long RDKit will draw a bond of 1.5, with a margin of one bond for letters."""
-    spread = np.ptp(mol.GetConformer().GetPositions()[:, :2], axis=0) + _BOND
-    return float(min(_BOND_LENGTH, *(_BOND * np.array([width, height]) / spread)))
-
-
-def _prepared(mol: Chem.Mol) -> Chem.Mol:
-    """Copy a molecule and make it ready to draw: kekulised, with wedges and 2D coordinates, order kept."""
-    copy = Chem.Mol(mol)
-    copy.UpdatePropertyCache(strict=False)
-    Chem.FastFindRings(copy)
-    if not _has_layout(copy):
-        # Templates make bridged ring systems recognisable. CoordGen would set counter-ions on top of rings;
-        # it is ruled out even where a program has made it the default.
-        rdDepictor.Compute2DCoords(copy, clearConfs=True, forceRDKit=True, useRingTemplates=True)
-        rdDepictor.StraightenDepiction(copy)
-    try:
-        return rdMolDraw2D.PrepareMolForDrawing(copy, kekulize=True, wedgeBonds=True)
-    except Chem.KekulizeException:
-        # A fragment cut from an aromatic ring has no Kekule form; the dashed aromatic form still shows it.
-        return rdMolDraw2D.PrepareMolForDrawing(copy, kekulize=False, wedgeBonds=True)
-
-
-def _has_layout(mol: Chem.Mol) -> bool:
-    """Whether a molecule brings a flat layout; files without coordinates leave all atoms on one spot."""
-    if mol.GetNumConformers() == 0 or mol.GetConformer().Is3D():
-        return False
-    places = np.round(mol.GetConformer().GetPositions(), 2)
-    return len(np.unique(places, axis=0)) == mol.GetNumAtoms()
+    @classmethod
+    def of(cls, palette: str, noise: float, label: str, threshold: float) -> Look:
+        """Check the options of a drawing."""
+        if palette not in PALETTES:
+            raise UnknownNameError("palette", palette, PALETTES)
+        if label not in LABELS:
+            raise UnknownNameError("label", label, LABELS)
+        if not 0 <= noise < 1:
+            raise PanelError(f"noise: expected a part of the scale, from 0 to below 1 (got {noise})")
+        if not 0 <= threshold <= 1:
+            raise PanelError(f"threshold: expected a part of the scale, from 0 to 1 (got {threshold})")
+        return cls(PALETTES[palette], noise, label, threshold)

@@ -7,15 +7,16 @@ import math
 import re
 from collections.abc import Sequence
 from itertools import groupby
-from statistics import median
 from typing import TypeAlias
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
 from rdkit import Chem
 
-from molig.depiction.layout import Box, Cell, Sheet, Words, number, plan
-from molig.depiction.panel import Panel, bar_stops, bare_structure_svg, hex_color, structure_svg
+from molig.depiction.layout import Box, Cell, Sheet, Words, plan
+from molig.depiction.marks import Arc, Band, Disc, Marks
+from molig.depiction.panel import Look, Panel, bar_stops, hex_color
+from molig.depiction.structure import draw_ink, prepared
 
 # RDKit's SVG in fewer words: the same shapes, with every style written once.
 
@@ -93,36 +94,45 @@ def _tight(numbers: str) -> str:
 _FONTS = "Helvetica,Arial,'Liberation Sans',sans-serif"
 # Stands for the digest of the drawing while that is not known yet; it cannot occur in XML text.
 _ID = "\x00"
-_HOVER_RADIUS = 11.0
 
 
 def draw_svg(
     panels: Panel | Sequence[Panel],
     *,
-    size: tuple[int, int] = (420, 340),
+    size: tuple[int, int] | None = None,
     columns: int = 3,
-    scale: float | None = None,
+    scale: float | str | None = "shared",
     noise: float = 0.0,
+    palette: str = "red-blue",
+    label: str = "none",
+    threshold: float = 0.2,
 ) -> str:
     """Draw molecules coloured by score as one SVG: red raises, blue lowers.
 
-    Under each structure stand its colour bar and its legend. Pointing at an atom shows its number (from 0,
-    as in RDKit) and its score.
+    Under each structure stand its colour bar and its legend. Pointing at an atom, a bond or an arc shows its
+    score. The rims of what lowers are dashed, so that no one depends on the colours.
 
     Parameters
     ----------
     panels : Panel or sequence of Panel
         What to draw, row by row.
-    size : (int, int), default=(420, 340)
-        Width and height of one panel in pixels. Panels grow higher if words would take more than half of
-        them.
+    size : (int, int), optional
+        Width and height of one panel in pixels. By default (420, 340), and more where a molecule would be too
+        small to read. Panels grow higher if words would take more than half of them.
     columns : int, default=3
         Panels in a row, at most.
-    scale : float, optional
-        The |score| that gets the full colour in all panels. By default each panel has its own: its largest.
+    scale : {"shared", "molecule"} or float, default="shared"
+        The |score| that gets the full colour: the largest of all panels of a unit, each panel's own largest,
+        or this number, beyond which colours stay full. What it is stands at each colour bar.
     noise : float, default=0.0
         Scores smaller than this part of the scale, either way, are drawn light grey: rejected as noise. 0
         switches that off.
+    palette : {"red-blue", "orange-purple", "grey"}
+        Colours of what raises and what lowers; the last for print without colours.
+    label : {"none", "numbers", "values"}
+        What stands beside atoms: nothing, their numbers, or their scores.
+    threshold : float, default=0.2
+        Arcs are drawn of pairs whose score is at least this part of the scale, thirty at most.
 
     Returns
     -------
@@ -134,6 +144,8 @@ def draw_svg(
     ------
     PanelError
         When there is nothing to draw, or an option is out of range.
+    UnknownNameError
+        For a palette, a label or a scale that does not exist.
 
     Examples
     --------
@@ -142,8 +154,8 @@ def draw_svg(
     >>> "<title" in svg, svg.endswith("</svg>")
     (True, True)
     """
-    sheet = plan(panels, size, columns, scale, noise)
-    body = "".join(_cell(cell, noise) for cell in sheet.cells)
+    sheet = plan(panels, size, columns, scale, Look.of(palette, noise, label, threshold))
+    body = "".join(_cell(cell) for cell in sheet.cells)
     text = _head(sheet) + body + "</svg>"
     # Named by content: drawings put into one page do not clash, and the same drawing keeps its names.
     return text.replace(_ID, "molig-" + hashlib.sha256(text.encode()).hexdigest()[:10])
@@ -173,14 +185,17 @@ def draw_outline(mol: Chem.Mol, size: tuple[int, int] = (360, 270)) -> tuple[str
     >>> ink.startswith("<"), len(places)
     (True, 3)
     """
-    document, places = bare_structure_svg(mol, size)
-    return compact(document), places
+    ink = draw_ink(prepared(mol), size, _PADDING)
+    return compact(ink.document), list(ink.places)
+
+
+_PADDING = 0.04
 
 
 def _head(sheet: Sheet) -> str:
     stops = "".join(
         f'<stop offset="{short(place)}" stop-color="{hex_color(color)}"/>'
-        for place, color in bar_stops(sheet.noise)
+        for place, color in bar_stops(sheet.look.noise, sheet.look.palette)
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{sheet.width}" height="{sheet.height}"'
@@ -192,32 +207,108 @@ def _head(sheet: Sheet) -> str:
     )
 
 
-def _cell(cell: Cell, noise: float) -> str:
-    document, places = structure_svg(cell.panel, cell.structure.size, cell.scale, noise)
+def _cell(cell: Cell) -> str:
     bar = ""
     if cell.bar:
         bar = f'<rect {_corners(cell.bar)} fill="url(#{_ID}-bar)" stroke="#999" stroke-width=".5"/>'
     # A nested <svg> clips what is in it: whatever the structure, it cannot run into the words.
     return (
         f'<g role="img" aria-label={quoteattr(cell.label)}>'
-        f"<svg {_corners(cell.structure)}>{compact(document)}{_hover(cell.panel, places)}</svg>"
+        f"<svg {_corners(cell.structure)}>{_marks(cell.marks)}"
+        f'<g pointer-events="none">{compact(cell.ink.document)}{_labels(cell.marks)}</g></svg>'
         f"{bar}{''.join(map(_words, cell.words))}</g>"
     )
 
 
-def _hover(panel: Panel, places: list[tuple[float, float]]) -> str:
-    """Invisible discs over the atoms that show their scores when pointed at."""
-    bonds = ((places[b.GetBeginAtomIdx()], places[b.GetEndAtomIdx()]) for b in panel.mol.GetBonds())
-    lengths = [length for start, end in bonds if (length := math.dist(start, end)) > 0]
-    radius = short(min(_HOVER_RADIUS, 0.4 * median(lengths)) if lengths else _HOVER_RADIUS)
-    discs = "".join(
-        f'<circle cx="{short(x)}" cy="{short(y)}" r="{radius}">'
-        f"<title>{atom.GetSymbol()}, atom {name}: {number(score)}</title></circle>"
-        for atom, name, score, (x, y) in zip(
-            panel.mol.GetAtoms(), panel.atom_numbers, panel.atom_scores, places, strict=True
+# The marks under the ink. What has a score tells it when pointed at.
+
+_RIM = 0.9
+_DASHES = ' stroke-dasharray="2 1.6"'
+
+
+def _marks(marks: Marks) -> str:
+    parts = [_outline(marks)]
+    rims = [band for band in marks.bands if band.rim]
+    for rim, dashed in sorted({(band.rim, band.dashed) for band in rims if band.rim}):
+        width = short(rims[0].width + 2 * _RIM)
+        lines = "".join(
+            _line(band.start, band.end) for band in rims if (band.rim, band.dashed) == (rim, dashed)
         )
+        parts.append(f'<path d="{lines}" fill="none" stroke="{hex_color(rim)}" stroke-width="{width}"/>')
+    if marks.bands:
+        shown = "".join(map(_band, marks.bands))
+        width = short(marks.bands[0].width)
+        parts.append(f'<g fill="none" stroke="none" stroke-width="{width}" pointer-events="all">{shown}</g>')
+    if marks.discs:
+        discs = "".join(map(_disc, marks.discs))
+        parts.append(f'<g fill="none" stroke-width="{_RIM}" pointer-events="all">{discs}</g>')
+    if marks.arcs:
+        arcs = "".join(map(_arc, marks.arcs))
+        parts.append(f'<g fill="none" stroke-linecap="round" pointer-events="stroke">{arcs}</g>')
+    return "".join(parts)
+
+
+def _outline(marks: Marks) -> str:
+    """A contour around atoms: a broad dark stroke under one that is less broad and white."""
+    if not marks.outline:
+        return ""
+    path = "".join(map(_polygon, marks.outline))
+    return "".join(
+        f'<path d="{path}" fill="{color}" stroke="{color}" stroke-width="{short(width)}"'
+        ' stroke-linecap="round" stroke-linejoin="round"/>'
+        for color, width in (("#777", marks.outline_width + 2), ("#fff", marks.outline_width))
     )
-    return f'<g fill="none" pointer-events="all">{discs}</g>'
+
+
+def _polygon(points: Sequence[tuple[float, float]]) -> str:
+    """A dot, a line or a filled ring."""
+    written = [f"{short(x)},{short(y)}" for x, y in points]
+    return "M" + "L".join(written) + {1: "h0", 2: ""}.get(len(points), "Z")
+
+
+def _line(start: tuple[float, float], end: tuple[float, float]) -> str:
+    return f"M{short(start[0])},{short(start[1])}L{short(end[0])},{short(end[1])}"
+
+
+def _band(band: Band) -> str:
+    color = f' stroke="{hex_color(band.fill)}"' if band.fill else ""
+    return f'<path d="{_line(band.start, band.end)}"{color}>{_title(band.words)}</path>'
+
+
+def _disc(disc: Disc) -> str:
+    color = f' fill="{hex_color(disc.fill)}"' if disc.fill else ""
+    color += (f' stroke="{hex_color(disc.rim)}"' + _DASHES * disc.dashed) if disc.rim else ""
+    if math.isclose(disc.width, disc.height):
+        x, y, r = (short(n) for n in (disc.left + disc.radius, disc.top + disc.radius, disc.radius))
+        return f'<circle cx="{x}" cy="{y}" r="{r}"{color}>{_title(disc.words)}</circle>'
+    corners = _corners(Box(disc.left, disc.top, disc.width, disc.height))
+    return f'<rect {corners} rx="{short(disc.radius)}"{color}>{_title(disc.words)}</rect>'
+
+
+def _arc(arc: Arc) -> str:
+    points = (f"{short(x)},{short(y)}" for x, y in (arc.start, arc.control, arc.end))
+    path = "M{}Q{} {}".format(*points)
+    style = f' stroke="{hex_color(arc.color)}" stroke-width="{short(arc.width)}"' + _DASHES * arc.dashed
+    return f'<path d="{path}"{style}>{_title(arc.words)}</path>'
+
+
+def _title(words: str) -> str:
+    return f"<title>{escape(words)}</title>"
+
+
+def _labels(marks: Marks) -> str:
+    """Numbers or values beside atoms, with a rim of paper so that they can be read on lines."""
+    if not marks.labels:
+        return ""
+    middle = 0.35 * marks.label_size
+    texts = "".join(
+        f'<text x="{short(one.x)}" y="{short(one.y + middle)}">{escape(one.content)}</text>'
+        for one in marks.labels
+    )
+    return (
+        f'<g font-size="{short(marks.label_size)}" fill="#333" text-anchor="middle" stroke="#fff"'
+        f' stroke-width="2" paint-order="stroke">{texts}</g>'
+    )
 
 
 def _words(words: Words) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from molig.attribution import Explanation
 from molig.depiction import draw_png, draw_svg
-from molig.depiction.layout import decimals
+from molig.depiction.numbers import decimals
 from molig.errors import UsageError
 from molig.files import write_whole
 from molig.molecules import Record, Rejection

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molig.depiction.layout import font_for, number, shorten, width, wrap
+from molig.depiction.layout import font_for, shorten, width, wrap
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), max_size=60))
@@ -16,15 +16,6 @@ def test_shortened_text_fits_and_keeps_both_ends(text):
     short = shorten(text, 15, 100)
     assert width(short, 15) <= 100
     assert (short[0], short[-1]) == (text[0], text[-1])
-
-
-def test_numbers_bear_their_sign():
-    assert [number(value) for value in (0.0, 1.0, -0.00012345, 123456.0)] == [
-        "0",
-        "+1",
-        "−0.000123",
-        "+1.23e+05",
-    ]
 
 
 def test_characters_of_no_typeface_become_question_marks():

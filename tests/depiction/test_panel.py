@@ -7,7 +7,7 @@ from rdkit import Chem
 
 from molig.depiction import Panel
 from molig.depiction.panel import PanelError, symmetric_scale
-from molig.errors import UsageError
+from molig.errors import UnknownNameError, UsageError
 
 
 def test_scores_are_copied_and_read_only(aspirin):
@@ -39,6 +39,19 @@ def test_wrong_bond_scores_are_named(aspirin):
         Panel(aspirin, np.zeros(13), [0.0, 1.0])
     with pytest.raises(PanelError, match="got inf at bond 0; 13 of 13"):
         Panel(aspirin, np.zeros(13), np.full(13, np.inf))
+
+
+def test_wrong_pairs_layers_and_outlines_are_named():
+    mol = Chem.MolFromSmiles("CCO")
+    for pairs in ([(0, 3)], [(1, 1)]):
+        with pytest.raises(PanelError, match="pairs of different atoms from 0 to 2"):
+            Panel(mol, np.zeros(3), pair_atoms=pairs, pair_scores=[0.1])
+    with pytest.raises(PanelError, match=r"pair_scores: expected 1 numbers, one per pair \(got 2\)"):
+        Panel(mol, np.zeros(3), pair_atoms=[(0, 2)], pair_scores=[0.1, 0.2])
+    with pytest.raises(UnknownNameError, match="layer"):
+        Panel(mol, np.zeros(3), layers=("bond",))
+    with pytest.raises(PanelError, match="outline: expected atoms from 0 to 2"):
+        Panel(mol, np.zeros(3), outline=(0, 7))
 
 
 def test_wrong_molecules_are_named():

@@ -49,7 +49,7 @@ def test_noise_is_grey():
 
 @pytest.mark.parametrize("smiles", ["[Na+]", "CC(N)C.Cl.[Na+].[Cl-]", "C" * 200])
 def test_unusual_molecules_are_drawn(make_panel, smiles):
-    assert (decoded(draw_png(make_panel(smiles), resolution=1)) < 100).any()
+    assert (decoded(draw_png(make_panel(smiles), resolution=1, size=(420, 340))) < 100).any()
 
 
 def test_same_input_same_bytes_and_molecule_left_alone(aspirin):
@@ -60,6 +60,26 @@ def test_same_input_same_bytes_and_molecule_left_alone(aspirin):
 
 def test_words_of_any_script_are_written(make_panel):
     decoded(draw_png(make_panel("CCO", title="α-Ж 中 \x00 <b>", legend=("", "−0.5 ± 0.1 µM"))))
+
+
+def test_a_huge_image_is_refused(make_panel):
+    with pytest.raises(PanelError, match="is too large; draw fewer"):
+        draw_png([make_panel("C")] * 400, columns=20, resolution=4)
+
+
+@pytest.mark.parametrize("palette", ["red-blue", "grey"])
+def test_all_layers_are_painted(make_panel, palette):
+    panel = make_panel("c1ccccc1O", title="t")
+    everything = Panel(
+        panel.mol,
+        panel.atom_scores,
+        panel.bond_scores,
+        pair_atoms=[(0, 3)],
+        pair_scores=[0.3],
+        outline=(0, 1, 2, 3, 4, 5),
+    )
+    plain = decoded(draw_png(panel, palette=palette))
+    assert (plain != decoded(draw_png(everything, palette=palette, label="values"))[: len(plain)]).any()
 
 
 @pytest.mark.parametrize("resolution", [0.0, 9.0, float("nan")])

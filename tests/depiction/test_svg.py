@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -7,7 +8,8 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor
 
 from molig.depiction import Panel, draw_outline, draw_png, draw_svg
-from molig.depiction.panel import NEGATIVE, NOISE, POSITIVE, PanelError, hex_color
+from molig.depiction.panel import NEGATIVE, NOISE, PALETTES, POSITIVE, PanelError, hex_color
+from molig.errors import UnknownNameError
 
 from .conftest import ASPIRIN, TAXOL
 
@@ -17,13 +19,11 @@ SALT = "CC(N)(C)Cc1ccc(Cl)cc1.Cl.[Na+].[Cl-]"
 
 
 def discs(svg: str) -> list[str]:
-    """Colours of the atom highlights, in the order drawn."""
-    found = []
-    for parent in ElementTree.fromstring(svg).iter():
-        if parent.get("pointer-events") is None:  # the discs that are only there to be pointed at
-            # Discs of one colour share a group that bears it.
-            found += [disc.get("fill") or parent.get("fill") for disc in parent.findall(f"{SVG}circle")]
-    return [color.lower() for color in found]
+    """Colours of atoms, in their order."""
+    tags = (f"{SVG}circle", f"{SVG}rect")
+    shapes = [shape for shape in ElementTree.fromstring(svg).iter() if shape.tag in tags]
+    of_atoms = [shape for shape in shapes if "atom " in shape.findtext(f"{SVG}title", "")]
+    return [shape.get("fill").lower() for shape in of_atoms if shape.get("fill")]
 
 
 def channels(color: str) -> list[float]:
@@ -41,7 +41,7 @@ def like(color: tuple[float, float, float]) -> object:
 )
 @pytest.mark.parametrize("bonds", [True, False])
 def test_every_molecule_gives_valid_xml_with_a_size(make_panel, smiles, bonds):
-    root = ElementTree.fromstring(draw_svg(make_panel(smiles, bonds=bonds)))
+    root = ElementTree.fromstring(draw_svg(make_panel(smiles, bonds=bonds), size=(420, 340)))
     assert root.tag == f"{SVG}svg"
     assert (root.get("width"), root.get("height"), root.get("viewBox")) == ("420", "340", "0 0 420 340")
 
@@ -57,8 +57,10 @@ def test_bond_colours_have_the_right_sign():
     mol = Chem.MolFromSmiles("CC")
     for score, color in ((1.0, POSITIVE), (-1.0, NEGATIVE)):
         root = ElementTree.fromstring(draw_svg(Panel(mol, [0, 0], [score])))
-        fills = [path.get("fill") for path in root.iter(f"{SVG}path")]
-        assert [channels(fill) for fill in fills if fill != "none"] == [like(color)]
+        bonds = [
+            path for path in root.iter(f"{SVG}path") if "atoms 0 and 1" in path.findtext(f"{SVG}title", "")
+        ]
+        assert [channels(path.get("stroke")) for path in bonds] == [like(color)]
 
 
 def test_scores_keep_their_atoms_and_colours_their_scale():
@@ -72,12 +74,87 @@ def test_scores_keep_their_atoms_and_colours_their_scale():
     assert "O, atom 2: −1" in svg
 
 
-def test_default_scale_is_each_panels_own_and_a_given_one_is_common():
-    mol = Chem.MolFromSmiles("C")
-    panels = [Panel(mol, [1.0]), Panel(mol, [2.0])]
-    assert len(set(discs(draw_svg(panels)))) == 1
-    assert len(set(discs(draw_svg(panels, scale=2.0)))) == 2
-    assert draw_svg(panels, scale=2.0).count(">+2<") == 2
+class TestScale:
+    MOL = Chem.MolFromSmiles("C")
+    PANELS = (Panel(MOL, [1.0]), Panel(MOL, [2.0]))
+
+    def test_by_default_one_for_all_and_it_is_said(self):
+        svg = draw_svg(self.PANELS)
+        assert len(set(discs(svg))) == 2
+        assert svg.count(">+2<") == svg.count("one scale for all") == 2
+
+    def test_each_its_own(self):
+        svg = draw_svg(self.PANELS, scale="molecule")
+        assert len(set(discs(svg))) == 1
+        assert svg.count("a scale of its own") == 2
+
+    def test_a_given_one(self):
+        assert draw_svg(self.PANELS, scale=2.0).count(">+2<") == 2
+        assert "a given scale" in draw_svg(self.PANELS[0], scale="4")
+        assert "scale" not in draw_svg(self.PANELS[0])
+
+    def test_units_share_none(self):
+        logit, mass = Panel(self.MOL, [1.0], unit="logit"), Panel(self.MOL, [300.0], unit="mass")
+        svg = draw_svg([logit, mass])
+        assert (svg.count(">+1<"), svg.count(">+300<")) == (1, 1)
+        assert "contribution to mass" in svg
+
+
+class TestLayers:
+    MOL = Chem.MolFromSmiles("CCO")
+
+    def panel(self, *layers: str) -> Panel:
+        scores = [0.1, 0.2, -0.3], [0.4, -0.1]
+        return Panel(self.MOL, *scores, pair_atoms=[(0, 2)], pair_scores=[-0.5], layers=layers)
+
+    def test_what_is_not_shown_has_no_part_in_the_scale(self):
+        assert ">+0.3<" in draw_svg(self.panel("atoms"))
+        assert ">+0.4<" in draw_svg(self.panel("atoms", "bonds"))
+        assert ">+0.5<" in draw_svg(self.panel("atoms", "bonds", "pairs"))
+
+    def test_bonds_are_told_though_they_are_not_coloured(self):
+        svg = draw_svg(self.panel("atoms"))
+        assert "C–O, atoms 1 and 2: −0.1" in svg
+        assert "C…O" not in svg
+
+    def test_arcs_are_drawn_above_a_threshold(self):
+        assert "C…O, atoms 0 and 2: −0.5" in draw_svg(self.panel("pairs"))
+        weak = Panel(self.MOL, [1.0, 0, 0], pair_atoms=[(0, 2)], pair_scores=[0.19])
+        assert "C…O" not in draw_svg(weak)
+        assert "C…O" in draw_svg(weak, threshold=0.1)
+
+    def test_an_outline_surrounds_a_group(self):
+        assert "#777" not in draw_svg(Panel(self.MOL, [0.1, 0.2, 0.3]))
+        assert "#777" in draw_svg(Panel(self.MOL, [0.1, 0.2, 0.3], outline=(1, 2)))
+
+
+def test_what_lowers_has_a_dashed_rim_in_every_palette():
+    mol = Chem.MolFromSmiles("CC")
+    for palette in PALETTES:
+        raised, lowered = (draw_svg(Panel(mol, [score, 0]), palette=palette) for score in (1.0, -1.0))
+        assert "dasharray" not in raised
+        assert "dasharray" in lowered
+
+
+def test_labels_on_demand():
+    panel = Panel(Chem.MolFromSmiles("CCO"), [0.123, 0.0, -0.456], atom_numbers=(7, 8, 9))
+    plain, numbers, values = (draw_svg(panel, label=label) for label in ("none", "numbers", "values"))
+    assert [f">{n}<" in numbers for n in (7, 8, 9)] == [True] * 3
+    assert ">7<" not in plain
+    assert ">+.12<" in values
+    assert ">−.46<" in values
+
+
+def test_pills_hold_whole_labels():
+    root = ElementTree.fromstring(draw_svg(Panel(Chem.MolFromSmiles("N"), [1.0])))
+    (pill,) = [shape for shape in root.iter(f"{SVG}rect") if shape.get("rx")]
+    assert float(pill.get("width")) > 1.3 * float(pill.get("height"))
+
+
+def test_large_molecules_grow(make_panel):
+    root = ElementTree.fromstring(draw_svg(make_panel("C" * 60)))
+    assert int(root.get("width")) > 900
+    assert 'width="300" height="200"' in draw_svg(make_panel("C" * 60), size=(300, 200))
 
 
 def test_noise_is_grey():
@@ -172,7 +249,13 @@ def test_words_stay_off_the_structure(make_panel):
 
 def test_drawings_are_small(make_panel):
     smiles = "CN1CCN(CC1)Cc1ccc(cc1)C(=O)Nc1ccccc1F"  # 24 heavy atoms
-    assert len(draw_svg(make_panel(smiles, title="x", legend=("p = 0.9",))).encode()) < 15_000
+    panel = make_panel(smiles, title="x", legend=("p = 0.9",))
+    assert len(draw_svg(panel).encode()) < 18_000
+    pairs = np.argwhere(np.triu(Chem.GetDistanceMatrix(panel.mol) > 1))
+    everything = replace(
+        panel, pair_atoms=pairs, pair_scores=np.linspace(-0.2, 0.2, len(pairs)), outline=(1, 2)
+    )
+    assert len(draw_svg(everything, label="values").encode()) < 30_000
 
 
 def test_nothing_is_loaded_from_elsewhere(make_panel):
@@ -185,16 +268,23 @@ def test_nothing_is_loaded_from_elsewhere(make_panel):
     ("options", "message"),
     [
         ({"columns": 0}, "columns: expected at least 1"),
-        ({"scale": 0.0}, "scale: expected a finite number above 0"),
+        ({"scale": 0.0}, "scale: expected shared, molecule, or a finite number above 0"),
         ({"scale": float("nan")}, "scale"),
         ({"noise": 1.0}, "noise"),
         ({"noise": -0.1}, "noise"),
+        ({"threshold": 2}, "threshold"),
         ({"size": (10, 10)}, "size: expected two whole numbers"),
         ({"size": (420.5, 300)}, "size"),
     ],
 )
 def test_impossible_options_are_named(make_panel, options, message):
     with pytest.raises(PanelError, match=message):
+        draw_svg(make_panel("CCO"), **options)
+
+
+@pytest.mark.parametrize("options", [{"palette": "green"}, {"label": "value"}, {"scale": "share"}])
+def test_unknown_options_are_named(make_panel, options):
+    with pytest.raises(UnknownNameError, match="unknown"):
         draw_svg(make_panel("CCO"), **options)
 
 

@@ -7,7 +7,7 @@ import pytest
 from support.explanations import MIXED
 
 from molig.attribution import Explainer
-from molig.depiction.layout import decimals
+from molig.depiction.numbers import decimals
 from molig.molecules import Rejection, smiles_records
 from molig.report import explanation_card, write_explanations
 from molig.report.molecule_table import molecule_batch
@@ -65,14 +65,6 @@ class TestPage:
         assert not any(word in page for word in ("committee", "substructure", "<ul", "calibrated"))
         (why,) = alone[0][1]
         assert len(why.panel().legend) == 2
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [(0.0, 2), (-41.7, 2), (0.13, 2), (0.1, 2), (-0.087, 3), (-0.006, 4), (1.2e-5, 6), (1e-12, 6)],
-)
-def test_sentences_show_two_digits_of_a_small_change(change, expected):
-    assert decimals(change) == expected
 
 
 class TestDocuments:
