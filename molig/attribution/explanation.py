@@ -22,7 +22,7 @@ from molig.attribution.substructures import (
     substructures_of,
 )
 from molig.attribution.targets import Target
-from molig.depiction import Panel, draw_png, draw_svg
+from molig.depiction import PairMatrix, Panel, draw_png, draw_svg
 from molig.depiction.numbers import decimals
 from molig.errors import UsageError
 from molig.features import FeatureSchema, MolGraph
@@ -501,6 +501,30 @@ class Explanation:
             unit=self.unit,
             outline=outline,
         )
+
+    @property
+    def pair_matrix(self) -> FloatArray:
+        """Scores of atoms against atoms, shape (n_atoms, n_atoms), symmetric.
+
+        On the diagonal what an atom has by itself, of a committee with its part of substructures; elsewhere
+        half of each pair's score, with half of what bonds have of substructures. Rows add up to
+        `atom_scores`.
+        """
+        parts, matrix = self._of_environments, np.diag(self.own_atom_scores)
+        matrix[np.diag_indices_from(matrix)] += parts.atoms
+        ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in self.mol.GetBonds()]
+        for pairs, scores in ((self.graph.pair_atoms, self.pair_scores), (ends, parts.bonds)):
+            i, j = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+            np.add.at(matrix, (i, j), scores / 2)
+            np.add.at(matrix, (j, i), scores / 2)
+        return matrix
+
+    def to_pair_matrix(self) -> PairMatrix:
+        """`pair_matrix` to be drawn by `molig.depiction.draw_pair_matrix`."""
+        names = [f"{s}{n}" for s, n in zip(_symbols(self.mol), self.input_atoms.tolist(), strict=True)]
+        bonded = Chem.GetAdjacencyMatrix(self.mol) != 0
+        title = f"{self.id or self.smiles} · {self.task}"
+        return PairMatrix(names, self.pair_matrix, bonded, title, self.unit)
 
     @property
     def unit(self) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from molig.depiction.waterfall import Waterfall, draw_waterfall
 from molig.errors import UnknownNameError, UsageError
 from molig.features.environments import block_of
 
@@ -30,7 +31,7 @@ class Entry:
         "atoms", "bonded pairs", "non-bonded pairs", "substructures", "absent substructures", "groups" or
         "residual".
     name : str
-        Which of them: "aromatic C", "double", "nitro"; the part itself where it is not divided.
+        Which of them: "aromatic C atoms", "double bonds", "nitro"; the part itself where it is not divided.
     score : float
         What it contributes, in the unit of the score.
     """
@@ -78,6 +79,30 @@ class Ledger:
     end: float
     entries: tuple[Entry, ...]
     n_molecules: int = 1
+
+    @property
+    def waterfall(self) -> Waterfall:
+        """The same to be drawn."""
+        return Waterfall(
+            f"{self.title} · {self.task}",
+            self.start_name,
+            self.start,
+            self.end,
+            [(entry.name, entry.score) for entry in self.entries],
+            self.target,
+        )
+
+    def to_svg(self, **options: Any) -> str:
+        """Waterfall as SVG; the options are those of `molig.depiction.draw_waterfall`."""
+        return draw_waterfall(self.waterfall, **options).decode()
+
+    def to_png(self, **options: Any) -> bytes:
+        """Waterfall as PNG; the options are those of `molig.depiction.draw_waterfall`."""
+        return draw_waterfall(self.waterfall, kind="png", **options)
+
+    def _repr_html_(self) -> str:
+        svg = self.to_svg()
+        return svg[svg.index("<svg") :]
 
     def to_frame(self) -> pd.DataFrame:
         """A row per entry, first the start and last the end.
@@ -170,8 +195,8 @@ def _by_types(explanation: Explanation) -> Iterable[Entry]:
     atoms = explanation.mol.GetAtomWithIdx
     for index, score in enumerate(explanation.own_atom_scores.tolist()):
         atom = atoms(index)
-        name = f"aromatic {atom.GetSymbol()}" if atom.GetIsAromatic() else atom.GetSymbol()
-        yield Entry("atoms", name, score)
+        kind = "aromatic " if atom.GetIsAromatic() else ""
+        yield Entry("atoms", f"{kind}{atom.GetSymbol()} atoms", score)
     bonded = explanation.bonded_pairs
     ends, scores = explanation.graph.pair_atoms, explanation.pair_scores
     for (i, j), score in zip(ends[bonded].tolist(), scores[bonded].tolist(), strict=True):

@@ -11,11 +11,22 @@ Examples
 True
 """
 
+from molig.depiction.matrix import PairMatrix, draw_pair_matrix
 from molig.depiction.panel import Panel
 from molig.depiction.png import draw_png
 from molig.depiction.svg import draw_outline, draw_svg
+from molig.depiction.waterfall import Waterfall, draw_waterfall
 
-__all__ = ["Panel", "draw_outline", "draw_png", "draw_svg"]
+__all__ = [
+    "PairMatrix",
+    "Panel",
+    "Waterfall",
+    "draw_outline",
+    "draw_pair_matrix",
+    "draw_png",
+    "draw_svg",
+    "draw_waterfall",
+]
 
 # A panel as the last line of a notebook cell; said here because drawings are built on panels.
 Panel._repr_svg_ = draw_svg  # type: ignore[attr-defined]

@@ -146,7 +146,7 @@ def scales_of(panels: Sequence[Panel], scale: float | str | None) -> tuple[list[
         raise UnknownNameError("scale", str(scale), [SHARED, OWN, "a number above 0"]) from None
     if not (math.isfinite(given) and given > 0):
         raise PanelError(f"scale: expected shared, molecule, or a finite number above 0 (got {scale})")
-    return [given] * len(panels), "a given scale"
+    return [given] * len(panels), "a fixed scale"
 
 
 def as_panels(panels: Panel | Sequence[Panel]) -> tuple[Panel, ...]:

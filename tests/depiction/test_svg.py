@@ -90,7 +90,7 @@ class TestScale:
 
     def test_a_given_one(self):
         assert draw_svg(self.PANELS, scale=2.0).count(">+2<") == 2
-        assert "a given scale" in draw_svg(self.PANELS[0], scale="4")
+        assert "a fixed scale" in draw_svg(self.PANELS[0], scale="4")
         assert "scale" not in draw_svg(self.PANELS[0])
 
     def test_units_share_none(self):
