@@ -25,6 +25,7 @@ from molig.cli import (
     prepare,
     saturation,
     screen,
+    substructures,
     train,
 )
 from molig.cli.console import Reporter
@@ -49,6 +50,7 @@ app.command("prepare", cls=GroupedCommand)(prepare.prepare)
 app.command("explain")(explain.explain)
 app.command("compare", cls=GroupedCommand)(compare.compare)
 app.command("edits", cls=GroupedCommand)(edits.edits)
+app.command("substructures", cls=GroupedCommand)(substructures.substructures)
 app.command("saturation")(saturation.saturation)
 app.command("train")(train.train)
 app.command("audit")(audit.audit)

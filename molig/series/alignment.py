@@ -8,17 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor
-from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molig.errors import InputError
 from molig.molecules.reasons import CHEMISTRY_ERRORS
-from molig.series.matching import common_pattern, read_template, with_rings
+from molig.series.matching import read_template, scaffold_of, with_rings
 
 AUTO = "auto"
-# A set with an odd molecule in it still has a scaffold; less than a ring is none.
-_MOST_OF_THEM = 0.7
-_SMALLEST = 5
-_MOST_SEARCHED = 100
 # Atoms nearer to each other than this share of a bond cannot be told apart; longer bonds look broken.
 _TOO_NEAR, _TOO_FAR = 0.4, 1.5
 _BOND = 1.5
@@ -138,7 +133,7 @@ class Alignment:
         UsageError
             If it is neither SMARTS nor a file.
         """
-        pattern = _scaffold_of(mols) if how == AUTO else read_template(how)
+        pattern = scaffold_of(mols) if how == AUTO else read_template(how)
         if _has_coordinates(pattern):
             return cls(pattern, laid_out(pattern), tuple(range(pattern.GetNumAtoms())))
         with rdBase.BlockLogs():
@@ -176,32 +171,3 @@ class Alignment:
 
 def _has_coordinates(pattern: Chem.Mol) -> bool:
     return bool(pattern.GetNumConformers())
-
-
-def _scaffold_of(mols: Sequence[Chem.Mol]) -> Chem.Mol:
-    if len(mols) < 2:
-        raise InputError("a single molecule has nothing to be aligned to; give a SMARTS or an SD file")
-    some = [with_rings(mol) for mol in mols[:_MOST_SEARCHED]]
-    pattern = common_pattern(some)
-    if pattern is None or pattern.GetNumAtoms() < _SMALLEST:
-        pattern = _scaffold_of_most(some)
-    if pattern is not None:
-        return pattern
-    raise InputError(
-        f"the {len(mols)} molecules have no scaffold in common to be aligned to; give a SMARTS or an SD file"
-    )
-
-
-def _scaffold_of_most(mols: Sequence[Chem.Mol]) -> Chem.Mol | None:
-    """The largest Murcko scaffold of a molecule that most of them contain."""
-    with rdBase.BlockLogs():
-        scaffolds: dict[str, Chem.Mol] = {
-            Chem.MolToSmiles(scaffold): scaffold
-            for scaffold in (MurckoScaffold.GetScaffoldForMol(mol) for mol in mols)  # type: ignore[no-untyped-call]
-            if scaffold.GetNumAtoms() >= _SMALLEST
-        }
-        for _, scaffold in sorted(scaffolds.items(), key=lambda pair: (-pair[1].GetNumAtoms(), pair[0])):
-            if sum(mol.HasSubstructMatch(scaffold) for mol in mols) >= _MOST_OF_THEM * len(mols):
-                scaffold.RemoveAllConformers()
-                return scaffold
-    return None

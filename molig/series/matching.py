@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdFMCS
+from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molig.errors import InputError, UsageError, called
 from molig.files import read_regular
@@ -269,19 +271,57 @@ def _hydrogens_of(mol: Chem.Mol, atom: int) -> list[int]:
     return [n.GetIdx() for n in mol.GetAtomWithIdx(atom).GetNeighbors() if n.GetAtomicNum() == 1]
 
 
-def common_pattern(mols: list[Chem.Mol]) -> Chem.Mol | None:
-    """Maximum common substructure of a set; None if there is none.
+# What a whole series has in common.
+
+# A set with an odd molecule in it still has a scaffold; less than a ring is none.
+_MOST_OF_THEM = 0.7
+_SMALLEST = 5
+_MOST_SEARCHED = 100
+
+
+def scaffold_of(mols: Sequence[Chem.Mol]) -> Chem.Mol:
+    """What a series has in common, as a pattern.
+
+    Parameters
+    ----------
+    mols : sequence of Mol
+        The series; of more than 100 the first are searched.
+
+    Returns
+    -------
+    Mol
+        The maximum common substructure with whole rings or, where that is less than a ring, the largest
+        Murcko scaffold that 70 % of the molecules contain.
 
     Raises
     ------
     InputError
-        If the search takes too long.
+        If there is neither, or the search takes too long.
     """
+    way_out = "give a SMARTS or an SD file"
+    if len(mols) < 2:
+        raise InputError(f"a single molecule has nothing in common with others; {way_out}")
+    some = [heavy_atoms_of(mol) for mol in mols[:_MOST_SEARCHED]]
     with rdBase.BlockLogs():
         try:
-            return _common_pattern([heavy_atoms_of(mol) for mol in mols], PATIENCE)
+            pattern = _common_pattern(some, PATIENCE)
         except TimeoutError as error:
-            raise InputError(f"{error}; give a SMARTS or an SD file instead") from error
+            raise InputError(f"{error}; {way_out}") from error
+        if pattern is None or pattern.GetNumAtoms() < _SMALLEST:
+            pattern = _scaffold_of_most(some)
+    if pattern is None:
+        raise InputError(f"the {len(mols)} molecules have no scaffold in common; {way_out}")
+    return pattern
+
+
+def _scaffold_of_most(mols: Sequence[Chem.Mol]) -> Chem.Mol | None:
+    found = (MurckoScaffold.GetScaffoldForMol(mol) for mol in mols)  # type: ignore[no-untyped-call]
+    scaffolds = {Chem.MolToSmiles(one): one for one in found if one.GetNumAtoms() >= _SMALLEST}
+    for smiles in sorted(scaffolds, key=lambda text: (-scaffolds[text].GetNumAtoms(), text)):
+        scaffold = scaffolds[smiles]
+        if sum(mol.HasSubstructMatch(scaffold) for mol in mols) >= _MOST_OF_THEM * len(mols):
+            return Chem.MolFromSmarts(smiles)
+    return None
 
 
 def read_template(text: str) -> Chem.Mol:

@@ -278,3 +278,13 @@ def bootstrap_median(
 def surely_above(count: int, n: int, share: float) -> bool:
     """Whether a true share is above a bound with 97.5 % confidence (Clopper and Pearson 1934)."""
     return count > 0 and float(scipy_stats.beta.ppf(0.025, count, n - count + 1)) > share
+
+
+def mean_estimate(values: npt.ArrayLike) -> Estimate:
+    """Mean of at least one value, with Student's 95 % interval; of a single one the limits are NaN."""
+    given = np.asarray(values, dtype=np.float64)
+    mean, n = float(given.mean()), len(given)
+    if n < 2:
+        return Estimate(mean, math.nan, math.nan)
+    half = float(scipy_stats.t.ppf(0.975, n - 1) * given.std(ddof=1) / math.sqrt(n))
+    return Estimate(mean, mean - half, mean + half)

@@ -1,0 +1,290 @@
+"""`molig substructures`: what parts of molecules contribute, molecule by molecule and over a set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from molig.cli.console import Reporter, count_rows, print_table, use_threads
+from molig.cli.options import (
+    MOLECULES,
+    AddHOption,
+    AtomFeaturesOption,
+    BaselineOption,
+    CsvSafeOption,
+    DelimiterOption,
+    DeviceOption,
+    FingerprintOption,
+    FormatOption,
+    IdColumnOption,
+    IgnoreStereoOption,
+    KeepHOption,
+    MethodOption,
+    ModelOption,
+    QuietOption,
+    ReorderAtomsOption,
+    SmilesColumnOption,
+    TargetOption,
+    ThreadsOption,
+    TolOption,
+    TrustPickleOption,
+    input_option,
+    load_named,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molig.attribution import Explainer, Explanation
+    from molig.model import ScoringModel
+    from molig.molecules import Rejection
+    from molig.series import Divided
+
+_SHOWN = 20
+_BATCH = 256
+
+
+def substructures(
+    model: ModelOption,
+    source: Annotated[str, input_option(MOLECULES)],
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by",
+            help="groups (functional groups, rings, chains; default), murcko, brics, rgroups, or a SMARTS, "
+            "perhaps with a blank and a name behind it, which may be repeated.",
+        ),
+    ] = None,
+    core: Annotated[
+        str | None,
+        typer.Option(
+            "--core",
+            help="With --by rgroups: SMARTS, or an SD or mol file; default: what all have in common.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Table of the parts over the set: .csv or .parquet.")
+    ] = None,
+    molecules: Annotated[
+        Path | None,
+        typer.Option("--molecules", help="Table of the parts of every molecule: .csv or .parquet."),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Task of the model; needed if it has several.")
+    ] = None,
+    method: MethodOption = "integrated_gradients",
+    baseline: BaselineOption = None,
+    target: TargetOption = None,
+    tol: TolOption = 0.01,
+    smiles_column: SmilesColumnOption = None,
+    id_column: IdColumnOption = None,
+    file_format: FormatOption = None,
+    delimiter: DelimiterOption = None,
+    atom_features: AtomFeaturesOption = None,
+    keep_h: KeepHOption = None,
+    add_h: AddHOption = None,
+    ignore_stereo: IgnoreStereoOption = None,
+    reorder_atoms: ReorderAtomsOption = None,
+    fingerprint: FingerprintOption = None,
+    trust_pickle: TrustPickleOption = False,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+    csv_safe: CsvSafeOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Sum up what parts of molecules contribute to their scores."""
+    from molig.attribution import Explainer
+    from molig.errors import InputError
+    from molig.foreign import FingerprintOptions
+    from molig.molecules import Rejection, read_records
+    from molig.series import PartSums
+    from molig.tables.writers import check_distinct, check_output
+
+    for path in (output, molecules):
+        if path is not None:
+            check_output(path)
+    check_distinct(source, *(path for path in (output, molecules) if path is not None))
+    ways = by or ["groups"]
+    _check_ways(ways, core)
+    reporter = Reporter(quiet)
+    use_threads(threads)
+    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
+    loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
+    task = _task(loaded, task)
+    loaded = loaded.for_task(task)
+    explainer = Explainer(loaded, task=task, target=target, method=method, baseline=baseline, tol=tol)
+    records = read_records(
+        source,
+        smiles_column=smiles_column,
+        id_column=id_column,
+        file_format=file_format,
+        delimiter=delimiter,
+    )
+    rejections: list[Rejection] = []
+
+    def explained() -> Iterator[Explanation]:
+        with reporter.progress("explaining", count_rows(Path(source))) as advance:
+            for one in explainer.explain_records(records):
+                advance(1)
+                if isinstance(one, Rejection):
+                    rejections.append(one)
+                else:
+                    yield one
+
+    sums, kinds = PartSums(), list[str]()
+    with _Each(molecules, csv_safe) as each:
+        for divided in _divided(explained(), ways, core, kinds, reporter):
+            sums.add(divided)
+            each.add(divided)
+        if not sums.n:
+            first = rejections[0]
+            raise InputError(f"{source}: every row was rejected; row {first.row}: {first.reason}")
+        each.reject(rejections)
+    _say_rejected(rejections, reporter)
+    table = sums.to_frame(kinds)
+    if output is not None:
+        _write(table, output, csv_safe)
+    _print(table, explainer, f"{loaded.name}: {task}, {sums.n} molecules")
+    if written := [str(path) for path in (output, molecules) if path is not None]:
+        reporter.info(f"written: {', '.join(written)}")
+
+
+def _check_ways(ways: list[str], core: str | None) -> None:
+    """Refuse what cannot be read before molecules are."""
+    from molig.errors import UsageError
+    from molig.series import divider
+    from molig.series.matching import read_template
+    from molig.series.parts import RGROUPS
+
+    if ways != [RGROUPS]:
+        if core is not None:
+            raise UsageError("--core is what --by rgroups takes molecules apart by; leave it out")
+        divider(ways)
+    elif core is not None:
+        read_template(core)
+
+
+def _task(model: ScoringModel, task: str | None) -> str:
+    from molig.errors import UsageError
+
+    if task is not None:
+        model.task_index(task)
+        return task
+    if len(model.tasks) > 1:
+        raise UsageError(f"{model.name} has {len(model.tasks)} tasks; name one: {', '.join(model.tasks)}")
+    return model.tasks[0]
+
+
+def _divided(
+    explained: Iterator[Explanation], ways: list[str], core: str | None, kinds: list[str], reporter: Reporter
+) -> Iterator[Divided]:
+    """Molecules with their parts; R-groups need all molecules at once."""
+    from molig.series import Divided, RGroups, ScoredAtoms, divider
+    from molig.series.parts import RGROUPS
+    from molig.series.rgroups import CORE
+
+    if ways != [RGROUPS]:
+        divide = divider(ways)
+        for one in map(ScoredAtoms.of, explained):
+            yield Divided.of(one, divide(one.mol))
+        return
+    held = [ScoredAtoms.of(one) for one in explained]
+    if not held:
+        return
+    found = RGroups.of([one.mol for one in held], core)
+    kinds += [CORE, *found.positions]
+    lacking = [one for one, parts in zip(held, found.parts, strict=True) if not parts]
+    for one in lacking[:_SHOWN]:
+        reporter.warning(f"row {one.row} ({one.id}) {one.smiles!r} does not have the core: all of it is rest")
+    if len(lacking) > _SHOWN:
+        reporter.warning(f"{len(lacking) - _SHOWN:,} more molecules without the core")
+    for one, parts in zip(held, found.parts, strict=True):
+        yield Divided.of(one, parts)
+
+
+def _say_rejected(rejections: list[Rejection], reporter: Reporter) -> None:
+    for one in rejections[:_SHOWN]:
+        reporter.warning(f"row {one.row} ({one.id}) {one.smiles!r}: {one.reason}")
+    if len(rejections) > _SHOWN:
+        reporter.warning(f"{len(rejections) - _SHOWN:,} more rejected rows")
+
+
+def _print(table: pd.DataFrame, explainer: Explainer, title: str) -> None:
+    parts = table[table["part"] != ""]
+    ends = table[table["part"] == ""]
+    rows = []
+    for row in [*parts.head(_SHOWN).to_dict("records"), *ends.to_dict("records")]:
+        has_limits = row["low"] == row["low"]
+        limits = f"{row['low']:+.3g} to {row['high']:+.3g}" if has_limits else ""
+        whole = f"{row['molecule_score']:.3g}" if row["part"] else ""
+        example = row["example"] if row["part"] else ""
+        numbers = [f"{row['mean']:+.3g}", limits, f"{row['sum']:+.4g}", whole]
+        rows.append([row["kind"], row["part"], str(row["molecules"]), *numbers, example])
+    header = ["kind", "part", "molecules", "mean", "95 % interval", "sum", explainer.target.value, "example"]
+    shown = f"; {_SHOWN} of {len(parts)} parts" if len(parts) > _SHOWN else ""
+    print_table(header, rows, title=title + shown)
+
+
+def _write(table: pd.DataFrame, path: Path, csv_safe: bool) -> None:
+    import pyarrow as pa
+
+    from molig.tables.writers import OutputTable
+
+    whole = pa.Table.from_pandas(table, preserve_index=False)
+    with OutputTable(path, whole.schema, csv_safe=csv_safe) as file:
+        file.write(whole)
+
+
+class _Each:
+    """The table of every molecule's parts, written as they come; nothing where none is asked for."""
+
+    def __init__(self, path: Path | None, csv_safe: bool) -> None:
+        import pyarrow as pa
+
+        from molig.tables.writers import OutputTable
+
+        texts = {name: pa.string() for name in ("id", "smiles", "kind", "part", "atoms")}
+        numbers = {name: pa.float64() for name in ("score", "molecule_score")}
+        self._schema = pa.schema({"row": pa.int64(), **texts, **numbers})
+        self._file = None if path is None else OutputTable(path, self._schema, csv_safe=csv_safe)
+        self._rows: list[dict[str, Any]] = []
+
+    def __enter__(self) -> _Each:
+        if self._file is not None:
+            self._file.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._file is not None:
+            if error[0] is None:
+                self._flush()
+            self._file.__exit__(*error)
+
+    def add(self, divided: Divided) -> None:
+        """All parts of a molecule; they add up to its score."""
+        one = divided.molecule
+        for kind, part, atoms, score in divided.rows():
+            where = " ".join(map(str, atoms))
+            self._add(one, kind=kind, part=part, atoms=where, score=score, molecule_score=one.score)
+
+    def reject(self, rejections: list[Rejection]) -> None:
+        """Rows without parts, with the reason in place of a part."""
+        for one in rejections:
+            self._add(one, kind="rejected", part=one.reason, atoms="")
+
+    def _add(self, one: Any, **values: Any) -> None:
+        if self._file is None:
+            return
+        self._rows.append({"row": one.row, "id": one.id, "smiles": one.smiles, **values})
+        if len(self._rows) >= _BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._file is not None and self._rows:
+            self._file.write(pa.Table.from_pylist(self._rows, self._schema))
+        self._rows = []
