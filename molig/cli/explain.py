@@ -48,10 +48,11 @@ if TYPE_CHECKING:
     from molig.attribution import Explainer
     from molig.model import ScoringModel
     from molig.molecules import Record
-    from molig.report import Counts
+    from molig.report import Counts, Pictures
     from molig.report.tables import Explain, Result, Rows, TableRequest
     from molig.tables import Parts
 
+_PICTURES = "Pictures"
 _SHOWN = 20
 # A baseline that scores more than this is said to be not neutral.
 _NOT_NEUTRAL = 0.1
@@ -62,11 +63,11 @@ _MUCH = 0.02
 def explain(
     model: ModelOption,
     output: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             "-o", "--output", help="out.svg, .png, .html, .md, .json, .parquet, .csv; may be repeated."
         ),
-    ],
+    ] = None,
     smiles: Annotated[list[str] | None, typer.Option("--smiles", help="A molecule; may be repeated.")] = None,
     source: Annotated[str | None, input_option(MOLECULES)] = None,
     task: TaskOrAllOption = None,
@@ -74,9 +75,6 @@ def explain(
     baseline: BaselineOption = None,
     target: TargetOption = None,
     tol: TolOption = 0.01,
-    noise: Annotated[
-        float, typer.Option("--noise", min=0, max=1, help="Grey out scores below this share of the largest.")
-    ] = 0.0,
     layout: Annotated[
         str | None,
         typer.Option(
@@ -105,6 +103,64 @@ def explain(
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     csv_safe: CsvSafeOption = False,
+    scale: Annotated[
+        str,
+        typer.Option(
+            "--scale",
+            help="Contribution with the full colour: shared (the largest of all), molecule, or a number.",
+            rich_help_panel=_PICTURES,
+        ),
+    ] = "shared",
+    layers: Annotated[
+        str,
+        typer.Option(
+            "--layers",
+            help="What is coloured: atoms (default), bonds, pairs (arcs), joined by commas.",
+            rich_help_panel=_PICTURES,
+        ),
+    ] = "atoms",
+    label: Annotated[
+        str,
+        typer.Option("--label", help="Beside atoms: none, numbers, values.", rich_help_panel=_PICTURES),
+    ] = "none",
+    palette: Annotated[
+        str,
+        typer.Option("--palette", help="red-blue, orange-purple, grey.", rich_help_panel=_PICTURES),
+    ] = "red-blue",
+    noise: Annotated[
+        float,
+        typer.Option(
+            "--noise",
+            min=0,
+            max=1,
+            help="Grey out scores below this share of the largest.",
+            rich_help_panel=_PICTURES,
+        ),
+    ] = 0.0,
+    arcs: Annotated[
+        float,
+        typer.Option(
+            "--arcs",
+            min=0,
+            max=1,
+            help="Draw arcs of pairs above this share of the scale.",
+            rich_help_panel=_PICTURES,
+        ),
+    ] = 0.2,
+    pairs: Annotated[
+        Path | None,
+        typer.Option("--pairs", help="Heat maps of atoms: .svg, .png.", rich_help_panel=_PICTURES),
+    ] = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            "--ledger", help="What adds up to the score: .svg, .png, .csv.", rich_help_panel=_PICTURES
+        ),
+    ] = None,
+    ledger_by: Annotated[
+        str,
+        typer.Option("--ledger-by", help="types (of atoms and bonds), groups.", rich_help_panel=_PICTURES),
+    ] = "types",
     quiet: QuietOption = False,
 ) -> None:
     """Say why molecules get their scores, atom by atom."""
@@ -114,6 +170,10 @@ def explain(
     from molig.tables.locks import exclusive
 
     _check_molecules(smiles, source, resume)
+    look = {"noise": noise, "palette": palette, "label": label, "threshold": arcs}
+    pictures = _pictures(scale, layers, look | {"pairs": pairs, "ledger": ledger, "ledger_by": ledger_by})
+    output = output or []
+    _check_places(output, pictures, resume)
     drawings, request = _drawings_and_table(output, source, layout, rejects, resume, csv_safe)
     use_threads(threads)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
@@ -147,14 +207,14 @@ def explain(
         "--id-column": id_column,
     }
     options |= {"--format": file_format, "--delimiter": delimiter}
-    with exclusive(*output, request.rejects_path if request else None):
+    with exclusive(*output, *pictures.extras, request.rejects_path if request else None):
         records = _read(source, loaded, reading, reporter) if source else _records(smiles or [])
         parts = _parts(request, source, loaded, options, resume, _way_to_resume(drawings))
         total = count_rows(Path(source)) if source else len(smiles or [])
         run = _Run(partial(explainer.explain_rows, all_tasks=all_tasks), reporter, total)
-        page = _Page(drawings, f"Explanations by {loaded.name}", noise, meaning)
+        page = _Page(drawings, f"Explanations by {loaded.name}", pictures, meaning)
         counts = run.tabulate(records, request, parts, page) if request else run.draw(records, page)
-    names = ", ".join(map(str, output))
+    names = ", ".join(map(str, [*output, *counts.pages, *pictures.extras]))
     run.reporter.info(f"{counts.explained} explained, {counts.rejected} rejected: {names}")
     if request is not None:
         run.reporter.info(f"rejected rows: {request.rejects_path}")
@@ -178,6 +238,7 @@ def explain_hits(
     """Explain rows of a hit table, in their order, as the command does without further options."""
     from molig.attribution import Explainer
     from molig.molecules import Record
+    from molig.report import Pictures
 
     model = model if task is None else model.for_task(task)
     explainer = Explainer(model, task=task)
@@ -186,7 +247,7 @@ def explain_hits(
     rows = zip(*(hits.column(name).to_pylist() for name in ("row", "id", "smiles")), strict=True)
     records = (Record(*row) for row in rows)
     run = _Run(explainer.explain_rows, reporter, len(hits))
-    page = _Page(drawings, f"Best hits by {task or model.name}", 0.0, meaning)
+    page = _Page(drawings, f"Best hits by {task or model.name}", Pictures(), meaning)
     if request is None:
         run.draw(records, page)
     else:
@@ -269,6 +330,29 @@ def _drawings_and_table(
     return drawings, None
 
 
+def _pictures(scale: str, layers: str, others: Mapping[str, Any]) -> Pictures:
+    from molig.report import Pictures
+
+    named = tuple(layer.strip() for layer in layers.split(",") if layer.strip())
+    try:
+        return Pictures(scale=float(scale), layers=named, **others)
+    except ValueError:
+        return Pictures(scale=scale, layers=named, **others)
+
+
+def _check_places(outputs: list[Path], pictures: Pictures, resume: bool) -> None:
+    from molig.errors import UsageError
+
+    if not outputs and not pictures.extras:
+        raise UsageError("say where explanations go: -o FILE, --pairs FILE or --ledger FILE")
+    if resume and pictures.extras:
+        raise UsageError(
+            f"--resume is for a table alone: {pictures.extras[0]} would lack the rows that are done already; "
+            "leave it out, and write it by a run of its own"
+        )
+    pictures.check()
+
+
 def _records(smiles: list[str]) -> Iterator[Record]:
     from molig.molecules import Record, smiles_records
 
@@ -331,13 +415,19 @@ class _Page(NamedTuple):
 
     paths: list[Path]
     title: str
-    noise: float
+    pictures: Pictures
     meaning: str
+
+    @property
+    def wanted(self) -> list[Path]:
+        """All files that need the explanations of the whole run."""
+        return [*self.paths, *self.pictures.extras]
 
     def write(self, rows: Rows) -> Counts:
         from molig.report import write_explanations
 
-        return write_explanations(rows, *self.paths, title=self.title, noise=self.noise, meaning=self.meaning)
+        words = {"title": self.title, "meaning": self.meaning}
+        return write_explanations(rows, *self.paths, pictures=self.pictures, **words)
 
 
 @dataclass
@@ -381,17 +471,17 @@ class _Run:
             self.reporter.info(f"{n_done:,} rows are done already")
         total = None if self.total is None else max(self.total - n_done, 0)
         for_page: list[tuple[Record, Result]] = []
-        with self._keeping(parts, page.paths), self.reporter.progress("explaining", total) as advance:
+        with self._keeping(parts, page.wanted), self.reporter.progress("explaining", total) as advance:
 
             def explain(some: Iterable[Record]) -> Rows:
                 for row in self._watched(self.explain(some), advance, most=_SHOWN):
-                    if page.paths:
+                    if page.wanted:
                         for_page.append(row)
                     yield row
 
             counts = write_table(records, explain, request, parts=parts)
-        if page.paths:
-            page.write(iter(for_page))
+        if page.wanted:
+            counts.pages = page.write(iter(for_page)).pages
         if self.n_hidden:
             self.reporter.warning(f"{self.n_hidden:,} more rejected rows; see {request.rejects_path}")
         return counts

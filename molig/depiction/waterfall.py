@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from molig.depiction.numbers import decimals
 from molig.depiction.panel import PALETTES, PanelError, hex_color
@@ -126,13 +126,13 @@ def _draw(axes: Axes, one: Waterfall, steps: list[tuple[str, float]], palette: s
     totals = [one.start]
     for _, value in steps:
         totals.append(totals[-1] + value)
-    low, high = min(totals + [0.0]), max(totals + [0.0])
+    low, high = min(0.0, *totals), max(0.0, *totals)
     gap = 0.012 * (high - low or 1.0)
-    small = {"va": "center", "fontsize": 8}
+    small: Any = {"va": "center", "fontsize": 8}
     for row, (_, value) in enumerate(steps, start=1):
         before, after = totals[row - 1], totals[row]
         shade = colors.positive if value > 0 else colors.negative
-        look = {"color": hex_color(shade), "edgecolor": "white", "hatch": "" if value > 0 else "////"}
+        look: Any = {"color": hex_color(shade), "edgecolor": "white", "hatch": "" if value > 0 else "////"}
         axes.barh(row, value, left=before, height=0.62, linewidth=0, **look)
         axes.plot([after, after], [row - 0.31, row + 1.31], color=GREY, linewidth=0.6)
         axes.text(max(before, after) + gap, row, _text(f"{value:+z.{digits}f}"), **small)

@@ -7,13 +7,14 @@ Examples
 True
 """
 
-from molig.report.outputs import explanation_card, write_explanations
+from molig.report.outputs import Pictures, explanation_card, write_explanations
 from molig.report.page import Card, Report, render_report
 from molig.report.tables import Counts
 
 __all__ = [
     "Card",
     "Counts",
+    "Pictures",
     "Report",
     "explanation_card",
     "render_report",

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+from rdkit import Chem
 
-from molig.attribution import Explanation
-from molig.depiction import draw_png, draw_svg
+from molig.attribution import Explanation, ledger_of
+from molig.attribution.ledger import TYPES, WAYS
+from molig.depiction import Panel, draw_pair_matrix, draw_png, draw_svg, draw_waterfall
 from molig.depiction.numbers import decimals
-from molig.errors import UsageError
+from molig.depiction.panel import SHARED, scales_of, symmetric_scale
+from molig.errors import UnknownNameError, UsageError
 from molig.files import write_whole
 from molig.molecules import Record, Rejection
 from molig.report.page import Card, Report, render_report
@@ -46,15 +51,75 @@ def sentence(explanation: Explanation) -> str:
 _PARTS_IN_WORDS = {"bonded pairs": "bonds", "non-bonded pairs": "other pairs"}
 
 
-def explanation_card(explanation: Explanation, *, noise: float = 0.0) -> Card:
+@dataclass(frozen=True)
+class Pictures:
+    """How explanations are drawn.
+
+    Parameters
+    ----------
+    layers : sequence of {"atoms", "bonds", "pairs"}
+        What is coloured, as of `molig.attribution.Explanation.panel`.
+    scale, noise, palette, label, threshold
+        As of `molig.depiction.draw_svg`.
+    pairs : Path, optional
+        Where heat maps of atoms against atoms go: .svg or .png.
+    ledger : Path, optional
+        Where ledgers go: .svg, .png or .csv.
+    ledger_by : {"types", "groups"}
+        How ledgers divide a score.
+    """
+
+    layers: Sequence[str] = ("atoms",)
+    scale: float | str = "shared"
+    noise: float = 0.0
+    palette: str = "red-blue"
+    label: str = "none"
+    threshold: float = 0.2
+    pairs: Path | None = None
+    ledger: Path | None = None
+    ledger_by: str = TYPES
+
+    @property
+    def extras(self) -> list[Path]:
+        """Files beside those of the explanations themselves."""
+        return [path for path in (self.pairs, self.ledger) if path]
+
+    def check(self) -> None:
+        """Refuse, before a run, what could not be drawn or written at its end."""
+        for path, known in ((self.pairs, _OF_PAIRS), (self.ledger, _OF_LEDGERS)):
+            if path and path.suffix.lower() not in known:
+                raise UsageError(f"cannot tell the format of {path}; use a name ending in {', '.join(known)}")
+            if path:
+                check_writable(path)
+        if self.ledger_by not in WAYS:
+            raise UnknownNameError("way to divide a score", self.ledger_by, WAYS)
+        carbon = Panel(Chem.MolFromSmiles("C"), np.zeros(1), layers=tuple(self.layers))
+        draw_svg(carbon, **self.options)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Those of `molig.depiction.draw_svg`."""
+        names = ("scale", "noise", "palette", "label", "threshold")
+        return {name: getattr(self, name) for name in names}
+
+    def fixed(self, explanations: Sequence[Explanation]) -> list[dict[str, Any]]:
+        """Options of drawings that stand by themselves on one page, so that they share their scale."""
+        scales, _ = scales_of([each.panel(self.layers) for each in explanations], self.scale)
+        return [self.options | {"scale": scale or self.scale} for scale in scales]
+
+
+_PLAIN = Pictures()
+
+
+def explanation_card(explanation: Explanation, **options: Any) -> Card:
     """Card of one explanation, for a report.
 
     Parameters
     ----------
     explanation : Explanation
         Any explanation.
-    noise : float
-        Grey out scores below this share of the largest, in the drawing.
+    **options
+        Of the drawing, as of `molig.attribution.Explanation.to_svg`.
 
     Returns
     -------
@@ -63,7 +128,7 @@ def explanation_card(explanation: Explanation, *, noise: float = 0.0) -> Card:
     return Card(
         title=explanation.id or explanation.smiles,
         smiles=explanation.smiles,
-        svg=explanation.to_svg(noise=noise),
+        svg=explanation.to_svg(**options),
         facts=_facts(explanation),
         ledger=tuple((explanation.shares or {}).items()),
         note=sentence(explanation),
@@ -102,6 +167,9 @@ DOCUMENTS = (".json", ".md")
 DRAWN = (*PICTURES, *PAGES, *DOCUMENTS)
 
 _GRID_COLUMNS = 3
+# Of drawings in one file, of heat maps, and of ledgers.
+_MOST_DRAWN, _MOST_MATRICES, _MOST_LEDGERS = 100, 12, 12
+_OF_PAIRS, _OF_LEDGERS = PICTURES, (*PICTURES, ".csv")
 
 
 def check_explanation_output(path: Path, source: str | None = None) -> None:
@@ -114,7 +182,11 @@ def check_explanation_output(path: Path, source: str | None = None) -> None:
 
 
 def write_explanations(
-    rows: Iterable[tuple[Record, Result]], *paths: Path, title: str, noise: float = 0.0, meaning: str = ""
+    rows: Iterable[tuple[Record, Result]],
+    *paths: Path,
+    title: str,
+    pictures: Pictures = _PLAIN,
+    meaning: str = "",
 ) -> Counts:
     """Write explanations down for people: as a picture, on a page, or as a document.
 
@@ -124,13 +196,14 @@ def write_explanations(
         All that belongs on it, as `molig.attribution.Explainer.explain_rows` yields it; it is held in memory.
         For tables of whole libraries see `molig.report.tables.write_table`.
     *paths : Path
-        Files, each as its name says: .svg or .png (a grid of drawings), .html (a page of cards), .md (short
+        Files, each as its name says: .svg or .png (a grid of drawings; of more than a hundred, the others go
+        to NAME.2.png and so on), .html (a page of cards), .md (short
         paragraphs), or .json (scores of atoms and bonds, and of a committee its members and main
         substructures).
     title : str
         Title of a page.
-    noise : float
-        Grey out scores below this share of the largest.
+    pictures : Pictures
+        How explanations are drawn, and where heat maps and ledgers go.
     meaning : str
         What a score is, for pages and documents.
 
@@ -160,7 +233,14 @@ def write_explanations(
     require_some(counts, rejections)
     explained = _Explained(title, meaning, listed, rejections)
     for path in paths:
-        write_whole(path, _draw(path.suffix.lower(), explained, noise))
+        if path.suffix.lower() in PICTURES:
+            counts.pages += _write_grids(path, listed, pictures)
+        else:
+            write_whole(path, _draw(path.suffix.lower(), explained, pictures))
+    if pictures.pairs:
+        write_whole(pictures.pairs, _pairs(listed, pictures))
+    if pictures.ledger:
+        write_whole(pictures.ledger, _ledgers(listed, pictures))
     return counts
 
 
@@ -173,28 +253,77 @@ class _Explained(NamedTuple):
     rejections: list[Rejection]
 
 
-def _draw(suffix: str, explained: _Explained, noise: float) -> bytes:
+def _draw(suffix: str, explained: _Explained, pictures: Pictures) -> bytes:
     if suffix in PAGES:
-        return _page(explained, noise).encode()
+        return _page(explained, pictures).encode()
     if suffix == ".json":
         return (json.dumps(_as_json(explained), indent=1, ensure_ascii=False) + "\n").encode()
-    if suffix == ".md":
-        return legible_markdown(_as_markdown(explained)).encode()
-    columns = max(_GRID_COLUMNS, math.isqrt(len(explained.listed)))
-    panels = [explanation.panel() for explanation in explained.listed]
-    if suffix == ".svg":
-        return draw_svg(panels, columns=columns, noise=noise).encode()
-    return draw_png(panels, columns=columns, noise=noise)
+    return legible_markdown(_as_markdown(explained)).encode()
 
 
-def _page(explained: _Explained, noise: float) -> str:
+def _write_grids(path: Path, listed: Sequence[Explanation], pictures: Pictures) -> list[Path]:
+    """Write a grid of drawings, in several files where they are many; returns those after the first."""
+    panels = [explanation.panel(pictures.layers) for explanation in listed]
+    options = pictures.options
+    if len(panels) > _MOST_DRAWN and pictures.scale == SHARED and len({panel.unit for panel in panels}) == 1:
+        options["scale"] = symmetric_scale(panels) or SHARED  # on all pages the same
+    written = []
+    for start in range(0, len(panels), _MOST_DRAWN):
+        some = panels[start : start + _MOST_DRAWN]
+        name = path if not start else path.with_suffix(f".{start // _MOST_DRAWN + 1}{path.suffix}")
+        columns = max(_GRID_COLUMNS, math.isqrt(len(some)))
+        if path.suffix.lower() == ".svg":
+            write_whole(name, draw_svg(some, columns=columns, **options).encode())
+        else:
+            write_whole(name, draw_png(some, columns=columns, **options))
+        written.append(name)
+    return written[1:]
+
+
+def _pairs(listed: Sequence[Explanation], pictures: Pictures) -> bytes:
+    kind = str(pictures.pairs)[-3:].lower()
+    matrices = [explanation.to_pair_matrix() for explanation in listed[:_MOST_MATRICES]]
+    note = _left_out(len(matrices), len(listed), "maps")
+    scale = pictures.scale if isinstance(pictures.scale, float) else None
+    return draw_pair_matrix(matrices, kind=kind, scale=scale, palette=pictures.palette, note=note)
+
+
+def _ledgers(listed: Sequence[Explanation], pictures: Pictures) -> bytes:
+    """Per task the mean of several molecules, and then each one's."""
+    by = pictures.ledger_by
+    of_tasks: dict[tuple[str, str], list[Explanation]] = {}
+    for explanation in listed:
+        of_tasks.setdefault((explanation.task, explanation.target), []).append(explanation)
+    means = [ledger_of(some, by) for some in of_tasks.values() if len(some) > 1]
+    each = [explanation.ledger(by) for explanation in listed]
+    suffix = str(pictures.ledger)[-3:].lower()
+    if suffix == "csv":
+        table: str = pd.concat([ledger.to_frame() for ledger in (*means, *each)]).to_csv(index=False)
+        return table.encode()
+    shown = [*means, *each][:_MOST_LEDGERS]
+    note = _left_out(len(shown), len(means) + len(each), "ledgers") + (
+        " The first is a mean." if means else ""
+    )
+    return draw_waterfall(
+        [ledger.waterfall for ledger in shown], kind=suffix, palette=pictures.palette, note=note.strip()
+    )
+
+
+def _left_out(shown: int, of: int, what: str) -> str:
+    return f"{shown} of {of:,} {what}; write a table for all." if shown < of else ""
+
+
+def _page(explained: _Explained, pictures: Pictures) -> str:
     title, meaning, listed, rejections = explained
     return render_report(
         Report(
             title=title,
             subtitle=meaning,
             facts=(("explained", str(len(listed))), ("rejected", str(len(rejections)))),
-            cards=[explanation_card(e, noise=noise) for e in listed],
+            cards=[
+                explanation_card(one, layers=pictures.layers, **options)
+                for one, options in zip(listed, pictures.fixed(listed), strict=True)
+            ],
             footnotes=[f"Row {r.row} ({r.id}) {r.smiles}: {r.reason}" for r in rejections],
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -39,11 +39,14 @@ class Counts:
         Rows without an explanation.
     unconverged : int
         Explanations whose residual or error is above the tolerance.
+    pages : list of Path
+        Further files that a grid of very many drawings needed.
     """
 
     explained: int = 0
     rejected: int = 0
     unconverged: int = 0
+    pages: list[Path] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
         """Count one more row."""
@@ -55,6 +58,7 @@ class Counts:
 
     def merge(self, other: Counts) -> None:
         """Count the rows of another range."""
+        self.pages += other.pages
         self.explained += other.explained
         self.rejected += other.rejected
         self.unconverged += other.unconverged

@@ -190,7 +190,7 @@ class TestRequests:
             (["--smiles", "C", "-o", "w.svg", "--tol", "0"], "tol"),
             (["--smiles", "C", "-o", "w.svg", "--noise", "2"], "--noise"),
             (["-i", "no-such.smi", "-o", "w.svg"], "no-such.smi: no such file"),
-            (["--smiles", "C"], "--output"),
+            (["--smiles", "C"], "say where explanations go: -o FILE"),
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else "",
     )
@@ -264,3 +264,60 @@ def test_the_input_is_never_overwritten(explained, write):
     assert run.code == 2
     assert "is the library" in run.err
     assert table.read_text() == "smiles\nCCO\n"
+
+
+class TestLooks:
+    """Options of drawings, and what is drawn beside them."""
+
+    TWO = ("--smiles", "NCCO", "--smiles", "c1ccccc1", "--task", "nitrogen")
+
+    def test_layers_labels_palette_and_scale(self, explained, tmp_path):
+        picture = tmp_path / "why.svg"
+        drawn = ("--layers", "atoms,bonds,pairs", "--label", "numbers", "--palette", "grey", "--scale", "0.5")
+        run = explained(*self.TWO, "-o", picture, *drawn)
+        assert run.code == 0, run.err
+        svg = picture.read_text()
+        assert svg.count("a fixed scale") == svg.count(">+0.5<") == 2
+        assert "solid rims raises" in svg
+        assert ">3<" in svg
+
+    def test_one_scale_is_the_default(self, explained, tmp_path):
+        picture = tmp_path / "why.svg"
+        assert explained(*self.TWO, "-o", picture).code == 0
+        assert picture.read_text().count("one scale for all") == 2
+
+    def test_heat_maps_and_ledgers(self, explained, tmp_path):
+        maps, table, fall = (tmp_path / name for name in ("pairs.svg", "ledger.csv", "ledger.png"))
+        run = explained(*self.TWO, "--pairs", maps, "--ledger", table, "--ledger-by", "groups")
+        assert run.code == 0, run.err
+        assert str(table) in run.err
+        assert "Pairs of atoms: 2 molecules" in maps.read_text()
+        rows = pd.read_csv(table)
+        assert rows["id"].drop_duplicates().tolist() == ["mean of 2 molecules", "NCCO", "c1ccccc1"]
+        for _, one in rows.groupby("id"):
+            ends = one.set_index("part")["score"]
+            assert one["score"].iloc[:-1].sum() == pytest.approx(ends["end"], abs=1e-12)
+        assert "benzene" in set(rows["name"])
+        why = tmp_path / "why.csv"
+        run = explained(*self.TWO, "-o", why, "--ledger", fall)
+        assert run.code == 0, run.err
+        assert fall.read_bytes().startswith(b"\x89PNG")
+        assert why.exists()
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ((), "say where explanations go"),
+            (("--ledger", "x.txt"), "use a name ending in .svg, .png, .csv"),
+            (("--pairs", "x.csv"), "use a name ending in .svg, .png"),
+            (("-o", "x.svg", "--palette", "red"), "unknown palette 'red'"),
+            (("-o", "x.svg", "--layers", "bond"), "did you mean 'bonds'"),
+            (("-o", "x.svg", "--scale", "share"), "did you mean 'shared'"),
+            (("-o", "x.svg", "--scale", "-1"), "a finite number above 0"),
+            (("--ledger", "x.svg", "--ledger-by", "group"), "did you mean 'groups'"),
+        ],
+    )
+    def test_impossible_requests_are_told_before_the_model_is_read(self, molig, options, message):
+        run = molig("explain", "-m", "no-such-model", "--smiles", "C", *options)
+        assert run.code == 2
+        assert message in " ".join(run.err.split())

@@ -46,7 +46,7 @@ def test_several_stand_below_each_other():
 
 
 def test_steps_that_miss_the_end_are_refused():
-    with pytest.raises(PanelError, match="miss it by 0.5"):
+    with pytest.raises(PanelError, match=r"miss it by 0\.5"):
         Waterfall("x", "start", 0.0, 0.0, [("a", 0.5)])
     with pytest.raises(PanelError, match="finite"):
         Waterfall("x", "start", math.nan, 0.0, [])

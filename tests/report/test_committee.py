@@ -142,3 +142,11 @@ def test_bonds_of_the_molecule_table_have_their_parts_of_substructures(explained
         atoms = [score for score in row["atom_scores"] if score is not None]
         assert sum(atoms) + row["residual"] == pytest.approx(row["score"] - row["baseline_score"], abs=1e-5)
         assert np.isfinite(row["bond_scores"]).all()
+
+
+def test_many_drawings_go_to_several_files_on_one_scale(alone, tmp_path):
+    rows = [alone[0]] * 130
+    counts = write_explanations(rows, tmp_path / "why.svg", title=TITLE)
+    assert counts.pages == [tmp_path / "why.2.svg"]
+    first, second = ((tmp_path / name).read_text() for name in ("why.svg", "why.2.svg"))
+    assert (first.count('role="img"'), second.count('role="img"')) == (100, 30)
