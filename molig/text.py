@@ -38,6 +38,31 @@ def legible(text: object) -> str:
     return _LINE_ENDS.sub(" ", _ILLEGIBLE.sub("\ufffd", str(text)))
 
 
+def file_name(text: str) -> str:
+    """Text as part of a name of a file that every system takes: letters, digits, ``-``, ``_`` and dots.
+
+    Parameters
+    ----------
+    text : str
+        Anything, such as an identifier.
+
+    Returns
+    -------
+    str
+        At most 60 characters, of which the first is no dot; never empty.
+
+    Examples
+    --------
+    >>> file_name("../CPD 1"), file_name("<b>"), file_name("")
+    ('CPD_1', 'b', '_')
+    """
+    return _NO_FILE_NAME.sub("_", text)[:_LONGEST_FILE_NAME].strip("._-") or "_"
+
+
+_NO_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST_FILE_NAME = 60
+
+
 def legible_lines(text: str) -> str:
     r"""The same for text of several lines.
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from molig.errors import UsageError
+from molig.errors import UsageError, called
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -178,7 +178,7 @@ class Tolerance:
         for name in ("tol", "floor", "max_evaluations"):
             value = getattr(self, name)
             if not value > 0:
-                raise UsageError(f"{name} must be greater than 0 (got {value})")
+                raise UsageError(f"{called(name)} must be greater than 0 (got {value})")
 
 
 class Path(Protocol):

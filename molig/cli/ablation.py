@@ -27,8 +27,11 @@ from molig.cli.options import (
     SmilesColumnOption,
     TaskOption,
     ThreadsOption,
+    input_argument,
     input_option,
     load_named,
+    needed_input,
+    task_named,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +46,8 @@ _CHARTS = (".csv", ".md", ".svg")
 
 def ablation(
     model: ModelOption,
-    source: Annotated[str, input_option(MOLECULES)],
+    molecules: Annotated[str | None, input_argument()] = None,
+    source: Annotated[str | None, input_option(MOLECULES)] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="out.csv, .md or .svg; default: print only.")
     ] = None,
@@ -98,6 +102,7 @@ def ablation(
         top=top,
         reporter=Reporter(quiet),
     )
+    source = needed_input(molecules, source)
     _check_chart(output, source)
     use_threads(threads)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
@@ -109,7 +114,13 @@ def ablation(
         file_format=file_format,
         delimiter=delimiter,
     )
-    job.run(loaded, records, (task, target, baseline), count_rows(Path(source)), output)
+    job.run(
+        loaded,
+        records,
+        (task_named(loaded, task, target), target, baseline),
+        count_rows(Path(source)),
+        output,
+    )
 
 
 @dataclass(frozen=True)

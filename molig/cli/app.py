@@ -40,7 +40,7 @@ app = typer.Typer(
     name="molig",
     help="Rank molecules with a screening network, and say why, atom by atom.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

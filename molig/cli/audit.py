@@ -26,8 +26,11 @@ from molig.cli.options import (
     SmilesColumnOption,
     ThreadsOption,
     TrustPickleOption,
+    input_argument,
     input_option,
     load_named,
+    one_input,
+    tasks_named,
 )
 from molig.errors import UsageError
 
@@ -48,6 +51,7 @@ def _list(wanted: bool) -> None:
 
 def audit(
     model: ModelOption,
+    molecules: Annotated[str | None, input_argument()] = None,
     source: Annotated[
         str | None,
         input_option(f"Perhaps with labels. {MOLECULES} Default: what training held out."),
@@ -114,6 +118,7 @@ def audit(
     from molig.foreign import FingerprintOptions, load_any_model
     from molig.model import ScreeningModel
 
+    source = one_input(molecules, source)
     threshold = _severity(fail_on)
     if card and (only or skip or task):
         raise UsageError("--card states a whole audit: leave --only, --skip and --task out")
@@ -124,7 +129,7 @@ def audit(
     loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
     if not isinstance(loaded, ScreeningModel):
         _refuse_own(loaded, source, card)
-    audited = _parts(loaded, tuple(task or ()), source, label, pairs)
+    audited = _parts(loaded, tuple(tasks_named(loaded, task or ())), source, label, pairs)
     settings = AuditSettings(
         max_molecules=max_molecules,
         max_explained=max_explained,

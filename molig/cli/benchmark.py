@@ -18,6 +18,7 @@ from molig.cli.options import (
     SmilesColumnOption,
     TargetOption,
     ThreadsOption,
+    task_named,
 )
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _given_model(
     if recipe is not None:
         raise UsageError("--recipe is for models that are trained; leave it out with -m")
     loaded = load_any_model(model, device)
-    task = one_task(loaded, task)
+    task = one_task(loaded, task_named(loaded, task, target))
     part = loaded.for_task(task)
     chosen = Target.of(target, part.objective) if target else None
     options = AttributionOptions.model_validate({"target": chosen.value if chosen else None})

@@ -84,7 +84,13 @@ class Reporter:
         ]
         with Progress(*columns, console=self.console, disable=self.quiet, transient=False) as progress:
             bar = Bar(progress, progress.add_task(what, total=total))
-            yield bar
+            try:
+                yield bar
+            except BaseException:
+                if not progress.tasks[bar.task].completed:  # what went wrong is told without a bar of nothing
+                    progress.update(bar.task, visible=False)
+                    progress.live.transient = True
+                raise
             # The count of rows was an estimate (headers, blank lines).
             progress.update(bar.task, total=progress.tasks[bar.task].completed)
 

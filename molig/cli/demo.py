@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
-from molig.cli.options import DeviceOption, QuietOption, ThreadsOption
+from molig.cli.options import DeviceOption, QuietOption, ThreadsOption, task_named
 
 if TYPE_CHECKING:
     from molig.attribution import Explanation
@@ -46,6 +46,7 @@ def demo(
     reporter = Reporter(quiet)
     use_threads(threads)
     model, library = load_model(MODEL, device), rdkit_library()
+    task = task_named(model, task) or task
     with reporter.progress("screening", count_rows(library)) as advance:
         result = screen(library, model, options=ScreeningOptions(task=task, top_k=TOP, progress=advance))
     records = [

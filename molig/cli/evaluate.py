@@ -16,10 +16,14 @@ from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
     DelimiterOption,
     DeviceOption,
+    OldLabelsOption,
     QuietOption,
     SmilesColumnOption,
     ThreadsOption,
+    input_argument,
     input_option,
+    label_columns,
+    one_input,
 )
 from molig.errors import MoligError, UsageError
 
@@ -30,7 +34,17 @@ if TYPE_CHECKING:
     from molig.evaluation.run import OnDone, OnFoldEpoch
     from molig.training import LabelledTable, Recipe
 
-_OF_MODELS = {"model", "output", "source", "smiles_column", "delimiter", "device", "threads", "quiet"}
+_OF_MODELS = {
+    "model",
+    "output",
+    "source",
+    "molecules",
+    "smiles_column",
+    "delimiter",
+    "device",
+    "threads",
+    "quiet",
+}
 _NOT_RECORDED = {"resume", "quiet"}  # they make no difference to results
 
 
@@ -50,9 +64,11 @@ def evaluate(
         Path | None,
         input_option("Table, if not the one that the recipe names: a file, or a data set by name."),
     ] = None,
-    target: Annotated[
-        list[str] | None, typer.Option("--target", help="Label columns, if not those of the recipe.")
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="Label columns, if not those of the recipe.")
     ] = None,
+    old_labels: OldLabelsOption = None,
+    molecules: Annotated[Path | None, input_argument()] = None,
     split: Annotated[
         str | None,
         typer.Option("--split", help="stratified, random, scaffold, group, time or given, for this time."),
@@ -99,6 +115,7 @@ def evaluate(
     """
     use_threads(threads)
     reporter, command = Reporter(quiet), _command(context)
+    source = one_input(molecules, source)
     _check_request(context, recipe, model, (each_value_of, value, card))
     if model is not None:
         _judge_model(model, source, (smiles_column, delimiter), device, reporter, output, command)
@@ -109,8 +126,9 @@ def evaluate(
     from molig.training.recipe import read_recipe_and_table
     from molig.training.splits import WITHOUT_FOLDS
 
+    labels = label_columns(label, old_labels, reporter)
     read, table = read_recipe_and_table(
-        str(recipe), source=source, targets=target or (), smiles_column=smiles_column, delimiter=delimiter
+        str(recipe), source=source, targets=labels, smiles_column=smiles_column, delimiter=delimiter
     )
     asked = 1 if split in WITHOUT_FOLDS and folds is None else folds
     changed = read.with_objective(None, table).with_split(split, column=split_column)
@@ -212,6 +230,7 @@ def _given(context: typer.Context) -> dict[str, str]:
     """Names of the parameters that were on the command line, and what their options are called."""
     sources = {p.name: context.get_parameter_source(p.name) for p in context.command.params if p.name}
     options = {p.name: p.opts[0] for p in context.command.params if p.name}
+    options |= {"molecules": "-i", "old_labels": "--label"}
     return {name: options[name] for name, found in sources.items() if found and found.name == "COMMANDLINE"}
 
 

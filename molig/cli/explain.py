@@ -38,7 +38,11 @@ from molig.cli.options import (
     TrustPickleOption,
     input_option,
     load_named,
+    one_input,
+    resolved_input,
+    task_named,
 )
+from molig.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +69,15 @@ def explain(
     output: Annotated[
         list[Path] | None,
         typer.Option(
-            "-o", "--output", help="out.svg, .png, .html, .md, .json, .parquet, .csv; may be repeated."
+            "-o",
+            "--output",
+            help="out.svg, .png, .html, .md, .json, .sdf, .pml (PyMOL), .xlsx, .parquet, .csv; repeatable.",
+        ),
+    ] = None,
+    molecules: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT]...", show_default=False, help="The same as -i; or SMILES, as after --smiles."
         ),
     ] = None,
     smiles: Annotated[list[str] | None, typer.Option("--smiles", help="A molecule; may be repeated.")] = None,
@@ -161,6 +173,13 @@ def explain(
         str,
         typer.Option("--ledger-by", help="types (of atoms and bonds), groups.", rich_help_panel=_PICTURES),
     ] = "types",
+    each: Annotated[
+        Path | None,
+        typer.Option("--each", help="Directory for a picture of each molecule.", rich_help_panel=_PICTURES),
+    ] = None,
+    each_kind: Annotated[
+        str, typer.Option("--each-kind", help="svg or png.", rich_help_panel=_PICTURES)
+    ] = "svg",
     quiet: QuietOption = False,
 ) -> None:
     """Say why molecules get their scores, atom by atom."""
@@ -169,15 +188,17 @@ def explain(
     from molig.screening.plan import asks_all_tasks
     from molig.tables.locks import exclusive
 
-    _check_molecules(smiles, source, resume)
+    smiles, source = _asked(*_smiles_and_source(molecules or [], smiles or [], source), resume)
     look = {"noise": noise, "palette": palette, "label": label, "threshold": arcs}
-    pictures = _pictures(scale, layers, look | {"pairs": pairs, "ledger": ledger, "ledger_by": ledger_by})
+    look |= {"pairs": pairs, "ledger": ledger, "ledger_by": ledger_by}
+    pictures = _pictures(scale, layers, look | {"each": each, "each_kind": each_kind})
     output = output or []
     _check_places(output, pictures, resume)
     drawings, request = _drawings_and_table(output, source, layout, rejects, resume, csv_safe)
     use_threads(threads)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
+    task = task_named(loaded, task, target)
     all_tasks = asks_all_tasks(task, loaded)
     named = None if all_tasks else task
     loaded = loaded if named is None else loaded.for_task(named)
@@ -208,9 +229,9 @@ def explain(
     }
     options |= {"--format": file_format, "--delimiter": delimiter}
     with exclusive(*output, *pictures.extras, request.rejects_path if request else None):
-        records = _read(source, loaded, reading, reporter) if source else _records(smiles or [])
+        records = _read(source, loaded, reading, reporter) if source else _records(smiles)
         parts = _parts(request, source, loaded, options, resume, _way_to_resume(drawings))
-        total = count_rows(Path(source)) if source else len(smiles or [])
+        total = count_rows(Path(source)) if source else len(smiles)
         run = _Run(partial(explainer.explain_rows, all_tasks=all_tasks), reporter, total)
         page = _Page(drawings, f"Explanations by {loaded.name}", pictures, meaning)
         counts = run.tabulate(records, request, parts, page) if request else run.draw(records, page)
@@ -282,15 +303,42 @@ def _say_baseline(explainer: Explainer, tasks: Collection[str], reporter: Report
         )
 
 
-def _check_molecules(smiles: list[str] | None, source: str | None, resume: bool) -> None:
-    from molig.errors import UsageError
+def _smiles_and_source(
+    words: list[str], smiles: list[str], source: str | None
+) -> tuple[list[str], str | None]:
+    """Put words without an option where they belong: a file, a data set, or what RDKit takes for SMILES."""
+    if not words:
+        return smiles, source
+    from molig.datasets import datasets
+    from molig.molecules.readers import SUFFIXES
 
+    def is_file(word: str) -> bool:
+        known = word == "-" or word in datasets() or Path(word).suffix.lower() in SUFFIXES
+        return known or Path(word).exists()
+
+    if len(words) == 1 and (is_file(words[0]) or not _is_smiles(words[0])):
+        return smiles, one_input(resolved_input(words[0]), source)
+    if file := next(filter(is_file, words), None):
+        raise UsageError(f"{file} is a file or a data set: name it alone, by itself or by -i")
+    return [*words, *smiles], source  # a SMILES that is none is a rejected row
+
+
+def _is_smiles(word: str) -> bool:
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        return Chem.MolFromSmiles(word, sanitize=False) is not None
+
+
+def _asked(smiles: list[str], source: str | None, resume: bool) -> tuple[list[str], str | None]:
+    """The same molecules, if they are named in one way, and in one that can be resumed."""
     if bool(smiles) == bool(source):
-        raise UsageError("give molecules either by --smiles or by -i FILE")
+        raise UsageError("give molecules either by --smiles or by -i FILE (SMILES or FILE alone will do)")
     if resume and not source:
         raise UsageError("--resume continues a run over a file: give the molecules by -i FILE")
     if resume and source == "-":
         raise UsageError("standard input cannot be read again, so its run cannot be resumed; use a file")
+    return smiles, source
 
 
 def _drawings_and_table(
@@ -302,7 +350,6 @@ def _drawings_and_table(
     csv_safe: bool,
 ) -> tuple[list[Path], TableRequest | None]:
     """Pictures, pages and documents that are asked for, and the table, if one is."""
-    from molig.errors import UsageError
     from molig.report.outputs import check_explanation_output
     from molig.report.tables import TABLES, TableRequest
 
@@ -326,7 +373,7 @@ def _drawings_and_table(
     asked["--csv-safe"] = csv_safe
     wrong = [name for name, given in asked.items() if given]
     if wrong:
-        raise UsageError(f"{wrong[0]} is for tables ({', '.join(TABLES)}), and {drawings[0]} is none")
+        raise UsageError(f"{wrong[0]} is for tables ({', '.join(TABLES)}), and none is asked for by -o")
     return drawings, None
 
 
@@ -341,10 +388,10 @@ def _pictures(scale: str, layers: str, others: Mapping[str, Any]) -> Pictures:
 
 
 def _check_places(outputs: list[Path], pictures: Pictures, resume: bool) -> None:
-    from molig.errors import UsageError
-
     if not outputs and not pictures.extras:
-        raise UsageError("say where explanations go: -o FILE, --pairs FILE or --ledger FILE")
+        raise UsageError(
+            "say where explanations go: -o FILE, --pairs FILE, --ledger FILE or --each DIRECTORY"
+        )
     if resume and pictures.extras:
         raise UsageError(
             f"--resume is for a table alone: {pictures.extras[0]} would lack the rows that are done already; "

@@ -9,14 +9,20 @@ import typer
 
 from molig.cli.console import Reporter
 from molig.cli.options import CsvSafeOption, ForceOption, MaxRejectsOption, QuietOption
+from molig.errors import UsageError
 
 
 def merge(
+    output: Annotated[Path, typer.Option("-o", "--output", help="hits.parquet, .csv or .xlsx.")],
     shards: Annotated[
-        list[Path],
-        typer.Argument(help="Directories that `molig screen --shard I/N` has left, all N of them."),
-    ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="hits.parquet or hits.csv.")],
+        list[Path] | None,
+        typer.Argument(
+            show_default=False, help="Directories that `molig screen --shard I/N` has left, all N of them."
+        ),
+    ] = None,
+    more_shards: Annotated[
+        list[Path] | None, typer.Option("-i", "--input", help="The same; may be repeated.")
+    ] = None,
     top_k: Annotated[int | None, typer.Option("--top-k", min=1, help="Only the best K, best first.")] = None,
     rejects: Annotated[
         Path | None, typer.Option("--rejects", help="Rejected rows with reasons; default NAME.rejected.csv.")
@@ -31,6 +37,9 @@ def merge(
     from molig.screening import merge as run
 
     reporter = Reporter(quiet)
+    shards = [*(shards or []), *(more_shards or [])]
+    if not shards:
+        raise UsageError("name the directories of the shards, as `molig screen --shard I/N` has left them")
     result = run(
         shards,
         output,

@@ -28,11 +28,12 @@ def models(
             help="Say more about one model: a bundled one, a directory, admet-ai, or files of Chemprop."
         ),
     ] = None,
+    named: Annotated[list[str] | None, typer.Option("-m", "--model", help="The same.")] = None,
     quiet: QuietOption = False,
 ) -> None:
     """List the bundled models, or describe one: what it predicts, how well, and how to use it."""
-    if model:
-        _describe(model)
+    if asked := [*(model or []), *(named or [])]:
+        _describe(asked)
         return
     from molig.foreign.admet_ai import is_installed
     from molig.model import bundled_models, load_info

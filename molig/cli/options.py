@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -15,7 +15,7 @@ from molig.cli.console import Reporter
 
 if TYPE_CHECKING:
     from molig.foreign import ChempropModel, FingerprintModel, FingerprintOptions
-    from molig.model import ScreeningModel
+    from molig.model import ScoringModel, ScreeningModel
 
 READING, FOREIGN, RUNNING = "What is read", "Models of other packages", "The run"
 """Groups of options in ``--help`` that several commands share."""
@@ -53,6 +53,57 @@ def resolved_input(source: _Source) -> _Source:
 def input_option(what: str) -> Any:
     """Option ``-i`` of a command, which takes a file or the name of a data set."""
     return typer.Option("-i", "--input", callback=resolved_input, help=what)
+
+
+def input_argument(what: str = "The same as -i.", name: str = "INPUT") -> Any:
+    """The same without ``-i``: every command takes its molecules in both ways."""
+    return typer.Argument(metavar=f"[{name}]", callback=resolved_input, show_default=False, help=what)
+
+
+_Named = TypeVar("_Named", str, Path)
+
+
+def one_input(argument: _Named | None, option: _Named | None) -> _Named | None:
+    """What is read, which is named with or without ``-i``."""
+    if argument is None:
+        return option
+    if option is not None:
+        from molig.errors import UsageError
+
+        raise UsageError(f"the molecules are named twice, as {argument} and by -i {option}; leave one out")
+    return argument
+
+
+def needed_input(argument: str | None, option: str | None) -> str:
+    """The same of a command that cannot do without."""
+    source = one_input(argument, option)
+    if not source:
+        from molig.errors import UsageError
+
+        raise UsageError(
+            "name the molecules: a file, a data set (`molig data list`), or - for stdin, with or without -i"
+        )
+    return source
+
+
+def task_named(model: ScoringModel, task: str | None, target: str | None = None) -> str | None:
+    """A task as the model spells it, whatever the case of its letters; anything else as it is.
+
+    Refuses a task in the place of the target, and says where it belongs.
+    """
+    if target is not None and (meant := task_named(model, target)) in model.tasks:
+        from molig.errors import UsageError
+
+        raise UsageError(f"--target is probability, logit or value; a task is named by --task {meant}")
+    if task is None or task in model.tasks:
+        return task
+    folded = [known for known in model.tasks if known.casefold() == task.casefold()]
+    return folded[0] if len(folded) == 1 else "all" if task.casefold() == "all" else task
+
+
+def tasks_named(model: ScoringModel, tasks: Iterable[str]) -> list[str]:
+    """The same of several."""
+    return [task_named(model, task) or task for task in tasks]
 
 
 MOLECULES = "Molecules: a file, a data set by name (`molig data list`), or - for stdin."
@@ -167,6 +218,25 @@ def doubts_told() -> Iterator[None]:
         yield
     for doubt in doubts:
         Reporter(quiet=True).warning(str(doubt.message))
+
+
+LabelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label", help="Label columns, repeatable: 1, 0, active, inactive, yes, no ... or empty; or values."
+    ),
+]
+OldLabelsOption = Annotated[list[str] | None, typer.Option("--target", hidden=True)]
+
+
+def label_columns(labels: Iterable[str] | None, old: Iterable[str] | None, reporter: Reporter) -> list[str]:
+    """Columns of `LabelsOption`, also by its former name."""
+    if old:
+        reporter.info(
+            "--target still names label columns here, but is called --label now: elsewhere --target says "
+            "whether probabilities or logits are explained"
+        )
+    return [*(labels or []), *(old or [])]
 
 
 TaskOption = Annotated[

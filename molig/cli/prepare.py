@@ -19,22 +19,25 @@ from molig.cli.options import (
     QuietOption,
     SmilesColumnOption,
     TimeLimitOption,
+    input_argument,
+    input_option,
     kept_columns,
-    resolved_input,
+    needed_input,
 )
 
 _SHOWN = 5
 
 
 def prepare(
-    library: Annotated[
-        str,
-        typer.Argument(
-            callback=resolved_input,
-            help=".smi, .csv, .tsv, .sdf, .parquet or .xlsx, also packed; a data set by name; - for stdin.",
-        ),
-    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the feature store.")],
+    library: Annotated[
+        str | None,
+        input_argument(
+            ".smi, .csv, .tsv, .sdf, .parquet or .xlsx, also packed; a data set by name; - for stdin.",
+            "LIBRARY",
+        ),
+    ] = None,
+    source: Annotated[str | None, input_option("The same as LIBRARY.")] = None,
     models: Annotated[
         list[str] | None,
         typer.Option(
@@ -74,6 +77,7 @@ def prepare(
     from molig.screening.store import check_target, models_to_serve, parts_place
 
     reporter = Reporter(quiet)
+    library = needed_input(library, source)
     named = models_to_serve(models or list(bundled_models()))
     check_target(output, force=force, resume=resume)
     records = read_records(

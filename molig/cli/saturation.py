@@ -27,8 +27,11 @@ from molig.cli.options import (
     SmilesColumnOption,
     TargetOption,
     ThreadsOption,
+    input_argument,
     input_option,
     load_named,
+    needed_input,
+    task_named,
 )
 
 if TYPE_CHECKING:
@@ -46,11 +49,12 @@ _OF_FOREST = (
 
 def saturation(
     model: ModelOption,
-    source: Annotated[str, input_option(MOLECULES)],
     outputs: Annotated[
         list[Path],
         typer.Option("-o", "--output", help="fig.svg, fig.png, or curves.csv; may be repeated."),
     ],
+    molecules: Annotated[str | None, input_argument()] = None,
+    source: Annotated[str | None, input_option(MOLECULES)] = None,
     task: Annotated[
         str | None, typer.Option("--task", help="Task of the model; needed if it has several.")
     ] = None,
@@ -85,12 +89,13 @@ def saturation(
     from molig.molecules import read_records
     from molig.report.saturation import check_saturation_outputs, choose_actives, write_saturation
 
+    source = needed_input(molecules, source)
     check_saturation_outputs(outputs, source)
     reporter = Reporter(quiet)
     use_threads(threads)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules)
-    task = _task(loaded, task)
+    task = _task(loaded, task_named(loaded, task, target))
     loaded = loaded.for_task(task)
     explainer = Explainer(loaded, task=task, target=target)
     options: dict[str, Any] = {

@@ -34,8 +34,12 @@ from molig.cli.options import (
     TimeLimitOption,
     TrustPickleOption,
     doubts_told,
+    input_argument,
+    input_option,
     kept_columns,
-    resolved_input,
+    needed_input,
+    task_named,
+    tasks_named,
 )
 
 if TYPE_CHECKING:
@@ -47,17 +51,18 @@ HITS, BESIDE = "Which hits", "Beside the scores"
 
 
 def screen(
-    library: Annotated[
-        str,
-        typer.Argument(
-            callback=resolved_input,
-            help=".smi, .csv, .tsv, .sdf, .parquet or .xlsx, also packed; a data set by name; "
-            "a feature store (`molig prepare`); - for stdin.",
-        ),
-    ],
     model: ModelsOption,
+    library: Annotated[
+        str | None,
+        input_argument(
+            ".smi, .csv, .tsv, .sdf, .parquet or .xlsx, also packed; a data set by name; "
+            "a feature store (`molig prepare`); - for stdin.",
+            "LIBRARY",
+        ),
+    ] = None,
+    source: Annotated[str | None, input_option("The same as LIBRARY.")] = None,
     output: Annotated[
-        str, typer.Option("-o", "--output", help="hits.parquet, hits.csv, or - for stdout.")
+        str, typer.Option("-o", "--output", help="hits.parquet, .csv, .xlsx, or - for stdout.")
     ] = "-",
     task: Annotated[
         list[str] | None,
@@ -204,6 +209,7 @@ def screen(
     from molig.screening.run_report import report_path, write_run_report
 
     reporter = Reporter(quiet)
+    library = needed_input(library, source)
     if threads > 1 and jobs is not None and jobs > 1:
         raise UsageError(
             "each of several processes (--jobs) computes on one thread: give --threads or --jobs"
@@ -218,6 +224,7 @@ def screen(
         loaded = load_models(model, device, of_molecules, FingerprintOptions(fingerprint, trust_pickle))
     if isinstance(loaded, SideBySide) and explained:
         raise UsageError(f"--explain-top explains the scores of one model, and {loaded.name} are several")
+    task, rank_by = task and tasks_named(loaded, task), task_named(loaded, rank_by)
     if task is None and rank_by is None:
         first = loaded.first if isinstance(loaded, SideBySide) else loaded
         if len(first.tasks) > 1 and first.calibrated:

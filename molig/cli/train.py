@@ -17,10 +17,14 @@ from molig.cli.options import (
     CsvSafeOption,
     DelimiterOption,
     DeviceOption,
+    LabelsOption,
+    OldLabelsOption,
     QuietOption,
     SmilesColumnOption,
     ThreadsOption,
     input_option,
+    label_columns,
+    resolved_input,
 )
 
 if TYPE_CHECKING:
@@ -64,13 +68,14 @@ def train(
         Path | None,
         input_option("Table with SMILES and labels: a file, or a data set by name; default: the recipe's."),
     ] = None,
-    target: Annotated[
+    label: LabelsOption = None,
+    old_labels: OldLabelsOption = None,
+    words: Annotated[
         list[str] | None,
-        typer.Option(
-            "--target", help="Label columns: 1, 0, active, inactive, yes, no ... or empty; or values."
+        typer.Argument(
+            metavar="[INPUT]", show_default=False, help="The same as -i; further words are label columns."
         ),
     ] = None,
-    more_targets: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     objective: Annotated[
         str | None,
         typer.Option(
@@ -139,11 +144,12 @@ def train(
 
     reporter = Reporter(quiet)
     use_threads(threads)
+    source, more_labels = _table_and_labels(words or [], source)
     check_output(output, resume=resume, force=force)
     read, table = read_recipe_and_table(
         recipe or DEFAULT_RECIPE,
         source=source,
-        targets=(*(target or []), *(more_targets or [])),
+        targets=(*label_columns(label, old_labels, reporter), *more_labels),
         smiles_column=smiles_column,
         delimiter=delimiter,
     )
@@ -173,6 +179,18 @@ def train(
 
 
 # Before and while it is trained.
+
+
+def _table_and_labels(words: list[str], source: Path | None) -> tuple[Path | None, list[str]]:
+    """Of words without an option, the first is the table if -i names none and it looks like one."""
+    if source is not None or not words:
+        return source, words
+    from molig.datasets import datasets
+
+    first = Path(words[0])
+    if first.exists() or words[0] in datasets() or first.suffix or first.parent != Path():
+        return resolved_input(first), words[1:]
+    return None, words
 
 
 def _intention(recipe: Recipe, table: LabelledTable, name: str) -> str:

@@ -1,9 +1,12 @@
-"""Explanations as files to look at: drawings and pages."""
+"""Explanations as files to look at and to open elsewhere: drawings, pages, documents, structures."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +21,15 @@ from molig.attribution.ledger import TYPES, WAYS
 from molig.depiction import Panel, draw_pair_matrix, draw_png, draw_svg, draw_waterfall
 from molig.depiction.numbers import decimals
 from molig.depiction.panel import SHARED, scales_of, symmetric_scale
-from molig.errors import UnknownNameError, UsageError
+from molig.errors import UnknownNameError, UsageError, called
 from molig.files import write_whole
 from molig.molecules import Record, Rejection
 from molig.report.page import Card, Report, render_report
+from molig.report.structures import pymol_script, sd_text
 from molig.report.tables import TABLES, Counts, Result, require_some
-from molig.tables.writers import check_distinct, check_writable
-from molig.text import legible_markdown
+from molig.report.workbook import workbook
+from molig.tables.writers import EXCEL, check_distinct, check_writable, new_workbook
+from molig.text import file_name, legible, legible_markdown
 
 _SUBSTRUCTURES_ON_CARDS = 4
 _SUBSTRUCTURES_IN_JSON = 10
@@ -67,6 +72,11 @@ class Pictures:
         Where ledgers go: .svg, .png or .csv.
     ledger_by : {"types", "groups"}
         How ledgers divide a score.
+    each : Path, optional
+        Directory for a picture of each molecule, called by number, id and task, and index.csv, which says
+        which is which.
+    each_kind : {"svg", "png"}
+        What these pictures are.
     """
 
     layers: Sequence[str] = ("atoms",)
@@ -78,11 +88,13 @@ class Pictures:
     pairs: Path | None = None
     ledger: Path | None = None
     ledger_by: str = TYPES
+    each: Path | None = None
+    each_kind: str = "svg"
 
     @property
     def extras(self) -> list[Path]:
         """Files beside those of the explanations themselves."""
-        return [path for path in (self.pairs, self.ledger) if path]
+        return [path for path in (self.pairs, self.ledger, self.each) if path]
 
     def check(self) -> None:
         """Refuse, before a run, what could not be drawn or written at its end."""
@@ -91,6 +103,8 @@ class Pictures:
                 raise UsageError(f"cannot tell the format of {path}; use a name ending in {', '.join(known)}")
             if path:
                 check_writable(path)
+        if self.each:
+            _check_directory(self.each, self.each_kind)
         if self.ledger_by not in WAYS:
             raise UnknownNameError("way to divide a score", self.ledger_by, WAYS)
         carbon = Panel(Chem.MolFromSmiles("C"), np.zeros(1), layers=tuple(self.layers))
@@ -164,7 +178,8 @@ def _facts(explanation: Explanation) -> Sequence[tuple[str, str]]:
 PICTURES = (".svg", ".png")
 PAGES = (".html",)
 DOCUMENTS = (".json", ".md")
-DRAWN = (*PICTURES, *PAGES, *DOCUMENTS)
+STRUCTURES = (".sdf", ".pml")
+DRAWN = (*PICTURES, *PAGES, *DOCUMENTS, *STRUCTURES, EXCEL)
 
 _GRID_COLUMNS = 3
 # Of drawings in one file, of heat maps, and of ledgers.
@@ -175,10 +190,29 @@ _OF_PAIRS, _OF_LEDGERS = PICTURES, (*PICTURES, ".csv")
 def check_explanation_output(path: Path, source: str | None = None) -> None:
     """Refuse an output of unknown format, or one that could not be written."""
     known = (*DRAWN, *TABLES)
+    if path.is_dir():
+        raise UsageError(
+            f"{path} is a directory; give the name of a file, or {called('each')} {path} for a picture of "
+            "each molecule"
+        )
     if path.suffix.lower() not in known:
         raise UsageError(f"cannot tell the format of {path}; use a name ending in {', '.join(known)}")
-    check_writable(path)
-    check_distinct(source, path)
+    places = (path, path.with_suffix(".sdf")) if path.suffix.lower() == ".pml" else (path,)
+    for place in places:
+        check_writable(place)
+    check_distinct(source, *places)
+    if path.suffix.lower() == EXCEL:
+        new_workbook(path)
+
+
+def _check_directory(folder: Path, kind: str) -> None:
+    if kind not in (known := [suffix[1:] for suffix in PICTURES]):
+        raise UnknownNameError("kind of picture", kind, known)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; {called('each')} writes into a directory")
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UsageError(f"cannot write into {folder}: permission denied")
 
 
 def write_explanations(
@@ -198,12 +232,13 @@ def write_explanations(
     *paths : Path
         Files, each as its name says: .svg or .png (a grid of drawings; of more than a hundred, the others go
         to NAME.2.png and so on), .html (a page of cards), .md (short
-        paragraphs), or .json (scores of atoms and bonds, and of a committee its members and main
-        substructures).
+        paragraphs), .json (scores of atoms and bonds, and of a committee its members and main
+        substructures), .sdf (structures with scores), .pml (a script for PyMOL, and the .sdf beside it in
+        three dimensions), or .xlsx (a workbook with pictures).
     title : str
         Title of a page.
     pictures : Pictures
-        How explanations are drawn, and where heat maps and ledgers go.
+        How explanations are drawn, and where heat maps, ledgers and single pictures go.
     meaning : str
         What a score is, for pages and documents.
 
@@ -232,15 +267,20 @@ def write_explanations(
             listed += result
     require_some(counts, rejections)
     explained = _Explained(title, meaning, listed, rejections)
+    beside = {path.with_suffix(".sdf") for path in paths if path.suffix.lower() == ".pml"}
     for path in paths:
         if path.suffix.lower() in PICTURES:
             counts.pages += _write_grids(path, listed, pictures)
-        else:
-            write_whole(path, _draw(path.suffix.lower(), explained, pictures))
+        elif path not in beside:
+            write_whole(path, _draw(path, explained, pictures))
+    for path in beside:
+        write_whole(path, sd_text(listed, in_3d=True))
     if pictures.pairs:
         write_whole(pictures.pairs, _pairs(listed, pictures))
     if pictures.ledger:
         write_whole(pictures.ledger, _ledgers(listed, pictures))
+    if pictures.each:
+        _write_each(pictures.each, listed, pictures)
     return counts
 
 
@@ -253,12 +293,35 @@ class _Explained(NamedTuple):
     rejections: list[Rejection]
 
 
-def _draw(suffix: str, explained: _Explained, pictures: Pictures) -> bytes:
+def _draw(path: Path, explained: _Explained, pictures: Pictures) -> bytes:
+    suffix, (title, meaning, listed, rejections) = path.suffix.lower(), explained
+    if suffix in STRUCTURES:
+        is_script = suffix == ".pml"
+        text = pymol_script(listed, path.with_suffix(".sdf").name) if is_script else sd_text(listed)
+        return text.encode()
+    if suffix == EXCEL:
+        looks = [options | {"layers": pictures.layers} for options in pictures.fixed(listed)]
+        return workbook(path, listed, rejections, title=title, meaning=meaning, looks=looks)
     if suffix in PAGES:
         return _page(explained, pictures).encode()
     if suffix == ".json":
         return (json.dumps(_as_json(explained), indent=1, ensure_ascii=False) + "\n").encode()
     return legible_markdown(_as_markdown(explained)).encode()
+
+
+def _write_each(folder: Path, listed: Sequence[Explanation], pictures: Pictures) -> None:
+    """A picture for each, and a table of what they show."""
+    index = io.StringIO()
+    writer = csv.writer(index, lineterminator="\n")
+    writer.writerow(["file", "row", "id", "smiles", "task", "score"])
+    digits = len(str(len(listed)))
+    for number, (e, options) in enumerate(zip(listed, pictures.fixed(listed), strict=True), start=1):
+        words = f"{file_name(e.id or e.smiles)}-{file_name(e.task)}"
+        name = f"{number:0{digits}d}-{words}.{pictures.each_kind}"
+        draw = e.to_svg if pictures.each_kind == "svg" else e.to_png
+        write_whole(folder / name, draw(pictures.layers, **options))
+        writer.writerow([name, e.row, *map(legible, (e.id, e.smiles, e.task)), f"{e.score:.6g}"])
+    write_whole(folder / "index.csv", index.getvalue())
 
 
 def _write_grids(path: Path, listed: Sequence[Explanation], pictures: Pictures) -> list[Path]:
@@ -331,6 +394,8 @@ def _page(explained: _Explained, pictures: Pictures) -> str:
 
 def _as_json(explained: _Explained) -> dict[str, Any]:
     return {
+        "format": "molig explanations",
+        "format_version": 1,
         "title": explained.title,
         **({"meaning_of_scores": explained.meaning} if explained.meaning else {}),
         "explanations": [_facts_of(explanation) for explanation in explained.listed],

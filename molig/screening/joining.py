@@ -23,7 +23,7 @@ from molig.screening.chunks import ChunkNote
 from molig.screening.hits import HitColumns, KeptColumns, RankRuns, TopK, with_ranks
 from molig.screening.plan import ScreeningOptions
 from molig.tables import PartNote
-from molig.tables.writers import STDOUT, OutputTable
+from molig.tables.writers import EXCEL, STDOUT, OutputTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,6 +107,8 @@ def _frame(table: pa.Table | None, path: str | Path | None, kept: Sequence[str])
         raise UsageError(f"{path} holds the parts of a shard: put the shards together first (`molig merge`)")
     if Path(path).suffix.lower() == ".csv":
         return pd.read_csv(path, dtype=_TEXT_COLUMNS | dict.fromkeys(kept, str), keep_default_na=False)
+    if Path(path).suffix.lower() == EXCEL:
+        return pd.read_excel(path, dtype=_TEXT_COLUMNS | dict.fromkeys(kept, str), keep_default_na=False)
     return pd.read_parquet(path)
 
 

@@ -160,7 +160,7 @@ def _check_places(output: Path, rejects: Path, columns: HitColumns, *, as_text: 
         )
     for place, text in ((output, columns.kept.as_text), (rejects, as_text)):
         made_for = ".csv" if text else ".parquet"
-        if len(columns.kept.read) and place.suffix.lower() != made_for:
+        if len(columns.kept.read) and (place.suffix.lower() == ".parquet") == text:
             raise UsageError(
                 f"the shards hold columns of the input as {made_for} has them; write {place.stem}{made_for}"
             )

@@ -50,7 +50,7 @@ def screen(
         A model, or what `molig.load_model` reads; several models of molig are scored side by side, with tasks
         called ``MODEL:TASK``.
     output : str or Path, optional
-        Hit table to write, .parquet or .csv, or ``"-"``; by default it is kept in memory.
+        Hit table to write, .parquet, .csv or .xlsx, or ``"-"``; by default it is kept in memory.
     rejects : str or Path, optional
         Table of rejections to write, .csv or .parquet; default beside ``output``, as
         ``NAME.rejected.csv``.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +21,8 @@ from molig.files import replacing
 from molig.text import legible
 
 STDOUT = "-"
-FORMATS = (".parquet", ".csv")
+EXCEL = ".xlsx"
+FORMATS = (".parquet", ".csv", EXCEL)
 
 ROW_GROUP = 16_384
 """Rows that a Parquet file gathers into one group unless told otherwise."""
@@ -34,7 +37,7 @@ class OutputTable:
     Parameters
     ----------
     target : str or Path
-        A path ending in .parquet or .csv, or ``"-"`` for CSV on standard output.
+        A path ending in .parquet, .csv or, with openpyxl, .xlsx, or ``"-"`` for CSV on standard output.
     schema : pyarrow.Schema
         Columns. Dictionary columns reach the file as what they stand for, such as plain strings.
     row_group : int
@@ -64,7 +67,7 @@ class OutputTable:
         self._to_stdout = str(target) == STDOUT
         self._path = Path(target)
         self._schema, self._row_group, self._csv_safe = schema, row_group, csv_safe
-        self._writer: _CsvWriter | _ParquetWriter | None = None
+        self._writer: _CsvWriter | _ParquetWriter | _ExcelWriter | None = None
         self._file = ExitStack()
 
     def __enter__(self) -> Self:
@@ -96,7 +99,7 @@ class OutputTable:
             if kind is None:
                 raise self._error(err) from err
 
-    def _open(self, file: ExitStack) -> _CsvWriter | _ParquetWriter:
+    def _open(self, file: ExitStack) -> _CsvWriter | _ParquetWriter | _ExcelWriter:
         if self._to_stdout:
             shown = [legible] if sys.stdout.isatty() else []
             stdout = _CsvWriter(sys.stdout, self._schema, [*self._changes(), *shown])
@@ -106,6 +109,10 @@ class OutputTable:
         if self._path.suffix.lower() == ".csv":
             opened = file.enter_context(temporary.open("w", encoding="utf-8", newline=""))
             return _CsvWriter(opened, self._schema, self._changes())
+        if self._path.suffix.lower() == EXCEL:
+            excel = _ExcelWriter(temporary, self._schema)
+            file.push(excel.end)
+            return excel
         parquet = _ParquetWriter(temporary, self._schema, self._row_group)
         file.push(parquet.end)
         return parquet
@@ -126,9 +133,9 @@ def check_output(target: str | Path) -> None:
         return
     path = Path(target)
     if path.suffix.lower() not in FORMATS:
-        raise UsageError(
-            f"cannot tell the format of {path}; use a name ending in {' or '.join(FORMATS)}, or -"
-        )
+        raise UsageError(f"cannot tell the format of {path}; use a name ending in {', '.join(FORMATS)}, or -")
+    if path.suffix.lower() == EXCEL:
+        new_workbook(path)
     check_writable(path)
 
 
@@ -209,6 +216,82 @@ class _ParquetWriter:
     def _write_group(self, table: pa.Table) -> None:
         # Only one dictionary per column and group is written as such.
         self._writer.write_table(table.unify_dictionaries().combine_chunks(), row_group_size=self._row_group)
+
+
+def new_workbook(path: Path, *, streamed: bool = True) -> Any:
+    """An empty workbook of openpyxl; `streamed` rows are written as they come."""
+    try:
+        import openpyxl  # noqa: PLC0415 - an optional dependency
+    except ImportError as error:
+        raise UsageError(
+            f"{path}: writing Excel files needs openpyxl: pip install 'molig[excel]', or name a .csv"
+        ) from error
+    return openpyxl.Workbook(write_only=streamed)
+
+
+MOST_EXCEL_ROWS = 1_048_575
+"""Rows of a sheet of Excel below its header."""
+
+_LONGEST_EXCEL_TEXT = 32_767
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def excel_value(value: Any) -> Any:
+    r"""A value as a cell of Excel takes it: no control characters, no number that is none, lists as JSON.
+
+    Examples
+    --------
+    >>> excel_value(float("nan")), excel_value("a\x1b") == "a\ufffd", excel_value([0.5, None])
+    (None, True, '[0.5, null]')
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        value = _json(value)
+    if isinstance(value, bytes | str):
+        text = value if isinstance(value, str) else value.decode(errors="replace")
+        text = _NO_XML.sub("\ufffd", text)
+        return text if len(text) <= _LONGEST_EXCEL_TEXT else f"{text[: _LONGEST_EXCEL_TEXT - 3]}..."
+    return value if value is None or isinstance(value, bool | int) else str(value)
+
+
+def excel_row(sheet: Any, values: Iterable[Any]) -> list[Any]:
+    """Cells of a row of a sheet; text stays text, also behind an equals sign."""
+    from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415 - an optional dependency
+
+    cells = []
+    for value in map(excel_value, values):
+        cell = WriteOnlyCell(sheet, value)
+        if isinstance(value, str):
+            cell.data_type = "s"
+        cells.append(cell)
+    return cells
+
+
+class _ExcelWriter:
+    """One sheet, which openpyxl keeps in a temporary file until it is saved."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._path, self._book, self._n_rows = path, new_workbook(path), 0
+        self._sheet = self._book.create_sheet("molig")
+        self._sheet.freeze_panes = "A2"
+        self._sheet.append(excel_row(self._sheet, schema.names))
+
+    def write(self, table: pa.Table) -> None:
+        self._n_rows += len(table)
+        if self._n_rows > MOST_EXCEL_ROWS:
+            raise OutputError(
+                f"a sheet of Excel holds {MOST_EXCEL_ROWS:,} rows, and these are more; write .parquet or "
+                ".csv, or only the best (--top-k)"
+            )
+        for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            self._sheet.append(excel_row(self._sheet, row))
+
+    def end(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._book.save(self._path)
+        else:
+            self._sheet.close()
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

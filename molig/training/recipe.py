@@ -814,7 +814,7 @@ def locate_table(
             f"; {kind} {', '.join(map(repr, names[:_NAMED]))}" for kind, names in kinds.items() if names
         )
         raise UsageError(
-            "no label column: name some with --target, or as targets in the [data] section of the "
+            "no label column: name some with --label, or as targets in the [data] section of the "
             f"recipe{these}"
         )
     return LabelledTable(

@@ -504,5 +504,5 @@ def _command(request: TrainingRequest) -> str:
         return shlex.join(words)
     words += ["-i", request.source.name]
     for target in request.targets:
-        words += ["--target", target]
+        words += ["--label", target]
     return shlex.join(words)

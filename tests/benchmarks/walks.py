@@ -65,7 +65,7 @@ def train(folder: Path) -> list[str]:
     (folder / "recipe.toml").write_text(_RECIPE)
     return [
         *("train", "-i", str(folder / "table.csv"), "-o", str(folder / "model")),
-        *("--target", "ACTIVE", "--recipe", str(folder / "recipe.toml"), "--device", "cpu"),
+        *("--label", "ACTIVE", "--recipe", str(folder / "recipe.toml"), "--device", "cpu"),
     ]
 
 

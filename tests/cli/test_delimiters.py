@@ -35,7 +35,7 @@ def test_train_and_evaluate_take_a_delimiter(molig, nci_file, tmp_path):
     frame = pd.read_csv(write_labelled(tmp_path / "labelled.csv", 40))
     frame.to_csv("other.csv", sep="^", index=False)
     write_recipe(small_recipe(epochs=2, patience=2), tmp_path / "recipe.toml")
-    words = ("--recipe", "recipe.toml", *(word for task in TASKS for word in ("--target", task)))
+    words = ("--recipe", "recipe.toml", *(word for task in TASKS for word in ("--label", task)))
     words = (*words, "-i", "other.csv", "--device", "cpu", "--delimiter", "^")
     run = molig("train", "-o", "model", *words)
     assert run.code == 0, run.err

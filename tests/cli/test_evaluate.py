@@ -149,7 +149,7 @@ class TestRecipes:
     def test_another_table_and_targets(self, evaluated, recipe, results, tmp_path):
         rows = [{"structure": row["smiles"], "class": row["nitrogen"]} for row in labelled_rows()]
         table = write_table(tmp_path / "mine.csv", rows)
-        options = ["-i", table, "--target", "class", "--smiles-column", "structure"]
+        options = ["-i", table, "--label", "class", "--smiles-column", "structure"]
         assert evaluated(recipe(), *options, "-q").code == 0
         assert results()["table"]["file"] == "mine.csv"
         assert list(results()["methods"]["molig"]["tasks"]) == ["class"]
@@ -209,7 +209,7 @@ class TestRequests:
             ),
             (["--folds", 101], "--folds: Input should be less than or equal to 100"),
             (["--folds", 0], "--folds"),
-            (["--target", "nitrogn"], "unknown column 'nitrogn'; did you mean 'nitrogen'?"),
+            (["--label", "nitrogn"], "unknown column 'nitrogn'; did you mean 'nitrogen'?"),
             (["--smiles-column", "smile"], "unknown column 'smile'; did you mean 'smiles'?"),
             (["-i", "missing.csv"], "missing.csv: no such file"),
             (["--split", "given"], "unknown column 'split'"),
@@ -366,7 +366,7 @@ class TestModels:
 
     @pytest.mark.parametrize(
         "options",
-        [["--jobs", 1], ["--folds", 2], ["--split", "random"], ["--resume"], ["--seed", 0], ["--target", "a"],
+        [["--jobs", 1], ["--folds", 2], ["--split", "random"], ["--resume"], ["--seed", 0], ["--label", "a"],
          ["--baselines", "all"], ["--card", "m"]],
     )  # fmt: skip
     def test_options_of_recipes_are_refused(self, molig, trained, options):
@@ -487,7 +487,7 @@ class TestTraining:
         assert (tmp_path / "model" / "model.json").exists()
 
     def test_neither_recipe_nor_option_names_a_table(self, molig, tmp_path):
-        run = molig("train", "-o", tmp_path / "model", "--target", "a")
+        run = molig("train", "-o", tmp_path / "model", "--label", "a")
         assert run.code == 2
         assert "no table: give one with --input" in run.err
         assert not (tmp_path / "model").exists()

@@ -181,7 +181,7 @@ class TestRequests:
             (["--smiles", "C", "-i", "x.smi", "-o", "why.svg"], "either by --smiles or by -i FILE"),
             (
                 ["--smiles", "C", "-o", "why.pdf"],
-                "use a name ending in .svg, .png, .html, .json, .md, .parquet, .csv",
+                "use a name ending in .svg, .png, .html, .json, .md, .sdf, .pml, .xlsx, .parquet, .csv",
             ),
             (["--smiles", "C", "-o", "why"], "use a name ending in"),
             (["--smiles", "C", "-o", "no/such/place/why.svg"], "the directory no/such/place does not exist"),

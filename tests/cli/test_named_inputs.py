@@ -50,7 +50,7 @@ def test_a_name_is_read_as_the_file_it_stands_for(molig, words, small_model_dir,
 
 def test_train_and_evaluate_record_the_file_behind_the_name(molig, table, here):
     write_recipe(small_recipe(epochs=2, patience=2), here / "recipe.toml")
-    words = ("--recipe", "recipe.toml", *(word for task in TASKS for word in ("--target", task)))
+    words = ("--recipe", "recipe.toml", *(word for task in TASKS for word in ("--label", task)))
     run = molig("train", "-i", "bace", "-o", "model", *words, "--device", "cpu")
     assert run.code == 0, run.err
     assert json.loads((here / "model/model.json").read_text())["training"]["data_file"] == "bace.parquet"
@@ -129,7 +129,7 @@ class TestWhatTheCatalogueKnows:
 
     @pytest.mark.parametrize(
         "options",
-        [["--active-above", "1.5"], ["--target", "label"], ["--target", "label", "--split", "random"]],
+        [["--active-above", "1.5"], ["--label", "label"], ["--label", "label", "--split", "random"]],
     )
     def test_a_cut_or_another_column_makes_classes(self, objective, options):
         assert objective(*options)[1] == "classification"

@@ -325,7 +325,7 @@ def test_training_that_is_interrupted_and_resumed_gives_the_same_weights(tmp_pat
     write_recipe(small_recipe(epochs=EPOCHS, patience=EPOCHS), recipe)
 
     def words(model: Path) -> list[object]:
-        return ["train", "-i", source, "-o", model, "--recipe", recipe, "--device", "cpu", "--target", *TASKS]
+        return ["train", "-i", source, "-o", model, "--recipe", recipe, "--device", "cpu", "--label", *TASKS]
 
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     process = start(*words(parted))

@@ -16,7 +16,7 @@ from molig.model import load_model
 from molig.stats import ranking_quality
 from molig.training import parse_recipe, read_recipe, write_recipe
 
-BOTH = ["--target", TASKS[0], "--target", TASKS[1]]
+BOTH = ["--label", TASKS[0], "--label", TASKS[1]]
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ class TestLabels:
     @pytest.mark.parametrize("n", [1, 2])
     def test_too_few_molecules_are_refused(self, trained, labelled, n):
         few = labelled.groupby("nitrogen").head(n)
-        run = trained(few, "--target", "nitrogen")
+        run = trained(few, "--label", "nitrogen")
         assert run.code == 1
         assert "too few" in run.err
 
@@ -155,7 +155,7 @@ class TestLabelsAsPeopleWriteThem:
     @pytest.mark.parametrize("words", WORDS, ids="/".join)
     def test_words_are_the_same_as_1_and_0(self, trained, labelled, rejected, words, tmp_path):
         frame = labelled.assign(nitrogen=labelled.nitrogen.map({"1": words[0], "0": words[1]}))
-        assert trained(frame, "--target", "nitrogen").code == 0
+        assert trained(frame, "--label", "nitrogen").code == 0
         assert rejected() == {}
         found = load_model(tmp_path / "model").info.metrics["test"]["nitrogen"]
         parts = pd.read_csv(tmp_path / "model" / "split.csv")["part"]
@@ -173,12 +173,12 @@ class TestLabelsAsPeopleWriteThem:
         }[kind]
         table, output = tmp_path / "table.parquet", tmp_path / "model"
         labelled.assign(nitrogen=column).to_parquet(table)
-        run = molig("train", "-i", table, "-o", output, "--recipe", recipe, "--target", "nitrogen")
+        run = molig("train", "-i", table, "-o", output, "--recipe", recipe, "--label", "nitrogen")
         assert run.code == 0
         assert load_model(output).info.training.n_rejected == (4 if kind == "nullable" else 0)
 
     def test_a_column_of_text_is_refused_with_row_and_value(self, trained, labelled, tmp_path):
-        run = trained(labelled.assign(nitrogen="moderate"), "--target", "nitrogen")
+        run = trained(labelled.assign(nitrogen="moderate"), "--label", "nitrogen")
         assert run.code == 1
         message = "column 'nitrogen' is no column of classes: 60 of 60 labels (first: row 1: 'moderate')"
         assert message in run.err
@@ -186,7 +186,7 @@ class TestLabelsAsPeopleWriteThem:
         assert not (tmp_path / "model").exists()
 
     def test_values_need_a_cut(self, trained, measured):
-        run = trained(measured, "--target", "mass")
+        run = trained(measured, "--label", "mass")
         assert run.code == 1
         assert "column 'mass' has numbers other than 0 and 1: 60 of 60 labels (first: row 1: " in run.err
         assert "state the cut with --active-above X (or --active-below X)" in run.err
@@ -194,7 +194,7 @@ class TestLabelsAsPeopleWriteThem:
     @pytest.mark.parametrize("side", ["above", "below"])
     def test_a_cut_makes_classes_of_values(self, molig, trained, measured, tmp_path, *, side):
         cut = float(measured.mass.iloc[7])
-        run = trained(measured, "--target", "mass", f"--active-{side}", cut)
+        run = trained(measured, "--label", "mass", f"--active-{side}", cut)
         assert run.code == 0
         active = measured.mass >= cut if side == "above" else measured.mass <= cut
         info = load_model(tmp_path / "model").info
@@ -212,7 +212,7 @@ class TestLabelsAsPeopleWriteThem:
     def test_ranges_are_classes_where_the_cut_decides(self, trained, measured, rejected):
         frame = measured.astype({"mass": object})
         frame.loc[[3, 4, 5], "mass"] = [">1000", ">1", "<1"]
-        run = trained(frame, "--target", "mass", "--active-above", 150)
+        run = trained(frame, "--label", "mass", "--active-above", 150)
         assert run.code == 0
         reason = "label mass = '>1' can lie on either side of the cut (active: 150 or above)"
         assert rejected() == {5: reason}
@@ -220,13 +220,13 @@ class TestLabelsAsPeopleWriteThem:
         assert "first: row 5: '>1') and count as not measured; 2 other ranges lie on one side" in run.err
 
     def test_a_cut_with_all_on_one_side(self, trained, measured):
-        run = trained(measured, "--target", "mass", "--active-above", -1)
+        run = trained(measured, "--label", "mass", "--active-above", -1)
         assert run.code == 1
         assert "has 60 actives and 0 inactives" in run.err
         assert "a task needs both classes: move the cut (active: -1 or above)" in run.err
 
     def test_two_cuts_exclude_each_other(self, trained, measured):
-        run = trained(measured, "--target", "mass", "--active-above", 1, "--active-below", 2)
+        run = trained(measured, "--label", "mass", "--active-above", 1, "--active-below", 2)
         assert run.code == 2
         assert "--active-above and --active-below exclude each other" in run.err
 
@@ -235,7 +235,7 @@ class TestLabelsAsPeopleWriteThem:
     ):
         plain = small_recipe(epochs=1).model_dump(mode="json", exclude_none=True)
         write_recipe(parse_recipe(plain | {"data": {"active_below": 100}}), recipe)
-        assert trained(measured, "--target", "mass", "--active-above", 150).code == 0
+        assert trained(measured, "--label", "mass", "--active-above", 150).code == 0
         training = load_model(tmp_path / "model").info.training
         assert (training.active_above, training.active_below) == (150, None)
 
@@ -337,7 +337,7 @@ class TestTooLittleAndTooMuch:
     def test_few_actives_are_told_in_words(self, trained, labelled):
         actives = labelled.carbonyl == "1"
         few = pd.concat([labelled[actives].head(12), labelled[~actives]])
-        run = trained(few, "--target", "carbonyl", "--quiet")
+        run = trained(few, "--label", "carbonyl", "--quiet")
         assert run.code == 0
         assert run.err.startswith("warning: fewer than 20 actives of carbonyl (12: ")
         assert "a figure of so few depends on which ones are tested" in run.err
@@ -345,7 +345,7 @@ class TestTooLittleAndTooMuch:
     def test_three_actives(self, trained, labelled):
         actives = labelled.carbonyl == "1"
         few = pd.concat([labelled[actives].head(3), labelled[~actives]])
-        run = trained(few, "--target", "carbonyl", "--quiet")
+        run = trained(few, "--label", "carbonyl", "--quiet")
         assert run.code == 0
         assert "fewer than 20 actives of carbonyl (3: " in run.err
 
@@ -395,34 +395,34 @@ class TestTooLittleAndTooMuch:
         monkeypatch.setattr(pq.ParquetFile, "iter_batches", watched)
         table = tmp_path / "table.parquet"
         labelled.assign(notes="long", other=1).to_parquet(table)
-        options = ["-o", tmp_path / "model", "--recipe", recipe, "--target", "nitrogen"]
+        options = ["-o", tmp_path / "model", "--recipe", recipe, "--label", "nitrogen"]
         assert molig("train", "-i", table, *options).code == 0
         assert set().union(*asked) == {"smiles", "nitrogen"}
 
 
 class TestRequests:
     def test_an_unknown_target_suggests_the_nearest(self, trained, labelled):
-        run = trained(labelled, "--target", "nitrogn")
+        run = trained(labelled, "--label", "nitrogn")
         assert run.code == 2
         assert "unknown column 'nitrogn'; did you mean 'nitrogen'?" in run.err
 
     def test_no_target_is_a_wrong_request(self, trained, labelled):
         run = trained(labelled)
         assert run.code == 2
-        assert "no label column: name some with --target" in run.err
+        assert "no label column: name some with --label" in run.err
         assert "two classes are in 'nitrogen', 'carbonyl'" in run.err
         run = trained(labelled[["smiles"]])
         assert run.code == 2
         assert "two classes" not in run.err
 
     def test_a_target_named_twice(self, trained, labelled):
-        run = trained(labelled, "--target", "nitrogen", "--target", "nitrogen")
+        run = trained(labelled, "--label", "nitrogen", "--label", "nitrogen")
         assert run.code == 2
         assert "a target column is named twice" in run.err
 
     @pytest.mark.parametrize("name", ["rank", "ID", "best_task"])
     def test_a_target_that_hit_tables_need(self, trained, labelled, name):
-        run = trained(labelled.rename(columns={"nitrogen": name}), "--target", name)
+        run = trained(labelled.rename(columns={"nitrogen": name}), "--label", name)
         assert run.code == 2
         assert f"target columns cannot be called {name.casefold()}" in run.err
 
@@ -433,7 +433,7 @@ class TestRequests:
 
     def test_an_output_that_is_a_file(self, molig, write):
         table = write("table.csv", "smiles,a\nC,1\n")
-        run = molig("train", "-i", table, "-o", write("model", ""), "--target", "a")
+        run = molig("train", "-i", table, "-o", write("model", ""), "--label", "a")
         assert run.code == 1
         assert "error: cannot write to" in run.err
 
@@ -441,7 +441,7 @@ class TestRequests:
         assert trained(labelled, *BOTH).code == 0
         before = {name: sha256(tmp_path / "model" / name) for name in names_in(tmp_path / "model")}
         write_recipe(small_recipe(epochs=2), recipe)
-        assert trained(labelled, "--target", "nitrogn", "--force").code == 2
+        assert trained(labelled, "--label", "nitrogn", "--force").code == 2
         assert {name: sha256(tmp_path / "model" / name) for name in names_in(tmp_path / "model")} == before
 
 
@@ -608,7 +608,7 @@ class TestResult:
         assert len(json.loads((tmp_path / "model" / "history.json").read_text())) == 1
 
     def test_quiet_prints_the_table_only(self, trained, labelled):
-        run = trained(labelled.assign(nitrogen=["1", "0"] * 30), "--target", "nitrogen", "--quiet")
+        run = trained(labelled.assign(nitrogen=["1", "0"] * 30), "--label", "nitrogen", "--quiet")
         assert (run.code, run.err) == (0, "")
         assert "ROC-AUC" in run.out
 
@@ -618,7 +618,7 @@ class TestResult:
         weights = tmp_path / "model" / "weights.safetensors"
         assert trained(labelled, *BOTH).code == 0
         apart = sha256(weights)
-        assert trained(labelled, "--target", *TASKS, "--force").code == 0
+        assert trained(labelled, "--label", *TASKS, "--force").code == 0
         assert sha256(weights) == apart
         assert load_model(weights.parent).tasks == TASKS
 
@@ -660,7 +660,7 @@ class TestIntention:
     def test_split(self, trained, labelled, options, said):
         lots = [str(i % 20) for i in range(60)]
         parts = ["train", "train", "train", "train", "validation", "test"] * 10
-        run = trained(labelled.assign(lot=lots, part=parts), "--target", "nitrogen", *options)
+        run = trained(labelled.assign(lot=lots, part=parts), "--label", "nitrogen", *options)
         assert run.code == 0, run.err
         assert said in run.err
 
@@ -673,13 +673,13 @@ class TestIntention:
     )
     def test_which_epoch_is_kept(self, trained, labelled, tmp_path, *, keep, said):
         write_recipe(small_recipe(epochs=1, keep=keep), tmp_path / "one-epoch.toml")
-        assert said in trained(labelled, "--target", "nitrogen").err
+        assert said in trained(labelled, "--label", "nitrogen").err
 
     def test_members(self, trained, labelled, tmp_path):
         plain = small_recipe(epochs=1, keep="last").model_dump(mode="json", exclude_none=True)
         plain["committee"] = {"members": ["weave", "environments", "forest"], "refit": True}
         write_recipe(parse_recipe(plain), tmp_path / "one-epoch.toml")
-        run = trained(labelled, "--target", "nitrogen")
+        run = trained(labelled, "--label", "nitrogen")
         assert run.code == 0, run.err
         assert "a Weave network, a network on substructures and a random forest; recipe one-epoch" in run.err
         # The second time nothing but the test part could judge an epoch.
@@ -757,7 +757,7 @@ class TestOutput:
     def test_a_finished_model_is_not_replaced_unasked(self, trained, labelled, tmp_path, molig):
         assert trained(labelled, *BOTH).code == 0
         before = self.digests(tmp_path / "model")
-        run = molig("train", "-i", tmp_path / "no.csv", "-o", tmp_path / "model", "--target", "a")
+        run = molig("train", "-i", tmp_path / "no.csv", "-o", tmp_path / "model", "--label", "a")
         assert run.code == 2
         assert f"{tmp_path / 'model'} holds a finished model" in run.err
         assert "choose another output, or replace it with --force" in run.err
@@ -823,14 +823,14 @@ class TestOutput:
     def test_a_failure_leaves_no_empty_directory(self, molig, write, tmp_path, inside):
         table = write("table.csv", "smiles,a\nC,1\nCC,1\n")
         output = tmp_path / "new" / inside / "model"
-        run = molig("train", "-i", table, "-o", output, "--target", "a")
+        run = molig("train", "-i", table, "-o", output, "--label", "a")
         assert run.code == 1
         assert not (tmp_path / "new").exists()
 
     def test_a_directory_that_was_there_stays(self, molig, write, tmp_path):
         (tmp_path / "mine").mkdir()
         table = write("table.csv", "smiles,a\nC,1\nCC,1\n")
-        assert molig("train", "-i", table, "-o", tmp_path / "mine", "--target", "a").code == 1
+        assert molig("train", "-i", table, "-o", tmp_path / "mine", "--label", "a").code == 1
         assert names_in(tmp_path / "mine") == set()
 
 
@@ -847,23 +847,23 @@ class TestRegression:
         return change
 
     def test_values_taken_for_classes_are_told_what_to_do(self, trained, measured, tmp_path):
-        run = trained(measured, "--target", "mass")
+        run = trained(measured, "--label", "mass")
         assert run.code == 1
         assert "to predict values add --objective regression" in run.err
         assert not (tmp_path / "model" / "model.json").exists()
-        assert trained(measured, "--target", "mass", "--objective", "regression").code == 0
+        assert trained(measured, "--label", "mass", "--objective", "regression").code == 0
         assert load_model(tmp_path / "model").objective.value == "regression"
 
     def test_an_objective_that_is_none_or_contradicts_a_cut(self, trained, measured):
-        run = trained(measured, "--target", "mass", "--objective", "regresion")
+        run = trained(measured, "--label", "mass", "--objective", "regresion")
         assert run.code == 2
         assert "unknown value of --objective 'regresion'; did you mean 'regression'" in run.err
-        run = trained(measured, "--target", "mass", "--objective", "regression", "--active-above", 100)
+        run = trained(measured, "--label", "mass", "--objective", "regression", "--active-above", 100)
         assert run.code == 2
         assert "a regression has none" in run.err
 
     def test_train_screen_and_report_r2(self, molig, trained, measured, regression, *, write, tmp_path):
-        run = trained(measured, "--target", VALUES[0], "--target", VALUES[1])
+        run = trained(measured, "--label", VALUES[0], "--label", VALUES[1])
         assert run.code == 0
         assert "validation R2 " in run.err
         assert all(word in run.out for word in ("R2", "RMSE", "Spearman", *VALUES))
@@ -878,13 +878,13 @@ class TestRegression:
     def test_copies_in_a_given_split_are_reported(self, trained, measured, regression):
         regression(split={"kind": "given"})
         frame = pd.concat([measured, measured.head(1).assign(split="test")])
-        run = trained(frame, "--target", "mass")
+        run = trained(frame, "--label", "mass")
         assert run.code == 0
         assert "1 of 16 test molecules have a copy in training" in run.err
 
     def test_a_part_that_is_none(self, trained, measured, regression):
         regression(split={"kind": "given"})
-        run = trained(measured.assign(split="fold1"), "--target", "mass")
+        run = trained(measured.assign(split="fold1"), "--label", "mass")
         assert run.code == 1
         assert "row 1: column 'split' says 'fold1'" in run.err
 
@@ -893,7 +893,7 @@ class TestRegression:
         regression(split={"kind": "given"}, molecules={"hydrogens": "explicit"}, weights_dtype="float16")
         table = pd.read_parquet(data_dir / "ibenchmark_N.parquet", columns=["smiles", "activity", "split"])
         table = pd.concat([part.head(60) for _, part in table.groupby("split")])
-        run = trained(table, "--target", "activity")
+        run = trained(table, "--label", "activity")
         assert run.code == 0
         info = load_model(tmp_path / "model").info
         assert (info.training.n_test, info.metrics["test"]["activity"].n) == (60, 60)

@@ -19,7 +19,7 @@ from molig.tables import OutputTable
 
 ROWS = [*GOOD, *BAD, *GOOD]
 OLD = "an older result\n"
-FORMATS = ("hits.parquet", "hits.csv")
+FORMATS = ("hits.parquet", "hits.csv", "hits.xlsx")
 BREAKS = [
     (error, after)
     for error in (RuntimeError("broke off"), KeyboardInterrupt(), OSError("share gone"))

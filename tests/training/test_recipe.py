@@ -216,7 +216,7 @@ def test_a_file_is_seen_from_the_recipe(tmp_path, monkeypatch):
     ("data", "message"),
     [
         ({}, "no table: give one with --input"),
-        ({"file": "t.csv"}, "no label column: name some with --target"),
+        ({"file": "t.csv"}, "no label column: name some with --label"),
     ],
 )
 def test_what_is_missing_is_said(data, message):
