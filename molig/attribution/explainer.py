@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -39,8 +39,10 @@ Index = npt.NDArray[np.int64]
 ByTask = list[Explanation]
 _Names = str | Path | Sequence[str | Path]
 
-# Molecules whose path points share batches.
-_GROUP = 64
+At = Callable[[int, int, bool], object]
+
+GROUP = 64
+"""Records that are explained together: the points of their paths share batches."""
 # Atoms and pairs of such molecules where each has states of its own at every point, which are kept.
 _NUMERIC_ROWS = 2048
 # Of a probability or logit.
@@ -169,7 +171,7 @@ class Explainer:
             yield result
 
     def explain_rows(
-        self, records: Iterable[Record], *, all_tasks: bool = False
+        self, records: Iterable[Record], *, all_tasks: bool = False, at: At | None = None
     ) -> Iterator[tuple[Record, ByTask | Rejection]]:
         """Explain a stream of records, in order, with bounded memory, for a table or a page of them.
 
@@ -179,6 +181,9 @@ class Explainer:
             The molecules.
         all_tasks : bool
             Explain every task of the model instead of one.
+        at : callable, optional
+            Called before each step with the records that it could fail at: number of the first, of the one
+            behind the last, and whether they are explained then, not read.
 
         Yields
         ------
@@ -187,8 +192,12 @@ class Explainer:
         result : list of Explanation, or Rejection
             One explanation, or with ``all_tasks`` one per task in the model's order.
         """
-        for group in batched(records, _GROUP):
-            molecules, rejections = self.model.parser.parse_many(group)
+        done = 0
+        for group in batched(records, GROUP):
+            molecules, rejections = self.model.parser.parse_many(_told(group, done, at))
+            if at is not None:
+                at(done, done + len(group), True)
+            done += len(group)
             by_row: dict[int, ByTask | Rejection] = {r.row: r for r in rejections}
             explained = self._explain(molecules, all_tasks=all_tasks)
             for molecule, result in zip(molecules, explained, strict=True):
@@ -392,6 +401,14 @@ class Explainer:
             return {}
         order = sorted(answer.absent, key=lambda column: -abs(answer.absent[column]))
         return {_name_of(*self.model.example(column)): answer.absent[column] for column in order}
+
+
+def _told(records: Sequence[Record], first: int, at: At | None) -> Iterator[Record]:
+    """The same records; tells before each that it is read."""
+    for place, record in enumerate(records, start=first):
+        if at is not None:
+            at(place, place + 1, False)
+        yield record
 
 
 @lru_cache(maxsize=100_000)

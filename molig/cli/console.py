@@ -53,7 +53,7 @@ class Reporter:
         self.console.print(Text(f"warning: {legible(message)}", style="yellow"), soft_wrap=True)
 
     @contextlib.contextmanager
-    def telling_what_is_kept(self, directory: Path) -> Iterator[None]:
+    def telling_what_is_kept(self, directory: Path, way: str = "--resume") -> Iterator[None]:
         """If the run breaks off, say which finished parts a directory keeps, and how it goes on."""
         from molig.tables import Parts
 
@@ -65,7 +65,7 @@ class Reporter:
                 n_rows = Parts.read(directory).n_rows
             if n_rows:
                 self.warning(
-                    f"{n_rows:,} rows are done and kept in {directory}; the same command with --resume "
+                    f"{n_rows:,} rows are done and kept in {directory}; the same command with {way} "
                     "continues there"
                 )
             raise
@@ -100,7 +100,7 @@ class Bar:
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self.task = progress, task
-        self._n_rejected = self.n_before = 0
+        self._n_rejected = 0
 
     def __call__(self, n: int) -> None:
         """So many more are done."""
@@ -113,7 +113,6 @@ class Bar:
 
     def leave_out(self, n: int) -> None:
         """So many were done before: they are none of this run."""
-        self.n_before += n
         total = self._progress.tasks[self.task].total
         if total is not None:
             self._progress.update(self.task, total=max(total - n, 0))

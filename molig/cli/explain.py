@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molig.cli.console import Reporter, count_rows, use_threads
 from molig.cli.options import (
     MOLECULES,
+    RUNNING,
     AddHOption,
     AtomFeaturesOption,
     BaselineOption,
@@ -25,11 +26,13 @@ from molig.cli.options import (
     FormatOption,
     IdColumnOption,
     IgnoreStereoOption,
+    JobsOption,
     KeepHOption,
     MethodOption,
     ModelOption,
     QuietOption,
     ReorderAtomsOption,
+    ShardOption,
     SmilesColumnOption,
     TargetOption,
     TaskOrAllOption,
@@ -41,19 +44,20 @@ from molig.cli.options import (
     one_input,
     resolved_input,
     task_named,
+    usable_jobs,
 )
 from molig.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pyarrow as pa
 
     from molig.attribution import Explainer
     from molig.model import ScoringModel
-    from molig.molecules import Record
+    from molig.molecules import Record, Rejection
     from molig.report import Counts, Pictures
-    from molig.report.tables import Explain, Result, Rows, TableRequest
+    from molig.report.explaining import ChunkExplainer, Drawings, Sampling, Summary
+    from molig.report.tables import TableRequest
+    from molig.screening import Shard
     from molig.tables import Parts
 
 _PICTURES = "Pictures"
@@ -101,6 +105,7 @@ def explain(
         bool,
         typer.Option("--resume", help="Continue the table of an interrupted run, kept in NAME.parts."),
     ] = False,
+    shard: ShardOption = None,
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
@@ -113,7 +118,17 @@ def explain(
     fingerprint: FingerprintOption = None,
     trust_pickle: TrustPickleOption = False,
     device: DeviceOption = "auto",
+    jobs: JobsOption = None,
     threads: ThreadsOption = 1,
+    time_limit: Annotated[
+        float,
+        typer.Option(
+            "--time-limit",
+            rich_help_panel=RUNNING,
+            help="Seconds of processor time for reading one molecule (explaining: 60 times that); one that "
+            "needs more is rejected.",
+        ),
+    ] = 10.0,
     csv_safe: CsvSafeOption = False,
     scale: Annotated[
         str,
@@ -183,18 +198,22 @@ def explain(
     quiet: QuietOption = False,
 ) -> None:
     """Say why molecules get their scores, atom by atom."""
-    from molig.attribution import Explainer, Method
+    from molig.attribution import Explainer
     from molig.foreign import FingerprintOptions
+    from molig.report.explaining import Drawings
+    from molig.screening import Shard
     from molig.screening.plan import asks_all_tasks
     from molig.tables.locks import exclusive
 
-    smiles, source = _asked(*_smiles_and_source(molecules or [], smiles or [], source), resume)
+    share = None if shard is None else Shard.parse(shard)
+    smiles, source = _asked(*_smiles_and_source(molecules or [], smiles or [], source), resume, share)
     look = {"noise": noise, "palette": palette, "label": label, "threshold": arcs}
     look |= {"pairs": pairs, "ledger": ledger, "ledger_by": ledger_by}
     pictures = _pictures(scale, layers, look | {"each": each, "each_kind": each_kind})
     output = output or []
     _check_places(output, pictures, resume)
     drawings, request = _drawings_and_table(output, source, layout, rejects, resume, csv_safe)
+    _check_shard(share, [*drawings, *pictures.extras], rejects)
     use_threads(threads)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
@@ -202,22 +221,15 @@ def explain(
     all_tasks = asks_all_tasks(task, loaded)
     named = None if all_tasks else task
     loaded = loaded if named is None else loaded.for_task(named)
-    explainer = Explainer(
-        loaded,
-        task=named,
-        target=target,
-        method=method,
-        baseline=baseline,
-        tol=tol,
-    )
+    explainer = Explainer(loaded, task=named, target=target, method=method, baseline=baseline, tol=tol)
     reporter = Reporter(quiet)
     told = hasattr(loaded, "default_baseline")
     known = [named] if named else loaded.tasks if all_tasks or len(loaded.tasks) == 1 else []
     if told and known:
         _say_baseline(explainer, known, reporter)
     meaning = explainer.target.meaning + loaded.meaning_of(loaded.tasks if named is None else [named])
-    if request is not None:
-        request = replace(request, members=explainer.member_names, meaning=meaning)
+    drawn = Drawings(drawings, f"Explanations by {loaded.name}", pictures, meaning)
+    work = _work(explainer, request, drawn, all_tasks)
     reading: dict[str, Any] = {"smiles_column": smiles_column, "id_column": id_column}
     reading |= {"file_format": file_format, "delimiter": delimiter}
     options = {"--task": task, "--target": explainer.target, "--tol": tol, "--method": explainer.method}
@@ -227,25 +239,19 @@ def explain(
         "--smiles-column": smiles_column,
         "--id-column": id_column,
     }
-    options |= {"--format": file_format, "--delimiter": delimiter}
-    with exclusive(*output, *pictures.extras, request.rejects_path if request else None):
+    options |= {"--format": file_format, "--delimiter": delimiter, "--time-limit": time_limit}
+    written = [*output, *pictures.extras] if share is None else [share.directory(output[0])]
+    with exclusive(*written, request.rejects_path if request and share is None else None):
         records = _read(source, loaded, reading, reporter) if source else _records(smiles)
-        parts = _parts(request, source, loaded, options, resume, _way_to_resume(drawings))
+        parts = _parts(work, source, loaded, options, resume, share)
         total = count_rows(Path(source)) if source else len(smiles)
-        run = _Run(partial(explainer.explain_rows, all_tasks=all_tasks), reporter, total)
-        page = _Page(drawings, f"Explanations by {loaded.name}", pictures, meaning)
-        counts = run.tabulate(records, request, parts, page) if request else run.draw(records, page)
-    names = ", ".join(map(str, [*output, *counts.pages, *pictures.extras]))
-    run.reporter.info(f"{counts.explained} explained, {counts.rejected} rejected: {names}")
-    if request is not None:
-        run.reporter.info(f"rejected rows: {request.rejects_path}")
-    if counts.unconverged and explainer.method is Method.INTEGRATED_GRADIENTS:
-        run.reporter.warning(
-            f"{counts.unconverged} did not converge to tol = {tol}; see their residuals and errors"
-        )
-    if told and not known and run.tasks:  # of each molecule the highest-scoring task, known only now
-        _say_baseline(explainer, run.tasks, reporter)
-    run.say_sampling_error()
+        run = _Run(work, reporter, total, usable_jobs(jobs, threads, loaded.device.type), time_limit)
+        summary = run.write(records, parts, share)
+    _say_counts(summary.counts, [*written, *summary.counts.pages], explainer, reporter)
+    _say_what_else(share, request, reporter)
+    if told and not known and summary.tasks:  # of each molecule the highest-scoring task, known only now
+        _say_baseline(explainer, summary.tasks, reporter)
+    _say_sampling_error(summary.sampling, reporter)
 
 
 def check_outputs(places: list[Path]) -> None:
@@ -254,26 +260,28 @@ def check_outputs(places: list[Path]) -> None:
 
 
 def explain_hits(
-    hits: pa.Table, model: ScoringModel, task: str | None, places: list[Path], reporter: Reporter
+    hits: pa.Table,
+    model: ScoringModel,
+    task: str | None,
+    places: list[Path],
+    jobs: int | None,
+    reporter: Reporter,
 ) -> None:
     """Explain rows of a hit table, in their order, as the command does without further options."""
     from molig.attribution import Explainer
     from molig.molecules import Record
     from molig.report import Pictures
+    from molig.report.explaining import Drawings
 
     model = model if task is None else model.for_task(task)
     explainer = Explainer(model, task=task)
     meaning = explainer.target.meaning + model.meaning_of([task] if task else model.tasks)
     drawings, request = _drawings_and_table(places, None, None, None, resume=False, csv_safe=False)
+    drawn = Drawings(drawings, f"Best hits by {task or model.name}", Pictures(), meaning)
+    work = _work(explainer, request, drawn)
     rows = zip(*(hits.column(name).to_pylist() for name in ("row", "id", "smiles")), strict=True)
     records = (Record(*row) for row in rows)
-    run = _Run(explainer.explain_rows, reporter, len(hits))
-    page = _Page(drawings, f"Best hits by {task or model.name}", Pictures(), meaning)
-    if request is None:
-        run.draw(records, page)
-    else:
-        request = replace(request, members=explainer.member_names, meaning=meaning)
-        run.tabulate(records, request, None, page)
+    _Run(work, reporter, len(hits), usable_jobs(jobs, 1, model.device.type)).write(records)
     reporter.info(f"{len(hits):,} best hits explained: {', '.join(map(str, places))}")
 
 
@@ -330,15 +338,41 @@ def _is_smiles(word: str) -> bool:
         return Chem.MolFromSmiles(word, sanitize=False) is not None
 
 
-def _asked(smiles: list[str], source: str | None, resume: bool) -> tuple[list[str], str | None]:
-    """The same molecules, if they are named in one way, and in one that can be resumed."""
+def _asked(
+    smiles: list[str], source: str | None, resume: bool, shard: Shard | None
+) -> tuple[list[str], str | None]:
+    """The same molecules, if they are named in one way, and in one that can be resumed and shared out."""
     if bool(smiles) == bool(source):
         raise UsageError("give molecules either by --smiles or by -i FILE (SMILES or FILE alone will do)")
     if resume and not source:
         raise UsageError("--resume continues a run over a file: give the molecules by -i FILE")
     if resume and source == "-":
         raise UsageError("standard input cannot be read again, so its run cannot be resumed; use a file")
+    if shard and (not source or source == "-"):
+        raise UsageError("--shard shares out a file: give the molecules by -i FILE")
     return smiles, source
+
+
+def _check_shard(shard: Shard | None, drawings: list[Path], rejects: Path | None) -> None:
+    """Refuse what is for a whole library."""
+    if shard is not None and (drawings or rejects):
+        what = "--rejects" if rejects else str(drawings[0])
+        raise UsageError(f"{what} is for a whole library, not for a shard of it, which is a table alone")
+
+
+def _work(
+    explainer: Explainer,
+    request: TableRequest | None,
+    drawings: Drawings,
+    all_tasks: bool = False,
+) -> ChunkExplainer:
+    """What is to be made of explanations."""
+    from molig.report.explaining import ChunkExplainer
+
+    if request is not None:
+        request = replace(request, members=explainer.member_names, meaning=drawings.meaning)
+    explain_rows = partial(explainer.explain_rows, all_tasks=all_tasks)
+    return ChunkExplainer(explain_rows, request, drawings if drawings.files else None)
 
 
 def _drawings_and_table(
@@ -426,151 +460,121 @@ def _read(
 
 
 def _parts(
-    request: TableRequest | None,
+    work: ChunkExplainer,
     source: str | None,
     model: ScoringModel,
     options: Mapping[str, object],
     resume: bool,
-    way: str,
+    shard: Shard | None,
 ) -> Parts | None:
     """Where the finished parts of a table are kept, if its molecules could be read a second time."""
+    from molig.report.explaining import CHUNK_ROWS, about_table
     from molig.screening.store import STORE_FILE, is_store
     from molig.tables import Parts
     from molig.tables.parts import is_repeatable, run_identity
 
+    request = work.request
     file = Path(source) / STORE_FILE if source and is_store(source) else source
-    if request is None or not file or not (resume or is_repeatable(file)):
+    if request is None or not file or not (resume or shard or is_repeatable(file)):
         return None
     identity = run_identity(
         f"{model.name} {model.digest()}",
         model.device.type,
         file,
-        {**options, "--layout": request.layout},
+        {**options, "--layout": request.layout, "--shard": shard},
     )
-    parts = Parts(request.parts_directory, identity)
-    parts.open(resume=resume, way=way)
+    place = request.parts_directory if shard is None else shard.directory(request.output)
+    parts = Parts(place, identity, rows_per_part=CHUNK_ROWS, about=about_table(request))
+    parts.open(resume=resume, way=_way_to_resume(work.drawings))
     return parts
 
 
-def _way_to_resume(drawings: list[Path]) -> str:
+def _way_to_resume(drawings: Drawings | None) -> str:
     """How the table of a run is continued; pictures, pages and documents would lack its first part."""
-    return f"--resume and without {', '.join(map(str, drawings))}" if drawings else "--resume"
-
-
-class _Page(NamedTuple):
-    """Pictures, pages and documents to be made."""
-
-    paths: list[Path]
-    title: str
-    pictures: Pictures
-    meaning: str
-
-    @property
-    def wanted(self) -> list[Path]:
-        """All files that need the explanations of the whole run."""
-        return [*self.paths, *self.pictures.extras]
-
-    def write(self, rows: Rows) -> Counts:
-        from molig.report import write_explanations
-
-        words = {"title": self.title, "meaning": self.meaning}
-        return write_explanations(rows, *self.paths, pictures=self.pictures, **words)
-
-
-@dataclass
-class _Sampling:
-    """Sampling errors of explanations whose references were drawn, as shares of the largest attribution."""
-
-    n: int = 0
-    total: float = 0.0
-    most: float = 0.0
-
-    def add(self, share: float) -> None:
-        self.n, self.total, self.most = self.n + 1, self.total + share, max(self.most, share)
+    return f"--resume and without {', '.join(map(str, drawings.files))}" if drawings else "--resume"
 
 
 @dataclass
 class _Run:
     """Explaining and writing, with progress and warnings."""
 
-    explain: Explain
+    work: ChunkExplainer
     reporter: Reporter
     total: int | None
+    jobs: int | None = 1
+    time_limit: float = 10.0
     # Rejected rows that a warning has named, and the others.
     n_named: int = 0
     n_hidden: int = 0
-    tasks: set[str] = field(default_factory=set)  # that were explained
-    sampling: _Sampling = field(default_factory=_Sampling)
 
-    def draw(self, records: Iterator[Record], page: _Page) -> Counts:
-        """Make pictures, pages or documents."""
-        with self.reporter.progress("explaining", self.total) as advance:
-            return page.write(self._watched(self.explain(records), advance))
+    def write(
+        self, records: Iterator[Record], parts: Parts | None = None, shard: Shard | None = None
+    ) -> Summary:
+        """Make what is asked for; a table from where a former run has come to."""
+        from molig.report.explaining import explain_library
 
-    def tabulate(
-        self, records: Iterator[Record], request: TableRequest, parts: Parts | None, page: _Page
-    ) -> Counts:
-        """Make a table, from where a former run has come to, and what else is to be made of the same rows."""
-        from molig.report.tables import write_table
-
+        request, way = self.work.request, _way_to_resume(self.work.drawings)
         n_done = parts.n_rows if parts else 0
         if n_done:
             self.reporter.info(f"{n_done:,} rows are done already")
-        total = None if self.total is None else max(self.total - n_done, 0)
-        for_page: list[tuple[Record, Result]] = []
-        with self._keeping(parts, page.wanted), self.reporter.progress("explaining", total) as advance:
+        with contextlib.ExitStack() as stack:
+            if parts:
+                stack.enter_context(self.reporter.telling_what_is_kept(parts.directory, way))
+            bar = stack.enter_context(self.reporter.progress("explaining", self.total))
+            bar.leave_out(n_done)
 
-            def explain(some: Iterable[Record]) -> Rows:
-                for row in self._watched(self.explain(some), advance, most=_SHOWN):
-                    if page.wanted:
-                        for_page.append(row)
-                    yield row
+            def watch(n_rows: int, rejections: Sequence[Rejection]) -> None:
+                bar(n_rows)
+                bar.reject(len(rejections))
+                self._warn(rejections)
 
-            counts = write_table(records, explain, request, parts=parts)
-        if page.wanted:
-            counts.pages = page.write(iter(for_page)).pages
-        if self.n_hidden:
-            self.reporter.warning(f"{self.n_hidden:,} more rejected rows; see {request.rejects_path}")
-        return counts
-
-    def _watched(self, rows: Rows, advance: Callable[[int], None], most: int | None = None) -> Rows:
-        """The same rows; moves the bar, and warns of rejected ones, or of the first of them."""
-        from molig.molecules import Rejection
-
-        for record, result in rows:
-            advance(1)
-            if isinstance(result, Rejection):
-                if most is None or self.n_named < most:
-                    self.n_named += 1
-                    self.reporter.warning(
-                        f"row {result.row} ({result.id}) {result.smiles!r}: {result.reason}"
-                    )
-                else:
-                    self.n_hidden += 1
-            else:
-                self.tasks |= {one.task for one in result}
-                for one in result:
-                    if one.sampling_error and one.largest:
-                        self.sampling.add(one.sampling_error / one.largest)
-            yield record, result
-
-    def say_sampling_error(self) -> None:
-        """Warn of what the choice of references leaves open, if that is more than integrals do."""
-        if self.sampling.n and (mean := self.sampling.total / self.sampling.n) > _MUCH:
-            self.reporter.warning(
-                "references were drawn from a library: the standard error that comes of their choice is "
-                f"{mean:.0%} of the largest attribution (mean of the explanations; at most "
-                f"{self.sampling.most:.0%}), and part of the error of each"
+            summary = explain_library(
+                records,
+                self.work,
+                parts=parts,
+                shard=shard,
+                jobs=self.jobs,
+                seconds=self.time_limit,
+                watch=watch,
             )
+        if self.n_hidden and request is not None:
+            self.reporter.warning(f"{self.n_hidden:,} more rejected rows; see {request.rejects_path}")
+        return summary
 
-    @contextlib.contextmanager
-    def _keeping(self, parts: Parts | None, drawings: list[Path]) -> Iterator[None]:
-        """If the run breaks off, say what is kept of it."""
-        try:
-            yield
-        except BaseException:
-            if parts and parts.n_rows and parts.directory.exists():
-                done = f"{parts.n_rows:,} rows are done and kept in {parts.directory}"
-                way = _way_to_resume(drawings)
-                self.reporter.warning(f"{done}; the same command with {way} continues there")
-            raise
+    def _warn(self, rejections: Sequence[Rejection]) -> None:
+        """Warn of rejected rows; of the first of them, if a table keeps them all."""
+        for one in rejections:
+            if self.work.request is None or self.n_named < _SHOWN:
+                self.n_named += 1
+                self.reporter.warning(f"row {one.row} ({one.id}) {one.smiles!r}: {one.reason}")
+            else:
+                self.n_hidden += 1
+
+
+def _say_counts(counts: Counts, written: list[Path], explainer: Explainer, reporter: Reporter) -> None:
+    from molig.attribution import Method
+
+    names = ", ".join(map(str, written))
+    reporter.info(f"{counts.explained} explained, {counts.rejected} rejected: {names}")
+    if counts.unconverged and explainer.method is Method.INTEGRATED_GRADIENTS:
+        reporter.warning(
+            f"{counts.unconverged} did not converge to tol = {explainer.tolerance.tol}; see their residuals "
+            "and errors"
+        )
+
+
+def _say_what_else(share: Shard | None, request: TableRequest | None, reporter: Reporter) -> None:
+    if share is not None:
+        reporter.info(f"shard {share}; `molig merge` puts the shards together")
+    elif request is not None:
+        reporter.info(f"rejected rows: {request.rejects_path}")
+
+
+def _say_sampling_error(sampling: Sampling, reporter: Reporter) -> None:
+    """Warn of what the choice of references leaves open, if that is more than integrals do."""
+    if sampling.n and (mean := sampling.total / sampling.n) > _MUCH:
+        reporter.warning(
+            "references were drawn from a library: the standard error that comes of their choice is "
+            f"{mean:.0%} of the largest attribution (mean of the explanations; at most "
+            f"{sampling.most:.0%}), and part of the error of each"
+        )

@@ -17,7 +17,8 @@ def merge(
     shards: Annotated[
         list[Path] | None,
         typer.Argument(
-            show_default=False, help="Directories that `molig screen --shard I/N` has left, all N of them."
+            show_default=False,
+            help="Directories that `molig screen` or `explain --shard I/N` has left, all N.",
         ),
     ] = None,
     more_shards: Annotated[
@@ -32,14 +33,21 @@ def merge(
     force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Put the shards of a library together: the tables that one run would have written."""
+    """Put the shards of a screen or of explanations together: the tables that one run would have written."""
     from molig.molecules.causes import RejectBound
+    from molig.report.explaining import EXPLANATIONS
     from molig.screening import merge as run
+    from molig.tables import Parts
 
     reporter = Reporter(quiet)
     shards = [*(shards or []), *(more_shards or [])]
     if not shards:
-        raise UsageError("name the directories of the shards, as `molig screen --shard I/N` has left them")
+        raise UsageError(
+            "name the directories of the shards, as `molig screen` or `explain --shard I/N` has left them"
+        )
+    if EXPLANATIONS in Parts.about_of(shards[0]):
+        _merge_explanations(shards, output, rejects, top_k, csv_safe, force, reporter)
+        return
     result = run(
         shards,
         output,
@@ -55,3 +63,22 @@ def merge(
         f"{result.n_rejected:,} rejected, {result.n_hits:,} hits"
     )
     reporter.info(f"hits: {output}\nrejected rows: {result.rejects}")
+
+
+def _merge_explanations(
+    shards: list[Path],
+    output: Path,
+    rejects: Path | None,
+    top_k: int | None,
+    csv_safe: bool,
+    force: bool,
+    reporter: Reporter,
+) -> None:
+    from molig.report import merge_explanations
+
+    if top_k is not None:
+        raise UsageError("--top-k is for hits, and these shards hold explanations")
+    if output.exists() and not force:
+        raise UsageError(f"{output} is there already: choose another output, or replace it with --force")
+    counts = merge_explanations(shards, output, rejects=rejects, csv_safe=csv_safe).counts
+    reporter.info(f"{len(shards)} shards: {counts.explained} explained, {counts.rejected} rejected: {output}")

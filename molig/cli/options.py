@@ -337,6 +337,27 @@ JobsOption = Annotated[
         "-j", "--jobs", min=1, rich_help_panel=RUNNING, help="Processes to work in; default: one a core."
     ),
 ]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        rich_help_panel=RUNNING,
+        help="Only the I-th of N shares, such as 2/8; `molig merge` puts them together.",
+    ),
+]
+
+
+def usable_jobs(jobs: int | None, threads: int, device: str = "cpu") -> int | None:
+    """Processes to work in, None for one a core; a GPU, and threads of torch, are for a single one."""
+    from molig.errors import UsageError
+
+    if threads > 1 and jobs is not None and jobs > 1:
+        raise UsageError(
+            "each of several processes (--jobs) computes on one thread: give --threads or --jobs"
+        )
+    return 1 if threads > 1 or device != "cpu" else jobs
+
+
 TimeLimitOption = Annotated[
     float,
     typer.Option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molig.cli.console import Bar, Reporter, count_rows, print_table, use_threads
+from molig.cli.console import Reporter, count_rows, print_table, use_threads
 from molig.cli.options import (
     RUNNING,
     AddHOption,
@@ -29,6 +29,7 @@ from molig.cli.options import (
     ModelsOption,
     QuietOption,
     ReorderAtomsOption,
+    ShardOption,
     SmilesColumnOption,
     ThreadsOption,
     TimeLimitOption,
@@ -40,6 +41,7 @@ from molig.cli.options import (
     needed_input,
     task_named,
     tasks_named,
+    usable_jobs,
 )
 
 if TYPE_CHECKING:
@@ -170,7 +172,7 @@ def screen(
         typer.Option(
             "--dry-run",
             rich_help_panel=RUNNING,
-            help="Screen the first rows only, write nothing, and say what the whole would take.",
+            help="Screen a sample only, write nothing, and say what the whole would take.",
         ),
     ] = False,
     resume: Annotated[
@@ -180,14 +182,7 @@ def screen(
         ),
     ] = False,
     force: ForceOption = False,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard",
-            rich_help_panel=RUNNING,
-            help="Only the I-th of N shares, such as 2/8; `molig merge` puts them together.",
-        ),
-    ] = None,
+    shard: ShardOption = None,
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, rich_help_panel=RUNNING, help="Molecules at a time.")
     ] = 512,
@@ -203,17 +198,12 @@ def screen(
     from molig.foreign import FingerprintOptions, InputOptions, load_models
     from molig.model import SideBySide
     from molig.molecules.causes import RejectBound
-    from molig.screening import Diversity, ScreeningOptions, Shard, Watch
-    from molig.screening import screen as run
-    from molig.screening.plan import kept_place
+    from molig.screening import Diversity, ScreeningOptions, Shard
     from molig.screening.run_report import report_path, write_run_report
 
     reporter = Reporter(quiet)
     library = needed_input(library, source)
-    if threads > 1 and jobs is not None and jobs > 1:
-        raise UsageError(
-            "each of several processes (--jobs) computes on one thread: give --threads or --jobs"
-        )
+    processes = usable_jobs(jobs, threads)
     use_threads(threads)
     bound = RejectBound.parse(max_rejects)
     _check_shard(shard, {"--rejects": rejects is not None, "--explain-top": explain_top is not None})
@@ -225,12 +215,11 @@ def screen(
     if isinstance(loaded, SideBySide) and explained:
         raise UsageError(f"--explain-top explains the scores of one model, and {loaded.name} are several")
     task, rank_by = task and tasks_named(loaded, task), task_named(loaded, rank_by)
-    if task is None and rank_by is None:
-        first = loaded.first if isinstance(loaded, SideBySide) else loaded
-        if len(first.tasks) > 1 and first.calibrated:
-            reporter.info(
-                f"no --task: ranking by the highest of {len(first.tasks)} calibrated scores of {first.name}"
-            )
+    first = loaded.first if isinstance(loaded, SideBySide) else loaded
+    if task is None and rank_by is None and len(first.tasks) > 1 and first.calibrated:
+        reporter.info(
+            f"no --task: ranking by the highest of {len(first.tasks)} calibrated scores of {first.name}"
+        )
     options = ScreeningOptions(
         task=task,
         rank_by=rank_by,
@@ -240,7 +229,7 @@ def screen(
         file_format=file_format,
         delimiter=delimiter,
         batch_size=batch_size,
-        jobs=1 if threads > 1 else jobs,
+        jobs=processes,
         time_limit=time_limit,
         applicability=applicability,
         uncertainty=uncertainty,
@@ -256,25 +245,11 @@ def screen(
         force=force,
         shard=None if shard is None else Shard.parse(shard),
     )
-    n_rows = count_rows(Path(library))
     if dry_run:
-        _estimate(library, loaded, output, options, n_rows)
+        _estimate(library, loaded, output, options)
         return
-    kept = kept_place(output, options)
-    with reporter.telling_what_is_kept(kept), reporter.progress("screening", n_rows) as bar:
-
-        def resumed(n: int) -> None:
-            reporter.info(f"{n:,} rows are done already")
-            bar.leave_out(n)
-
-        result = run(
-            library,
-            loaded,
-            output=output,
-            rejects=rejects,
-            options=replace(options, progress=bar, watch=Watch(resumed, bar.reject)),
-        )
-    _say(result, bar, threshold is not None or top_k is not None, reporter)
+    result = _screened(library, loaded, output, rejects, options, reporter)
+    _say(result, threshold is not None or top_k is not None, reporter)
     if shard is not None:
         reporter.info(f"shard {shard}: {result.output}; `molig merge` puts the shards together")
     elif report is not None:
@@ -284,12 +259,37 @@ def screen(
     elif result.n_rejected and result.rejects is None:
         _warn_of_rejected(result, reporter)
     if explained and result.best is not None and len(result.best):
-        explain_hits(result.best, loaded, rank_by or (task[0] if task else None), explained, reporter)
+        ranking = rank_by or (task[0] if task else None)
+        explain_hits(result.best, loaded, ranking, explained, processes, reporter)
 
 
-def _say(result: ScreeningResult, bar: Bar, selected: bool, reporter: Reporter) -> None:
+def _screened(
+    library: str,
+    model: ScoringModel,
+    output: str,
+    rejects: Path | None,
+    options: ScreeningOptions,
+    reporter: Reporter,
+) -> ScreeningResult:
+    """Screen with progress; if the run breaks off, say what is kept of it."""
+    from molig.screening import Watch
+    from molig.screening import screen as run
+    from molig.screening.plan import kept_place
+
+    total, kept = count_rows(Path(library)), kept_place(output, options)
+    with reporter.telling_what_is_kept(kept), reporter.progress("screening", total) as bar:
+
+        def resumed(n: int) -> None:
+            reporter.info(f"{n:,} rows are done already")
+            bar.leave_out(n)
+
+        watched = replace(options, progress=bar, watch=Watch(resumed, bar.reject))
+        return run(library, model, output=output, rejects=rejects, options=watched)
+
+
+def _say(result: ScreeningResult, selected: bool, reporter: Reporter) -> None:
     reporter.info(result.meaning)
-    speed = (result.n_rows - bar.n_before) / result.seconds
+    speed = (result.n_rows - result.n_before) / result.seconds
     reporter.info(
         f"{result.n_rows:,} rows: {result.n_scored:,} scored, {result.n_rejected:,} rejected, "
         f"{f'{result.n_hits:,} hits, ' * selected}{speed:,.0f} molecules/s"
@@ -332,15 +332,14 @@ def _explained(output: str, n: int | None, places: list[Path] | None) -> list[Pa
     return chosen
 
 
-def _estimate(
-    library: str, model: ScoringModel, output: str, options: ScreeningOptions, n_rows: int | None
-) -> None:
+def _estimate(library: str, model: ScoringModel, output: str, options: ScreeningOptions) -> None:
     """Print what the run would take."""
     from molig.errors import UsageError
     from molig.screening.run_report import estimate
 
     if library == "-":
         raise UsageError("--dry-run would use up standard input: give a file")
+    n_rows = count_rows(Path(library))
     print_table(
         ["what", "estimate"],
         [list(line) for line in estimate(library, model, output, options, n_rows).lines()],

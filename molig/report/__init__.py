@@ -7,6 +7,7 @@ Examples
 True
 """
 
+from molig.report.explaining import merge_explanations
 from molig.report.outputs import Pictures, explanation_card, write_explanations
 from molig.report.page import Card, Report, render_report
 from molig.report.tables import Counts
@@ -17,6 +18,7 @@ __all__ = [
     "Pictures",
     "Report",
     "explanation_card",
+    "merge_explanations",
     "render_report",
     "write_explanations",
 ]

@@ -228,7 +228,7 @@ def write_explanations(
     ----------
     rows : iterable of (Record, list of Explanation or Rejection)
         All that belongs on it, as `molig.attribution.Explainer.explain_rows` yields it; it is held in memory.
-        For tables of whole libraries see `molig.report.tables.write_table`.
+        For tables of whole libraries see `molig.report.explaining.explain_library`.
     *paths : Path
         Files, each as its name says: .svg or .png (a grid of drawings; of more than a hundred, the others go
         to NAME.2.png and so on), .html (a page of cards), .md (short

@@ -1,30 +1,28 @@
-"""Tables of explanations: streamed in constant memory, and resumable."""
+"""Tables of explanations, written chunk by chunk in constant memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from molig.attribution import Explanation
 from molig.attribution.explanation import FEATURE_SCHEMA, feature_batch
-from molig.errors import InputError, UnknownNameError
+from molig.errors import UnknownNameError
 from molig.molecules import Record, Rejection
 from molig.molecules.causes import NothingUsableError, likely_cause
-from molig.molecules.records import batched
 from molig.report.molecule_table import molecule_batch, molecule_schema
 from molig.screening.hits import REJECTION_SCHEMA, rejection_table
-from molig.tables import OutputTable, PartNote, Parts
+from molig.tables import OutputTable
 from molig.tables.writers import check_distinct, check_output, rejects_path
 
 Result = list[Explanation] | Rejection
 """What becomes of a record: an explanation, or one per task, unless it is rejected."""
 Rows = Iterator[tuple[Record, Result]]
-Explain = Callable[[Iterable[Record]], Rows]
-"""Such as `molig.attribution.Explainer.explain_rows`."""
 
 
 @dataclass
@@ -73,7 +71,6 @@ def require_some(counts: Counts, first: Sequence[Rejection]) -> None:
 
 TABLES = (".parquet", ".csv")
 
-_ROWS_AT_A_TIME = 1024
 _BATCH_MOLECULES = 256
 # Bounds the rows of a batch where single molecules have very many pairs.
 _BATCH_FEATURES = 1 << 18
@@ -127,100 +124,55 @@ class TableRequest:
         return schema.with_metadata({"scores": self.meaning}) if self.meaning else schema
 
 
-def write_table(
-    records: Iterable[Record],
-    explain: Explain,
-    request: TableRequest,
-    *,
-    parts: Parts | None = None,
-) -> Counts:
-    """Explain a library in constant memory; every row is in the table or, with a reason, a rejected one."""
-    if parts is None:
-        chunks = (_Chunk(explain(rows), request) for rows in batched(records, _ROWS_AT_A_TIME))
-        return _deliver(chunks, request)
-    _work(records, explain, request, parts)
-    try:
-        counts = _deliver(_kept(parts), request)
-    except InputError:
-        if not any(chunk.counts.explained for chunk in _kept(parts)):
-            parts.remove()
-        raise
-    parts.remove()
-    return counts
+def table_batches(explanations: Iterable[Explanation], request: TableRequest) -> Iterator[pa.RecordBatch]:
+    """Rows of the table, as the explanations come."""
+    waiting: list[Explanation] = []
+    n_features = 0
+    for one in explanations:
+        waiting.append(one)
+        n_features += one.atom_attributions.size + one.pair_attributions.size
+        n_features += one.environment_attributions.size
+        if len(waiting) >= _BATCH_MOLECULES or n_features >= _BATCH_FEATURES:
+            yield _batch(waiting, request)
+            waiting, n_features = [], 0
+    if waiting:
+        yield _batch(waiting, request)
 
 
-class _Chunk:
-    """What becomes of a range of rows: batches as they come, then counts and rejections."""
-
-    def __init__(self, rows: Rows, request: TableRequest) -> None:
-        self.counts = Counts()
-        self.rejections: list[Rejection] = []
-        self._n_rows = 0
-        self._rows = rows
-        self._by_molecule, self._members = request.layout is Layout.MOLECULES, request.members
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Go through the rows once."""
-        waiting: list[Explanation] = []
-        n_features = 0
-        for _, result in self._rows:
-            self._n_rows += 1
-            self.counts.add(result)
-            if isinstance(result, Rejection):
-                self.rejections.append(result)
-                continue
-            for one in result:
-                waiting.append(one)
-                n_features += one.atom_attributions.size + one.pair_attributions.size
-                n_features += one.environment_attributions.size
-                if len(waiting) >= _BATCH_MOLECULES or n_features >= _BATCH_FEATURES:
-                    yield self._batch(waiting)
-                    waiting, n_features = [], 0
-        if waiting:
-            yield self._batch(waiting)
-
-    def note(self) -> PartNote:
-        """What a part must remember besides its table; complete after the last batch."""
-        rejected = [[r.row, r.id, r.smiles, r.reason] for r in self.rejections]
-        return PartNote(self._n_rows, {"counts": asdict(self.counts), "rejected": rejected})
-
-    def _batch(self, explanations: list[Explanation]) -> pa.RecordBatch:
-        if self._by_molecule:
-            return molecule_batch(explanations, self._members)
-        return feature_batch(explanations)
+def _batch(explanations: list[Explanation], request: TableRequest) -> pa.RecordBatch:
+    if request.layout is Layout.MOLECULES:
+        return molecule_batch(explanations, request.members)
+    return feature_batch(explanations)
 
 
-class _KeptChunk:
-    """The same of a finished part."""
+class Finished(NamedTuple):
+    """A chunk of a library that is done.
 
-    def __init__(self, note: PartNote, batches: Iterator[pa.RecordBatch]) -> None:
-        self.counts = Counts(**note.summary["counts"])
-        self.rejections = [Rejection(*fields) for fields in note.summary["rejected"]]
-        self._batches = batches
+    Parameters
+    ----------
+    counts : Counts
+        What became of its rows.
+    rejections : list of Rejection
+        Those that were rejected.
+    batches : iterator of pyarrow.RecordBatch
+        Its part of the table.
+    """
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        return self._batches
-
-
-def _kept(parts: Parts) -> Iterator[_KeptChunk]:
-    return (_KeptChunk(note, batches) for note, batches in parts.finished())
-
-
-def _work(records: Iterable[Record], explain: Explain, request: TableRequest, parts: Parts) -> None:
-    """Make all parts that are not there yet."""
-    try:
-        for number, rows in enumerate(batched(records, parts.rows_per_part)):
-            if number not in parts.done:
-                chunk = _Chunk(explain(rows), request)
-                parts.add(number, request.schema, chunk.batches(), chunk.note)
-    except BaseException as err:
-        # A damaged library has to change before it can be read to its end: nothing could be continued.
-        if isinstance(err, InputError) or not parts.n_rows:
-            parts.remove()
-        raise
+    counts: Counts
+    rejections: list[Rejection]
+    batches: Iterator[pa.RecordBatch]
 
 
-def _deliver(chunks: Iterable[_Chunk] | Iterable[_KeptChunk], request: TableRequest) -> Counts:
+def write_tables(chunks: Iterable[Finished], request: TableRequest) -> Counts:
+    """Write the table of explanations and that of rejected rows, chunk by chunk.
+
+    Raises
+    ------
+    NothingUsableError
+        If no row was explained; the rejected ones are written all the same.
+    OutputError
+        If a table cannot be written.
+    """
     counts, first = Counts(), list[Rejection]()
     row_group, safe = _ROW_GROUP[request.layout], request.csv_safe
     nothing = None
@@ -228,7 +180,7 @@ def _deliver(chunks: Iterable[_Chunk] | Iterable[_KeptChunk], request: TableRequ
         try:
             with OutputTable(request.output, request.schema, row_group=row_group, csv_safe=safe) as out:
                 for chunk in chunks:
-                    for batch in chunk.batches():
+                    for batch in chunk.batches:
                         out.write(pa.Table.from_batches([batch]))
                     if chunk.rejections:
                         first = first or chunk.rejections

@@ -99,14 +99,11 @@ class ChunkNote(NamedTuple):
         Those that were rejected.
     n_dropped : int
         Rows that were scored and cannot be among the best.
-    seconds : mapping of str to float
-        What parsing and scoring took.
     """
 
     n_rows: int
     rejected: pa.Table
     n_dropped: int
-    seconds: Mapping[str, float]
 
     @property
     def reasons(self) -> Counter[str]:
@@ -124,14 +121,13 @@ class ChunkNote(NamedTuple):
         with pa.ipc.new_stream(sink, self.rejected.schema) as writer:
             writer.write_table(self.rejected)
         rejected = base64.b64encode(memoryview(sink.getvalue())).decode()
-        summary = {"rejected": rejected, "n_dropped": self.n_dropped, "seconds": dict(self.seconds)}
-        return PartNote(self.n_rows, summary)
+        return PartNote(self.n_rows, {"rejected": rejected, "n_dropped": self.n_dropped})
 
     @classmethod
     def of(cls, note: PartNote) -> ChunkNote:
         """The same from the note of a part."""
         rejected = pa.ipc.open_stream(base64.b64decode(note.summary["rejected"])).read_all()
-        return cls(note.n_rows, rejected, note.summary["n_dropped"], note.summary["seconds"])
+        return cls(note.n_rows, rejected, note.summary["n_dropped"])
 
 
 @dataclass

@@ -57,9 +57,11 @@ class ScreeningResult:
     best : pyarrow.Table, optional
         The best ``n_best`` of them, best first.
     stages : mapping of str to float
-        Seconds that went into reading, parsing, scoring and writing; of all processes together.
+        Seconds that went into reading, parsing, scoring and writing in this run; of all processes together.
     jobs : int
         Processes at work.
+    n_before : int
+        Rows that an interrupted run had done; ``seconds`` and ``stages`` are those of the others.
     left_out : mapping of str to int
         Properties of an SD file that did not come along; see `molig.molecules.records.Records`.
     kept : tuple of str
@@ -78,6 +80,7 @@ class ScreeningResult:
     best: pa.Table | None = None
     stages: Mapping[str, float] = field(default_factory=dict)
     jobs: int = 1
+    n_before: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
     _hits: pa.Table | None = field(default=None, repr=False)
@@ -146,7 +149,7 @@ class Joining:
     ) -> None:
         self.columns, self._kept_of_rejected, self.options = columns, kept_of_rejected, options
         self.output, self.rejects = output, rejects
-        self.jobs = 1
+        self.jobs, self.n_before = 1, 0
         self.stages: defaultdict[str, float] = defaultdict(float)
         self._best_hits = TopK(columns, options.n_best) if options.n_best else None
         self._reasons: Counter[str] = Counter()
@@ -176,6 +179,7 @@ class Joining:
             best=self._best_hits.table() if self._best_hits else None,
             stages=dict(self.stages),
             jobs=self.jobs,
+            n_before=self.n_before,
             left_out=left_out,
             kept=tuple(field.name for field in self.columns.kept.fields),
             _hits=hits,
@@ -238,8 +242,6 @@ class Joining:
     def _count(self, note: ChunkNote, rejects: OutputTable | None) -> None:
         self._n_rows += note.n_rows
         self._n_scored += note.n_rows - len(note.rejected)
-        for stage, seconds in note.seconds.items():
-            self.stages[stage] += seconds
         self._first = self._first or note.first
         self._reasons.update(note.reasons)
         if rejects is None:

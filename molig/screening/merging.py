@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from molig.screening.joining import Joining, ScreeningResult
 from molig.screening.plan import ScreeningOptions
 from molig.screening.shards import Shard
 from molig.tables import PartNote, Parts
-from molig.tables.locks import exclusive, scratch_name
+from molig.tables.locks import exclusive, scratch_directory
 from molig.tables.parts import difference
 from molig.tables.writers import check_distinct, check_output, rejects_path
 
@@ -81,8 +80,13 @@ def merge(
     """
     started = time.perf_counter()
     output = Path(output)
-    found = _together([Path(shard) for shard in shards])
+    found = together([Path(shard) for shard in shards])
     about = found[0].about
+    if "columns" not in about:
+        raise UsageError(
+            f"{found[0].directory} holds explanations; `molig merge` puts them together, too, and in Python "
+            "molig.report.merge_explanations"
+        )
     columns = HitColumns.from_dict(about["columns"])
     options = ScreeningOptions(
         top_k=_top_k(top_k, about["top_k"]),
@@ -96,16 +100,22 @@ def merge(
     joining = Joining(columns, kept_of_rejected, options, output, rejects)
     with (
         exclusive(output, rejects),
-        tempfile.TemporaryDirectory(
-            prefix=scratch_name(output.resolve()), dir=output.resolve().parent, ignore_cleanup_errors=True
-        ) as scratch,
+        scratch_directory(output) as scratch,
     ):
-        hits = joining.join(_Together(found), Path(scratch))
+        hits = joining.join(Together(found), scratch)
     return joining.result(time.perf_counter() - started, hits, {})
 
 
-def _together(directories: Sequence[Path]) -> list[Parts]:
-    """The shards in their order; refuses what is not all of one library, once."""
+def together(directories: Sequence[Path]) -> list[Parts]:
+    """Read the shards of a library, in their order.
+
+    Raises
+    ------
+    UsageError
+        If a shard is missing, named twice or of another run.
+    InputError
+        If a shard is not finished, or damaged.
+    """
     if not directories:
         raise UsageError("name the shards: the directories that runs with --shard have left")
     found: dict[Shard, Parts] = {}
@@ -166,13 +176,20 @@ def _check_places(output: Path, rejects: Path, columns: HitColumns, *, as_text: 
             )
 
 
-class _Together:
-    """Parts of all shards, in the order of the library."""
+class Together:
+    """Parts of all shards, in the order of the library.
+
+    Parameters
+    ----------
+    shards : sequence of Parts
+        All shards, in their order.
+    """
 
     def __init__(self, shards: Sequence[Parts]) -> None:
         self._shards = shards
 
     def finished(self) -> Iterator[tuple[PartNote, Iterator[pa.RecordBatch]]]:
+        """Note and table of each chunk; see `molig.tables.Parts.finished`."""
         coming = [parts.finished() for parts in self._shards]
         for number in range(self._shards[0].n_parts or 0):
             yield next(coming[number % len(coming)])

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain, count, islice
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
-from molig.errors import InputError, OutputError, UsageError, called
+from molig.errors import UsageError, called
 from molig.foreign import load_models
 from molig.model import ScoringModel
 from molig.molecules import Record, Rejection
 from molig.molecules.causes import RejectBound
 from molig.molecules.guard import time_limit
 from molig.screening.chunks import CHUNK_ROWS, ChunkNote, ScoredRows
+from molig.screening.dealing import Dealer
 from molig.screening.hits import TopK
 from molig.screening.joining import Joining, ScreeningResult
 from molig.screening.plan import Plan, ScreeningOptions
 from molig.screening.shards import Shard
-from molig.screening.workers import Workers, n_cores
 from molig.tables import PartNote, Parts
-from molig.tables.locks import exclusive, scratch_name
+from molig.tables.locks import exclusive, scratch_directory
 
 
 def screen(
@@ -93,7 +91,7 @@ def screen(
     if options is not None and (task is not None or top_k is not None):
         raise UsageError("give task and top_k either directly or in options")
     plan = Plan.of(library, model, output, rejects, chosen)
-    with exclusive(*plan.written), _scratch(plan.file and plan.file.resolve()) as scratch:
+    with exclusive(*plan.written), scratch_directory(plan.file) as scratch:
         return _Run(plan).execute(scratch)
 
 
@@ -106,35 +104,20 @@ class _Run:
         columns, kept_of_rejected = self._scorer.columns, self._scorer.kept_of_rejected
         self._joining = Joining(columns, kept_of_rejected, plan.options, plan.output, plan.rejects)
         self._shard = plan.options.shard or Shard()
-        # A GPU is not shared out: the process that holds it does all the work.
-        self._jobs = (plan.options.jobs or n_cores()) if plan.model.device.type == "cpu" else 1
-        self._joining.jobs = self._jobs
         self._bound = _EarlyBound(plan.options.max_rejects, self._shard)
-        self._n_chunks = 0
 
     def execute(self, scratch: Path) -> ScreeningResult:
         started = time.perf_counter()
         parts = self._plan.parts(self._scorer.columns, scratch, CHUNK_ROWS)
-        try:
-            parts.open(resume=self.options.resume, way=called("resume"))
-        except OutputError:
-            if not parts.done:
-                parts.remove()
-            raise
+        parts.open(resume=self.options.resume, way=called("resume"))
         self._look_back(parts)
-        try:
-            with time_limit(self.options.time_limit):
-                self._work(self._timed("read", self._records), parts)
+        with parts.working():
+            n_chunks = self._work(parts)
             if self.options.shard is None:
                 hits = self._joining.join(parts, scratch)
             else:
-                parts.complete(self._n_chunks)
+                parts.complete(n_chunks)
                 self._joining.count(parts)
-        except BaseException as err:
-            # A damaged library has to change before it can be read to its end: nothing could be continued.
-            if isinstance(err, InputError) or not parts.n_rows:
-                parts.remove()
-            raise
         seconds = time.perf_counter() - started
         if self.options.shard is not None:
             return self._joining.result(seconds, None, self._records.left_out, parts.directory)
@@ -150,6 +133,7 @@ class _Run:
             note = ChunkNote.of(part_note)
             n_rejected += len(note.rejected)
             self._bound.add(number, note)
+        self._joining.n_before = parts.n_rows
         if self.options.watch:
             self.options.watch.resumed(parts.n_rows)
             self.options.watch.rejected(n_rejected)
@@ -165,48 +149,34 @@ class _Run:
                 return
             yield from some
 
-    def _work(self, records: Iterator[Record], parts: Parts) -> None:
-        """Make a part of every chunk, in whichever order they are done."""
-        chunks = self._chunks(records, parts)
-        if self._jobs == 1:
-            for number, rows in chunks:
-                self._keep(number, self._scorer.batches(rows), parts)
-            return
-        whole = ((number, list(rows)) for number, rows in chunks)
-        first = list(islice(whole, 2))
-        if len(first) < 2:  # not worth a process
-            self._joining.jobs = 1
-            for number, some in first:
-                self._keep(number, self._scorer.batches(some), parts)
-            return
-        with Workers(self._scorer, self._jobs, self.options.time_limit) as workers:
-            for number, answer in workers.answers(chain(first, whole)):
-                self._keep(number, [ScoredRows.unpacked(answer)], parts)
+    def _work(self, parts: Parts) -> int:
+        """Make a part of every chunk, in whichever order they are done; returns how many chunks there are."""
 
-    def _chunks(self, records: Iterator[Record], parts: Parts) -> Iterator[tuple[int, Iterator[Record]]]:
-        """Chunks that are to be done, each to be gone through before the next is asked for."""
-        for number in count():
-            head = next(records, None)
-            if head is None:
-                self._n_chunks = number
-                return
-            rows = chain([head], islice(records, parts.rows_per_part - 1))
-            if self._shard.owns(number) and number not in parts.done:
-                yield number, rows
-            for _ in rows:
-                pass
+        def wanted(number: int) -> bool:
+            return self._shard.owns(number) and number not in parts.done
+
+        # A GPU is not shared out: the process that holds it does all the work.
+        jobs = self.options.jobs if self._plan.model.device.type == "cpu" else 1
+        dealer = Dealer(self._timed("read", self._records), parts.rows_per_part, wanted, jobs)
+        scorer, seconds = self._scorer, self.options.time_limit
+        with time_limit(seconds):
+            for number, scored in dealer.done(scorer.batches, scorer, _received, seconds):
+                self._keep(number, scored, parts)
+        self._joining.jobs = dealer.jobs
+        return dealer.n_chunks
 
     def _keep(self, number: int, scored: Iterable[ScoredRows], parts: Parts) -> None:
         """Make a part of what became of a chunk."""
         columns = self._scorer.columns
-        n_rows, n_dropped, seconds = 0, 0, Counter[str]()
+        n_rows = n_dropped = 0
         rejected = [self._scorer.kept_of_rejected.rejection_table([])]
 
         def watched() -> Iterator[pa.Table]:
             nonlocal n_rows
             for found in scored:
                 n_rows += found.n_rows
-                seconds.update(found.seconds)
+                for stage, seconds in found.seconds.items():
+                    self._joining.stages[stage] += seconds
                 rejected.append(found.rejected)
                 yield found.hits
                 if self.options.progress:
@@ -229,7 +199,7 @@ class _Run:
                 yield from table.to_batches()
 
         def note() -> PartNote:
-            kept = ChunkNote(n_rows, pa.concat_tables(rejected), n_dropped, seconds)
+            kept = ChunkNote(n_rows, pa.concat_tables(rejected), n_dropped)
             self._bound.add(number, kept)
             return kept.as_part_note()
 
@@ -237,6 +207,10 @@ class _Run:
 
 
 _AT_A_TIME = 512
+
+
+def _received(answer: bytes) -> Iterator[ScoredRows]:
+    return iter([ScoredRows.unpacked(answer)])
 
 
 class _EarlyBound:
@@ -261,14 +235,3 @@ class _EarlyBound:
             self._reasons.update(found[1])
             self._first = self._first or found[2]
             self._bound.check(self._n_rows, self._reasons, self._first, done=False)
-
-
-@contextlib.contextmanager
-def _scratch(output: Path | None) -> Iterator[Path]:
-    prefix, beside = (".molig-", None) if output is None else (scratch_name(output), output.parent)
-    try:
-        directory = tempfile.TemporaryDirectory(prefix=prefix, dir=beside, ignore_cleanup_errors=True)
-    except OSError as err:
-        raise OutputError(f"cannot make a scratch directory: {err.strerror or err}") from err
-    with directory as name:
-        yield Path(name)

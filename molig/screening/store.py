@@ -23,14 +23,13 @@ import contextlib
 import json
 import os
 import shutil
-import tempfile
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import merge
-from itertools import chain, count, groupby, islice
+from itertools import count, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,10 +57,11 @@ from molig.molecules.guard import CPU_SECONDS, time_limit
 from molig.molecules.records import Records, batched
 from molig.molecules.standardize import PARENT_VERSION
 from molig.screening.chunks import CHUNK_ROWS, ChunkNote, ScoredRows, rejections_of
+from molig.screening.dealing import Dealer
 from molig.screening.hits import INPUT_PREFIX, REJECTION_SCHEMA
-from molig.screening.workers import Mark, Workers, n_cores
+from molig.screening.workers import Mark
 from molig.tables import PartNote, Parts
-from molig.tables.locks import exclusive, scratch_name
+from molig.tables.locks import exclusive, scratch_directory
 from molig.tables.parts import is_repeatable, run_identity
 from molig.tables.writers import STDOUT, OutputTable, check_writable
 from molig.version import __version__
@@ -363,7 +363,9 @@ def prepare(
             identity = _identity(Path(str(library)), models, layout, records, chosen)
             parts = Parts(parts_place(directory), identity, rows_per_part=CHUNK_ROWS)
         else:
-            parts = Parts(stack.enter_context(_scratch(directory)) / "parts", {}, rows_per_part=CHUNK_ROWS)
+            parts = Parts(
+                stack.enter_context(scratch_directory(directory)) / "parts", {}, rows_per_part=CHUNK_ROWS
+            )
         _work(records, parts, _Preparation(layout, policy.parser()), chosen)
         with _making(directory) as folder:
             writer = _StoreWriter(folder, layout)
@@ -485,20 +487,6 @@ def _identity(
 
 
 @contextlib.contextmanager
-def _scratch(directory: Path) -> Iterator[Path]:
-    """A directory beside the store, for the length of the block."""
-    beside = directory.resolve().parent
-    try:
-        made = tempfile.TemporaryDirectory(
-            prefix=scratch_name(directory), dir=beside, ignore_cleanup_errors=True
-        )
-    except OSError as err:
-        raise OutputError(f"cannot make a scratch directory in {beside}: {err.strerror or err}") from err
-    with made as name:
-        yield Path(name)
-
-
-@contextlib.contextmanager
 def _making(directory: Path) -> Iterator[Path]:
     """A directory beside the final place, which takes its name at the end of the block."""
     folder = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
@@ -532,11 +520,14 @@ class _Preparation:
 
     def __call__(self, records: Sequence[Record], mark: Mark) -> bytes:
         """Prepare a chunk in a worker."""
-        batches = list(batched(records, _BATCH))
-        starts = range(0, len(records), _BATCH)
-        return ScoredRows.joined(
-            [self.rows(*found, mark) for found in zip(batches, starts, strict=True)]
-        ).packed()
+        return ScoredRows.joined(list(self.batches(records, mark))).packed()
+
+    def batches(self, records: Iterable[Record], mark: Mark | None = None) -> Iterator[ScoredRows]:
+        """Prepare a chunk batch by batch."""
+        done = 0
+        for batch in batched(records, _BATCH):
+            yield self.rows(batch, done, mark)
+            done += len(batch)
 
     def rows(self, records: Sequence[Record], first: int = 0, mark: Mark | None = None) -> ScoredRows:
         """Prepare records, the first of which is number ``first`` of its chunk."""
@@ -566,40 +557,17 @@ class _Preparation:
 
 def _work(records: Records, parts: Parts, task: _Preparation, options: PrepareOptions) -> None:
     """Make a part of every chunk of a library, in whichever order they are done."""
-    try:
-        parts.open(resume=options.resume, way=called("resume"))
-    except OutputError:
-        if not parts.done:
-            parts.remove()
-        raise
+    parts.open(resume=options.resume, way=called("resume"))
     if parts.done and options.resumed:
         options.resumed(parts.n_rows)
-    try:
-        with time_limit(options.time_limit):
-            for number, rows in _prepared(records, parts, task, options):
-                _keep(number, rows, parts, task.layout, options)
-    except BaseException as err:
-        # A damaged library has to change before it can be read to its end: nothing could be continued.
-        if isinstance(err, InputError) or not parts.n_rows:
-            parts.remove()
-        raise
+    dealer = Dealer(records, parts.rows_per_part, lambda number: number not in parts.done, options.jobs)
+    with parts.working(), time_limit(options.time_limit):
+        for number, rows in dealer.done(task.batches, task, _received, options.time_limit):
+            _keep(number, rows, parts, task.layout, options)
 
 
-def _prepared(
-    records: Iterator[Record], parts: Parts, task: _Preparation, options: PrepareOptions
-) -> Iterator[tuple[int, Iterable[ScoredRows]]]:
-    """Rows of the store, chunk by chunk."""
-    jobs = options.jobs or n_cores()
-    numbered = enumerate(batched(records, parts.rows_per_part))
-    chunks = (chunk for chunk in numbered if chunk[0] not in parts.done)
-    first = list(islice(chunks, 2))
-    if jobs == 1 or len(first) < 2:
-        for number, chunk in chain(first, chunks):
-            yield number, map(task.rows, batched(chunk, _BATCH))
-        return
-    with Workers(task, jobs, options.time_limit) as workers:
-        for number, answer in workers.answers(chain(first, chunks)):
-            yield number, [ScoredRows.unpacked(answer)]
+def _received(answer: bytes) -> Iterator[ScoredRows]:
+    return iter([ScoredRows.unpacked(answer)])
 
 
 def _keep(
@@ -618,7 +586,7 @@ def _keep(
                 options.progress(found.n_rows)
 
     def note() -> PartNote:
-        return ChunkNote(n_rows, pa.concat_tables(rejected), 0, {}).as_part_note()
+        return ChunkNote(n_rows, pa.concat_tables(rejected), 0).as_part_note()
 
     parts.add(number, layout.schema, batches(), note)
 

@@ -21,7 +21,7 @@ import time
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple, Protocol
@@ -52,8 +52,12 @@ _TIMEOUT_SIGNAL = int(getattr(signal, "SIGPROF", 0))
 _FROM_OUTSIDE = {int(getattr(signal, name, -1)) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")}
 _LOOK_EVERY = 1.0
 
-Mark = Callable[[int, int], None]
-"""Called by a task with the first of the records that it is at, and the one behind the last."""
+
+class Mark(Protocol):
+    """Called by a task to say which of its records it is at."""
+
+    def __call__(self, first: int, end: int, patience: int = 1) -> None:
+        """The first of them, the one behind the last, and how many times the limit of time they may take."""
 
 
 class Task(Protocol):
@@ -274,7 +278,7 @@ class _Worker:
     def __init__(self, context: Any, task: Task, seconds: float, others: Sequence[_Worker]) -> None:
         self.pipe: Connection
         self.pipe, theirs = context.Pipe()
-        self._marks = context.RawArray("q", 3)
+        self._marks = context.RawArray("q", 4)
         self._seconds = seconds
         self.job: _Job | None = None
         self._sight, self._stuck = _Sight(), False
@@ -295,10 +299,15 @@ class _Worker:
         """The first of the records that it is at, and the one behind the last."""
         return self._marks[0], self._marks[1]
 
+    @property
+    def _row_limit(self) -> float:
+        """Seconds of processor time that a row may take in what it is doing."""
+        return self._seconds * int(self._marks[3])
+
     def give(self, job: _Job) -> None:
         """Hand out a job."""
         self.job = job
-        self._marks[:] = [0, 0, 0]
+        self._marks[:] = [0, 0, 0, 1]
         self._sight = _Sight()
         records = job.chunk.records if job.rows is None else [job.chunk.records[i] for i in job.rows]
         with contextlib.suppress(OSError):  # it has ended, as will be seen at once
@@ -324,7 +333,7 @@ class _Worker:
         now = tuple(self._marks)
         if now != self._sight.at:
             self._sight = _Sight(now)
-        elif time.monotonic() - self._sight.since > wall_limit(_limit(self._seconds, now[1] - now[0])):
+        elif time.monotonic() - self._sight.since > wall_limit(_limit(self._row_limit, now[1] - now[0])):
             self._stuck = True
             self._process.kill()
 
@@ -333,9 +342,9 @@ class _Worker:
         self._process.join()
         code = self._process.exitcode or 0
         if self._stuck:
-            return f"no answer in {wall_limit(self._seconds):g} s"
+            return f"no answer in {wall_limit(self._row_limit):g} s"
         if code == -_TIMEOUT_SIGNAL:
-            return f"it takes more than {self._seconds:g} s of processor time"
+            return f"it takes more than {self._row_limit:g} s of processor time"
         if code == _OUT_OF_MEMORY:
             return f"it takes more than {MEMORY_BYTES >> 20:,} MB"
         if self.ended_from_outside:
@@ -364,8 +373,13 @@ def _sendable(record: Record) -> Record:
     # A molecule loses the properties of its atoms on the way, and with them where they stood in the input.
     if record.mol is None:
         return record
-    packed: Any = record.mol.ToBinary(Chem.PropertyPickleOptions.AllProps)
-    return replace(record, mol=packed)
+    return replace(record, mol=packed_mol(record.mol))
+
+
+def packed_mol(mol: Chem.Mol) -> Any:
+    """A molecule as bytes, with all that it holds; `rdkit.Chem.Mol` makes it of them again."""
+    options = Chem.PropertyPickleOptions.AllProps | Chem.PropertyPickleOptions.CoordsAsDouble
+    return mol.ToBinary(options)
 
 
 def _received(record: Record) -> Record:
@@ -401,11 +415,11 @@ def _serve(task: Task, pipe: Connection, marks: Any, seconds: float, foreign: Se
     # There is a process for every core, and sums on several threads end in other digits.
     torch.set_num_threads(1)
 
-    def mark(first: int, end: int) -> None:
-        marks[0], marks[1] = first, end
+    def mark(first: int, end: int, patience: int = 1) -> None:
+        marks[0], marks[1], marks[3] = first, end, patience
         marks[2] += 1
         if _TIMEOUT_SIGNAL:
-            signal.setitimer(signal.ITIMER_PROF, _limit(seconds, end - first))
+            signal.setitimer(signal.ITIMER_PROF, _limit(patience * seconds, end - first))
 
     with contextlib.suppress(EOFError, OSError), time_limit(seconds):
         while True:

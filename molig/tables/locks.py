@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -80,6 +81,32 @@ def exclusive_directory(directory: Path) -> Iterator[None]:
 def scratch_name(output: Path) -> str:
     """Beginning of the name of a scratch directory beside an output, by which a later run knows it."""
     return f".{output.name}.{os.getpid()}-"
+
+
+@contextmanager
+def scratch_directory(output: Path | None) -> Iterator[Path]:
+    """Make a directory for the length of the block, beside an output, where a later run clears what is left.
+
+    Parameters
+    ----------
+    output : Path or None
+        The output; None for a directory where the system has room for such.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    place = None if output is None else output.resolve()
+    prefix = ".molig-" if place is None else scratch_name(place)
+    try:
+        directory = tempfile.TemporaryDirectory(
+            prefix=prefix, dir=place and place.parent, ignore_cleanup_errors=True
+        )
+    except OSError as err:
+        raise OutputError(f"cannot make a scratch directory: {err.strerror or err}") from err
+    with directory as name:
+        yield Path(name)
 
 
 @contextmanager

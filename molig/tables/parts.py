@@ -17,12 +17,14 @@ from molig.errors import InputError, OutputError, UsageError
 from molig.files import digest_of, replacing
 from molig.version import __version__
 
-ROWS_PER_PART = 1024
-
 _MANIFEST = "manifest.json"
 _FORMAT = "molig-parts-3"
 _OURS = re.compile(r"\.?(manifest\.json|\d{6,}\.(arrow|json))(\.\d+\.tmp)?")
 _LONGEST_SHOWN = 40
+
+
+class DamagedPartError(InputError):
+    """A part, or the manifest, is not as it was written."""
 
 
 class PartNote(NamedTuple):
@@ -88,7 +90,7 @@ class Parts:
         directory: Path,
         identity: Mapping[str, str],
         *,
-        rows_per_part: int = ROWS_PER_PART,
+        rows_per_part: int = 1024,
         about: Mapping[str, Any] | None = None,
     ) -> None:
         self.directory, self.rows_per_part = directory, rows_per_part
@@ -115,6 +117,14 @@ class Parts:
         parts.rows_per_part, parts.n_parts = manifest["rows_per_part"], manifest["n_parts"]
         parts.done = parts._finished(checked=True)
         return parts
+
+    @classmethod
+    def about_of(cls, directory: Path) -> dict[str, Any]:
+        """What a directory of parts tells whoever reads it; raises as `read` does."""
+        parts = cls(directory, {})
+        if not parts._exists():
+            raise UsageError(f"{directory} holds no parts of a run: it has no {_MANIFEST}")
+        return dict(parts._manifest()["about"])
 
     @property
     def n_rows(self) -> int:
@@ -149,11 +159,28 @@ class Parts:
             )
         if self.done:
             self._adopt(self._manifest())
-        with self._writing():
-            self.directory.mkdir(exist_ok=True)
-            self._clear()
-        if not self.done:
-            self._write_manifest()
+        try:
+            with self._writing():
+                self.directory.mkdir(exist_ok=True)
+                self._clear()
+            if not self.done:
+                self._write_manifest()
+        except OutputError:
+            if not self.done:
+                self.remove()
+            raise
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """If the block ends in an error and nothing could be continued, remove the directory."""
+        try:
+            yield
+        except BaseException as err:
+            # A damaged library has to change before it can be read to its end; a damaged part is made again.
+            final = isinstance(err, InputError) and not isinstance(err, DamagedPartError)
+            if final or not self.n_rows:
+                self.remove()
+            raise
 
     def complete(self, n_parts: int) -> None:
         """Note that the end of the input was reached, and how many parts it has."""
@@ -321,8 +348,8 @@ class Parts:
         except OSError as err:
             raise OutputError(f"cannot write {self.directory}: {err.strerror or err}") from err
 
-    def _damaged(self, path: Path, why: object, way_out: str = "") -> InputError:
-        return InputError(
+    def _damaged(self, path: Path, why: object, way_out: str = "") -> DamagedPartError:
+        return DamagedPartError(
             f"{path} is damaged ({why}); {way_out or f'delete {self.directory} to start again'}"
         )
 

@@ -108,7 +108,7 @@ def test_order_of_the_atoms_does_not_matter(model, method):
 
 def test_groups_leave_no_seam(monkeypatch, model):
     whole = molig.explain(model, SMILES, task="two", precision="double")
-    monkeypatch.setattr("molig.attribution.explainer._GROUP", 2)
+    monkeypatch.setattr("molig.attribution.explainer.GROUP", 2)
     assert_same(molig.explain(model, SMILES, task="two", precision="double"), whole, 1e-9)
 
 

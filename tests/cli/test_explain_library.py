@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shutil
@@ -35,8 +34,8 @@ N_MOLECULES = 300
 LOOSE = ("--tol", "0.5")
 
 _SMALL_PARTS = f"""
-import functools, molig.tables as room
-room.Parts = functools.partial(room.Parts, rows_per_part={PART})
+import molig.report.explaining as room
+room.CHUNK_ROWS = {PART}
 from molig.cli import main
 main()
 """
@@ -109,8 +108,8 @@ class TestResume:
         assert pd.read_csv(broken_off.with_name("why.rejected.csv"))["row"].tolist() == [51, 151, 251]
 
         whole = broken_off.with_name("whole.parquet")
-        monkeypatch.setattr("molig.tables.Parts", functools.partial(Parts, rows_per_part=PART))
-        assert explained(*options, "-o", whole).code == 0
+        monkeypatch.setattr("molig.report.explaining.CHUNK_ROWS", PART)
+        assert explained(*options, "-o", whole, "--jobs", 2).code == 0
         assert sha256(broken_off) == sha256(whole)
         listed = [broken_off.with_name(f"{name}.rejected.csv") for name in ("why", "whole")]
         assert sha256(listed[0]) == sha256(listed[1])
@@ -214,6 +213,10 @@ class TestLayouts:
             (["-o", "why.csv", "--rejects", "why.csv"], "cannot both go to why.csv"),
             (["-o", "why.csv", "--rejects", "bad.txt"], "cannot tell the format of bad.txt"),
             (["-o", "why.csv", "--resume"], "--resume continues a run over a file"),
+            (["-o", "why.csv", "--shard", "1/2"], "--shard shares out a file"),
+            (["-o", "why.csv", "--shard", "3/2"], "--shard must be like 2/8"),
+            (["-o", "why.csv", "--jobs", "2", "--threads", "2"], "give --threads or --jobs"),
+            (["-o", "why.csv", "--time-limit", "0"], "--time-limit must be above 0"),
             (["-o", "why.csv", "-o", "why.parquet"], "why.csv and why.parquet are both tables"),
             (["-o", "why.svg", "-o", "./why.svg"], "why.svg is named twice by -o"),
             (["-o", "why.svg", "-o", "why.html", "--csv-safe"], "--csv-safe is for tables"),
@@ -262,8 +265,9 @@ class TestLayouts:
                 super().add(*args)
 
         with monkeypatch.context() as patch:
-            patch.setattr("molig.tables.Parts", functools.partial(Breaking, rows_per_part=1))
-            run = explained("-i", library, "-o", table, "-o", drawing)
+            patch.setattr("molig.report.explaining.CHUNK_ROWS", 1)
+            patch.setattr("molig.tables.Parts", Breaking)
+            run = explained("-i", library, "-o", table, "-o", drawing, "--jobs", 1)
         way = f"--resume and without {drawing}"
         assert (run.code, f"the same command with {way} continues there" in run.err) == (1, True)
         again = explained("-i", library, "-o", table, "-o", drawing)
@@ -284,6 +288,30 @@ class TestLayouts:
         with subprocess.Popen(["sh", "-c", 'printf "CCO\\n" > "$0"', str(pipe)]):
             run = explained("-i", pipe, "-o", tmp_path / "why.csv", "--resume")
         assert (run.code, "is no file: it cannot be read again" in run.err) == (2, True)
+
+
+class TestShards:
+    def test_shards_are_merged_to_the_table_of_one_run(self, molig, explained, write, tmp_path, monkeypatch):
+        monkeypatch.setattr("molig.report.explaining.CHUNK_ROWS", 2)
+        library = write("library.smi", "CCO\nC1CC\nCCN\nCCC\nCCCl\n")
+        for place in (1, 2):
+            run = explained("-i", library, "-o", tmp_path / "why.csv", "--shard", f"{place}/2", "--jobs", 1)
+            assert (run.code, f"shard {place}/2; `molig merge`" in run.err) == (0, True)
+        shards = sorted(tmp_path.glob("why.shard-*"))
+        assert names_in(tmp_path) == {"library.smi", *(path.name for path in shards)}
+        run = molig("merge", *shards, "-o", tmp_path / "why.csv")
+        assert (run.code, "2 shards: 4 explained, 1 rejected" in run.err) == (0, True)
+        assert explained("-i", library, "-o", tmp_path / "whole.csv").code == 0
+        for name in ("csv", "rejected.csv"):
+            assert sha256(tmp_path / f"why.{name}") == sha256(tmp_path / f"whole.{name}")
+        again = molig("merge", *shards, "-o", tmp_path / "why.csv")
+        assert (again.code, "is there already" in again.err) == (2, True)
+        ranked = molig("merge", *shards, "-o", tmp_path / "best.csv", "--top-k", 3)
+        assert (ranked.code, "--top-k is for hits" in ranked.err) == (2, True)
+
+    def test_a_page_is_of_a_whole_library(self, explained, write, tmp_path):
+        run = explained("-i", write("library.smi", "CCO\n"), "-o", tmp_path / "why.html", "--shard", "1/2")
+        assert (run.code, "why.html is for a whole library" in run.err) == (2, True)
 
 
 class TestRejectedRows:

@@ -210,7 +210,7 @@ class TestExplain:
 
     def test_a_run_is_not_resumed_with_other_molecules(self, molig, library, tmp_path, monkeypatch):
         out = tmp_path / "why.parquet"
-        monkeypatch.setattr("molig.report.tables._deliver", interrupt)
+        monkeypatch.setattr("molig.report.explaining.write_tables", interrupt)
         options = ("-i", library, "-o", out, "-q", "--baseline", "zero")
         assert molig("explain", "-m", SMALL, *options).code == 1
         run = molig("explain", "-m", SMALL, "--add-h", *options, "--resume")

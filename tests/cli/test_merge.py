@@ -31,6 +31,7 @@ def test_a_finished_result_is_replaced_only_if_asked(screened, tmp_path):
     refused = screened("-o", output)
     assert refused.code == 2
     assert "hits.csv is there already: choose another output, or replace it with --force" in refused.err
+    assert "molecules/s" not in refused.err  # a bar for work that was not begun
     finished = screened("-o", output, "--resume")
     assert (finished.code, output.read_text()) == (2, "old")
     assert "nothing to resume" in finished.err

@@ -79,8 +79,10 @@ def test_an_interrupted_run_goes_on_to_the_same_tables(small_model, library, who
     result = screen(library, small_model, output=output, options=options)
     assert tables(output) == tables(whole)
     assert names_in(tmp_path) == before | {"hits.csv", "hits.rejected.csv"}
-    assert told["resumed"][0] + sum(told["done"]) == result.n_rows
-    assert 3 * ROWS_PER_CHUNK <= told["resumed"][0] < result.n_rows
+    (n_before,) = told["resumed"]
+    assert n_before == result.n_before
+    assert n_before + sum(told["done"]) == result.n_rows
+    assert 3 * ROWS_PER_CHUNK <= n_before < result.n_rows
     assert sum(told["rejected"]) == result.n_rejected == sum(result.reasons.values())
 
 

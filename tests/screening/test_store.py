@@ -22,7 +22,7 @@ from molig.model import load_info, load_model
 from molig.molecules import MoleculeParser, Record, read_records
 from molig.molecules import smiles_records as listed_smiles
 from molig.molecules.records import Records
-from molig.screening import FeatureStore, PrepareOptions, ScreeningOptions, pipeline, prepare, store
+from molig.screening import FeatureStore, PrepareOptions, ScreeningOptions, dealing, pipeline, prepare, store
 from molig.screening import screen as screen_by_task
 
 BUNDLED = ("tox21", "hiv", "tox21-w2n2-simple", "muv")
@@ -101,7 +101,7 @@ class TestSameHits:
         self, small_committee, smi, prepared, tmp_path, monkeypatch, start_method
     ):
         monkeypatch.setattr(pipeline, "CHUNK_ROWS", 70)
-        monkeypatch.setattr(pipeline, "Workers", partial(pipeline.Workers, start_method=start_method))
+        monkeypatch.setattr(dealing, "Workers", partial(dealing.Workers, start_method=start_method))
         plain = written(smi, small_committee, tmp_path / "plain", jobs=1)
         assert written(prepared, small_committee, tmp_path / "stored", jobs=2) == plain
 

@@ -197,3 +197,37 @@ class TestOpening:
         with pytest.raises(OutputError, match=r"cannot write .*: No space left on device"):
             parts.add(1, SCHEMA, [batch(1)], lambda: PartNote(1, {}))
         assert names_in(directory) == before
+
+
+def test_a_disk_that_is_full_at_once_leaves_no_directory(directory, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("molig.tables.parts.Path.write_text", full)
+        with pytest.raises(OutputError, match="No space left on device"):
+            opened(directory)
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "n", "stays"),
+    [
+        (KeyboardInterrupt(), 2, True),
+        (KeyboardInterrupt(), 0, False),
+        (InputError("the library ends within a block"), 2, False),
+    ],
+)
+def test_what_stays_of_work_that_breaks_off(directory, error, n, stays):
+    parts = filled(directory, n)
+    with pytest.raises(type(error)), parts.working():
+        raise error
+    assert directory.exists() == stays
+
+
+def test_a_damaged_part_takes_no_other_with_it(directory):
+    parts = filled(directory)
+    (directory / "000001.arrow").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="--resume makes this part again"), parts.working():
+        content(parts)
+    assert opened(directory, resume=True).n_rows == 3

@@ -1,0 +1,524 @@
+"""Explaining a library chunk by chunk, in this process or by workers, into tables, pictures and pages."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Self
+
+import pyarrow as pa
+import torch
+from rdkit import Chem
+
+from molig.attribution import Explanation
+from molig.attribution.explainer import GROUP, At
+from molig.errors import UsageError, called
+from molig.molecules import Record, Rejection
+from molig.molecules.guard import CPU_SECONDS, time_limit
+from molig.report.outputs import Pictures, write_explanations
+from molig.report.tables import (
+    Counts,
+    Finished,
+    Result,
+    Rows,
+    TableRequest,
+    table_batches,
+    write_tables,
+)
+from molig.screening.dealing import Dealer
+from molig.screening.joining import FinishedParts
+from molig.screening.merging import Together, together
+from molig.screening.shards import Shard
+from molig.screening.workers import START_METHOD, Mark, packed_mol
+from molig.tables import PartNote, Parts
+from molig.tables.locks import exclusive, scratch_directory
+
+CHUNK_ROWS = GROUP
+"""Rows that a worker gets at a time, and that an interrupted run keeps or does again: those of a group of
+molecules that are explained together, so that chunks change no number."""
+
+PATIENCE = 60
+"""To explain a molecule may take so many times the limit of time for reading it."""
+
+
+class Explain(Protocol):
+    """Such as `molig.attribution.Explainer.explain_rows`."""
+
+    def __call__(self, records: Iterable[Record], *, at: At | None = None) -> Rows:
+        """What becomes of each record."""
+
+
+class Watch(Protocol):
+    """What is told of a run."""
+
+    def __call__(self, n_rows: int, rejections: Sequence[Rejection]) -> None:
+        """So many more rows are done, and these of them were rejected."""
+
+
+@dataclass
+class Sampling:
+    """Sampling errors of explanations whose references were drawn, as shares of the largest attribution.
+
+    Parameters
+    ----------
+    n : int
+        How many explanations have one.
+    total, most : float
+        Sum and largest of their shares.
+    """
+
+    n: int = 0
+    total: float = 0.0
+    most: float = 0.0
+
+    def add(self, explanation: Explanation) -> None:
+        """One more explanation."""
+        if explanation.sampling_error and explanation.largest:
+            share = explanation.sampling_error / explanation.largest
+            self.merge(Sampling(1, share, share))
+
+    def merge(self, other: Sampling) -> None:
+        """More of them."""
+        self.n, self.total = self.n + other.n, self.total + other.total
+        self.most = max(self.most, other.most)
+
+
+@dataclass
+class Summary:
+    """What became of rows.
+
+    Parameters
+    ----------
+    counts : Counts
+        Explained and rejected ones.
+    tasks : set of str
+        Tasks that were explained.
+    sampling : Sampling
+        What the choice of references leaves open.
+    """
+
+    counts: Counts = field(default_factory=Counts)
+    tasks: set[str] = field(default_factory=set)
+    sampling: Sampling = field(default_factory=Sampling)
+
+    def add(self, result: Result) -> None:
+        """One more row."""
+        self.counts.add(result)
+        if not isinstance(result, Rejection):
+            for one in result:
+                self.tasks.add(one.task)
+                self.sampling.add(one)
+
+    def merge(self, other: Summary) -> None:
+        """The rows of another range."""
+        self.counts.merge(other.counts)
+        self.tasks |= other.tasks
+        self.sampling.merge(other.sampling)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self) | {"tasks": sorted(self.tasks)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The same from plain values."""
+        return cls(Counts(**data["counts"]), set(data["tasks"]), Sampling(**data["sampling"]))
+
+
+@dataclass
+class Told:
+    """What becomes of a chunk besides its table; complete when the table has been gone through.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the library.
+    summary : Summary
+        What became of them.
+    rejections : list of Rejection
+        Those that were rejected.
+    results : list of list of Explanation or Rejection
+        All of them in order, if they are to be drawn.
+    """
+
+    n_rows: int = 0
+    summary: Summary = field(default_factory=Summary)
+    rejections: list[Rejection] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+
+    def as_part_note(self) -> PartNote:
+        """As the note of a part, without what is drawn."""
+        rejected = [[r.row, r.id, r.smiles, r.reason] for r in self.rejections]
+        return PartNote(self.n_rows, self.summary.to_dict() | {"rejected": rejected})
+
+    @classmethod
+    def of(cls, note: PartNote) -> Self:
+        """The same from the note of a part."""
+        rejections = [Rejection(*fields) for fields in note.summary["rejected"]]
+        return cls(note.n_rows, Summary.from_dict(note.summary), rejections)
+
+
+class Explained(NamedTuple):
+    """A chunk: its table as it comes, and what is complete after that."""
+
+    batches: Iterator[pa.RecordBatch]
+    told: Told
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """Pictures, pages and documents of the same explanations.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files; see `molig.report.write_explanations`.
+    title : str
+        Title of a page.
+    pictures : Pictures
+        How explanations are drawn, and where heat maps and ledgers go.
+    meaning : str
+        What a score is.
+    """
+
+    paths: Sequence[Path]
+    title: str
+    pictures: Pictures = field(default_factory=Pictures)
+    meaning: str = ""
+
+    @property
+    def files(self) -> list[Path]:
+        """All that need the explanations of the whole run."""
+        return [*self.paths, *self.pictures.extras]
+
+    def write(self, results: Sequence[Result]) -> Counts:
+        """Write them; raises as `molig.report.write_explanations` does."""
+        rows = ((_record_of(result), result) for result in results)
+        words = {"title": self.title, "meaning": self.meaning}
+        return write_explanations(rows, *self.paths, pictures=self.pictures, **words)
+
+
+def _record_of(result: Result) -> Record:
+    one = result if isinstance(result, Rejection) else result[0]
+    return Record(one.row, one.id, one.smiles)
+
+
+@dataclass(frozen=True)
+class ChunkExplainer:
+    """Explains the records of a chunk, for a table, for drawings or for both.
+
+    Parameters
+    ----------
+    explain : Explain
+        What explains records, in order.
+    request : TableRequest, optional
+        The table.
+    drawings : Drawings, optional
+        Pictures, pages and documents.
+    """
+
+    explain: Explain
+    request: TableRequest | None = None
+    drawings: Drawings | None = None
+
+    def prepare(self) -> None:
+        """Explain one molecule: what is compiled or made at first use is there for all workers."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        for _ in self.explain([Record(1, "", "CC(=O)[O-].[Na+]")]):
+            pass
+        torch.set_num_threads(threads)
+
+    def __call__(self, records: Sequence[Record], mark: Mark) -> bytes:
+        """Explain a chunk in a worker."""
+
+        def at(first: int, end: int, explaining: bool) -> None:
+            mark(first, end, PATIENCE if explaining else 1)
+
+        batches, told = self._explained(self.explain(records, at=at))
+        table = _packed_table(batches, self.request)
+        note = json.dumps(told.as_part_note()).encode()
+        parts = [note, _packed(told.results), table]
+        sizes = b"".join(len(part).to_bytes(8, "little") for part in parts)
+        return b"".join([sizes, *parts])
+
+    def received(self, answer: bytes) -> Explained:
+        """A chunk from the answer of a worker."""
+        parts, start = [], 24
+        for place in range(0, 24, 8):
+            size = int.from_bytes(answer[place : place + 8], "little")
+            parts.append(answer[start : start + size])
+            start += size
+        note, results, table = parts
+        told = Told.of(PartNote(*json.loads(note)))
+        told.results = ForkingPickler.loads(results)
+        return Explained(iter(pa.ipc.open_stream(table) if table else ()), told)
+
+    def here(self, records: Iterable[Record]) -> Explained:
+        """Explain a chunk in this process, as its table is gone through."""
+        return self._explained(self.explain(records))
+
+    def _explained(self, rows: Rows) -> Explained:
+        told = Told()
+
+        def explanations() -> Iterator[Explanation]:
+            for _, result in rows:
+                told.n_rows += 1
+                told.summary.add(result)
+                if self.drawings is not None:
+                    told.results.append(result)
+                if isinstance(result, Rejection):
+                    told.rejections.append(result)
+                else:
+                    yield from result
+
+        if self.request is None:
+            return Explained(_no_table(explanations()), told)
+        return Explained(table_batches(explanations(), self.request), told)
+
+
+class _Sender(ForkingPickler):
+    """What `multiprocessing` sends objects with, and all that a molecule holds, which RDKit leaves out."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.dispatch_table = {**self.dispatch_table, Chem.Mol: _reduced}
+
+
+def _reduced(mol: Chem.Mol) -> tuple[type[Chem.Mol], tuple[bytes]]:
+    return Chem.Mol, (packed_mol(mol),)
+
+
+def _packed(results: Sequence[Result]) -> bytes:
+    """Explanations on their way to the first process of this run: no file that is read is ever unpickled."""
+    return bytes(_Sender.dumps(results))
+
+
+def _no_table(explanations: Iterator[Explanation]) -> Iterator[pa.RecordBatch]:
+    for _ in explanations:
+        pass
+    yield from ()
+
+
+def _packed_table(batches: Iterator[pa.RecordBatch], request: TableRequest | None) -> bytes:
+    if request is None:
+        for _ in batches:
+            pass
+        return b""
+    sink = pa.BufferOutputStream()
+    # A row per feature repeats itself: this is a tenth of the bytes.
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_stream(sink, request.schema, options=options) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return bytes(memoryview(sink.getvalue()))
+
+
+def explain_library(
+    records: Iterable[Record],
+    work: ChunkExplainer,
+    *,
+    parts: Parts | None = None,
+    shard: Shard | None = None,
+    jobs: int | None = 1,
+    seconds: float = CPU_SECONDS,
+    watch: Watch | None = None,
+) -> Summary:
+    """Explain a library; every row is in the table and the drawings or, with a reason, a rejected one.
+
+    Parameters
+    ----------
+    records : iterable of Record
+        The library.
+    work : ChunkExplainer
+        How it is explained, and what is made of that.
+    parts : Parts, optional
+        Where finished chunks of a table are kept for a run that goes on; opened. They are removed at the end.
+    shard : Shard, optional
+        Explain only this shard of the library and leave the parts, for `merge_explanations`.
+    jobs : int, optional
+        Processes to work in; None for one a core. What is written does not depend on it.
+    seconds : float
+        Processor time for reading one molecule; explaining it may take `PATIENCE` times that.
+    watch : callable, optional
+        What is told on the way.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    NothingUsableError
+        If no row was explained.
+    OutputError
+        If something cannot be written; nothing stays half-written under its name.
+    """
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"{called('jobs')} must be at least 1 (got {jobs})")
+    if seconds <= 0:
+        raise UsageError(f"{called('time_limit')} must be above 0 (got {seconds:g})")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(time_limit(seconds))
+        run = _Run(work, jobs, seconds, watch)
+        if work.request is None:
+            run.work(records, None, Shard())
+            return replace(run.summary, counts=run.drawn())
+        if parts is None:
+            folder = stack.enter_context(scratch_directory(work.request.output))
+            parts = Parts(folder / "parts", {}, rows_per_part=CHUNK_ROWS)
+            parts.open()
+        with parts.working():
+            n_chunks = run.work(records, parts, shard or Shard())
+            if shard is not None:
+                parts.complete(n_chunks)
+                return _summary(parts)
+            summary = _joined(parts, work.request)
+        parts.remove()
+        summary.counts.pages = run.drawn().pages
+        return summary
+
+
+@dataclass
+class _Run:
+    """Work on all chunks of a library, and what is drawn of them."""
+
+    explainer: ChunkExplainer
+    jobs: int | None
+    seconds: float
+    watch: Watch | None
+    told: dict[int, Told] = field(default_factory=dict)
+
+    def work(self, records: Iterable[Record], parts: Parts | None, shard: Shard) -> int:
+        """Explain every chunk that is not done, in whichever order; returns how many chunks there are."""
+
+        def wanted(number: int) -> bool:
+            return shard.owns(number) and (parts is None or number not in parts.done)
+
+        explainer, request = self.explainer, self.explainer.request
+        dealer = Dealer(iter(records), parts.rows_per_part if parts else CHUNK_ROWS, wanted, self.jobs)
+        # Where there is a GPU, torch follows gradients in threads, which a forked process has not.
+        start = "spawn" if torch.cuda.is_available() else START_METHOD
+        done = dealer.done(explainer.here, explainer, explainer.received, self.seconds, start_method=start)
+        for number, (batches, told) in done:
+            if parts is None or request is None:
+                deque(batches, maxlen=0)
+            else:
+                parts.add(number, request.schema, batches, told.as_part_note)
+            if explainer.drawings is not None:
+                self.told[number] = told
+            if self.watch is not None:
+                self.watch(told.n_rows, told.rejections)
+        return dealer.n_chunks
+
+    def drawn(self) -> Counts:
+        """Write pictures, pages and documents of what was explained, in the order of the library."""
+        results = [result for number in sorted(self.told) for result in self.told[number].results]
+        return self.explainer.drawings.write(results) if self.explainer.drawings else Counts()
+
+    @property
+    def summary(self) -> Summary:
+        """What became of the rows that are drawn."""
+        summary = Summary()
+        for told in self.told.values():
+            summary.merge(told.summary)
+        return summary
+
+
+def _summary(parts: FinishedParts) -> Summary:
+    summary = Summary()
+    for note, _ in parts.finished():
+        summary.merge(Told.of(note).summary)
+    return summary
+
+
+def _joined(parts: FinishedParts, request: TableRequest) -> Summary:
+    """Write the tables of finished parts, in the order of the library."""
+
+    def chunks() -> Iterator[Finished]:
+        for note, batches in parts.finished():
+            told = Told.of(note)
+            yield Finished(told.summary.counts, told.rejections, batches)
+
+    write_tables(chunks(), request)
+    return _summary(parts)
+
+
+def merge_explanations(
+    shards: Sequence[str | Path],
+    output: str | Path,
+    *,
+    rejects: str | Path | None = None,
+    csv_safe: bool = False,
+) -> Summary:
+    """Put the shards of a library together: the table that one run would have written.
+
+    Parameters
+    ----------
+    shards : sequence of str or Path
+        All shards of one library, in any order: directories that runs with ``shard`` have left. They stay.
+    output : str or Path
+        Table to write, .parquet or .csv.
+    rejects : str or Path, optional
+        Table of rejected rows; default ``NAME.rejected.csv`` beside the output.
+    csv_safe : bool
+        In CSV files, write text that a spreadsheet would take for a formula behind an apostrophe.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    UsageError
+        If a shard is missing, named twice or of another run, or the output cannot be written.
+    InputError
+        If a shard is not finished, or damaged, or nothing was explained.
+
+    Examples
+    --------
+    >>> import molig
+    >>> from tempfile import TemporaryDirectory
+    >>> from molig.attribution import Explainer
+    >>> from molig.molecules import smiles_records
+    >>> explainer = Explainer(molig.load_model("tox21-w2n2-simple"), task="SR-ARE", tol=0.5)
+    >>> with TemporaryDirectory() as folder:
+    ...     request = TableRequest(Path(folder) / "why.csv", "molecules")
+    ...     work = ChunkExplainer(explainer.explain_rows, request)
+    ...     shards = [Path(folder) / "first", Path(folder) / "second"]
+    ...     for place, directory in enumerate(shards, start=1):
+    ...         about = {"--shard": f"{place}/2"}
+    ...         parts = Parts(directory, about, rows_per_part=1, about=about_table(request))
+    ...         parts.open()
+    ...         rows = smiles_records(["CCO", "nonsense", "CCN"])
+    ...         _ = explain_library(rows, work, parts=parts, shard=Shard(place, 2))
+    ...     merge_explanations(shards, request.output).counts
+    Counts(explained=2, rejected=1, unconverged=0, pages=[])
+    """
+    found = together([Path(shard) for shard in shards])
+    about = found[0].about[EXPLANATIONS]
+    request = TableRequest(
+        Path(output),
+        about["layout"],
+        None if rejects is None else Path(rejects),
+        csv_safe=csv_safe,
+        members=tuple(about["members"]),
+        meaning=about["meaning"],
+    )
+    with exclusive(request.output, request.rejects_path):
+        return _joined(Together(found), request)
+
+
+EXPLANATIONS = "explanations"
+"""By this name the manifest of a shard says that it holds a table of explanations, and of which kind."""
+
+
+def about_table(request: TableRequest) -> dict[str, Any]:
+    """What the manifest of a shard says of a table, for `merge_explanations`."""
+    kind = {"layout": str(request.layout), "members": list(request.members), "meaning": request.meaning}
+    return {EXPLANATIONS: kind}
