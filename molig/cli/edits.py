@@ -139,10 +139,11 @@ def _say(found: Edits, outside: bool, reporter: Reporter) -> None:
 def _print(found: Edits) -> None:
     start = found.start
     marked = any(not edit.in_domain for edit in found.listed)
-    header = ["edit", "atoms", "SMILES", start.target, "difference", "change", "surroundings"]
+    header = ["edit", "atoms", "SMILES", start.target, "difference", "change", "surroundings", "rest"]
     rows = []
     for edit in found.listed:
-        parts = [] if edit.comparison is None else [edit.comparison.change, edit.comparison.surroundings]
+        one = edit.comparison
+        parts = [] if one is None else [one.change, one.surroundings, one.rest]
         numbers = [f"{edit.score:.3g}", *(f"{value:+.3g}" for value in (edit.difference, *parts))]
         row = [edit.name, ", ".join(map(str, edit.atoms)), edit.molecule.smiles, *numbers]
         rows.append([*row, edit.flag.status.value if edit.flag else ""] if marked else row)

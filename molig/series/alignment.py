@@ -53,7 +53,7 @@ def laid_upon(mol: Chem.Mol, reference: Chem.Mol, places: Iterable[tuple[int, in
     if not pairs:  # RDKit dies of none
         return laid_out(mol)
     with rdBase.BlockLogs():
-        for rigid in (False, True):
+        for rigid in (False, True) if _bonded_alike(mol, reference, pairs) else (True,):
             copy = laid_out(mol)
             options = rdDepictor.ConstrainedDepictionParams()
             options.forceRDKit, options.alignOnly = True, rigid  # type: ignore[assignment]  # stubs: methods
@@ -64,6 +64,15 @@ def laid_upon(mol: Chem.Mol, reference: Chem.Mol, places: Iterable[tuple[int, in
             if not _is_crowded(copy):
                 return copy
     return laid_out(mol)
+
+
+def _bonded_alike(mol: Chem.Mol, reference: Chem.Mol, pairs: Sequence[tuple[int, int]]) -> bool:
+    """Whether the atoms that stand for each other are bonded in the one as in the other."""
+    place = dict(pairs)
+    there = {frozenset((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())) for bond in reference.GetBonds()}
+    here = {frozenset((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())) for bond in mol.GetBonds()}
+    among = {frozenset(place[atom] for atom in ends) for ends in there if ends <= place.keys()}
+    return among == {ends for ends in here if ends <= set(place.values())}
 
 
 def _is_flat(mol: Chem.Mol) -> bool:

@@ -16,7 +16,6 @@ from rdkit import Chem
 from molig.attribution import ExplainableModel, Explainer, Explanation
 from molig.attribution.explanation import environment_parts, half_bonds
 from molig.depiction import Panel, draw_png, draw_svg
-from molig.depiction.panel import symmetric_scale
 from molig.errors import InputError, UsageError
 from molig.files import json_text, write_whole
 from molig.foreign import load_any_model
@@ -291,13 +290,11 @@ class Comparison:
 
     def to_svg(self, **options: Any) -> str:
         """Picture as SVG on one scale; the options are those of `molig.depiction.draw_svg`."""
-        panels = self.panels()
-        return draw_svg(panels, **{"scale": symmetric_scale(panels) or None, "columns": 2} | options)
+        return draw_svg(self.panels(), **{"columns": 2} | options)
 
     def to_png(self, **options: Any) -> bytes:
         """Picture as PNG on one scale; the options are those of `molig.depiction.draw_png`."""
-        panels = self.panels()
-        return draw_png(panels, **{"scale": symmetric_scale(panels) or None, "columns": 2} | options)
+        return draw_png(self.panels(), **{"columns": 2} | options)
 
     def _repr_html_(self) -> str:
         return self.to_svg()

@@ -23,7 +23,6 @@ from rdkit.Chem import rdChemReactions
 
 from molig.attribution import Explainer, Explanation, Target
 from molig.depiction import Panel, draw_png, draw_svg
-from molig.depiction.panel import symmetric_scale
 from molig.errors import InputError, UnknownNameError, UsageError, called
 from molig.files import json_text, write_whole
 from molig.foreign import load_any_model
@@ -187,13 +186,11 @@ class Edits:
 
     def to_svg(self, **options: Any) -> str:
         """Picture as SVG on one scale; the options are those of `molig.depiction.draw_svg`."""
-        panels = self.panels()
-        return draw_svg(panels, **{"scale": symmetric_scale(panels) or None, "columns": _COLUMNS} | options)
+        return draw_svg(self.panels(), **{"columns": _COLUMNS} | options)
 
     def to_png(self, **options: Any) -> bytes:
         """Picture as PNG on one scale; the options are those of `molig.depiction.draw_png`."""
-        panels = self.panels()
-        return draw_png(panels, **{"scale": symmetric_scale(panels) or None, "columns": _COLUMNS} | options)
+        return draw_png(self.panels(), **{"columns": _COLUMNS} | options)
 
     def _repr_html_(self) -> str:
         return self.to_svg()

@@ -96,7 +96,7 @@ def _parts(row: dict[str, Chem.Mol]) -> list[Part]:
     for name, mol in row.items():
         atoms = _atoms(mol)
         if name == "Core":
-            found[name] = Part(CORE, _plain(mol), atoms)
+            found[name] = Part(CORE, _plain(mol, stereo=False), atoms)
         elif not atoms:
             found[name] = Part(name, HYDROGEN, ())
         elif atoms in found:
@@ -111,11 +111,11 @@ def _atoms(mol: Chem.Mol) -> tuple[int, ...]:
     return tuple(sorted(atom.GetIntProp(_MARK) for atom in mol.GetAtoms() if atom.HasProp(_MARK)))
 
 
-def _plain(mol: Chem.Mol) -> str:
+def _plain(mol: Chem.Mol, *, stereo: bool = True) -> str:
     """SMILES without the numbers of positions, so that a substituent has one name at all of them."""
     plain = Chem.Mol(mol)
     for atom in plain.GetAtoms():
         if not atom.GetAtomicNum():
             atom.SetAtomMapNum(0)
             atom.SetIsotope(0)
-    return str(Chem.MolToSmiles(plain))
+    return str(Chem.MolToSmiles(plain, isomericSmiles=stereo))
