@@ -184,6 +184,15 @@ def explain(
             "--ledger", help="What adds up to the score: .svg, .png, .csv.", rich_help_panel=_PICTURES
         ),
     ] = None,
+    align: Annotated[
+        str | None,
+        typer.Option(
+            "--align",
+            help="Draw a series in one orientation: auto (what all have in common), a SMARTS, or an SD or "
+            "mol file, whose coordinates are kept.",
+            rich_help_panel=_PICTURES,
+        ),
+    ] = None,
     ledger_by: Annotated[
         str,
         typer.Option("--ledger-by", help="types (of atoms and bonds), groups.", rich_help_panel=_PICTURES),
@@ -208,7 +217,7 @@ def explain(
     share = None if shard is None else Shard.parse(shard)
     smiles, source = _asked(*_smiles_and_source(molecules or [], smiles or [], source), resume, share)
     look = {"noise": noise, "palette": palette, "label": label, "threshold": arcs}
-    look |= {"pairs": pairs, "ledger": ledger, "ledger_by": ledger_by}
+    look |= {"pairs": pairs, "ledger": ledger, "ledger_by": ledger_by, "align": align}
     pictures = _pictures(scale, layers, look | {"each": each, "each_kind": each_kind})
     output = output or []
     _check_places(output, pictures, resume)

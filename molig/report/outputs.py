@@ -28,6 +28,8 @@ from molig.report.page import Card, Report, render_report
 from molig.report.structures import pymol_script, sd_text
 from molig.report.tables import TABLES, Counts, Result, require_some
 from molig.report.workbook import workbook
+from molig.series.alignment import AUTO, aligned
+from molig.series.matching import read_template
 from molig.tables.writers import EXCEL, check_distinct, check_writable, new_workbook
 from molig.text import file_name, legible, legible_markdown
 
@@ -77,6 +79,9 @@ class Pictures:
         which is which.
     each_kind : {"svg", "png"}
         What these pictures are.
+    align : str, optional
+        Lays molecules upon each other: ``"auto"``, a SMARTS, or an SD or mol file, as of
+        `molig.series.Alignment.of`.
     """
 
     layers: Sequence[str] = ("atoms",)
@@ -90,6 +95,7 @@ class Pictures:
     ledger_by: str = TYPES
     each: Path | None = None
     each_kind: str = "svg"
+    align: str | None = None
 
     @property
     def extras(self) -> list[Path]:
@@ -105,6 +111,8 @@ class Pictures:
                 check_writable(path)
         if self.each:
             _check_directory(self.each, self.each_kind)
+        if self.align not in (None, AUTO):
+            read_template(str(self.align))
         if self.ledger_by not in WAYS:
             raise UnknownNameError("way to divide a score", self.ledger_by, WAYS)
         carbon = Panel(Chem.MolFromSmiles("C"), np.zeros(1), layers=tuple(self.layers))
@@ -115,6 +123,10 @@ class Pictures:
         """Those of `molig.depiction.draw_svg`."""
         names = ("scale", "noise", "palette", "label", "threshold")
         return {name: getattr(self, name) for name in names}
+
+    def laid(self, explanations: list[Explanation]) -> list[Explanation]:
+        """Explanations in the orientation that is asked for."""
+        return explanations if self.align is None else aligned(explanations, self.align)
 
     def fixed(self, explanations: Sequence[Explanation]) -> list[dict[str, Any]]:
         """Options of drawings that stand by themselves on one page, so that they share their scale."""
@@ -251,7 +263,7 @@ def write_explanations(
     UsageError
         If the name of a file asks for another format.
     InputError
-        If there is nothing to draw because every row was rejected.
+        If there is nothing to draw because every row was rejected, or nothing to align molecules to.
     OutputError
         If a file cannot be written; none stays half-written under its name.
     """
@@ -266,6 +278,7 @@ def write_explanations(
         else:
             listed += result
     require_some(counts, rejections)
+    listed = pictures.laid(listed)
     explained = _Explained(title, meaning, listed, rejections)
     beside = {path.with_suffix(".sdf") for path in paths if path.suffix.lower() == ".pml"}
     for path in paths:

@@ -1,6 +1,6 @@
 """Series of molecules: pairs compared, drawings aligned, parts summed up, and edits that move a score."""
 
-from molig.series.alignment import Alignment
+from molig.series.alignment import Alignment, aligned
 from molig.series.comparison import Comparison, compare
 from molig.series.edits import Direction, Edit, Edits, find_edits
 from molig.series.matching import Overlap, matched_pair
@@ -19,6 +19,7 @@ __all__ = [
     "PartSums",
     "RGroups",
     "ScoredAtoms",
+    "aligned",
     "compare",
     "divider",
     "find_edits",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor
 
+from molig.attribution import Explanation
 from molig.errors import InputError
 from molig.molecules.reasons import CHEMISTRY_ERRORS
 from molig.series.matching import read_template, scaffold_of, with_rings
@@ -176,6 +178,36 @@ class Alignment:
     def fits(self, mol: Chem.Mol) -> bool:
         """Whether a molecule contains the pattern."""
         return bool(with_rings(mol).HasSubstructMatch(self.pattern))
+
+
+def aligned(explanations: Sequence[Explanation], how: str) -> list[Explanation]:
+    """Explanations whose molecules are laid upon each other; warns of those without the common part.
+
+    Parameters
+    ----------
+    explanations : sequence of Explanation
+        The series.
+    how : str
+        As of `Alignment.of`.
+
+    Returns
+    -------
+    list of Explanation
+        The same, with coordinates.
+
+    Raises
+    ------
+    InputError, UsageError
+        As `Alignment.of`.
+    """
+    mols = {id(one.mol): one.mol for one in explanations}  # of several tasks the same
+    alignment = Alignment.of(how, list(mols.values()))
+    placed = dict(zip(mols, alignment.upon(list(mols.values())), strict=True))
+    others = sum(not alignment.fits(mol) for mol in mols.values())
+    if others:
+        text = f"{others} of {len(mols)} molecules do not contain what the others are aligned to"
+        warnings.warn(f"{text}: they are drawn as they are", stacklevel=2)
+    return [replace(one, mol=placed[id(one.mol)]) for one in explanations]
 
 
 def _has_coordinates(pattern: Chem.Mol) -> bool:

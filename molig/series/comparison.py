@@ -251,7 +251,8 @@ class Comparison:
         """Drawings of both molecules, the second laid upon the first; all colours add up to the difference.
 
         The first shows what is lost, with the sign turned; the second what is gained, and on the common
-        atoms by how much they contribute more or less. What belongs to no atom is `rest`.
+        atoms by how much they contribute more or less; what is changed is outlined. What belongs to no atom
+        is `rest`.
         """
         lost, gained = self._lost_and_gained
         mols = self._aligned

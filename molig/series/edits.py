@@ -172,6 +172,7 @@ class Edits:
                 legend=(task,),
                 title=self.start.id or self.start.smiles,
                 atom_numbers=tuple(self.start.input_atoms.tolist()),
+                unit=f"difference of {self.start.unit}",
             )
         ]
         for edit in self.listed:

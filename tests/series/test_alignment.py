@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDepictor
+from support.explanations import made_up, parsed
 
 from molig.errors import InputError, UsageError
-from molig.series.alignment import Alignment, laid_out, laid_upon
+from molig.features import preset
+from molig.molecules import Record
+from molig.series.alignment import Alignment, aligned, laid_out, laid_upon
 
 SERIES = ["Cc1ccc2ncccc2c1", "O=C(O)c1ccc2ncccc2c1", "Cc1ccc2nc(N)ccc2c1"]
 
@@ -61,6 +64,18 @@ def test_one_that_does_not_belong_stays_as_it_is():
     alignment = Alignment.of("auto", series)
     assert [alignment.fits(mol) for mol in series] == [True, True, True, False]
     assert alignment.upon(series)[3] is series[3]
+
+
+def test_explanations_are_aligned_task_by_task():
+    schema = preset("simple", max_pair_distance=2)
+    molecules = [parsed(Record(row, "", smiles)) for row, smiles in enumerate([*SERIES, "CCO"])]
+    tasks = [made_up(schema, molecule, seed) for molecule in molecules for seed in (0, 1)]
+    with pytest.warns(UserWarning, match="1 of 4 molecules do not contain"):
+        laid = aligned(tasks, "c1ccc2ncccc2c1")
+    assert [one.task for one in laid] == [one.task for one in tasks]
+    assert laid[0].mol is laid[1].mol
+    first, second = (positions(one.mol, "c1ccc2ncccc2c1") for one in (laid[0], laid[2]))
+    np.testing.assert_allclose(first, second, atol=0.01)
 
 
 def test_nothing_to_align_to():
