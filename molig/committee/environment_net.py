@@ -17,6 +17,7 @@ from molig.compiled import compiled
 from molig.deferred import deferred
 from molig.errors import ModelFormatError
 from molig.features import PackedGraphs
+from molig.network.batch import moved
 
 sparse = deferred("scipy.sparse")
 
@@ -99,12 +100,13 @@ class EnvironmentNet(nn.Module):
 
     def inputs(self, counts: Counts) -> tuple[Tensor, Tensor, Tensor]:
         """Columns, starts and values as tensors beside the weights."""
-        like = self.weight
-        return (
-            torch.from_numpy(counts.columns).to(like.device),
-            torch.from_numpy(counts.starts[:-1]).to(like.device),
-            torch.from_numpy(counts.values).to(like),
-        )
+        return self.placed(counts.columns, counts.starts[:-1], counts.values)
+
+    def placed(self, columns: Index, starts: Index, values: FloatArray) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of arrays."""
+        where = self.weight.device
+        tensors = [moved(torch.from_numpy(array), where) for array in (columns, starts, values)]
+        return tensors[0], tensors[1], tensors[2].to(self.weight.dtype)
 
     def outputs(self, graphs: PackedGraphs, factors: npt.ArrayLike | None = None) -> FloatArray:
         """Outputs for molecules, shape (n_mols, n_tasks); an occurrence counts by its factor."""

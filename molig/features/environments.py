@@ -113,6 +113,20 @@ class PackedEnvironments:
         rows = ragged(self.row_counts, molecules)
         return self._rows(rows, self.row_counts[molecules])
 
+    def run(self, start: int, stop: int) -> Self:
+        """Return the molecules from ``start`` to before ``stop``, as views: nothing is copied."""
+        mols = slice(start, stop)
+        rows = span(self.row_counts, mols)
+        known = rows if self.has_atoms else slice(0, 0)
+        return type(self)(
+            self.ids[rows],
+            self.counts[rows],
+            self.row_counts[mols],
+            self.radii[known],
+            self.sizes[known],
+            self.atoms[span(self.sizes, known)],
+        )
+
     def keep(self, kept: npt.NDArray[np.bool_]) -> Self:
         """Return the marked rows only, shape (n_rows,)."""
         counts = np.bincount(self.mol_of_row[kept], minlength=len(self)).astype(np.int64)
@@ -370,3 +384,9 @@ def ragged(counts: Index, rows: npt.ArrayLike) -> Index:
     taken = counts[rows]
     shift = np.repeat((np.cumsum(counts) - counts)[rows] - (np.cumsum(taken) - taken), taken)
     return np.asarray(shift + np.arange(int(taken.sum())))
+
+
+def span(counts: Index, rows: slice) -> slice:
+    """Places of the entries of a run of rows, likewise."""
+    first = int(counts[: rows.start].sum())
+    return slice(first, first + int(counts[rows].sum()))

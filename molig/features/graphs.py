@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molig.errors import UnknownNameError, UsageError
-from molig.features.environments import PackedEnvironments, ragged
+from molig.features.environments import PackedEnvironments, ragged, span
 from molig.features.schema import FeatureSchema
 
 Codes = npt.NDArray[np.int8]
@@ -116,6 +116,20 @@ class PackedGraphs:
             atom_counts=self.atom_counts[molecules],
             pair_counts=self.pair_counts[molecules],
             environments=self.environments.select(molecules) if self.environments is not None else None,
+        )
+
+    def run(self, start: int, stop: int) -> Self:
+        """Return the molecules from ``start`` to before ``stop``, as views: nothing is copied."""
+        mols = slice(start, stop)
+        atoms, pairs = span(self.atom_counts, mols), span(self.pair_counts, mols)
+        parts: dict[str, Any] = {name: getattr(self, name)[atoms] for name in _ATOM_FIELDS}
+        parts |= {name: getattr(self, name)[pairs] for name in _PAIR_FIELDS}
+        return type(self)(
+            **parts,
+            incident=self.incident[2 * pairs.start : 2 * pairs.stop],
+            atom_counts=self.atom_counts[mols],
+            pair_counts=self.pair_counts[mols],
+            environments=self.environments.run(start, stop) if self.environments is not None else None,
         )
 
     @classmethod

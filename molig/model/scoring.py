@@ -233,9 +233,9 @@ class Scored(NamedTuple):
 
 
 def not_finite(
-    molecules: Sequence[Molecule], scores: npt.NDArray[np.floating[Any]], tasks: Sequence[str]
+    molecules: Sequence[Molecule | Rejection], scores: npt.NDArray[np.floating[Any]], tasks: Sequence[str]
 ) -> list[Rejection]:
-    """Reject molecules with a score, among those of these tasks, that is NaN or infinite: it has no rank."""
+    """Reject molecules, or rows that stand for them, with a score of NaN or infinity, which has no rank."""
     rejections = []
     bad = ~np.isfinite(scores)
     for row in np.flatnonzero(bad.any(axis=1)).tolist():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Self
@@ -25,10 +25,10 @@ from molig.model.info import BaselineValue, ModelInfo, Objective
 from molig.model.meaning import meaning_of_scores
 from molig.model.relaxed import FeatureRows, Member, RelaxedCommittee, RelaxedMolecules, scores_of
 from molig.model.scoring import FeatureSource, Predictions, Scored, not_finite
+from molig.model.stages import Arriving, FirstStage, Preparation, Prepared, member_outputs
 from molig.molecules import Molecule, MoleculeParser, Rejection, smiles_records
 from molig.molecules.records import batched
 from molig.network import WeaveNet, collate
-from molig.network.quick import quick_network
 from molig.secant import SecantNetwork
 
 special = deferred("scipy.special")
@@ -133,14 +133,6 @@ class ScreeningModel:
         fed = copy.copy(self)
         fed._source, fed.parser = source, parser
         return fed
-
-    def quick(self) -> Self:
-        """Return the same model, for scores only, with a network that is faster by a third or more.
-
-        Scores differ from those of the model itself by rounding errors (1e-5 of a logit, seldom more), ranks
-        of the bundled models not at all; see `molig.network.quick`.
-        """
-        return self.with_network(quick_network(self.network))
 
     def weave_alone(self) -> Self:
         """Return the Weave network of a committee as a model of its own; any other model as it is."""
@@ -281,13 +273,16 @@ class ScreeningModel:
         UsageError
             If the model is a network alone.
         """
-        combination = self.committee_of_members()
+        self.committee_of_members()
         first = self._network_outputs(graphs, scales, batch_size)
+        steps = None if scales is None else np.asarray(scales, dtype=np.float64)
+        others = [m.outputs(graphs) if steps is None else m.along_path(graphs, steps) for m in self.members]
+        return self._scores_of_members(first, others)
+
+    def _scores_of_members(self, first: FloatArray, others: Sequence[FloatArray]) -> FloatArray:
+        combination = self.committee_of_members()
         found = [np.asarray(special.expit(first)) if combination.probability else first]
-        for member in self.members:
-            steps = None if scales is None else np.asarray(scales, dtype=np.float64)
-            outputs = member.outputs(graphs) if steps is None else member.along_path(graphs, steps)
-            found.append(scores_of(member, outputs, combination))
+        found += [scores_of(m, outputs, combination) for m, outputs in zip(self.members, others, strict=True)]
         return np.stack(found)
 
     def committee_of_members(self) -> Combination:
@@ -312,8 +307,9 @@ class ScreeningModel:
         out = np.empty((len(graphs), len(self.tasks)))
         with torch.inference_mode():
             for start in range(0, len(graphs), batch_size):
-                part = np.arange(start, min(start + batch_size, len(graphs)))
-                batch = collate(graphs.select(part), self.schema, steps[part]).to(self.device, self.dtype)
+                part = slice(start, min(start + batch_size, len(graphs)))
+                some = graphs.run(part.start, part.stop)
+                batch = collate(some, self.schema, steps[part]).to(self.device, self.dtype)
                 out[part] = self.network(batch).double().cpu().numpy()
         return out
 
@@ -331,25 +327,25 @@ class ScreeningModel:
         UsageError
             If the model has no applicability domain, or no members.
         """
-        domain = self.domain() if applicability else None
+        first = self.first_stage(applicability=applicability)
         if uncertainty:
             self.committee_of_members()
         if not molecules:
             none = np.empty((0, len(self.tasks)))
             return Scored(none, [], none if uncertainty else None)
-        traits = None if domain is None else self._traits_of(molecules, domain)
-        return self.score_graphs(self.features_of(molecules), traits, uncertainty=uncertainty)
+        return self.second_stage(first(molecules), uncertainty=uncertainty)()
 
     def features_of(self, molecules: Sequence[Molecule]) -> PackedGraphs:
         """What `score_graphs` scores molecules by, computed or from the source that feeds the model."""
-        if self._source is not None:
-            return self._source.graphs(molecules, self.schema)
-        return self.featurizer.counted(molecules)
+        return self._preparation().features_of(molecules)
 
-    def _traits_of(self, molecules: Sequence[Molecule], domain: Applicability) -> Traits:
-        if self._source is not None:
-            return self._source.traits(molecules, domain.info.radius, domain.info.n_bits)
-        return domain.traits([m.mol for m in molecules])
+    def _preparation(self, domain: Applicability | None = None) -> Preparation:
+        members = tuple(m.vocabulary if isinstance(m, EnvironmentNet) else m for m in self.members)
+        return Preparation(self.featurizer, self._source, self.device, members, domain)
+
+    def first_stage(self, *, applicability: bool = False) -> FirstStage:
+        """What of a score needs no network, and can be computed in any process; see `molig.model.stages`."""
+        return FirstStage((self._preparation(self.domain() if applicability else None),))
 
     def score_graphs(
         self, graphs: PackedGraphs, traits: Traits | None = None, *, uncertainty: bool = False
@@ -374,14 +370,44 @@ class ScreeningModel:
         UsageError
             If the model has no applicability domain, or no members.
         """
-        spread = None
+        domain = None if traits is None else self.domain()
+        prepared = self._preparation(domain).of_graphs(graphs, traits)
+        return self.second_stage([prepared], uncertainty=uncertainty)()
+
+    def second_stage(
+        self, prepared: Sequence[Prepared], *, uncertainty: bool = False
+    ) -> Callable[[], Scored]:
+        """Start to score what the first stage has prepared; the result waits for the device.
+
+        Parameters
+        ----------
+        prepared : sequence of Prepared
+            One, of this model's `first_stage`.
+        uncertainty : bool
+            Whether to say how far the members of a committee disagree.
+
+        Raises
+        ------
+        UsageError
+            If the model has no members.
+        """
+        (given,) = prepared
         if uncertainty:
-            combination, members = self.committee_of_members(), self.member_scores(graphs)
-            outputs, spread = combination.outputs(combination.mean(members)), combination.spread(members)
-        else:
-            outputs = self.logits(graphs)
-        flags = [] if traits is None else self.domain().flag_traits(traits, graphs)
-        return Scored(self._as_scores(outputs), flags, spread)
+            self.committee_of_members()
+        with torch.inference_mode():
+            batches = (batch.to(self.device, self.dtype) for batch in given.batches)
+            first = [Arriving(self.network(batch)) for batch in batches]
+            others = [member_outputs(*each) for each in zip(self.members, given.members, strict=True)]
+
+        def scored() -> Scored:
+            outputs, spread = np.concatenate([part.numpy() for part in first]), None
+            if self.combination is not None:
+                members = self._scores_of_members(outputs, [other() for other in others])
+                outputs = self.combination.outputs(self.combination.mean(members))
+                spread = self.combination.spread(members) if uncertainty else None
+            return Scored(self._as_scores(outputs), given.flags, spread)
+
+        return scored
 
     def _as_scores(self, outputs: FloatArray) -> FloatArray:
         return outputs if self.objective is Objective.REGRESSION else _probabilities(outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -19,6 +19,7 @@ from molig.model.info import Objective
 from molig.model.relaxed import FeatureRows
 from molig.model.scoring import FeatureSource, Predictions, Scored, predicted
 from molig.model.screening_model import ScreeningModel
+from molig.model.stages import FirstStage, Prepared
 from molig.molecules import Molecule, MoleculeParser
 
 FloatArray = npt.NDArray[np.float64]
@@ -171,13 +172,23 @@ class SideBySide:
         """Scores of parsed molecules by all models, shape (n, n_tasks)."""
         if not molecules:
             return np.empty((0, len(self.tasks)))
-        graphs: dict[str, PackedGraphs] = {}
-        found = []
-        for model in self.models.values():
-            if model.schema.hash not in graphs:
-                graphs[model.schema.hash] = model.features_of(molecules)
-            found.append(model.score_graphs(graphs[model.schema.hash]).scores)
-        return np.concatenate(found, axis=1)
+        return self.second_stage(self.first_stage()(molecules))().scores
+
+    def first_stage(self, *, applicability: bool = False) -> FirstStage:
+        """The first stages of all models, with one featurization for each schema."""
+        if applicability:
+            self.domain()
+        return FirstStage(tuple(part for m in self.models.values() for part in m.first_stage().parts))
+
+    def second_stage(
+        self, prepared: Sequence[Prepared], *, uncertainty: bool = False
+    ) -> Callable[[], Scored]:
+        """Start to score by all models what the first stage has prepared for each."""
+        if uncertainty:
+            self.committee_of_members()
+        pairs = zip(self.models.values(), prepared, strict=True)
+        found = [model.second_stage([given]) for model, given in pairs]
+        return lambda: Scored(np.concatenate([scored().scores for scored in found], axis=1), [], None)
 
     def score_with(
         self, molecules: Sequence[Molecule], *, applicability: bool = False, uncertainty: bool = False

@@ -7,7 +7,8 @@ works on the distinct rows and its results are gathered. That is algebra, not ap
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,9 @@ from molig.features.graphs import Level, PackedGraphs
 from molig.features.schema import FeatureSchema
 
 Index = npt.NDArray[np.int64]
+
+# Up to so many different numbers are looked up rather than sorted, however few keys there are.
+_FEW = 1 << 16
 
 
 class Triples(NamedTuple):
@@ -77,17 +81,29 @@ class GraphBatch:
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> GraphBatch:
         """Move to a device, and the feature rows to a floating-point type."""
-        moved = {
-            name: getattr(self, name).to(device)
-            for name in ("atom_kind", "pair_kind", "pair_atoms", "incident", "incident_start", "atom_counts")
-        }
+        batch = GraphBatch.of({name: moved(tensor, device) for name, tensor in self.tensors().items()})
         return replace(
-            self,
-            atom_inputs=self.atom_inputs.to(device, dtype),
-            pair_inputs=self.pair_inputs.to(device, dtype),
-            triples=Triples(*(t.to(device) for t in self.triples)),
-            **moved,
+            batch, atom_inputs=batch.atom_inputs.to(dtype), pair_inputs=batch.pair_inputs.to(dtype)
         )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name; `of` makes the batch of them again."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        triples = own.pop("triples")
+        return own | {f"triples_{name}": tensor for name, tensor in triples._asdict().items()}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> GraphBatch:
+        """The batch whose `tensors` these are; KeyError if one is missing."""
+        own = {field.name: tensors[field.name] for field in fields(cls) if field.name != "triples"}
+        return cls(**own, triples=Triples(*(tensors[f"triples_{name}"] for name in Triples._fields)))
+
+
+def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """The tensor on a device; to a GPU it is on its way, in the order of the work there."""
+    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def collate(
@@ -157,8 +173,21 @@ def _distinct(codes: npt.NDArray[np.int8], step: Index, fold: bool) -> tuple[Ind
     key = step.astype(np.int64)
     for column in codes.T:
         key = key * 128 + (column.astype(np.int64) + 1)
-    _, representative, kind = np.unique(key, return_index=True, return_inverse=True)
+    keys, kind = _unique(key)
+    representative = np.empty(len(keys), dtype=np.int64)
+    representative[kind[::-1]] = np.arange(len(key))[::-1]
     return representative, kind
+
+
+def _unique(keys: Index) -> tuple[Index, Index]:
+    """Different numbers from 0 on, ascending, and the place of each key among them."""
+    span = _span(keys)
+    if span > 4 * len(keys) + _FEW:
+        return np.unique(keys, return_inverse=True)
+    there = np.zeros(span, dtype=bool)
+    there[keys] = True
+    places = np.cumsum(there) - 1
+    return np.flatnonzero(there), places[keys]
 
 
 def _triples(atom_kind: Index, pair_kind: Index, pair_atoms: Index, fold: bool) -> Triples:
@@ -168,7 +197,7 @@ def _triples(atom_kind: Index, pair_kind: Index, pair_atoms: Index, fold: bool) 
         return Triples(*(torch.from_numpy(k) for k in (ends[0], ends[1], pair_kind, every_pair)))
     low, high = ends.min(axis=0), ends.max(axis=0)
     n_atom, n_pair = _span(atom_kind), _span(pair_kind)
-    keys, of_pair = np.unique((low * n_atom + high) * n_pair + pair_kind, return_inverse=True)
+    keys, of_pair = _unique((low * n_atom + high) * n_pair + pair_kind)
     atoms, pair = np.divmod(keys, n_pair)
     first, second = np.divmod(atoms, n_atom)
     return Triples(*(torch.from_numpy(a) for a in (first, second, pair, of_pair)))

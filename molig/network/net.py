@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from molig.network.batch import GraphBatch, Triples
 from molig.network.config import NetworkConfig
 from molig.network.readout import MoleculeReadout
+from molig.network.table import hyperbolic_tangent
 from molig.network.weave import ACTIVATIONS, Rows, WeaveModule
 
 
@@ -88,7 +89,7 @@ class WeaveNet(nn.Module):
             if new_pairs is not None:
                 pairs = Rows(new_pairs, triples.of_pair)
                 triples = _pairs_as_triples(batch, triples)
-        states: Tensor = self.atom_norm(torch.tanh(self.last_atom_layer(atoms.values)))
+        states: Tensor = self.atom_norm(hyperbolic_tangent(self.last_atom_layer(atoms.values)))
         return states
 
 

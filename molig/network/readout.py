@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from molig.network.config import Readout
-from molig.network.table import MEANS, gaussian_histogram, tabulated_histogram
+from molig.network.table import MEANS, gaussian_histogram, segment_sum, tabulated_histogram
 
 _TINY = 1e-12
 
@@ -41,10 +41,3 @@ class MoleculeReadout(nn.Module):
         mean_square = segment_sum(atoms.square(), counts) / counts[:, None]
         # The root has no gradient at 0, where all atoms of a molecule are 0.
         return mean_square.clamp_min(_TINY).sqrt()
-
-
-def segment_sum(rows: Tensor, counts: Tensor) -> Tensor:
-    """Sum consecutive groups of ``counts`` rows; shape (n groups, ...)."""
-    group = torch.repeat_interleave(torch.arange(len(counts), device=rows.device), counts)
-    out = torch.zeros(len(counts), *rows.shape[1:], dtype=rows.dtype, device=rows.device)
-    return out.index_add(0, group, rows)

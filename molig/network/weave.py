@@ -56,11 +56,15 @@ class WeaveModule(nn.Module):
 
     def _update_atoms(self, atoms: Rows, pairs: Rows, batch: GraphBatch) -> Tensor:
         own, others = halves(self.atom_out)
-        from_atoms = self.act(self.atom_to_atom(atoms.values)) @ own
-        from_pairs = self.act(self.pair_to_atom(pairs.values)) @ others
+        from_atoms = torch.addmm(self.atom_out.bias, self.act(self.atom_to_atom(atoms.values)), own)
+        from_pairs = self.act(self.pair_to_atom(pairs.values))
+        # Sum and product may change places: the product is taken where there are fewer rows.
+        product_first = len(from_pairs) <= batch.n_atoms
+        if product_first:
+            from_pairs = from_pairs @ others
         incident = pairs.row_of[batch.incident]
         summed = functional.embedding_bag(incident, from_pairs, batch.incident_start, mode="sum")
-        result: Tensor = self.act(from_atoms[atoms.row_of] + summed + self.atom_out.bias)
+        result: Tensor = self.act(from_atoms[atoms.row_of] + (summed if product_first else summed @ others))
         return result
 
     def _update_pairs(self, atoms: Rows, pairs: Rows, triples: Triples) -> Tensor:
@@ -71,8 +75,8 @@ class WeaveModule(nn.Module):
             left[triples.second] + right[triples.first]
         )
         from_atoms, from_pairs = halves(self.pair_out)
-        own = self.act(self.pair_to_pair(pairs.values)) @ from_pairs
-        result: Tensor = self.act(both @ from_atoms + own[triples.pair] + self.pair_out.bias)
+        own = torch.addmm(self.pair_out.bias, self.act(self.pair_to_pair(pairs.values)), from_pairs)
+        result: Tensor = self.act(both @ from_atoms + own[triples.pair])
         return result
 
 

@@ -15,8 +15,9 @@ import pyarrow as pa
 import torch
 
 from molig.errors import UsageError, called
+from molig.features.distances import MANY
 from molig.foreign import ADMET_AI, AdmetAI
-from molig.model import ScoringModel, SideBySide
+from molig.model import ScoringModel, ScreeningModel, SideBySide
 from molig.model.scoring import not_finite
 from molig.molecules import Molecule, MoleculeParser, Record, Rejection
 from molig.molecules.records import batched
@@ -160,25 +161,37 @@ class ChunkScorer:
     batch_size: int
     percentiles: bool = False
     atc: str | None = None
+    ahead: int = field(default=0, init=False)  # nothing is under way when a worker has answered
     _task_columns: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
         self._task_columns = [self.model.task_index(task) for task in self.columns.tasks]
 
     def prepare(self) -> None:
-        """Score one molecule: loops are compiled, and what is made at first use is there for all workers."""
+        """Score some molecules: loops are compiled, and what is made at first use is there for all."""
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        found = MoleculeParser().parse_smiles("CC(=O)[O-].[Na+]")
-        if isinstance(found, Molecule):
-            several = self.model.models.values() if isinstance(self.model, SideBySide) else [self.model]
-            for model in several:
-                model.logits(model.featurize([found.mol]))
+        molecules = some_molecules()
+        mols = [molecule.mol for molecule in molecules]
+        for model in self.model.models.values() if isinstance(self.model, SideBySide) else [self.model]:
+            if isinstance(model, ScreeningModel):
+                model.score_graphs(model.featurizer.counted(molecules))
+            else:
+                model.logits(model.featurize(mols))
         torch.set_num_threads(threads)
 
     def __call__(self, records: Sequence[Record], mark: Mark) -> bytes:
         """Score a chunk in a worker."""
         return ScoredRows.joined(list(self.batches(records, mark))).packed()
+
+    @property
+    def task(self) -> ChunkScorer:
+        """What workers do."""
+        return self
+
+    def begun(self, answer: bytes) -> Iterator[ScoredRows]:
+        """What a worker has scored."""
+        return iter([ScoredRows.unpacked(answer)])
 
     def batches(self, records: Iterable[Record], mark: Mark | None = None) -> Iterator[ScoredRows]:
         """Score a chunk batch by batch."""
@@ -189,23 +202,12 @@ class ChunkScorer:
 
     def score(self, records: Sequence[Record], mark: Mark | None = None, first: int = 0) -> ScoredRows:
         """Score one batch, which begins at record number ``first`` of its chunk."""
-
-        def watched() -> Iterator[Record]:
-            for place, record in enumerate(records, start=first):
-                if mark is not None:
-                    mark(place, place + 1)
-                yield record
-
+        read = read_molecules(self.model.parser, records, mark, first)
         started = time.perf_counter()
-        molecules, rejections = self.model.parser.parse_many(watched())
-        parsed = time.perf_counter()
-        if mark is not None:
-            mark(first, first + len(records))
-        kept = {record.row: record.kept for record in records}
-        hits, unusable = self._table(molecules, kept)
-        rejections = sorted([*rejections, *unusable], key=lambda refused: refused.row)
-        rejected = self.kept_of_rejected.rejection_table(rejections, [kept[r.row] for r in rejections])
-        seconds = {"parse": parsed - started, "score": time.perf_counter() - parsed}
+        hits, unusable = self._table(read.molecules, read.kept)
+        rejections = sorted([*read.rejections, *unusable], key=lambda refused: refused.row)
+        rejected = self.kept_of_rejected.rejection_table(rejections, [read.kept[r.row] for r in rejections])
+        seconds = {"parse": read.seconds, "score": time.perf_counter() - started}
         return ScoredRows(len(records), hits, rejected, seconds)
 
     def _table(
@@ -227,6 +229,42 @@ class ChunkScorer:
         if unusable:
             table = table.filter(pa.array(np.isfinite(wanted).all(axis=1)))
         return table, unusable
+
+
+class ReadMolecules(NamedTuple):
+    """Records that were parsed."""
+
+    molecules: list[Molecule]
+    rejections: list[Rejection]
+    kept: Mapping[int, Sequence[Any]]
+    """What comes along of each row."""
+    seconds: float
+
+
+def read_molecules(
+    parser: MoleculeParser, records: Sequence[Record], mark: Mark | None, first: int
+) -> ReadMolecules:
+    """Parse records, the first of which is number ``first`` of its chunk; then mark all for the next step."""
+
+    def watched() -> Iterator[Record]:
+        for place, record in enumerate(records, start=first):
+            if mark is not None:
+                mark(place, place + 1)
+            yield record
+
+    started = time.perf_counter()
+    molecules, rejections = parser.parse_many(watched())
+    parsed = time.perf_counter()
+    if mark is not None:
+        mark(first, first + len(records))
+    kept = {record.row: record.kept for record in records}
+    return ReadMolecules(molecules, rejections, kept, parsed - started)
+
+
+def some_molecules() -> list[Molecule]:
+    """Molecules, of which there are enough that every compiled loop is used."""
+    records = [Record(row, "", "CC(=O)Oc1ccccc1C(=O)Nc1ccc(O)cc1") for row in range(MANY)]
+    return MoleculeParser().parse_many(records)[0]
 
 
 def with_drugs(model: ScoringModel) -> AdmetAI:

@@ -215,39 +215,57 @@ class HitColumns:
 
         Columns of the input are empty until `KeptColumns.filled` has filled them.
         """
-        if percentiles is not None:
-            shown = np.stack([scores, percentiles.astype(np.float32)], axis=2).reshape(
-                len(scores), 2 * scores.shape[1]
-            )
-        else:
-            shown = scores
-        columns: list[pa.Array] = [
-            pa.array([m.row for m in molecules], pa.int64()),
-            pa.array([m.id for m in molecules], pa.string()),
-            pa.array([m.smiles for m in molecules], pa.string()),
-            pa.array([m.scored_smiles for m in molecules], pa.string()),
-            pa.array(["; ".join(m.removed) for m in molecules], pa.string()),
-            *(pa.array(column, pa.float32()) for column in shown.T),
+        return self.scored(self.unscored(molecules, flags), scores, spread, percentiles)
+
+    def unscored(self, molecules: Sequence[Molecule], flags: Sequence[ApplicabilityFlag] = ()) -> pa.Table:
+        """The same rows, empty where something depends on the scores."""
+        known: dict[str, pa.Array] = {
+            "row": pa.array([m.row for m in molecules], pa.int64()),
+            "id": pa.array([m.id for m in molecules], pa.string()),
+            "smiles": pa.array([m.smiles for m in molecules], pa.string()),
+            "scored_smiles": pa.array([m.scored_smiles for m in molecules], pa.string()),
+            "removed": pa.array(["; ".join(m.removed) for m in molecules], pa.string()),
+        }
+        if self.ranked:
+            known["rank"] = pa.array(np.zeros(len(molecules)), pa.int64())
+        if self.applicability:
+            known["applicability"] = pa.array([flag.status.value for flag in flags], pa.string())
+            known["similarity"] = pa.array([flag.similarity for flag in flags], pa.float32())
+        n_own = len(self.schema) - len(self.kept.fields)
+        columns = [
+            known[field.name]
+            if field.name in known and place < n_own
+            else pa.nulls(len(molecules), field.type)
+            for place, field in enumerate(self.schema)
         ]
+        return pa.table(columns, schema=self.schema)
+
+    def scored(
+        self,
+        table: pa.Table,
+        scores: FloatArray,
+        spread: npt.NDArray[np.float64] | None = None,
+        percentiles: npt.NDArray[np.float64] | None = None,
+    ) -> pa.Table:
+        """`unscored` rows with their scores and what follows from them."""
+        found = {
+            task: pa.array(score, pa.float32()) for task, score in zip(self.tasks, scores.T, strict=True)
+        }
+        if percentiles is not None:
+            shown = zip(self.tasks, percentiles.astype(np.float32).T, strict=True)
+            found |= {f"{task}{PERCENTILE}": pa.array(column, pa.float32()) for task, column in shown}
         ranking = [self.tasks.index(task) for task in self.ranking]
         if len(ranking) > 1 and self.ranked:
             names = np.array(self.ranking, dtype=object)[scores[:, ranking].argmax(axis=1)]
-            columns.append(pa.array(names, pa.string()))
-        if self.ranked:
-            columns.append(pa.array(np.zeros(len(molecules)), pa.int64()))
-        if self.applicability:
-            columns.append(pa.array([flag.status.value for flag in flags], pa.string()))
-            columns.append(pa.array([flag.similarity for flag in flags], pa.float32()))
+            found["best_task"] = pa.array(names, pa.string())
         if self.uncertainty and spread is not None:
             if self.calibrated:
                 best = scores[:, ranking].max(axis=1)
-                columns.append(pa.array(np.minimum(best, 1 - best), pa.float32()))
+                found["chance_wrong"] = pa.array(np.minimum(best, 1 - best), pa.float32())
             places = scores[:, ranking].argmax(axis=1)[:, None]
             of_best = np.take_along_axis(spread[:, ranking], places, axis=1)[:, 0]
-            columns.append(pa.array(of_best, pa.float32()))
-        if self.group is not None:
-            columns.append(pa.nulls(len(molecules), self.group.type))
-        columns += [pa.nulls(len(molecules), field.type) for field in self.kept.fields]
+            found["uncertainty"] = pa.array(of_best, pa.float32())
+        columns = [found.get(name, column) for name, column in zip(table.column_names, table, strict=True)]
         return pa.table(columns, schema=self.schema)
 
     def with_kept(self, kept: pa.Schema, *, as_text: bool) -> HitColumns:

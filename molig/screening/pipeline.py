@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -23,6 +23,7 @@ from molig.screening.hits import TopK
 from molig.screening.joining import Joining, ScreeningResult
 from molig.screening.plan import Plan, ScreeningOptions
 from molig.screening.shards import Shard
+from molig.screening.staged import StagedScorer
 from molig.tables import PartNote, Parts
 from molig.tables.locks import exclusive, scratch_directory
 
@@ -155,12 +156,19 @@ class _Run:
         def wanted(number: int) -> bool:
             return self._shard.owns(number) and number not in parts.done
 
-        # A GPU is not shared out: the process that holds it does all the work.
-        jobs = self.options.jobs if self._plan.model.device.type == "cpu" else 1
-        dealer = Dealer(self._timed("read", self._records), parts.rows_per_part, wanted, jobs)
         scorer, seconds = self._scorer, self.options.time_limit
+        # A GPU is not shared out: without two stages the process that holds it does all the work.
+        shared = self._plan.model.device.type == "cpu" or isinstance(scorer, StagedScorer)
+        jobs = self.options.jobs if shared else 1
+        dealer = Dealer(self._timed("read", self._records), parts.rows_per_part, wanted, jobs)
+        begun: deque[tuple[int, Iterable[ScoredRows]]] = deque()
         with time_limit(seconds):
-            for number, scored in dealer.done(scorer.batches, scorer, _received, seconds):
+            for number, scored in dealer.done(scorer.batches, scorer.task, scorer.begun, seconds):
+                begun.append((number, scored))
+                # What goes through records here has to be finished before the next chunk is dealt.
+                if len(begun) > (scorer.ahead if dealer.jobs > 1 else 0):
+                    self._keep(*begun.popleft(), parts)
+            for number, scored in begun:
                 self._keep(number, scored, parts)
         self._joining.jobs = dealer.jobs
         return dealer.n_chunks
@@ -207,10 +215,6 @@ class _Run:
 
 
 _AT_A_TIME = 512
-
-
-def _received(answer: bytes) -> Iterator[ScoredRows]:
-    return iter([ScoredRows.unpacked(answer)])
 
 
 class _EarlyBound:

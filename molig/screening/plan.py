@@ -22,6 +22,7 @@ from molig.screening.chunks import ChunkScorer, with_drugs
 from molig.screening.diversity import Diversity
 from molig.screening.hits import HitColumns
 from molig.screening.shards import Shard
+from molig.screening.staged import StagedScorer, staged
 from molig.screening.store import STORE_FILE, FeatureStore, is_store, open_store
 from molig.tables import Parts
 from molig.tables.parts import is_repeatable, run_identity
@@ -112,6 +113,9 @@ class ScreeningOptions:
         Do only this shard of the library; `merge` puts shards together.
     watch : Watch, optional
         What else is told on the way.
+    two_stages : bool, optional
+        Whether other processes only read and featurize molecules, and this one scores them with a model of
+        molig; by default where the model is on a GPU. The results do not depend on it.
     """
 
     task: str | Sequence[str] | None = None
@@ -140,6 +144,7 @@ class ScreeningOptions:
     force: bool = True
     shard: Shard | None = None
     watch: Watch | None = None
+    two_stages: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -231,12 +236,14 @@ class Plan:
             records = Records(islice(records, options.first_rows), records.kept, records.left_out)
         return records
 
-    def scorer(self, records: Records) -> ChunkScorer:
+    def scorer(self, records: Records) -> ChunkScorer | StagedScorer:
         """What scores them, with the columns that come along."""
         as_text = self.output is not None and not _is_parquet(self.output)
         columns = self.columns.with_kept(records.kept, as_text=as_text)
         kept_of_rejected = replace(columns.kept, as_text=self._rejects_as_text)
         options = self.options
+        if (model := staged(self.model, options.two_stages)) is not None:
+            return StagedScorer(model, columns, kept_of_rejected, options.batch_size)
         return ChunkScorer(
             self.model, columns, kept_of_rejected, options.batch_size, options.percentiles, options.atc
         )

@@ -77,6 +77,17 @@ def test_select_takes_molecules_in_any_order_and_number(name, chosen):
         assert_same(part, pack([graphs[index] for index in chosen]))
 
 
+@both_presets
+def test_a_run_is_what_selecting_its_molecules_gives(name):
+    counted = Featurizer(featurizer(name).schema).featurize(
+        [Chem.MolFromSmiles(s) for s in SMILES], occurrences=False
+    )
+    for graphs in (packed(name), counted):
+        for start in range(len(SMILES)):
+            for stop in range(start, len(SMILES) + 1):
+                assert_same(graphs.run(start, stop), graphs.select(range(start, stop)))
+
+
 @given(cuts=st.lists(st.integers(0, len(SMILES)), max_size=4).map(sorted))
 @settings(deadline=None)
 def test_concatenate_undoes_cutting(cuts):

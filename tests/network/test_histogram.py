@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from molig.network import table as histogram
-from molig.network.table import gaussian_histogram
+from molig.network.table import gaussian_histogram, hyperbolic_tangent
 
 from .literal import BINS, plain_histogram
 from .nets import assert_close
@@ -99,3 +99,71 @@ def test_chunks_leave_no_seam(monkeypatch, limit):
     owner = torch.repeat_interleave(torch.arange(len(counts)), counts)
     (members.transpose(0, 1).flatten(1) * weights[owner]).sum().backward()
     assert_close(gradient, plain.grad, 1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sums_on_a_gpu_are_the_same_sums(dtype, monkeypatch):
+    states, counts = torch.randn(20, 3, dtype=dtype), torch.tensor([5, 1, 14])
+    expected = gaussian_histogram(states, counts), histogram.segment_sum(states, counts)
+    monkeypatch.setattr(histogram, "segment_sum", histogram._bag_sum)
+    assert_close(histogram._in_bags(states, counts), expected[0], 1e-5)
+    assert_close(histogram._bag_sum(states, counts), expected[1], 1e-5)
+
+
+class TestCompiledLoops:
+    """Large batches of single precision."""
+
+    @staticmethod
+    def states(n_atoms: int = 1100, channels: int = 128) -> torch.Tensor:
+        assert n_atoms * channels >= histogram._WORTH_COMPILING
+        return torch.from_numpy(np.random.default_rng(3).normal(0, 2, (n_atoms, channels))).float()
+
+    @staticmethod
+    def counts(n_atoms: int = 1100) -> torch.Tensor:
+        return torch.tensor([1, n_atoms - 30, 29])
+
+    def test_they_are_as_close_to_double_precision_as_the_plain_formula(self, monkeypatch):
+        states, counts = self.states().tanh(), self.counts()
+        right = gaussian_histogram(states.double(), counts)
+        looped = gaussian_histogram(states, counts)
+        monkeypatch.setattr(histogram, "worth_compiling", lambda _: False)
+        plain = gaussian_histogram(states, counts)
+        assert not torch.equal(looped, plain)
+        errors = [((found - right) / counts[:, None]).square().mean().sqrt() for found in (looped, plain)]
+        assert errors[0] < 1.5 * errors[1]
+        assert ((looped - right) / counts[:, None]).abs().max() < 3e-7
+
+    def test_beyond_the_means(self):
+        states, counts = 5 * self.states(), self.counts()
+        states[0, :4] = torch.tensor([torch.inf, -torch.inf, 1e30, -1e30])
+        found, right = gaussian_histogram(states, counts), gaussian_histogram(states.double(), counts)
+        assert_close(found, right, 1e-5)
+        assert found.min() >= torch.finfo(torch.float32).tiny
+
+    def test_no_number_stays_none(self):
+        states = self.states()
+        states[0, 5] = torch.nan
+        found = gaussian_histogram(states, self.counts()).isnan().view(3, 11, -1)
+        assert found[0, :, 5].all()
+        assert found.sum() == 11
+        assert hyperbolic_tangent(states).isnan().nonzero().tolist() == [[0, 5]]
+
+    def test_gradient_is_that_of_the_plain_formula(self):
+        states = self.states().tanh()
+        weights = torch.from_numpy(np.random.default_rng(4).normal(size=(3, 11 * 128)))
+        gradients = []
+        for values in (states, states.double()):
+            values.requires_grad_()
+            (gaussian_histogram(values, self.counts()) * weights).sum().backward()
+            gradients.append(values.grad)
+        assert_close(gradients[0], gradients[1], 1e-4)
+
+    def test_tangent(self):
+        numbers = torch.cat(
+            [self.states().flatten(), torch.tensor([0.0, 1e-9, 100.0, torch.inf, -torch.inf])]
+        )
+        found = hyperbolic_tangent(numbers)
+        assert (found - numbers.double().tanh()).abs().max() < 2e-7
+        assert found.abs().max() == 1
+        assert torch.equal(hyperbolic_tangent(-numbers), -found)
+        assert torch.equal(hyperbolic_tangent(numbers[:9]), torch.tanh(numbers[:9]))

@@ -93,13 +93,13 @@ def test_predictions_have_it_for_every_task(small_committee):
 
 
 def test_members_are_asked_once(small_committee, monkeypatch):
-    calls, own = [], type(small_committee).member_scores
+    calls, own = [], type(small_committee)._scores_of_members
 
     def counted(self, *args, **options):
         calls.append(1)
         return own(self, *args, **options)
 
-    monkeypatch.setattr(type(small_committee), "member_scores", counted)
+    monkeypatch.setattr(type(small_committee), "_scores_of_members", counted)
     molecules, _ = small_committee.parser.parse_many(smiles_records(GOOD))
     found = small_committee.score_with(molecules, applicability=True, uncertainty=True)
     assert len(calls) == 1
