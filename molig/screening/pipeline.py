@@ -161,7 +161,7 @@ class _Run:
         shared = self._plan.model.device.type == "cpu" or isinstance(scorer, StagedScorer)
         jobs = self.options.jobs if shared else 1
         dealer = Dealer(self._timed("read", self._records), parts.rows_per_part, wanted, jobs)
-        begun: deque[tuple[int, Iterable[ScoredRows]]] = deque()
+        begun: deque[tuple[int, Iterator[ScoredRows]]] = deque()
         with time_limit(seconds):
             for number, scored in dealer.done(scorer.batches, scorer.task, scorer.begun, seconds):
                 begun.append((number, scored))
