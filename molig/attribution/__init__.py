@@ -4,7 +4,7 @@ from molig.attribution.baselines import Baseline, Baselines, baseline_scores
 from molig.attribution.contract import ContractPart, check_adapter
 from molig.attribution.engine import Attributions, check_independent_rows, integrated_gradients
 from molig.attribution.explainer import Explainer, explain
-from molig.attribution.explanation import Explanation
+from molig.attribution.explanation import Explanation, Explanations
 from molig.attribution.interior import InteriorGradients, interior_gradients
 from molig.attribution.ledger import Ledger, ledger_of
 from molig.attribution.methods import Method
@@ -21,6 +21,7 @@ __all__ = [
     "ExplainableModel",
     "Explainer",
     "Explanation",
+    "Explanations",
     "InteriorGradients",
     "Ledger",
     "Method",

@@ -11,11 +11,12 @@ from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
+from rdkit import Chem
 
 from molig.attribution.baselines import Baseline, Baselines
 from molig.attribution.combined import held_to
 from molig.attribution.engine import Tolerance
-from molig.attribution.explanation import Explanation
+from molig.attribution.explanation import Explanation, Explanations
 from molig.attribution.methods import Method, answers_of
 from molig.attribution.panels import Answer, Question
 from molig.attribution.protocol import (
@@ -32,7 +33,7 @@ from molig.errors import InputError, UnknownNameError, UsageError, called
 from molig.features import MolGraph, PackedGraphs
 from molig.foreign import load_any_model
 from molig.foreign.shares import Example
-from molig.molecules import Molecule, Record, Rejection, smiles_records
+from molig.molecules import Molecule, Record, Rejection, read_records, records_of
 from molig.molecules.records import batched
 
 Index = npt.NDArray[np.int64]
@@ -473,7 +474,7 @@ def _with_precision(model: ExplainableModel, precision: str, tol: float) -> Expl
 @overload
 def explain(
     model: ExplainableModel | _Names,
-    smiles: str,
+    smiles: str | Chem.Mol,
     task: str | None = None,
     **options: Any,
 ) -> Explanation: ...
@@ -482,26 +483,27 @@ def explain(
 @overload
 def explain(
     model: ExplainableModel | _Names,
-    smiles: Iterable[str],
+    smiles: Path | Iterable[Any],
     task: str | None = None,
     **options: Any,
-) -> list[Explanation | Rejection]: ...
+) -> Explanations: ...
 
 
 def explain(
     model: ExplainableModel | _Names,
-    smiles: str | Iterable[str],
+    smiles: str | Chem.Mol | Path | Iterable[Any],
     task: str | None = None,
     **options: Any,
-) -> Explanation | list[Explanation | Rejection]:
+) -> Explanation | Explanations:
     """Attribute scores to atoms and pairs.
 
     Parameters
     ----------
     model : ExplainableModel, str, Path or sequence of them
         A model, or what `molig.load_model` reads.
-    smiles : str or iterable of str
-        The molecules.
+    smiles : str, rdkit.Chem.Mol, iterable of them, DataFrame or Path
+        The molecules: a SMILES or molecule, several, or a table, see `molig.molecules.records_of`; or the
+        ``Path`` of a file, see `molig.molecules.read_records`.
     task : str, optional
         Which of the model's tasks; by default each molecule's highest-scoring one. For all tasks at once
         see `Explainer.explain_all_tasks`.
@@ -510,9 +512,9 @@ def explain(
 
     Returns
     -------
-    Explanation, or list of Explanation and Rejection
-        One for a string; for several, a list of the same length and order, with a `Rejection` in the place
-        of every SMILES that cannot be explained.
+    Explanation, or Explanations
+        One for a SMILES or molecule; for several, a list of the same length and order, with a `Rejection` in
+        the place of everything that cannot be explained.
 
     Raises
     ------
@@ -530,9 +532,11 @@ def explain(
     """
     loaded = load_any_model(model) if isinstance(model, str | Path | Sequence) else model
     explainer = Explainer(loaded, task=task, **options)
-    if isinstance(smiles, str):
-        (only,) = explainer.explain_records([Record(1, "", smiles)])
+    if isinstance(smiles, str | Chem.Mol):
+        (record,) = records_of([smiles])
+        (only,) = explainer.explain_records([replace(record, id="") if record.id == "1" else record])
         if isinstance(only, Rejection):
             raise InputError(f"{only.smiles!r} cannot be explained: {only.reason}")
         return only
-    return list(explainer.explain_records(smiles_records(smiles)))
+    records = read_records(smiles) if isinstance(smiles, Path) else records_of(smiles)
+    return Explanations(explainer.explain_records(records))

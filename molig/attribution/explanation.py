@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -27,9 +28,10 @@ from molig.depiction.numbers import decimals
 from molig.errors import UsageError
 from molig.features import FeatureSchema, MolGraph
 from molig.features.environments import PackedEnvironments, bonds_of_environments
-from molig.molecules import Molecule
+from molig.molecules import Molecule, Rejection
 from molig.molecules.groups import named_groups
 from molig.molecules.records import scored_note
+from molig.text import legible
 
 FloatArray = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -569,6 +571,56 @@ class Explanation:
     @cached_property
     def _bond_of_pair(self) -> Index:
         return bonds_of_pairs(self.mol, self.graph.pair_atoms)
+
+
+_SHOWN = 12
+"""Drawings, and rejected rows, of a set in a notebook."""
+
+
+class Explanations(list[Explanation | Rejection]):
+    """Explanations of several molecules, in their order, with rejections in the places of others.
+
+    An ordinary list, which a notebook shows as drawings on one scale.
+
+    Parameters
+    ----------
+    iterable : iterable of Explanation or Rejection, optional
+        What is in it.
+
+    Examples
+    --------
+    >>> import molig
+    >>> why = molig.explain("tox21-w2n2-simple", ["CCO", "nonsense"], task="SR-ARE")
+    >>> len(why), len(why.explained), why.rejected[0].reason
+    (2, 1, 'not parsable: syntax error')
+    """
+
+    @property
+    def explained(self) -> list[Explanation]:
+        """Those that are explanations."""
+        return [one for one in self if isinstance(one, Explanation)]
+
+    @property
+    def rejected(self) -> list[Rejection]:
+        """The others."""
+        return [one for one in self if isinstance(one, Rejection)]
+
+    def to_frame(self) -> pd.DataFrame:
+        """All attributions as one table, see `Explanation.to_frame`."""
+        return pd.concat([one.to_frame() for one in self.explained], ignore_index=True)
+
+    def to_svg(self, layers: Sequence[str] = ("atoms",), **options: Any) -> str:
+        """Drawings of all as one SVG; the options are those of `molig.depiction.draw_svg`."""
+        return draw_svg([one.panel(layers) for one in self.explained], **options)
+
+    def _repr_html_(self) -> str:
+        explained, rejected = self.explained, self.rejected
+        drawn = Explanations(explained[:_SHOWN]).to_svg() if explained else "<p>no explanations</p>"
+        left = len(explained) - _SHOWN
+        told = [f"{left:,} more are not drawn"] if left > 0 else []
+        told += [f"row {one.row} ({one.id}) {one.smiles}: {one.reason}" for one in rejected[:_SHOWN]]
+        told += [f"{len(rejected) - _SHOWN:,} more rejected"] if len(rejected) > _SHOWN else []
+        return drawn + "".join(f"<p>{html.escape(legible(line))}</p>" for line in told)
 
 
 @dataclass(frozen=True)

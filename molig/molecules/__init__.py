@@ -5,10 +5,11 @@ record into a `Molecule` or a `Rejection`. No row is lost: molecules and rejecti
 the file.
 """
 
+from molig.molecules.objects import records_of, smiles_records
 from molig.molecules.parser import MoleculeParser
 from molig.molecules.readers import read_records
 from molig.molecules.reasons import Reason
-from molig.molecules.records import Molecule, Record, Rejection, smiles_records
+from molig.molecules.records import Molecule, Record, Rejection
 from molig.molecules.standardize import Hydrogens, StandardizationPolicy, standardize
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Rejection",
     "StandardizationPolicy",
     "read_records",
+    "records_of",
     "smiles_records",
     "standardize",
 ]

@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from rdkit import Chem, rdBase
 
-from molig.deferred import deferred
 from molig.errors import UsageError
 from molig.molecules.reasons import CHEMISTRY_ERRORS
-
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = deferred("pandas")
 
 MAX_SHOWN_SMILES = 200
 """A `Rejection` keeps this many characters of its SMILES, so that a report of rejections stays readable."""
@@ -203,29 +197,6 @@ def scored_note(smiles: str, scored_smiles: str, removed: Sequence[str]) -> str:
     if scored_smiles == smiles and not removed:
         return ""
     return f"Scored: {scored_smiles}" + (f"; removed: {'; '.join(removed)}" if removed else "")
-
-
-def smiles_records(smiles: Iterable[Any]) -> Iterator[Record]:
-    """Make records of plain SMILES, numbered from 1, which is also their id.
-
-    Parameters
-    ----------
-    smiles : iterable of str
-        Any stream of SMILES, such as a pandas column; None and NaN count as empty.
-
-    Returns
-    -------
-    iterator of Record
-
-    Examples
-    --------
-    >>> [record.id for record in smiles_records(["CCO", "CCN"])]
-    ['1', '2']
-    """
-    for row, text in enumerate(smiles, start=1):
-        known = isinstance(text, str) or not pd.isna(text)
-        # Half a surrogate pair is no character, and no table takes it.
-        yield Record(row, str(row), str(text).encode(errors="replace").decode() if known else "")
 
 
 def batched(iterable: Iterable[T], size: int) -> Iterator[list[T]]:

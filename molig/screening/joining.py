@@ -35,6 +35,10 @@ _TEXT_COLUMNS = dict.fromkeys(
 )
 
 
+# Rows that a notebook shows, and of a table that it sorts for that.
+_SHOWN, _MOST_RANKED = 20, 1_000_000
+
+
 @dataclass(frozen=True)
 class ScreeningResult:
     """What came of a screening run.
@@ -97,7 +101,15 @@ class ScreeningResult:
         return _frame(self._rejections, self.rejects, self.kept)
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(self.meaning)}</p>{self.hits.head(20).to_html()}"
+        counted = f"{self.n_rows:,} rows: {self.n_scored:,} scored, {self.n_rejected:,} rejected"
+        lines = [self.meaning, counted + (f"; hits: {self.output}" if self.output is not None else "")]
+        text = "".join(f"<p>{html.escape(line)}</p>" for line in lines if line)
+        is_gone = self._hits is None and (self.output is None or not Path(self.output).is_file())
+        if is_gone or self.n_hits > _MOST_RANKED:  # gone to standard output, or not worth the wait
+            return text
+        best = self.hits.sort_values("rank", kind="stable") if "rank" in self.hits else self.hits
+        more = f"<p>{len(best) - _SHOWN:,} more rows</p>" if len(best) > _SHOWN else ""
+        return text + best.head(_SHOWN).to_html(index=False, border=0) + more
 
 
 def _frame(table: pa.Table | None, path: str | Path | None, kept: Sequence[str]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -29,7 +30,7 @@ from molig.tables.locks import exclusive, scratch_directory
 
 
 def screen(
-    library: str | Path | Iterable[str],
+    library: str | Path | Iterable[Any],
     model: ScoringModel | str | Path | Sequence[str | Path],
     *,
     output: str | Path | None = None,
@@ -42,9 +43,9 @@ def screen(
 
     Parameters
     ----------
-    library : str, Path or iterable of str
+    library : str, Path, DataFrame, or iterable of str or rdkit.Chem.Mol
         A file that `molig.molecules.read_records` can read, ``"-"`` for standard input, the directory of a
-        feature store, or SMILES.
+        feature store; or a table of pandas, SMILES, or molecules, see `molig.molecules.records_of`.
     model : ScoringModel, str, Path or sequence of them
         A model, or what `molig.load_model` reads; several models of molig are scored side by side, with tasks
         called ``MODEL:TASK``.

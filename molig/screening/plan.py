@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from molig.errors import UnknownNameError, UsageError, called
 from molig.model import Objective, ScoringModel, SideBySide
-from molig.molecules import read_records, smiles_records
+from molig.molecules import read_records, records_of
 from molig.molecules.causes import RejectBound
 from molig.molecules.columns import KEEP_ALL
 from molig.molecules.guard import CPU_SECONDS
@@ -153,7 +153,7 @@ class Plan:
 
     Parameters
     ----------
-    library : str, Path or iterable of str
+    library : str, Path or iterable of str, Mol or DataFrame
         What is read; see `molig.screening.screen`.
     store : FeatureStore, optional
         The same, if it is one.
@@ -173,7 +173,7 @@ class Plan:
         Where finished parts are kept then.
     """
 
-    library: str | Path | Iterable[str]
+    library: str | Path | Iterable[Any]
     store: FeatureStore | None
     model: ScoringModel
     columns: HitColumns
@@ -187,7 +187,7 @@ class Plan:
     @classmethod
     def of(
         cls,
-        library: str | Path | Iterable[str],
+        library: str | Path | Iterable[Any],
         model: ScoringModel,
         output: str | Path | None,
         rejects: str | Path | None,
@@ -231,7 +231,12 @@ class Plan:
                 delimiter=options.delimiter,
             )
         else:
-            records = Records(smiles_records(self.library))
+            records = records_of(
+                self.library,
+                smiles_column=options.smiles_column,
+                id_column=options.id_column,
+                keep=options.keep,
+            )
         if options.first_rows is not None:
             records = Records(islice(records, options.first_rows), records.kept, records.left_out)
         return records
@@ -389,7 +394,7 @@ def _of_percentiles(options: ScreeningOptions) -> str:
 
 
 def _repeatable(
-    library: str | Path | Iterable[str], file: Path | None, options: ScreeningOptions
+    library: str | Path | Iterable[Any], file: Path | None, options: ScreeningOptions
 ) -> Path | None:
     """The file that a run can be continued with; None if it cannot be continued."""
     source = Path(library) if isinstance(library, str | Path) else None
@@ -443,7 +448,7 @@ def _is_parquet(table: str | Path) -> bool:
     return Path(table).suffix.lower() == ".parquet"
 
 
-def _opened_store(library: str | Path | Iterable[str], options: ScreeningOptions) -> FeatureStore | None:
+def _opened_store(library: str | Path | Iterable[Any], options: ScreeningOptions) -> FeatureStore | None:
     """The feature store, if the library is one."""
     if not isinstance(library, str | Path) or not is_store(library):
         return None
