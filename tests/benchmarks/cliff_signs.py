@@ -1,7 +1,7 @@
 """Activity cliffs of MoleculeACE: what has the sign of the activities, scores or attributions?
 
-    python tests/benchmarks/cliff_signs.py --output OUT --targets choosing [--recipe FILE]
-    python tests/benchmarks/cliff_signs.py --output OUT --targets reporting [--recipe FILE]
+    python tests/benchmarks/cliff_signs.py --output OUT --targets choosing [--recipe weave|committee|FILE]
+    python tests/benchmarks/cliff_signs.py --output OUT --targets reporting [--recipe weave|committee|FILE]
     python tests/benchmarks/cliff_signs.py --output OUT --table
 
 Per target a model is trained on the published training part (finished ones are not trained again). Pairs are
@@ -45,7 +45,8 @@ from molig.training.dataset import file_digest
 TENFOLD = 1.0  # in pActivity
 PAIRS, SEED = 60, 0
 REACHES = (0, 1, 2, 3, 4)
-RECIPE = """
+RECIPES = {
+    "weave": """
 objective = "regression"
 [features]
 preset = "simple"
@@ -63,7 +64,46 @@ batch_size = 32
 patience = 40
 keep = "last"
 weight_average = 0.99
-"""
+""",
+    "committee": """
+objective = "regression"
+weights_dtype = "float16"
+
+[features]
+preset = "full"
+
+[network]
+size_exponent = 0.5
+hidden = [200, 100]
+
+[committee]
+members = ["weave", "environments", "forest", "kernel"]
+prior = [1, 1, 2, 4]
+prior_molecules = 100
+refit = true
+
+[split]
+kind = "given"
+column = "split"
+validation = 0.1
+
+[start]
+model = "descriptors"
+
+[neutral]
+copies = 16
+
+[optimization]
+epochs = 30
+batch_size = 64
+learning_rate = 0.001
+positive_weight = 0.5
+weight_average = 0.99
+keep = "last"
+patience = 30
+""",
+}
+"""A small network by itself, and the committee that `molig train` makes."""
 
 
 def main() -> None:
@@ -71,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--targets", nargs="+", default=["choosing"])
-    parser.add_argument("--recipe", type=Path)
+    parser.add_argument("--recipe", default="committee", help="one of those above, or a file")
     parser.add_argument("--table", action="store_true", help="print the results that lie in the output")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -81,9 +121,10 @@ def main() -> None:
     names = [name for given in options.targets for name in groups.get(given, [given])]
     if not options.table:
         options.output.mkdir(parents=True, exist_ok=True)
-        recipe = options.recipe or options.output / "recipe.toml"
-        if not options.recipe:
-            recipe.write_text(RECIPE)
+        recipe = Path(options.recipe)
+        if options.recipe in RECIPES:
+            recipe = options.output / "recipe.toml"
+            recipe.write_text(RECIPES[options.recipe])
         for name in names:
             write_target(table[table["dataset"] == name], name, recipe, options.output)
     for group, members in groups.items():
