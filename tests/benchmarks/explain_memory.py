@@ -31,7 +31,20 @@ finally:
 
 def explain(library: Path, output: Path, options: argparse.Namespace) -> tuple[int, float]:
     """Peak memory (MB) and CPU seconds of a fresh process that explains a file."""
-    words = ["explain", "-q", "--device", "cpu", "-m", options.model, "-i", library, "-o", output]
+    words = [
+        "explain",
+        "-q",
+        "--device",
+        "cpu",
+        "--jobs",
+        1,
+        "-m",
+        options.model,
+        "-i",
+        library,
+        "-o",
+        output,
+    ]
     words += ["--layout", options.layout, "--tol", options.tol]
     command = [sys.executable, "-c", _CODE, *map(str, words)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from rdkit import Chem
+from rdkit.Chem import rdDepictor
 from support.explanations import made_up, parsed
 from support.libraries import GOOD, names_in
 
@@ -20,7 +22,7 @@ from molig.attribution import Explainer
 from molig.attribution.explainer import At
 from molig.errors import InputError, UsageError
 from molig.features import preset
-from molig.molecules import MoleculeParser, Record, Rejection, smiles_records
+from molig.molecules import MoleculeParser, Record, Rejection, read_records, smiles_records
 from molig.report import Counts, Pictures, merge_explanations
 from molig.report.explaining import ChunkExplainer, Drawings, Explain, about_table, explain_library
 from molig.report.tables import Layout, Rows, TableRequest
@@ -245,6 +247,21 @@ class TestProcesses:
         assert summaries[0].counts.rejected == 2
         assert summaries[0].tasks == summaries[1].tasks <= set(small_model.tasks)
         assert told == [len(rows)] * 2
+
+    def test_coordinates_of_the_input_come_along(self, small_model, tmp_path):
+        mols = [Chem.MolFromSmiles(smiles) for smiles in GOOD[:6]]
+        for mol in mols:
+            rdDepictor.Compute2DCoords(mol)
+        library = tmp_path / "library.sdf"
+        library.write_text("".join(f"{Chem.MolToMolBlock(mol)}$$$$\n" for mol in mols))
+        explain_rows = Explainer(small_model, tol=0.5).explain_rows
+        names = ("why.sdf", "why.svg")
+        for jobs in (1, 2):
+            (tmp_path / str(jobs)).mkdir()
+            drawings = Drawings([tmp_path / str(jobs) / name for name in names], "Why")
+            explain_library(read_records(library), ChunkExplainer(explain_rows, drawings=drawings), jobs=jobs)
+        for name in names:
+            assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
     def test_drawings_alone_are_in_the_order_of_the_library(self, tmp_path):
         for jobs in (1, 2):
