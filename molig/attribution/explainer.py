@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, overload
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from rdkit import Chem
 
-from molig.attribution.baselines import Baseline, Baselines
+from molig.attribution.baselines import COMPOUND, Baseline, Baselines
 from molig.attribution.combined import held_to
 from molig.attribution.engine import Tolerance
 from molig.attribution.explanation import Explanation, Explanations
@@ -34,9 +35,11 @@ from molig.features import MolGraph, PackedGraphs
 from molig.foreign import load_any_model
 from molig.foreign.shares import Example
 from molig.molecules import Molecule, Record, Rejection, read_records, records_of
+from molig.molecules.library import reference_compound
 from molig.molecules.records import batched
 
 Index = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 ByTask = list[Explanation]
 _Names = str | Path | Sequence[str | Path]
 
@@ -72,6 +75,11 @@ class Explainer:
         Default: ``"zero"``, where molig's own networks are trained to be neutral; for networks of other
         packages ``"neutral"``; for models on fingerprints their own background, else ``"zero"`` (the empty
         fingerprint), ``"library"``, ``"library:FILE"`` or ``"compound:SMILES"``.
+    reference : str or sequence of str, optional
+        In place of a baseline: SMILES of a compound, or of several whose mean is meant, such as a series.
+        Molecules are compared with its mean features, and scores counted from its score
+        (`Explanation.reference_score`): what the molecule's size and shape make of these features is a part
+        of its own. Models on fingerprints take one compound.
     tol : float
         Allowed error of any attribution, as a share of the largest one, and allowed completeness residual,
         as a share of ``|F(x) - F(x')|``.
@@ -105,6 +113,7 @@ class Explainer:
         target: str | None = None,
         method: str = Method.INTEGRATED_GRADIENTS,
         baseline: str | Baseline | Iterable[str | Baseline] | None = None,
+        reference: str | Sequence[str] | None = None,
         tol: float = 0.01,
         floor: float | None = None,
         max_evaluations: int = 2000,
@@ -124,15 +133,19 @@ class Explainer:
         self.task = None if task is None else model.tasks.index(task)
         self.target = Target.of(target, model.objective)
         self.method = Method.of(method)
+        compounds = _compounds(reference, baseline)
+        options: dict[str, Any] = {"method": method, "baseline": baseline, "tol": tol, "floor": floor}
+        if compounds:
+            baseline = _baseline_of(compounds, model)
         if isinstance(model, ReferencedModel):
             model, baseline = model.against(baseline), None
         self.baselines = Baselines(baseline, model)
         known = model.floor if isinstance(model, PreciseModel) else _FLOOR
         self.tolerance = Tolerance(tol, known if floor is None else floor, max_evaluations)
-        options: dict[str, Any] = {"method": method, "baseline": baseline, "tol": tol, "floor": floor}
-        options |= {"max_evaluations": max_evaluations, "precision": precision}
+        options |= {"max_evaluations": max_evaluations, "precision": precision, "reference": reference}
         self._by_part = [Explainer(part, **options) for part in parts] if task is None and parts[1:] else []
         self.model = model if self._by_part else _with_precision(model, precision, tol)
+        self._compounds = compounds
         self._precision = precision
         self._double: ExplainableModel | None = None
         self._numeric = any(
@@ -324,6 +337,16 @@ class Explainer:
             self._double = _with_precision(self.model, self._precision, tol)
         return self._double
 
+    @cached_property
+    def _reference_scores(self) -> FloatArray | None:
+        """Mean score of the reference compounds in each task."""
+        if not self._compounds:
+            return None
+        mols = [reference_compound(self.model.parser, smiles) for smiles in self._compounds]
+        graphs = self.model.featurize(mols)
+        scores = self.target.score(self.model.relax(graphs).outputs(np.arange(len(graphs))))
+        return np.asarray(scores.mean(axis=0), dtype=np.float64)
+
     @property
     def parts(self) -> tuple[Explainer, ...]:
         """Explainers of the tasks that share an objective: this one, if all do."""
@@ -350,7 +373,7 @@ class Explainer:
             n_pair_entries = graph.pair_codes.shape[1] + graph.pair_values.shape[1]
         cut = n_atoms * n_entries
         stop = cut + n_pairs * n_pair_entries
-        names = self.member_names
+        names, references = self.member_names, self._reference_scores
         return Explanation(
             id=molecule.id,
             smiles=molecule.smiles,
@@ -379,6 +402,8 @@ class Explainer:
             removed=molecule.removed,
             origin=molecule.origin,
             n_input_atoms=molecule.n_input_atoms,
+            reference=_name_of_reference(self._compounds),
+            reference_score=math.nan if references is None else float(references[task]),
         )
 
     @property
@@ -410,6 +435,37 @@ def _told(records: Sequence[Record], first: int, at: At | None) -> Iterator[Reco
         if at is not None:
             at(place, place + 1, False)
         yield record
+
+
+def _compounds(
+    reference: str | Sequence[str] | None, baseline: str | Baseline | Iterable[str | Baseline] | None
+) -> tuple[str, ...]:
+    if reference is None:
+        return ()
+    if baseline is not None:
+        raise UsageError(f"give either {called('baseline')} or {called('reference')}, not both")
+    found = (reference,) if isinstance(reference, str) else tuple(reference)
+    if not found:
+        raise UsageError("the reference needs at least one compound")
+    return found
+
+
+def _baseline_of(compounds: tuple[str, ...], model: ExplainableModel) -> str | Baseline:
+    """Mean features of reference compounds, under their name."""
+    if len(compounds) == 1:
+        return f"{COMPOUND}:{compounds[0]}"
+    if isinstance(model, ReferencedModel):
+        raise UsageError(
+            f"{model.name} compares with one compound at a time; for a set of them write it to a file and "
+            f"take {called('baseline')} library:FILE"
+        )
+    mols = [reference_compound(model.parser, smiles) for smiles in compounds]
+    mean = Baseline.mean(model.featurize(mols), model.schema)
+    return replace(mean, name=_name_of_reference(compounds))
+
+
+def _name_of_reference(compounds: tuple[str, ...]) -> str:
+    return f"mean of {len(compounds):,} compounds" if len(compounds) > 1 else "".join(compounds)
 
 
 @lru_cache(maxsize=100_000)

@@ -110,6 +110,12 @@ class Explanation:
         references have and the molecule lacks, the largest first, named by the bit and the commonest
         substructure that sets it in the references. No atom bears them; `absent_score` is their sum.
 
+    reference : str
+        What scores are counted from instead of the baseline: a compound, or the mean of several; "" for none.
+    reference_score : float
+        Its score; NaN without a reference. The baseline then is the molecule's graph with the reference's
+        mean features, and `size_and_shape` the difference of the two scores.
+
     Examples
     --------
     >>> import molig
@@ -148,6 +154,8 @@ class Explanation:
     calibrated: bool = False
     absent: dict[str, float] = field(default_factory=dict)
     sampling_error: float = 0.0
+    reference: str = ""
+    reference_score: float = float("nan")
 
     def __post_init__(self) -> None:
         if not self.scored_smiles:
@@ -158,7 +166,7 @@ class Explanation:
         state = "" if self.converged else ", not converged"
         return (
             f"Explanation({self.smiles!r}, {self.task} {self.target} {self.score:.4f}, "
-            f"{self.baseline} baseline {self.baseline_score:.4f}, residual {self.residual:+.1e}{state})"
+            f"{self.start_name} {self.start:.4f}, residual {self.residual:+.1e}{state})"
         )
 
     @cached_property
@@ -339,19 +347,29 @@ class Explanation:
 
     @property
     def start(self) -> float:
-        """Score that the explanation counts from: F(x')."""
-        return self.baseline_score
+        """Score that the explanation counts from: that of the reference, else F(x')."""
+        return self.reference_score if self.reference else self.baseline_score
 
     @property
     def start_name(self) -> str:
         """What `start` is the score of."""
-        return f"{self.baseline} baseline"
+        return f"reference {self.reference}" if self.reference else f"{self.baseline} baseline"
+
+    @property
+    def change(self) -> float:
+        """What is explained: the score minus `start`."""
+        return self.score - self.start
+
+    @property
+    def size_and_shape(self) -> float:
+        """What the reference's mean features score more on this molecule's graph than on its own; else 0."""
+        return self.baseline_score - self.start
 
     @cached_property
     def parts(self) -> dict[str, float]:
         """Contributions of atoms, pairs and, of a committee, substructures: sums, in the unit of the score.
 
-        With the residual they add up to F(x) - F(x'). `ledger` has them entry by entry.
+        With the residual they add up to `change`. `ledger` has them entry by entry.
         """
         sums = {
             "atoms": self.own_atom_scores.sum(),
@@ -362,12 +380,14 @@ class Explanation:
             sums["substructures"] = self.environment_attributions.sum()
         if self.absent:
             sums["absent substructures"] = self.absent_score
+        if self.reference:
+            sums["size and shape"] = self.size_and_shape
         return {name: float(total) for name, total in sums.items()}
 
     @property
     def shares(self) -> dict[str, float] | None:
-        """`parts` in percent of F(x) - F(x'); None where that is small against them, so that they mislead."""
-        change = self.score - self.baseline_score
+        """`parts` in percent of `change`; None where that is small against them, so that they mislead."""
+        change = self.change
         largest = max(map(abs, self.parts.values()))
         if abs(change) < _MATERIAL * largest or not change:
             return None
@@ -409,7 +429,7 @@ class Explanation:
         list of MainGroup
             The largest contribution first; groups of one name and sign count together.
         """
-        return main_groups(self.groups, self.score - self.baseline_score, self.input_atoms.tolist(), n)
+        return main_groups(self.groups, self.change, self.input_atoms.tolist(), n)
 
     @cached_property
     def bonded_pairs(self) -> Flags:
@@ -535,18 +555,22 @@ class Explanation:
 
     def _legend(self, outlined: MainGroup | None) -> tuple[str, ...]:
         symbol = {"probability": "p"}.get(self.target, self.target)
-        change = self.score - self.baseline_score
-        ends = [abs(end) for end in (self.score, self.baseline_score) if end]
+        change = self.change
+        ends = [abs(end) for end in (self.score, self.start) if end]
         digits = max(decimals(min(ends, default=0.0), least=3), decimals(change))
         lines: tuple[str, ...] = (
             f"{self.task} · {symbol} = {self.score:.{digits}f}",
-            f"{self.baseline} baseline {self.baseline_score:.{digits}f} · residual {self.residual:+.1e}"
+            f"{self.start_name} {self.start:.{digits}f} · residual {self.residual:+.1e}"
             + (f" · sampling error {self.sampling_error:.1e}" if self.sampling_error else "")
             + ("" if self.converged else " · NOT CONVERGED"),
         )
         if self.members:
             shares = (f"{name} {share:+z.{decimals(change)}f}" for name, share in self.members.items())
             lines += (" · ".join(shares),)
+        if self.reference:
+            lines += (
+                f"size and shape {self.size_and_shape:+z.{decimals(change)}f} · all {change:+z.{digits}f}",
+            )
         if outlined:
             lines += (f"outlined: {outlined.words} {outlined.score:+z.{decimals(change)}f}",)
         return lines

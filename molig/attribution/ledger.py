@@ -28,8 +28,8 @@ class Entry:
     Parameters
     ----------
     part : str
-        "atoms", "bonded pairs", "non-bonded pairs", "substructures", "absent substructures", "groups" or
-        "residual".
+        "atoms", "bonded pairs", "non-bonded pairs", "substructures", "absent substructures", "groups",
+        "size and shape" (against a reference) or "residual".
     name : str
         Which of them: "aromatic C atoms", "double bonds", "nitro"; the part itself where it is not divided.
     score : float
@@ -215,3 +215,5 @@ def _undivided(explanation: Explanation) -> Iterable[Entry]:
     """What no atom bears."""
     if explanation.absent:
         yield Entry("absent substructures", "absent substructures", explanation.absent_score)
+    if explanation.reference:
+        yield Entry("size and shape", "size and shape", explanation.size_and_shape)

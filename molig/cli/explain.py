@@ -62,6 +62,8 @@ if TYPE_CHECKING:
 
 _PICTURES = "Pictures"
 _SHOWN = 20
+# What a reference is called that is the mean of the molecules explained, of so many at most.
+_MEAN, _MOST_AVERAGED = "mean", 500
 # A baseline that scores more than this is said to be not neutral.
 _NOT_NEUTRAL = 0.1
 # A sampling error above this share of the largest attribution is told.
@@ -89,6 +91,14 @@ def explain(
     task: TaskOrAllOption = None,
     method: MethodOption = "integrated_gradients",
     baseline: BaselineOption = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            help="Count scores from those of a compound (SMILES), or from the mean of the molecules given "
+            "(mean); instead of --baseline.",
+        ),
+    ] = None,
     target: TargetOption = None,
     tol: TolOption = 0.01,
     layout: Annotated[
@@ -230,8 +240,24 @@ def explain(
     all_tasks = asks_all_tasks(task, loaded)
     named = None if all_tasks else task
     loaded = loaded if named is None else loaded.for_task(named)
-    explainer = Explainer(loaded, task=named, target=target, method=method, baseline=baseline, tol=tol)
     reporter = Reporter(quiet)
+    reading: dict[str, Any] = {
+        "smiles_column": smiles_column,
+        "id_column": id_column,
+        "file_format": file_format,
+        "delimiter": delimiter,
+    }
+    given = partial(_read, source, loaded, reading, reporter) if source else partial(_records, smiles)
+    compounds = _mean_of(given(), source, loaded, reporter) if reference == _MEAN else reference
+    explainer = Explainer(
+        loaded,
+        task=named,
+        target=target,
+        method=method,
+        baseline=baseline,
+        reference=compounds,
+        tol=tol,
+    )
     told = hasattr(loaded, "default_baseline")
     known = [named] if named else loaded.tasks if all_tasks or len(loaded.tasks) == 1 else []
     if told and known:
@@ -239,23 +265,26 @@ def explain(
     meaning = explainer.target.meaning + loaded.meaning_of(loaded.tasks if named is None else [named])
     drawn = Drawings(drawings, f"Explanations by {loaded.name}", pictures, meaning)
     work = _work(explainer, request, drawn, all_tasks)
-    reading: dict[str, Any] = {"smiles_column": smiles_column, "id_column": id_column}
-    reading |= {"file_format": file_format, "delimiter": delimiter}
-    options = {"--task": task, "--target": explainer.target, "--tol": tol, "--method": explainer.method}
-    options |= {
+    options = {
+        "--task": task,
+        "--target": explainer.target,
+        "--tol": tol,
+        "--method": explainer.method,
         "--baseline": baseline or explainer.baselines.name,
+        **({"--reference": reference} if reference else {}),
         "references": explainer.references,
         "--smiles-column": smiles_column,
         "--id-column": id_column,
+        "--format": file_format,
+        "--delimiter": delimiter,
+        "--time-limit": time_limit,
     }
-    options |= {"--format": file_format, "--delimiter": delimiter, "--time-limit": time_limit}
     written = [*output, *pictures.extras] if share is None else [share.directory(output[0])]
     with exclusive(*written, request.rejects_path if request and share is None else None):
-        records = _read(source, loaded, reading, reporter) if source else _records(smiles)
         parts = _parts(work, source, loaded, options, resume, share)
         total = count_rows(Path(source)) if source else len(smiles)
         run = _Run(work, reporter, total, usable_jobs(jobs, threads, loaded.device.type), time_limit)
-        summary = run.write(records, parts, share)
+        summary = run.write(given(), parts, share)
     _say_counts(summary.counts, [*written, *summary.counts.pages], explainer, reporter)
     _say_what_else(share, request, reporter)
     if told and not known and summary.tasks:  # of each molecule the highest-scoring task, known only now
@@ -428,6 +457,25 @@ def _pictures(scale: str, layers: str, others: Mapping[str, Any]) -> Pictures:
         return Pictures(scale=float(scale), layers=named, **others)
     except ValueError:
         return Pictures(scale=scale, layers=named, **others)
+
+
+def _mean_of(
+    records: Iterator[Record], source: str | None, model: ScoringModel, reporter: Reporter
+) -> list[str]:
+    """SMILES of the molecules that are explained, or of the first of them, whose mean is the reference."""
+    from itertools import islice
+
+    from molig.molecules import Rejection
+
+    if source == "-":
+        raise UsageError("standard input cannot be read twice, as --reference mean asks for; use a file")
+    some = list(islice(records, _MOST_AVERAGED))
+    usable = [one.smiles for one in some if not isinstance(model.parser.parse(one), Rejection)]
+    if not usable:
+        raise UsageError(f"--reference mean: the model rejects all of the first {len(some):,} molecules")
+    of = f"the first {len(some):,} rows" if len(some) == _MOST_AVERAGED else "all rows"
+    reporter.info(f"reference: the mean of {len(usable):,} molecules, the usable ones of {of}")
+    return usable
 
 
 def _check_places(outputs: list[Path], pictures: Pictures, resume: bool) -> None:

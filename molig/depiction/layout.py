@@ -28,9 +28,9 @@ _SIZE = (420, 340)
 _SMALLEST = 80
 _LARGEST = 20_000
 # Bonds of fewer pixels than this are hard to read: a drawing without a given size grows, a grid of them less.
-_LEGIBLE_BOND, _GROWTH, _GROWTH_OF_GRIDS = 18.0, 3.0, 1.5
+_LEGIBLE_BOND, _GROWTH, _GROWTH_OF_GRIDS = 22.0, 3.0, 1.5
 # Room around a structure, as a part of its box; arcs, outlines and labels need more.
-_PADDING, _WIDE_PADDING = 0.05, 0.09
+_PADDING, _OUTLINE_PADDING, _WIDE_PADDING = 0.05, 0.09, 0.13
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def plan(
             panel,
             mol,
             of_it,
-            wrap(legible(_said_of(panel, scope)), BAR_SIZE, room),
+            [line for text in _said_of(panel, scope) for line in wrap(legible(text), BAR_SIZE, room)],
             [line for text in panel.legend for line in wrap(legible(text), LEGEND_SIZE, room)],
         )
         for panel, mol, of_it in zip(drawn, mols, scales, strict=True)
@@ -170,8 +170,8 @@ def _cell(content: _Content, place: Box, around: tuple[int, int], look: Look) ->
     for line in legend:
         base += _LEGEND_LINE
         words.append(Words(line, middle, base, LEGEND_SIZE, LEGEND_COLOR))
-    wide = look.label != "none" or len(panel.scores_of("pairs")) or panel.outline
-    padding = _WIDE_PADDING if wide else _PADDING
+    wide = look.label != "none" or len(panel.scores_of("pairs"))
+    padding = _WIDE_PADDING if wide else _OUTLINE_PADDING if panel.outline else _PADDING
     ink = draw_ink(mol, structure.size, padding)
     marks = place_marks(panel, ink, scale, look)
     return Cell(
@@ -179,13 +179,12 @@ def _cell(content: _Content, place: Box, around: tuple[int, int], look: Look) ->
     )
 
 
-def _said_of(panel: Panel, scope: str) -> str:
-    """What stands at the colour bar: what the scores are, and of which molecules the scale is."""
-    facts = [f"contribution to {panel.unit}"] if panel.unit else []
-    facts += [scope] if scope else []
-    if n_pairs := np.count_nonzero(panel.scores_of("pairs")):
-        facts.append(f"arcs: strongest of {n_pairs:,} pairs")
-    return " · ".join(facts)
+def _said_of(panel: Panel, scope: str) -> list[str]:
+    """What stands at the colour bar: what the scores are, of which molecules the scale is, and which arcs."""
+    facts = [*([f"contribution to {panel.unit}"] if panel.unit else []), *([scope] if scope else [])]
+    n_pairs = np.count_nonzero(panel.scores_of("pairs"))
+    arcs = [f"arcs: the strongest of {n_pairs:,} non-bonded pairs"] if n_pairs else []
+    return [" · ".join(facts), *arcs]
 
 
 def _label(panel: Panel, scale: float, look: Look) -> str:

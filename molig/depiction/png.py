@@ -140,10 +140,9 @@ def _paint_marks(canvas: ImageDraw.ImageDraw, marks: Marks, ratio: float) -> Non
             _paint_outline(canvas, points, width, color, ratio)
     for wider in (2 * rim, 0.0):
         for band in marks.bands:
-            shade = band.rim if wider else band.fill
-            if shade:
-                ends = [tuple(part * ratio for part in end) for end in (band.start, band.end)]
-                canvas.line(ends, fill=hex_color(shade), width=round((band.width + wider) * ratio))
+            if shade := band.rim if wider else band.fill:
+                pen = _Pen(band.width + wider, hex_color(shade), band.dashed and wider > 0)
+                _stroke(canvas, [band.start, band.end], pen, ratio)
     for disc in marks.discs:
         if not disc.fill:
             continue

@@ -234,7 +234,8 @@ def _marks(marks: Marks) -> str:
         lines = "".join(
             _line(band.start, band.end) for band in rims if (band.rim, band.dashed) == (rim, dashed)
         )
-        parts.append(f'<path d="{lines}" fill="none" stroke="{hex_color(rim)}" stroke-width="{width}"/>')
+        style = f'stroke="{hex_color(rim)}" stroke-width="{width}"' + _DASHES * dashed
+        parts.append(f'<path d="{lines}" fill="none" {style}/>')
     if marks.bands:
         shown = "".join(map(_band, marks.bands))
         width = short(marks.bands[0].width)

@@ -39,7 +39,7 @@ _SUBSTRUCTURES_IN_JSON = 10
 
 def sentence(explanation: Explanation) -> str:
     """One line that says where the score comes from: the groups that carry it, and the sums of its parts."""
-    change = explanation.score - explanation.baseline_score
+    change = explanation.change
     digits, shares = decimals(change), explanation.shares
 
     def told(score: float) -> str:
@@ -182,7 +182,7 @@ def _facts(explanation: Explanation) -> Sequence[tuple[str, str]]:
     return (
         ("task", explanation.task),
         (explanation.target_in_words, f"{explanation.score:.4f}"),
-        (f"{explanation.baseline} baseline", f"{explanation.baseline_score:.4f}"),
+        (explanation.start_name, f"{explanation.start:.4f}"),
         ("residual", f"{explanation.residual:+.1e}"),
     )
 
@@ -434,6 +434,8 @@ def _facts_of(explanation: Explanation) -> dict[str, Any]:
         "bond_atoms": ends,
         "bond_scores": [float(score) for score in explanation.bond_scores],
     }
+    if explanation.reference:
+        facts |= {"reference": explanation.reference, "reference_score": explanation.reference_score}
     if explanation.members:
         facts["calibrated"] = explanation.calibrated
         facts["members"] = explanation.members
@@ -456,7 +458,7 @@ def _as_markdown(explained: _Explained) -> str:
             lines.append(f"- {explanation.scored_note}")
         lines.append(
             f"- {explanation.task}: {explanation.target_in_words} {explanation.score:.4f}, "
-            f"{explanation.baseline} baseline {explanation.baseline_score:.4f}, "
+            f"{explanation.start_name} {explanation.start:.4f}, "
             f"residual {explanation.residual:+.1e}"
             + ("" if explanation.converged else "; did not converge: do not rely on single atoms")
         )

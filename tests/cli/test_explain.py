@@ -321,3 +321,13 @@ class TestLooks:
         run = molig("explain", "-m", "no-such-model", "--smiles", "C", *options)
         assert run.code == 2
         assert message in " ".join(run.err.split())
+
+    def test_scores_count_from_a_reference(self, explained, tmp_path):
+        document, table = tmp_path / "why.md", tmp_path / "ledger.csv"
+        run = explained(*self.TWO, "-o", document, "--ledger", table, "--reference", "mean")
+        assert run.code == 0, run.err
+        assert "reference: the mean of 2 molecules, the usable ones of all rows" in run.err
+        assert "reference mean of 2 compounds" in document.read_text()
+        assert "size and shape" in set(pd.read_csv(table)["name"])
+        run = explained(*self.TWO, "-o", document, "--reference", "C", "--baseline", "zero")
+        assert (run.code, "give either --baseline or --reference" in run.err) == (2, True)
