@@ -23,6 +23,7 @@ from molig.cli import (
     merge,
     models,
     prepare,
+    report,
     saturation,
     screen,
     substructures,
@@ -51,6 +52,7 @@ app.command("explain")(explain.explain)
 app.command("compare", cls=GroupedCommand)(compare.compare)
 app.command("edits", cls=GroupedCommand)(edits.edits)
 app.command("substructures", cls=GroupedCommand)(substructures.substructures)
+app.command("report", cls=GroupedCommand)(report.report)
 app.command("saturation")(saturation.saturation)
 app.command("train")(train.train)
 app.command("audit")(audit.audit)

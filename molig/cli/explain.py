@@ -57,11 +57,12 @@ if TYPE_CHECKING:
     from molig.report import Counts, Pictures
     from molig.report.explaining import ChunkExplainer, Drawings, Sampling, Summary
     from molig.report.tables import TableRequest
-    from molig.screening import Shard
+    from molig.screening import ScreeningResult, Shard
     from molig.tables import Parts
 
 _PICTURES = "Pictures"
 _SHOWN = 20
+_OF_REJECTED = ("row", "id", "smiles", "reason")
 # What a reference is called that is the mean of the molecules explained, of so many at most.
 _MEAN, _MOST_AVERAGED = "mean", 500
 # A baseline that scores more than this is said to be not neutral.
@@ -228,7 +229,7 @@ def explain(
     smiles, source = _asked(*_smiles_and_source(molecules or [], smiles or [], source), resume, share)
     look = {"noise": noise, "palette": palette, "label": label, "threshold": arcs}
     look |= {"pairs": pairs, "ledger": ledger, "ledger_by": ledger_by, "align": align}
-    pictures = _pictures(scale, layers, look | {"each": each, "each_kind": each_kind})
+    pictures = pictures_of(scale, layers, look | {"each": each, "each_kind": each_kind})
     output = output or []
     _check_places(output, pictures, resume)
     drawings, request = _drawings_and_table(output, source, layout, rejects, resume, csv_safe)
@@ -246,8 +247,9 @@ def explain(
         "id_column": id_column,
         "file_format": file_format,
         "delimiter": delimiter,
+        "keep": "all" if drawings else "none",
     }
-    given = partial(_read, source, loaded, reading, reporter) if source else partial(_records, smiles)
+    given = partial(read, source, loaded, reading, reporter) if source else partial(_records, smiles)
     compounds = _mean_of(given(), source, loaded, reporter) if reference == _MEAN else reference
     explainer = Explainer(
         loaded,
@@ -263,8 +265,6 @@ def explain(
     if told and known:
         _say_baseline(explainer, known, reporter)
     meaning = explainer.target.meaning + loaded.meaning_of(loaded.tasks if named is None else [named])
-    drawn = Drawings(drawings, f"Explanations by {loaded.name}", pictures, meaning)
-    work = _work(explainer, request, drawn, all_tasks)
     options = {
         "--task": task,
         "--target": explainer.target,
@@ -281,15 +281,19 @@ def explain(
     }
     written = [*output, *pictures.extras] if share is None else [share.directory(output[0])]
     with exclusive(*written, request.rejects_path if request and share is None else None):
+        records = given()
+        about = about_page(loaded, columns_of(records))
+        drawn = Drawings(drawings, f"Explanations by {loaded.name}", pictures, meaning, **about)
+        work = work_of(explainer, request, drawn, all_tasks)
         parts = _parts(work, source, loaded, options, resume, share)
         total = count_rows(Path(source)) if source else len(smiles)
-        run = _Run(work, reporter, total, usable_jobs(jobs, threads, loaded.device.type), time_limit)
-        summary = run.write(given(), parts, share)
-    _say_counts(summary.counts, [*written, *summary.counts.pages], explainer, reporter)
+        run = Run(work, reporter, total, usable_jobs(jobs, threads, loaded.device.type), time_limit)
+        summary = run.write(records, parts, share)
+    say_counts(summary.counts, [*written, *summary.counts.pages], explainer, reporter)
     _say_what_else(share, request, reporter)
     if told and not known and summary.tasks:  # of each molecule the highest-scoring task, known only now
         _say_baseline(explainer, summary.tasks, reporter)
-    _say_sampling_error(summary.sampling, reporter)
+    say_sampling_error(summary.sampling, reporter)
 
 
 def check_outputs(places: list[Path]) -> None:
@@ -307,7 +311,6 @@ def explain_hits(
 ) -> None:
     """Explain rows of a hit table, in their order, as the command does without further options."""
     from molig.attribution import Explainer
-    from molig.molecules import Record
     from molig.report import Pictures
     from molig.report.explaining import Drawings
 
@@ -315,12 +318,46 @@ def explain_hits(
     explainer = Explainer(model, task=task)
     meaning = explainer.target.meaning + model.meaning_of([task] if task else model.tasks)
     drawings, request = _drawings_and_table(places, None, None, None, resume=False, csv_safe=False)
-    drawn = Drawings(drawings, f"Best hits by {task or model.name}", Pictures(), meaning)
-    work = _work(explainer, request, drawn)
-    rows = zip(*(hits.column(name).to_pylist() for name in ("row", "id", "smiles")), strict=True)
-    records = (Record(*row) for row in rows)
-    _Run(work, reporter, len(hits), usable_jobs(jobs, 1, model.device.type)).write(records)
+    records, columns = hit_records(hits)
+    title, about = f"Best hits by {task or model.name}", about_page(model, columns)
+    work = work_of(explainer, request, Drawings(drawings, title, Pictures(), meaning, **about))
+    Run(work, reporter, len(hits), usable_jobs(jobs, 1, model.device.type)).write(records)
     reporter.info(f"{len(hits):,} best hits explained: {', '.join(map(str, places))}")
+
+
+def hit_records(hits: pa.Table) -> tuple[Iterator[Record], list[str]]:
+    """Rows of a hit table as records, and the names of the columns that come along."""
+    from molig.molecules import Record
+
+    columns = [name for name in hits.column_names if name not in ("id", "smiles")]
+    heads = zip(*(hits.column(name).to_pylist() for name in ("row", "id", "smiles")), strict=True)
+    kept = zip(*(hits.column(name).to_pylist() for name in columns), strict=True)
+    rows = zip(heads, kept, strict=True)
+    return (Record(row, id_, smiles, kept=values) for (row, id_, smiles), values in rows), columns
+
+
+def rejected_rows(result: ScreeningResult) -> list[tuple[Record, Rejection]]:
+    """What a screen has rejected, as rows of a page."""
+    from molig.molecules import Record, Rejection
+
+    found = (Rejection(*row) for row in result.rejections[list(_OF_REJECTED)].itertuples(index=False))
+    return [(Record(one.row, one.id, one.smiles), one) for one in found]
+
+
+def columns_of(records: Iterator[Record]) -> list[str]:
+    """Names of the columns that come along with records."""
+    kept = getattr(records, "kept", None)
+    return [] if kept is None else list(kept.names)
+
+
+def about_page(
+    model: ScoringModel, columns: Sequence[str], facts: Sequence[tuple[str, str]] = ()
+) -> dict[str, Any]:
+    """What a page says besides the explanations: the model, its domain, and columns that come along."""
+    domain = None
+    with contextlib.suppress(UsageError):  # not every model knows what it was trained on
+        domain = model.domain()
+    return {"facts": (("model", model.name), *facts), "columns": columns, "domain": domain}
 
 
 def _say_baseline(explainer: Explainer, tasks: Collection[str], reporter: Reporter) -> None:
@@ -398,7 +435,7 @@ def _check_shard(shard: Shard | None, drawings: list[Path], rejects: Path | None
         raise UsageError(f"{what} is for a whole library, not for a shard of it, which is a table alone")
 
 
-def _work(
+def work_of(
     explainer: Explainer,
     request: TableRequest | None,
     drawings: Drawings,
@@ -449,7 +486,8 @@ def _drawings_and_table(
     return drawings, None
 
 
-def _pictures(scale: str, layers: str, others: Mapping[str, Any]) -> Pictures:
+def pictures_of(scale: str, layers: str, others: Mapping[str, Any]) -> Pictures:
+    """How pictures are drawn, in the words of the options."""
     from molig.report import Pictures
 
     named = tuple(layer.strip() for layer in layers.split(",") if layer.strip())
@@ -497,7 +535,7 @@ def _records(smiles: list[str]) -> Iterator[Record]:
     return (Record(r.row, r.smiles, r.smiles) for r in smiles_records(smiles))
 
 
-def _read(
+def read(
     source: str, model: ScoringModel, reading: Mapping[str, Any], reporter: Reporter
 ) -> Iterator[Record]:
     """Molecules of a file, or of a feature store by their SMILES."""
@@ -506,7 +544,7 @@ def _read(
 
     if not is_store(source):
         return read_records(source, **reading)
-    store = open_store(source, **reading)
+    store = open_store(source, **{name: value for name, value in reading.items() if name != "keep"})
     reporter.info(f"{source} is a feature store: its SMILES are parsed once more, to draw and number atoms")
     if store.of_blocks:
         reporter.warning(
@@ -552,7 +590,7 @@ def _way_to_resume(drawings: Drawings | None) -> str:
 
 
 @dataclass
-class _Run:
+class Run:
     """Explaining and writing, with progress and warnings."""
 
     work: ChunkExplainer
@@ -608,7 +646,8 @@ class _Run:
                 self.n_hidden += 1
 
 
-def _say_counts(counts: Counts, written: list[Path], explainer: Explainer, reporter: Reporter) -> None:
+def say_counts(counts: Counts, written: list[Path], explainer: Explainer, reporter: Reporter) -> None:
+    """Say how many were explained, and how many integrals are not exact."""
     from molig.attribution import Method
 
     names = ", ".join(map(str, written))
@@ -627,7 +666,7 @@ def _say_what_else(share: Shard | None, request: TableRequest | None, reporter: 
         reporter.info(f"rejected rows: {request.rejects_path}")
 
 
-def _say_sampling_error(sampling: Sampling, reporter: Reporter) -> None:
+def say_sampling_error(sampling: Sampling, reporter: Reporter) -> None:
     """Warn of what the choice of references leaves open, if that is more than integrals do."""
     if sampling.n and (mean := sampling.total / sampling.n) > _MUCH:
         reporter.warning(

@@ -18,6 +18,7 @@ from rdkit import Chem
 from molig.attribution import Explanation
 from molig.attribution.explainer import GROUP, At
 from molig.errors import UsageError, called
+from molig.model import Applicability
 from molig.molecules import Record, Rejection
 from molig.molecules.guard import CPU_SECONDS, time_limit
 from molig.report.outputs import Pictures, write_explanations
@@ -142,14 +143,14 @@ class Told:
         What became of them.
     rejections : list of Rejection
         Those that were rejected.
-    results : list of list of Explanation or Rejection
+    results : list of (Record, list of Explanation or Rejection)
         All of them in order, if they are to be drawn.
     """
 
     n_rows: int = 0
     summary: Summary = field(default_factory=Summary)
     rejections: list[Rejection] = field(default_factory=list)
-    results: list[Result] = field(default_factory=list)
+    results: list[tuple[Record, Result]] = field(default_factory=list)
 
     def as_part_note(self) -> PartNote:
         """As the note of a part, without what is drawn."""
@@ -184,28 +185,43 @@ class Drawings:
         How explanations are drawn, and where heat maps and ledgers go.
     meaning : str
         What a score is.
+    facts, columns, domain
+        What a page says besides; see `molig.report.write_explanations`.
+    rejected : sequence of (Record, Rejection)
+        Rows that were rejected before, told after the others.
     """
 
     paths: Sequence[Path]
     title: str
     pictures: Pictures = field(default_factory=Pictures)
     meaning: str = ""
+    facts: Sequence[tuple[str, str]] = ()
+    columns: Sequence[str] = ()
+    domain: Applicability | None = None
+    rejected: Sequence[tuple[Record, Rejection]] = ()
 
     @property
     def files(self) -> list[Path]:
         """All that need the explanations of the whole run."""
         return [*self.paths, *self.pictures.extras]
 
-    def write(self, results: Sequence[Result]) -> Counts:
+    def write(self, rows: Sequence[tuple[Record, Result]]) -> Counts:
         """Write them; raises as `molig.report.write_explanations` does."""
-        rows = ((_record_of(result), result) for result in results)
-        words = {"title": self.title, "meaning": self.meaning}
-        return write_explanations(rows, *self.paths, pictures=self.pictures, **words)
+        return write_explanations(
+            [*rows, *self.rejected],
+            *self.paths,
+            title=self.title,
+            pictures=self.pictures,
+            meaning=self.meaning,
+            facts=self.facts,
+            columns=self.columns,
+            domain=self.domain,
+        )
 
 
-def _record_of(result: Result) -> Record:
-    one = result if isinstance(result, Rejection) else result[0]
-    return Record(one.row, one.id, one.smiles)
+def _without_structure(record: Record) -> Record:
+    """What is told of a record: a worker sends it back, and the explanation has the molecule."""
+    return Record(record.row, record.id, record.smiles, kept=record.kept)
 
 
 @dataclass(frozen=True)
@@ -267,11 +283,11 @@ class ChunkExplainer:
         told = Told()
 
         def explanations() -> Iterator[Explanation]:
-            for _, result in rows:
+            for record, result in rows:
                 told.n_rows += 1
                 told.summary.add(result)
                 if self.drawings is not None:
-                    told.results.append(result)
+                    told.results.append((_without_structure(record), result))
                 if isinstance(result, Rejection):
                     told.rejections.append(result)
                 else:
@@ -294,7 +310,7 @@ def _reduced(mol: Chem.Mol) -> tuple[type[Chem.Mol], tuple[bytes]]:
     return Chem.Mol, (packed_mol(mol),)
 
 
-def _packed(results: Sequence[Result]) -> bytes:
+def _packed(results: Sequence[tuple[Record, Result]]) -> bytes:
     """Explanations on their way to the first process of this run: no file that is read is ever unpickled."""
     return bytes(_Sender.dumps(results))
 

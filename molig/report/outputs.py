@@ -23,8 +23,10 @@ from molig.depiction.numbers import decimals
 from molig.depiction.panel import SHARED, scales_of, symmetric_scale
 from molig.errors import UnknownNameError, UsageError, called
 from molig.files import write_whole
+from molig.model import Applicability, ApplicabilityFlag
 from molig.molecules import Record, Rejection
-from molig.report.page import Card, Report, render_report
+from molig.report.hit_page import HitPage, PageLook, render_hits
+from molig.report.page import Card
 from molig.report.structures import pymol_script, sd_text
 from molig.report.tables import TABLES, Counts, Result, require_some
 from molig.report.workbook import workbook
@@ -124,9 +126,21 @@ class Pictures:
         names = ("scale", "noise", "palette", "label", "threshold")
         return {name: getattr(self, name) for name in names}
 
-    def laid(self, explanations: list[Explanation]) -> list[Explanation]:
+    def laid(self, rows: list[tuple[Record, Result]]) -> list[tuple[Record, Result]]:
         """Explanations in the orientation that is asked for."""
-        return explanations if self.align is None else aligned(explanations, self.align)
+        if self.align is None:
+            return rows
+        listed = [one for _, result in rows if not isinstance(result, Rejection) for one in result]
+        turned = iter(aligned(listed, self.align))
+        return [
+            (record, result if isinstance(result, Rejection) else [next(turned) for _ in result])
+            for record, result in rows
+        ]
+
+    @property
+    def look(self) -> PageLook:
+        """How the pictures of a page begin."""
+        return PageLook(self.scale, self.noise, self.palette)
 
     def fixed(self, explanations: Sequence[Explanation]) -> list[dict[str, Any]]:
         """Options of drawings that stand by themselves on one page, so that they share their scale."""
@@ -233,6 +247,9 @@ def write_explanations(
     title: str,
     pictures: Pictures = _PLAIN,
     meaning: str = "",
+    facts: Sequence[tuple[str, str]] = (),
+    columns: Sequence[str] = (),
+    domain: Applicability | None = None,
 ) -> Counts:
     """Write explanations down for people: as a picture, on a page, or as a document.
 
@@ -253,6 +270,12 @@ def write_explanations(
         How explanations are drawn, and where heat maps, ledgers and single pictures go.
     meaning : str
         What a score is, for pages and documents.
+    facts : sequence of (str, str)
+        Names and values at the head of a page.
+    columns : sequence of str
+        Names of the values in `Record.kept`, which come along on a page.
+    domain : Applicability, optional
+        Says, on a page, whether the model knows molecules like these.
 
     Returns
     -------
@@ -270,20 +293,22 @@ def write_explanations(
     for path in paths:
         if path.suffix.lower() not in DRAWN:
             raise UsageError(f"{path}: explanations are written as {', '.join(DRAWN)}")
-    counts, listed, rejections = Counts(), list[Explanation](), list[Rejection]()
-    for _, result in rows:
+    counts, every = Counts(), list(rows)
+    for _, result in every:
         counts.add(result)
-        if isinstance(result, Rejection):
-            rejections.append(result)
-        else:
-            listed += result
+    rejections = [result for _, result in every if isinstance(result, Rejection)]
     require_some(counts, rejections)
-    listed = pictures.laid(listed)
+    every = pictures.laid(every)
+    listed = [one for _, result in every if not isinstance(result, Rejection) for one in result]
     explained = _Explained(title, meaning, listed, rejections)
     beside = {path.with_suffix(".sdf") for path in paths if path.suffix.lower() == ".pml"}
     for path in paths:
         if path.suffix.lower() in PICTURES:
             counts.pages += _write_grids(path, listed, pictures)
+        elif path.suffix.lower() in PAGES:
+            flags = _flags(every, domain)
+            page = HitPage(title, every, meaning, facts, columns, flags, sentence, pictures.look)
+            write_whole(path, render_hits(page).encode())
         elif path not in beside:
             write_whole(path, _draw(path, explained, pictures))
     for path in beside:
@@ -295,6 +320,17 @@ def write_explanations(
     if pictures.each:
         _write_each(pictures.each, listed, pictures)
     return counts
+
+
+def _flags(
+    rows: Sequence[tuple[Record, Result]], domain: Applicability | None
+) -> dict[int, ApplicabilityFlag]:
+    """By the number of the row, whether a model knows molecules like it."""
+    if domain is None:
+        return {}
+    accepted = [(record.row, result[0].mol) for record, result in rows if not isinstance(result, Rejection)]
+    flags = domain.flag([mol for _, mol in accepted])
+    return dict(zip([row for row, _ in accepted], flags, strict=True))
 
 
 class _Explained(NamedTuple):
@@ -315,8 +351,6 @@ def _draw(path: Path, explained: _Explained, pictures: Pictures) -> bytes:
     if suffix == EXCEL:
         looks = [options | {"layers": pictures.layers} for options in pictures.fixed(listed)]
         return workbook(path, listed, rejections, title=title, meaning=meaning, looks=looks)
-    if suffix in PAGES:
-        return _page(explained, pictures).encode()
     if suffix == ".json":
         return (json.dumps(_as_json(explained), indent=1, ensure_ascii=False) + "\n").encode()
     return legible_markdown(_as_markdown(explained)).encode()
@@ -387,22 +421,6 @@ def _ledgers(listed: Sequence[Explanation], pictures: Pictures) -> bytes:
 
 def _left_out(shown: int, of: int, what: str) -> str:
     return f"{shown} of {of:,} {what}; write a table for all." if shown < of else ""
-
-
-def _page(explained: _Explained, pictures: Pictures) -> str:
-    title, meaning, listed, rejections = explained
-    return render_report(
-        Report(
-            title=title,
-            subtitle=meaning,
-            facts=(("explained", str(len(listed))), ("rejected", str(len(rejections)))),
-            cards=[
-                explanation_card(one, layers=pictures.layers, **options)
-                for one, options in zip(listed, pictures.fixed(listed), strict=True)
-            ],
-            footnotes=[f"Row {r.row} ({r.id}) {r.smiles}: {r.reason}" for r in rejections],
-        )
-    )
 
 
 def _as_json(explained: _Explained) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from support.explanations import MIXED
+from support.pages import page_data
 
 from molig.attribution import Explainer
 from molig.depiction.numbers import decimals
@@ -48,10 +49,11 @@ class TestPage:
         assert card.facts[1][0] == "calibrated probability"
 
     def test_the_page_tells_of_them(self, explained, tmp_path):
-        page = written(explained, tmp_path / "why.html")
-        assert "Atoms, atom pairs and substructures together add up" in page
-        assert "The same by members of the committee" in page
-        assert "<li>contains " in page
+        (one, *_) = page_data(written(explained, tmp_path / "why.html"))["molecules"]
+        (told,), (why,) = one["why"], explained[0][1]
+        assert [name for name, _ in told["members"]] == list(why.members)
+        assert [name for name, *_ in told["substructures"]] == [s.name for s in why.main_substructures(10)]
+        assert "substructures" in dict(told["sums"])
 
     def test_the_legend_has_the_members(self, explained):
         (why,) = explained[0][1]
@@ -60,9 +62,12 @@ class TestPage:
         assert why.panel().legend[2] == parts
 
     def test_of_a_network_alone_nothing_is_told_of_either(self, alone, tmp_path):
-        page = written(alone, tmp_path / "why.html")
-        assert "Atoms and atom pairs together add up" in page
-        assert not any(word in page for word in ("committee", "substructure", "<ul", "calibrated"))
+        page = page_data(written(alone, tmp_path / "why.html"))
+        assert page["target"] == "probability"
+        for one in page["molecules"]:
+            (told,) = one["why"]
+            assert [told[name] for name in ("members", "substructures", "absent")] == [[], [], []]
+            assert "substructures" not in dict(told["sums"])
         (why,) = alone[0][1]
         assert not any("weave" in line for line in why.panel().legend)
 

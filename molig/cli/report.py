@@ -1,0 +1,212 @@
+"""`molig report`: a page of hits to sort, filter, search and look into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molig.cli.console import Reporter, count_rows, use_threads
+from molig.cli.explain import (
+    Run,
+    about_page,
+    columns_of,
+    hit_records,
+    pictures_of,
+    read,
+    rejected_rows,
+    say_counts,
+    say_sampling_error,
+    work_of,
+)
+from molig.cli.options import (
+    AddHOption,
+    AtomFeaturesOption,
+    BaselineOption,
+    DelimiterOption,
+    DeviceOption,
+    FingerprintOption,
+    FormatOption,
+    IdColumnOption,
+    IgnoreStereoOption,
+    JobsOption,
+    KeepHOption,
+    KeepOption,
+    MethodOption,
+    ModelOption,
+    QuietOption,
+    ReorderAtomsOption,
+    SmilesColumnOption,
+    TargetOption,
+    TaskOrAllOption,
+    ThreadsOption,
+    TolOption,
+    TrustPickleOption,
+    input_argument,
+    input_option,
+    kept_columns,
+    load_named,
+    needed_input,
+    task_named,
+    usable_jobs,
+)
+
+if TYPE_CHECKING:
+    from molig.model import ScoringModel
+    from molig.molecules import Record, Rejection
+
+_HITS = "Hits of `molig screen`, or any file of molecules; a data set by name; - for stdin."
+# A page of more molecules is slow to open, and nobody looks at them all.
+_MOST = 2_000
+
+
+def report(
+    model: ModelOption,
+    molecules: Annotated[str | None, input_argument(_HITS, "HITS")] = None,
+    source: Annotated[str | None, input_option("The same as HITS.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Page to write.")] = Path("report.html"),
+    task: TaskOrAllOption = None,
+    top: Annotated[
+        int | None, typer.Option("--top", min=1, help="Screen them first, and show the best N, best first.")
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", help="Heading of the page.")] = None,
+    keep: KeepOption = None,
+    method: MethodOption = "integrated_gradients",
+    baseline: BaselineOption = None,
+    target: TargetOption = None,
+    tol: TolOption = 0.01,
+    noise: Annotated[
+        float, typer.Option("--noise", min=0, max=1, help="Grey out scores below this share of the largest.")
+    ] = 0.0,
+    scale: Annotated[
+        str,
+        typer.Option(
+            "--scale", help="Contribution with the full colour: shared (the largest), molecule, or a number."
+        ),
+    ] = "shared",
+    palette: Annotated[str, typer.Option("--palette", help="red-blue, orange-purple, grey.")] = "red-blue",
+    smiles_column: SmilesColumnOption = None,
+    id_column: IdColumnOption = None,
+    file_format: FormatOption = None,
+    delimiter: DelimiterOption = None,
+    atom_features: AtomFeaturesOption = None,
+    keep_h: KeepHOption = None,
+    add_h: AddHOption = None,
+    ignore_stereo: IgnoreStereoOption = None,
+    reorder_atoms: ReorderAtomsOption = None,
+    fingerprint: FingerprintOption = None,
+    trust_pickle: TrustPickleOption = False,
+    device: DeviceOption = "auto",
+    jobs: JobsOption = None,
+    threads: ThreadsOption = 1,
+    quiet: QuietOption = False,
+) -> None:
+    """Put HITS on one page, explained: sort, filter, search by SMARTS, export. It needs no network."""
+    from molig.attribution import Explainer
+    from molig.errors import UsageError
+    from molig.foreign import FingerprintOptions
+    from molig.report.explaining import Drawings
+    from molig.report.outputs import PAGES, check_explanation_output
+    from molig.screening.plan import asks_all_tasks
+    from molig.tables.locks import exclusive
+
+    hits = needed_input(molecules, source)
+    pictures = pictures_of(scale, "atoms", {"noise": noise, "palette": palette})
+    pictures.check()
+    if output.suffix.lower() not in PAGES:
+        raise UsageError(f"a report is a page: give a name ending in {PAGES[0]} (got {output})")
+    check_explanation_output(output, hits)
+    use_threads(threads)
+    reporter = Reporter(quiet)
+    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
+    loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
+    task = task_named(loaded, task, target)
+    all_tasks = asks_all_tasks(task, loaded)
+    if all_tasks and top is not None:
+        raise UsageError("--top ranks by one task: name it by --task, or leave out --top")
+    named = None if all_tasks else task
+    loaded = loaded if named is None else loaded.for_task(named)
+    explainer = Explainer(loaded, task=named, target=target, method=method, baseline=baseline, tol=tol)
+    columns = {"smiles_column": smiles_column, "id_column": id_column}
+    reading = _Reading(
+        hits, {**columns, "file_format": file_format, "delimiter": delimiter}, kept_columns(keep)
+    )
+    with exclusive(output):
+        chosen = (
+            reading.all(loaded, reporter) if top is None else reading.best(top, loaded, named, jobs, reporter)
+        )
+        drawn = Drawings(
+            [output],
+            title or f"Hits by {named or loaded.name}",
+            pictures,
+            explainer.target.meaning + loaded.meaning_of(loaded.tasks if named is None else [named]),
+            rejected=chosen.rejected,
+            **about_page(loaded, chosen.columns, chosen.facts),
+        )
+        work = work_of(explainer, None, drawn, all_tasks)
+        n_jobs = usable_jobs(jobs, threads, loaded.device.type)
+        summary = Run(work, reporter, chosen.total, n_jobs).write(chosen.records)
+    say_counts(summary.counts, [output], explainer, reporter)
+    say_sampling_error(summary.sampling, reporter)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Molecules for the page, what comes along, and what was rejected before."""
+
+    records: Iterator[Record]
+    columns: list[str]
+    total: int | None
+    facts: tuple[tuple[str, str], ...] = ()
+    rejected: tuple[tuple[Record, Rejection], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How the file of hits is read."""
+
+    source: str
+    options: dict[str, str | None]
+    keep: str | tuple[str, ...]
+
+    def all(self, model: ScoringModel, reporter: Reporter) -> _Chosen:
+        """Every row, in the order of the file; an error if a page cannot hold them."""
+        from molig.errors import UsageError
+
+        records = read(self.source, model, {**self.options, "keep": self.keep}, reporter)
+        some = [record for _, record in zip(range(_MOST + 1), records, strict=False)]
+        if len(some) > _MOST:
+            raise UsageError(
+                f"{self.source} has more than {_MOST:,} rows, too many for one page: --top N shows the best"
+            )
+        return _Chosen(chain(some), columns_of(records), len(some), (("hits", Path(self.source).name),))
+
+    def best(
+        self, n: int, model: ScoringModel, task: str | None, jobs: int | None, reporter: Reporter
+    ) -> _Chosen:
+        """The best N rows, best first."""
+        from molig.errors import UsageError
+        from molig.screening import ScreeningOptions, screen
+
+        if n > _MOST:
+            raise UsageError(f"a page holds at most {_MOST:,} molecules (got --top {n:,})")
+        with reporter.progress("screening", count_rows(Path(self.source))) as bar:
+            options = ScreeningOptions(
+                task=task,
+                top_k=n,
+                n_best=n,
+                jobs=jobs,
+                keep=self.keep,
+                progress=bar,
+                **self.options,  # type: ignore[arg-type]
+            )
+            result = screen(self.source, model, options=options)
+        if result.best is None:
+            raise UsageError(f"{self.source}: nothing was ranked")
+        records, columns = hit_records(result.best)
+        facts = (("library", Path(self.source).name), ("screened", f"{result.n_scored:,}"))
+        return _Chosen(records, columns, len(result.best), facts, tuple(rejected_rows(result)))
