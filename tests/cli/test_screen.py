@@ -203,8 +203,8 @@ class TestOptions:
             (["--device", "mps"], "device"),
             (["--device", "meta"], "device"),
             (
-                ["-o", "hits.xlsx"],
-                "cannot tell the format of hits.xlsx; use a name ending in .parquet",
+                ["-o", "hits.txt"],
+                "cannot tell the format of hits.txt; use a name ending in .parquet",
             ),
             (["-o", "no/such/place/hits.csv"], "the directory no/such/place does not exist"),
             (["-o", "/dev/null/hits.csv"], "the directory /dev/null does not exist"),

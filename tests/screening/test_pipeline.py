@@ -238,10 +238,10 @@ class TestRefusals:
             ({"top_k": 0}, r"top_k must be at least 1 \(got 0\)"),
             ({"options": ScreeningOptions(batch_size=0)}, "at least 1"),
             ({"options": ScreeningOptions(), "top_k": 3}, "either directly or in options"),
-            ({"output": "hits.xlsx"}, r"\.parquet or \.csv"),
+            ({"output": "hits.txt"}, r"\.parquet, \.csv"),
             ({"output": "no/such/directory/hits.csv"}, "does not exist"),
             ({"output": "."}, "cannot tell the format|is a directory"),
-            ({"rejects": "rejects.txt"}, r"\.parquet or \.csv"),
+            ({"rejects": "rejects.txt"}, r"\.parquet, \.csv"),
         ],
     )
     def test_impossible_requests(self, small_model, options, message):
@@ -258,4 +258,4 @@ class TestRefusals:
             yield
 
         with pytest.raises(UsageError):
-            screen(untouchable(), small_model, output="hits.xlsx")
+            screen(untouchable(), small_model, output="hits.txt")

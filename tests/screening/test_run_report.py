@@ -24,8 +24,8 @@ def library(tmp_path):
 def test_the_report_is_beside_the_hits(tmp_path):
     assert report_path(tmp_path / "hits.csv") == tmp_path / "hits.run.json"
     assert report_path("-") is None
-    with pytest.raises(UsageError, match=r"parquet or \.csv"):
-        report_path(tmp_path / "hits.xlsx")
+    with pytest.raises(UsageError, match=r"parquet, \.csv"):
+        report_path(tmp_path / "hits.txt")
 
 
 def test_it_counts_what_the_run_counted(small_model, library, tmp_path):
