@@ -62,6 +62,14 @@ def prepare(
             help="Continue an interrupted preparation, kept in NAME.parts.",
         ),
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            rich_help_panel=RUNNING,
+            help="Only the I-th of N shares, such as 2/8; `molig merge` makes a store of them.",
+        ),
+    ] = None,
     force: ForceOption = False,
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
@@ -72,14 +80,16 @@ def prepare(
     """Read, standardise and featurize LIBRARY once; `molig screen STORE` then needs no RDKit."""
     from molig.model import bundled_models
     from molig.molecules import read_records
-    from molig.screening import PrepareOptions
+    from molig.screening import PrepareOptions, Shard
     from molig.screening import prepare as run
     from molig.screening.store import check_target, models_to_serve, parts_place
 
     reporter = Reporter(quiet)
     library = needed_input(library, source)
     named = models_to_serve(models or list(bundled_models()))
-    check_target(output, force=force, resume=resume)
+    share = None if shard is None else Shard.parse(shard)
+    if share is None:
+        check_target(output, force=force, resume=resume)
     records = read_records(
         library,
         smiles_column=smiles_column,
@@ -89,7 +99,7 @@ def prepare(
         keep=kept_columns(keep),
     )
     with (
-        reporter.telling_what_is_kept(parts_place(output)),
+        reporter.telling_what_is_kept(parts_place(output, share)),
         reporter.progress("preparing", count_rows(Path(library))) as bar,
     ):
 
@@ -102,17 +112,19 @@ def prepare(
             jobs=jobs,
             time_limit=time_limit,
             force=force,
+            shard=share,
             resume=resume,
             progress=bar,
             resumed=resumed,
         )
         info = run(records, output, named, library=library, options=options)
-    reporter.info(
-        f"{info.n_rows:,} rows: {info.n_molecules:,} molecules, {info.n_rejected:,} rejected, "
-        f"{info.bytes_per_molecule:,.0f} bytes per molecule"
-    )
+    size = "" if share else f", {info.bytes_per_molecule:,.0f} bytes per molecule"
+    reporter.info(f"{info.n_rows:,} rows: {info.n_molecules:,} molecules, {info.n_rejected:,} rejected{size}")
     for reason, count in list(info.reasons.items())[:_SHOWN]:
         reporter.info(f"rejected: {count:,} x {reason}")
+    if share is not None:
+        reporter.info(f"shard {share}: {parts_place(output, share)}; `molig merge` makes the store of them")
+        return
     reporter.info(
         f"feature store: {output}, for {', '.join(info.made_for)} and all models with these features"
     )

@@ -31,6 +31,7 @@ from molig.evaluation.report import (
 from molig.evaluation.run import Evaluation, EvaluationRun, evaluate
 from molig.files import json_text, made_by, markdown_table, versions, write_whole
 from molig.molecules import read_records
+from molig.molecules.sdf_reader import with_smiles
 from molig.text import legible_markdown
 from molig.training import LabelledTable, Recipe
 from molig.version import __version__
@@ -151,7 +152,7 @@ def deal_table(
     records = read_records(
         table.source, smiles_column=table.smiles_column, columns=[*kept, column], delimiter=table.delimiter
     )
-    for record in records:
+    for record in map(with_smiles, records):
         raw = record.fields.get(column)
         value = "" if raw is None else str(raw).strip()
         if record.problem is not None or not value:

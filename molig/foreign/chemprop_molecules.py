@@ -84,12 +84,12 @@ class ChempropParser(MoleculeParser):
         try:
             return self._as_chemprop(parsed, record)
         except RefusedError as refused:
-            return Rejection(record.row, record.id, record.smiles, str(refused))
+            return Rejection(record.row, record.id, parsed.smiles, str(refused))
 
     def _as_chemprop(self, molecule: Molecule, record: Record) -> Molecule:
         mol, origin = molecule.mol, np.array(molecule.origin) if molecule.origin else None
         n_input = molecule.n_input_atoms
-        as_written = self.policy is StandardizationPolicy.NONE and record.mol is None
+        as_written = self.policy is StandardizationPolicy.NONE and record.block is None
         # Without standardisation only hydrogens written as atoms change a molecule; RDKit keeps some of them.
         if as_written and n_input is not None:
             mol, origin = _read(molecule.smiles.strip(), self.keep_h)

@@ -23,6 +23,7 @@ from molig.molecules.reasons import (
     one_line,
 )
 from molig.molecules.records import Molecule, Record, Rejection
+from molig.molecules.sdf_reader import structure
 from molig.molecules.standardize import (
     Hydrogens,
     StandardizationPolicy,
@@ -186,23 +187,26 @@ class MoleculeParser:
         return molecules, rejections
 
     def _parse(self, record: Record) -> Molecule | Rejection:
+        smiles = record.smiles
         try:
             if record.problem is not None:
                 raise RefusedError(record.problem)
-            if record.mol is None and is_suspect(record.smiles):
+            if record.block is not None:
+                given, smiles = structure(record.block)
+                mol, removed = self.scored(given)
+            elif is_suspect(smiles):
                 settings = [str(self.policy), self.max_heavy_atoms, str(self.hydrogens)]
-                mol, names = ask_guard({"smiles": record.smiles, "parser": settings})
+                mol, names = ask_guard({"smiles": smiles, "parser": settings})
                 removed = tuple(names)
             else:
-                mol, removed = self.scored(record.smiles if record.mol is None else record.mol)
+                mol, removed = self.scored(smiles)
         except RefusedError as refused:
-            return Rejection(record.row, record.id, record.smiles, str(refused))
+            return Rejection(record.row, record.id, smiles, str(refused))
         n_input = n_input_atoms(mol)
         if n_input is None:
-            elements = elements_of(record.smiles.strip()) if record.mol is None else None
-            return Molecule(record.row, record.id, record.smiles, mol, None, removed, None, True, elements)
-        origin = _origin(mol)
-        return Molecule(record.row, record.id, record.smiles, mol, origin, removed, n_input)
+            elements = elements_of(smiles.strip()) if record.block is None else None
+            return Molecule(record.row, record.id, smiles, mol, None, removed, None, True, elements)
+        return Molecule(record.row, record.id, smiles, mol, _origin(mol), removed, n_input)
 
     def scored(self, source: str | Chem.Mol) -> tuple[Chem.Mol, tuple[str, ...]]:
         """The molecule that is scored for a SMILES or a sanitised molecule, and what was removed."""

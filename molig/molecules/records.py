@@ -32,11 +32,11 @@ class Record:
     id : str
         Identifier from the file; the row number where the file has none.
     smiles : str
-        SMILES as written, ``""`` where the row has none. For an SDF record the SMILES of its block.
+        SMILES as written, ``""`` where the row has none, as in an SD file.
     fields : mapping of str to object
         Values of the extra columns that were asked for: text from text formats, typed from Parquet.
-    mol : rdkit.Chem.Mol, optional
-        SDF only: the sanitised molecule of the block.
+    block : str, optional
+        SDF only: the mol block, which the parser reads, in whichever process that is.
     problem : str, optional
         Why the reader could not make sense of the row; the parser turns it into a `Rejection`.
     kept : tuple
@@ -53,7 +53,7 @@ class Record:
     id: str
     smiles: str
     fields: Mapping[str, Any] = field(default_factory=dict)
-    mol: Chem.Mol | None = None
+    block: str | None = None
     problem: str | None = None
     kept: tuple[Any, ...] = ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 
 from rdkit import Chem, rdBase
@@ -146,14 +147,27 @@ def _record(row: int, lines: list[str], asked: _Tags) -> Record:
     if damage:
         return Record(row, title or str(row), "", problem=Reason.SDF_BLOCK.text(damage), kept=kept)
     name = (tags.get(asked.id, "") if asked.id else title).strip() or str(row)
-    block = "\n".join(lines[:end]) + "\n"
     values = {tag: tags.get(tag, "") for tag in asked.fields}
+    return Record(row, name, "", values, "\n".join(lines[:end]) + "\n", kept=kept)
+
+
+def structure(block: str) -> tuple[Chem.Mol, str]:
+    """Molecule and SMILES of a mol block; a long one is read in the process that may die of it."""
+    if block.count("\n") <= SUSPECT_LINES:
+        return read_block(block)
+    mol, smiles = ask_guard({"block": block})
+    return mol, str(smiles)
+
+
+def with_smiles(record: Record) -> Record:
+    """A record that has the SMILES of its block, or the problem with it; others as they are."""
+    if record.block is None or record.problem is not None:
+        return record
     try:
         with rdBase.BlockLogs():
-            mol, smiles = ask_guard({"block": block}) if end > SUSPECT_LINES else read_block(block)
+            return replace(record, smiles=structure(record.block)[1])
     except RefusedError as refused:
-        return Record(row, name, "", values, problem=str(refused), kept=kept)
-    return Record(row, name, smiles, values, mol, kept=kept)
+        return replace(record, problem=str(refused))
 
 
 def read_block(block: str) -> tuple[Chem.Mol, str]:

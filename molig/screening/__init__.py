@@ -2,7 +2,7 @@
 
 from molig.screening.diversity import Alike, Diversity
 from molig.screening.joining import ScreeningResult
-from molig.screening.merging import merge
+from molig.screening.merging import merge, merge_stores
 from molig.screening.pipeline import screen
 from molig.screening.plan import ScreeningOptions, Watch
 from molig.screening.shards import Shard
@@ -19,6 +19,7 @@ __all__ = [
     "StoreInfo",
     "Watch",
     "merge",
+    "merge_stores",
     "prepare",
     "screen",
 ]

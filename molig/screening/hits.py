@@ -276,9 +276,9 @@ class HitColumns:
     def to_dict(self) -> dict[str, Any]:
         """As what JSON can hold."""
         plain = {name: getattr(self, name) for name in _PLAIN}
-        read = _schema_text(self.kept.read)
+        read = schema_text(self.kept.read)
         kept = {"read": read, "taken": sorted(self.kept.taken), "as_text": self.kept.as_text}
-        group = None if self.group is None else _schema_text(pa.schema([self.group]))
+        group = None if self.group is None else schema_text(pa.schema([self.group]))
         tasks = {"tasks": list(self.tasks), "rank_by": list(self.rank_by)}
         return {**plain, **tasks, "group": group, "kept": kept}
 
@@ -290,8 +290,8 @@ class HitColumns:
             **{name: content[name] for name in _PLAIN},
             tasks=tuple(content["tasks"]),
             rank_by=tuple(content["rank_by"]),
-            group=None if group is None else _schema_of(group).field(0),
-            kept=KeptColumns(_schema_of(kept["read"]), frozenset(kept["taken"]), kept["as_text"]),
+            group=None if group is None else schema_of(group).field(0),
+            kept=KeptColumns(schema_of(kept["read"]), frozenset(kept["taken"]), kept["as_text"]),
         )
 
     def at_least(self, table: pa.Table, threshold: float) -> pa.Table:
@@ -308,11 +308,13 @@ class HitColumns:
 _PLAIN = ("applicability", "uncertainty", "calibrated", "meaning", "ranked", "percentiles")
 
 
-def _schema_text(schema: pa.Schema) -> str:
+def schema_text(schema: pa.Schema) -> str:
+    """A schema as text, for a file of JSON."""
     return base64.b64encode(memoryview(schema.serialize())).decode()
 
 
-def _schema_of(text: str) -> pa.Schema:
+def schema_of(text: str) -> pa.Schema:
+    """The schema that `schema_text` has written down."""
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
 
 

@@ -16,6 +16,7 @@ from molig.screening.hits import HitColumns
 from molig.screening.joining import Joining, ScreeningResult
 from molig.screening.plan import ScreeningOptions
 from molig.screening.shards import Shard
+from molig.screening.store import StoreInfo, assembled, check_target, described
 from molig.tables import PartNote, Parts
 from molig.tables.locks import exclusive, scratch_directory
 from molig.tables.parts import difference
@@ -82,6 +83,8 @@ def merge(
     output = Path(output)
     found = together([Path(shard) for shard in shards])
     about = found[0].about
+    if described(about) is not None:
+        raise UsageError(f"{found[0].directory} is a shard of a feature store, not of hits: `merge_stores`")
     if "columns" not in about:
         raise UsageError(
             f"{found[0].directory} holds explanations; `molig merge` puts them together, too, and in Python "
@@ -104,6 +107,56 @@ def merge(
     ):
         hits = joining.join(Together(found), scratch)
     return joining.result(time.perf_counter() - started, hits, {})
+
+
+def merge_stores(shards: Sequence[str | Path], directory: str | Path, *, force: bool = False) -> StoreInfo:
+    r"""Put the shards of a feature store together: the files that one preparation would have written.
+
+    Parameters
+    ----------
+    shards : sequence of str or Path
+        All shards of one library, in any order: directories that `prepare` has left. They stay.
+    directory : str or Path
+        The store; it appears when it is complete.
+    force : bool
+        Replace a store that is there.
+
+    Returns
+    -------
+    StoreInfo
+
+    Raises
+    ------
+    UsageError
+        If a shard is missing, named twice, of another preparation or none of a store, or the place is taken.
+    InputError
+        If a shard is not finished, or damaged, or no row of the library can be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from molig.model import load_info
+    >>> from molig.molecules import read_records
+    >>> from molig.screening import PrepareOptions, Shard, prepare
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> library = folder / "library.smi"
+    >>> _ = library.write_text("CCO\nc1ccccc1O\nnonsense\n")
+    >>> models = [load_info("tox21-w2n2-simple")]
+    >>> for place in (1, 2):
+    ...     options = PrepareOptions(shard=Shard(place, 2))
+    ...     _ = prepare(read_records(library), folder / "s", models, library=library, options=options)
+    >>> info = merge_stores(sorted(folder.glob("s.shard-*")), folder / "s")
+    >>> info.n_molecules, info.n_rejected
+    (2, 1)
+    """
+    directory = Path(directory)
+    found = together([Path(shard) for shard in shards])
+    of_store = described(found[0].about)
+    if of_store is None:
+        raise UsageError(f"{found[0].directory} is a shard of hits, not of a feature store")
+    check_target(directory, force=force)
+    with exclusive(directory):
+        return assembled(Together(found).finished(), directory, *of_store)
 
 
 def together(directories: Sequence[Path]) -> list[Parts]:

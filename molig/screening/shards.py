@@ -50,6 +50,11 @@ class Shard(NamedTuple):
         """Numbers of its chunks, without end."""
         return count(self.place - 1, self.n)
 
+    @property
+    def suffix(self) -> str:
+        """End of the name of its directory."""
+        return f"shard-{self.place}-of-{self.n}"
+
     def directory(self, output: Path) -> Path:
         """Where its results are kept until they are merged."""
-        return output.with_suffix(f".shard-{self.place}-of-{self.n}")
+        return output.with_suffix(f".{self.suffix}")

@@ -25,7 +25,7 @@ import os
 import shutil
 import warnings
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import merge
@@ -58,7 +58,8 @@ from molig.molecules.records import Records, batched
 from molig.molecules.standardize import PARENT_VERSION
 from molig.screening.chunks import CHUNK_ROWS, ChunkNote, ScoredRows, rejections_of
 from molig.screening.dealing import Dealer
-from molig.screening.hits import INPUT_PREFIX, REJECTION_SCHEMA
+from molig.screening.hits import INPUT_PREFIX, REJECTION_SCHEMA, schema_of, schema_text
+from molig.screening.shards import Shard
 from molig.screening.workers import Mark
 from molig.tables import PartNote, Parts
 from molig.tables.locks import exclusive, scratch_directory
@@ -275,6 +276,8 @@ class PrepareOptions:
         Seconds of processor time for one molecule; one that needs more is rejected.
     force : bool
         Replace a store that is there.
+    shard : Shard, optional
+        Do only this shard of the library, and make no store; `merge_stores` puts shards together.
     resume : bool
         Continue the interrupted preparation whose finished parts lie beside the store; where there is none,
         begin.
@@ -288,6 +291,7 @@ class PrepareOptions:
     jobs: int | None = 1
     time_limit: float = CPU_SECONDS
     force: bool = False
+    shard: Shard | None = None
     resume: bool = False
     progress: Callable[[int], None] | None = None
     resumed: Callable[[int], None] | None = None
@@ -351,56 +355,108 @@ def prepare(
     chosen, directory = options or PrepareOptions(), Path(directory)
     policy = _common_policy(models)
     schema = united_schema([FeatureSchema.from_dict(model.feature_schema) for model in models])
-    check_target(directory, force=chosen.force, resume=chosen.resume)
+    place = parts_place(directory, chosen.shard)
+    if chosen.shard is None:
+        check_target(directory, force=chosen.force, resume=chosen.resume)
+    else:
+        check_writable(place.with_name(f".{place.name}"))
     repeatable = library is not None and is_repeatable(library)
-    if chosen.resume and not repeatable:
+    if (chosen.resume or chosen.shard) and not repeatable:
         what = "a list" if library is None else "standard input" if str(library) == STDOUT else library
-        raise UsageError(f"{what} cannot be read again, so its preparation cannot be resumed; use a file")
+        raise UsageError(
+            f"{what} cannot be read again, so its preparation cannot be resumed or shared out; use a file"
+        )
     layout = _Layout(schema, chosen.applicability, records.kept)
-    with exclusive(directory), contextlib.ExitStack() as stack:
-        source = _source(library)
+    with exclusive(place if chosen.shard else directory), contextlib.ExitStack() as stack:
+        if chosen.shard and chosen.force and not chosen.resume and place.exists():
+            Parts.about_of(place)  # which refuses a directory of anything else
+            Parts(place, {}).remove()
+        info = StoreInfo(
+            molig_version=__version__,
+            rdkit_version=rdkit.__version__,
+            molecules=policy.model_copy(update={"standardization_version": PARENT_VERSION}),
+            feature_schema=schema.to_dict(),
+            schema_hash=schema.hash,
+            numbering=layout.numbering,
+            applicability=chosen.applicability,
+            row_group=ROW_GROUP,
+            made_for=tuple(model.name for model in models),
+            source=_source(library),
+            n_rows=0,
+            n_molecules=0,
+            n_rejected=0,
+        )
         if repeatable:
             identity = _identity(Path(str(library)), models, layout, records, chosen)
-            parts = Parts(parts_place(directory), identity, rows_per_part=CHUNK_ROWS)
+            about = _as_about(info, records)
+            parts = Parts(place, identity, rows_per_part=CHUNK_ROWS, about=about)
         else:
-            parts = Parts(
-                stack.enter_context(scratch_directory(directory)) / "parts", {}, rows_per_part=CHUNK_ROWS
-            )
-        _work(records, parts, _Preparation(layout, policy.parser()), chosen)
-        with _making(directory) as folder:
-            writer = _StoreWriter(folder, layout)
-            with contextlib.closing(writer):
-                for note, batches in parts.finished():
-                    writer.add(ChunkNote.of(note).rejected, batches)
-            if not writer.n_molecules:
-                parts.remove()
-                raise writer.nothing()
-            info = StoreInfo(
-                molig_version=__version__,
-                rdkit_version=rdkit.__version__,
-                molecules=policy.model_copy(update={"standardization_version": PARENT_VERSION}),
-                feature_schema=schema.to_dict(),
-                schema_hash=schema.hash,
-                numbering=layout.numbering,
-                applicability=chosen.applicability,
-                row_group=ROW_GROUP,
-                made_for=tuple(model.name for model in models),
-                source=source,
-                n_rows=writer.n_molecules + writer.n_rejected,
-                n_molecules=writer.n_molecules,
-                n_rejected=writer.n_rejected,
-                reasons=dict(writer.reasons.most_common()),
-                left_out=dict(records.left_out),
-                files=tuple(writer.files()),
-            )
-            write_whole(folder / STORE_FILE, json_text(info.model_dump(mode="json")))
+            scratch = stack.enter_context(scratch_directory(directory))
+            parts = Parts(scratch / "parts", {}, rows_per_part=CHUNK_ROWS)
+        n_chunks = _work(records, parts, _Preparation(layout, policy.parser()), chosen)
+        info = info.model_copy(update={"left_out": dict(records.left_out)})
+        if chosen.shard is not None:
+            parts.about = _as_about(info, records)
+            parts.complete(n_chunks)
+            return _counted(info, parts)
+        with parts.working():
+            info = assembled(parts.finished(), directory, info, layout)
         parts.remove()
     return info
 
 
-def parts_place(directory: Path) -> Path:
-    """Where finished parts of a store are kept until it is complete."""
-    return directory.with_name(f"{directory.name}.parts")
+FinishedParts = Iterable[tuple[PartNote, Iterator[pa.RecordBatch]]]
+"""Note and table of each part, in the order of the library."""
+
+
+def assembled(parts: FinishedParts, directory: Path, info: StoreInfo, layout: _Layout) -> StoreInfo:
+    """Make a store of finished parts; returns its description, completed."""
+    with _making(directory) as folder:
+        writer = _StoreWriter(folder, layout)
+        with contextlib.closing(writer):
+            for note, batches in parts:
+                writer.add(ChunkNote.of(note).rejected, batches)
+        if not writer.n_molecules:
+            raise writer.nothing()
+        found = {
+            "n_rows": writer.n_molecules + writer.n_rejected,
+            "n_molecules": writer.n_molecules,
+            "n_rejected": writer.n_rejected,
+            "reasons": dict(writer.reasons.most_common()),
+            "files": tuple(writer.files()),
+        }
+        info = info.model_copy(update=found)
+        write_whole(folder / STORE_FILE, json_text(info.model_dump(mode="json")))
+    return info
+
+
+def _as_about(info: StoreInfo, records: Records) -> dict[str, Any]:
+    """What shards say of the store that will be made of them."""
+    return {"store": info.model_dump(mode="json"), "kept": schema_text(records.kept)}
+
+
+def described(about: Mapping[str, Any]) -> tuple[StoreInfo, _Layout] | None:
+    """Of the store that shards are of, its description without counts, and its columns; None of hits."""
+    if "store" not in about:
+        return None
+    info = StoreInfo.model_validate_json(json.dumps(about["store"]), strict=True)
+    schema = FeatureSchema.from_dict(info.feature_schema)
+    return info, _Layout(schema, info.applicability, schema_of(about["kept"]))
+
+
+def _counted(info: StoreInfo, parts: Parts) -> StoreInfo:
+    """The description with the rows of a shard."""
+    notes = [ChunkNote.of(note) for note, _ in parts.finished()]
+    n_rejected, reasons = sum(len(note.rejected) for note in notes), Counter[str]()
+    for note in notes:
+        reasons.update(note.reasons)
+    found = {"n_rows": parts.n_rows, "n_molecules": parts.n_rows - n_rejected, "n_rejected": n_rejected}
+    return info.model_copy(update={**found, "reasons": dict(reasons.most_common())})
+
+
+def parts_place(directory: Path, shard: Shard | None = None) -> Path:
+    """Where finished parts are kept until the store is complete, or those of a shard for good."""
+    return directory.with_name(f"{directory.name}.{'parts' if shard is None else shard.suffix}")
 
 
 def models_to_serve(names: Sequence[str | Path]) -> list[ModelInfo]:
@@ -481,7 +537,11 @@ def _identity(
     """All that a store depends on, in words of the command line."""
     known = {f"--{name.replace('_', '-')}": value for name, value in records.asked.items()}
     known |= {"--applicability": options.applicability, "--time-limit": options.time_limit}
-    known |= {"RDKit": rdkit.__version__, "the columns that come along": str(records.kept)}
+    known |= {
+        "--shard": options.shard,
+        "RDKit": rdkit.__version__,
+        "the columns that come along": str(records.kept),
+    }
     served = f"{' '.join(model.name for model in models)} {layout.feature_schema.hash} {layout.numbering}"
     return run_identity(f"{served} {models[0].molecules.in_words}", "cpu", library, known)
 
@@ -555,15 +615,21 @@ class _Preparation:
         return Featurizer(self.layout.feature_schema)
 
 
-def _work(records: Records, parts: Parts, task: _Preparation, options: PrepareOptions) -> None:
-    """Make a part of every chunk of a library, in whichever order they are done."""
+def _work(records: Records, parts: Parts, task: _Preparation, options: PrepareOptions) -> int:
+    """Make a part of every chunk, in whichever order they are done; returns how many chunks there are."""
+    shard = options.shard or Shard()
+
+    def wanted(number: int) -> bool:
+        return shard.owns(number) and number not in parts.done
+
     parts.open(resume=options.resume, way=called("resume"))
     if parts.done and options.resumed:
         options.resumed(parts.n_rows)
-    dealer = Dealer(records, parts.rows_per_part, lambda number: number not in parts.done, options.jobs)
+    dealer = Dealer(records, parts.rows_per_part, wanted, options.jobs)
     with parts.working(), time_limit(options.time_limit):
         for number, rows in dealer.done(task.batches, task, _received, options.time_limit):
             _keep(number, rows, parts, task.layout, options)
+    return dealer.n_chunks
 
 
 def _received(answer: bytes) -> Iterator[ScoredRows]:

@@ -114,11 +114,11 @@ def read_training_data(assay: AssayTable, progress: OnRows | None = None) -> Tra
             if isinstance(parsed, Rejection):
                 rejections.append(parsed)
             elif problem:
-                rejections.append(Rejection(record.row, record.id, record.smiles, problem))
+                rejections.append(Rejection(record.row, record.id, parsed.smiles, problem))
             else:
                 mols.append(parsed.mol)
                 canonical = _canonical(parsed.mol, assay.parser)
-                rows.append(_Row(record.row, record.id, record.smiles, canonical, said))
+                rows.append(_Row(record.row, record.id, parsed.smiles, canonical, said))
                 known.append(found)
         if mols:
             graphs.append(assay.featurizer.featurize(mols, occurrences=False))

@@ -342,18 +342,24 @@ def children(pid: int) -> list[int]:
     return []
 
 
-def soaked(soak: Soak, kills: int, preparations: int, tries: int, other_model: str) -> Iterator[Outcome]:
-    """All faults, one kind after the other."""
-    faults: list[Callable[[], Outcome]] = [
-        lambda: soak.kills(kills),
-        lambda: soak.killed_preparations(preparations),
-        lambda: soak.killed_workers(tries),
-        lambda: soak.full_disk(tries),
-        lambda: soak.damaged_chunks(tries),
-        lambda: soak.changes(tries, other_model),
-        lambda: soak.shards(tries),
-    ]
-    for fault in faults:
+def faults_of(soak: Soak, options: argparse.Namespace) -> dict[str, Callable[[], Outcome]]:
+    """All faults, by the names of ``--only``."""
+    return {
+        "kills": lambda: soak.kills(options.kills),
+        "preparations": lambda: soak.killed_preparations(options.preparations),
+        "workers": lambda: soak.killed_workers(options.tries),
+        "disk": lambda: soak.full_disk(options.tries),
+        "chunks": lambda: soak.damaged_chunks(options.tries),
+        "changes": lambda: soak.changes(options.tries, options.other_model),
+        "shards": lambda: soak.shards(options.tries),
+    }
+
+
+def soaked(soak: Soak, options: argparse.Namespace) -> Iterator[Outcome]:
+    """What became of all faults, one kind after the other."""
+    for name, fault in faults_of(soak, options).items():
+        if options.only and name not in options.only:
+            continue
         started = time.monotonic()
         outcome = fault()
         outcome.seconds = time.monotonic() - started
@@ -367,6 +373,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--preparations", type=int, default=20, help="kills of `molig prepare`")
     parser.add_argument("--tries", type=int, default=10, help="of every other fault")
+    parser.add_argument("--only", nargs="+", help="kinds of faults: kills, preparations, workers, ...")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--chunk-rows", type=int, default=_CHUNK_ROWS)
     parser.add_argument("--seed", type=int, default=0)
@@ -385,7 +392,7 @@ def main() -> None:
         print(f"{options.rows:,} rows, {options.jobs} processes, {soak.seconds:.1f} s without a fault\n")
         print("| fault | tries | runs finished | rows lost | rows doubled | tables differ | unexpected |")
         print("|---|---:|---:|---:|---:|---:|---:|")
-        for one in soaked(soak, options.kills, options.preparations, options.tries, options.other_model):
+        for one in soaked(soak, options):
             outcomes.append(one)
             cells = (one.tries, one.finished, one.rows_lost, one.rows_doubled, one.tables_differ)
             print(f"| {one.fault} | {' | '.join(map(str, cells))} | {one.unexpected} |", flush=True)

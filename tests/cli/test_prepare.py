@@ -161,3 +161,27 @@ def test_a_job_over_a_store_may_always_say_resume(molig, labelled, tmp_path, sma
     assert (
         molig("explain", "-i", labelled[1], *of_model, "-o", tmp_path / "x.csv", "--resume", "-q").code == 0
     )
+
+
+def test_shards_are_merged_to_the_store_of_one_run(molig, write, tmp_path, small_model_dir, monkeypatch):
+    from molig.screening import store
+
+    monkeypatch.setattr(store, "CHUNK_ROWS", 3)
+    library = write("library.smi", SMI)
+    of_run = ("prepare", library, "-m", small_model_dir, "-q")
+    assert molig(*of_run, "-o", tmp_path / "whole").code == 0
+    shards = [tmp_path / f"s.store.shard-{place}-of-2" for place in (1, 2)]
+    for place in (1, 2):
+        assert molig(*of_run, "-o", tmp_path / "s.store", "--shard", f"{place}/2", "--resume").code == 0
+    one = molig("merge", shards[0], "-o", tmp_path / "s.store")
+    assert (one.code, "shards are missing: 2/2" in one.err) == (2, True)
+    wrong = molig("merge", *shards, "-o", tmp_path / "s.store", "--top-k", "3")
+    assert (wrong.code, "--top-k is for hits" in wrong.err) == (2, True)
+    both = molig("merge", *reversed(shards), "-o", tmp_path / "s.store")
+    assert (both.code, f"{len(GOOD) + 1} rows of 2 shards: {len(GOOD)} molecules" in both.err) == (0, True)
+    content = [{p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("whole", "s.store")]
+    assert content[0] == content[1]
+    again = molig(*of_run, "-o", tmp_path / "s.store", "--shard", "1/2")
+    assert (again.code, "holds" in again.err) == (2, True)
+    for way in ("--force", "--resume"):
+        assert molig(*of_run, "-o", tmp_path / "s.store", "--shard", "1/2", way).code == 0

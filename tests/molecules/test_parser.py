@@ -195,14 +195,15 @@ def test_problem_of_the_reader_becomes_the_reason() -> None:
     assert result == Rejection(3, "c", "CCO", "line longer than anyone can read")
 
 
-def test_molecule_of_the_reader_is_used() -> None:
-    result = PARSER.parse(Record(1, "salt", "", mol=Chem.MolFromSmiles("CN.Cl")))
+def test_the_block_of_a_record_is_read() -> None:
+    block = Chem.MolToMolBlock(Chem.MolFromSmiles("Cl.NC"))
+    result = PARSER.parse(Record(1, "salt", "", block=block))
     assert isinstance(result, Molecule)
-    assert Chem.MolToSmiles(result.mol) == "CN"
+    assert (Chem.MolToSmiles(result.mol), result.smiles, result.origin) == ("CN", "CN.Cl", (1, 2))
 
 
-def test_empty_molecule_of_the_reader_is_refused() -> None:
-    result = PARSER.parse(Record(1, "nothing", "", mol=Chem.Mol()))
+def test_a_block_without_atoms_is_refused() -> None:
+    result = PARSER.parse(Record(1, "nothing", "", block=Chem.MolToMolBlock(Chem.Mol())))
     assert isinstance(result, Rejection)
     assert result.reason == "no heavy atoms"
 

@@ -5,6 +5,7 @@ from rdkit import Chem
 
 from molig.errors import UnknownNameError, UsageError
 from molig.molecules import Molecule, MoleculeParser, Record, Rejection, read_records
+from molig.molecules.sdf_reader import with_smiles
 
 from .conftest import WriteFile
 
@@ -17,7 +18,7 @@ def block(smiles: str, name: str, **tags: str) -> str:
 
 
 def read(write: WriteFile, content: str | bytes, **options: str | list[str]) -> list[Record]:
-    return list(read_records(write("a.sdf", content), **options))  # type: ignore[arg-type]
+    return list(map(with_smiles, read_records(write("a.sdf", content), **options)))  # type: ignore[arg-type]
 
 
 def test_records_carry_molecule_smiles_and_title(write: WriteFile) -> None:

@@ -181,14 +181,25 @@ class TestProcesses:
             files.append((output.read_bytes(), result.rejects.read_bytes()))
         assert files[0] == files[1] == files[2]
 
-    def test_molecules_of_an_sd_file_keep_the_places_of_their_atoms(self, small_model, tmp_path):
+    def test_molecules_and_properties_of_an_sd_file_are_the_same_from_workers(self, small_model, tmp_path):
         block = Chem.MolToMolBlock(Chem.AddHs(Chem.MolFromSmiles("CC(=O)[O-].[Na+]")))
+        broken = block.replace(" O ", " Qq")
+        records = [
+            f"{broken if i == 7 else block}>  <IC50>\n{i}\n\n>  <note>\nn{i}\n\n$$$$\n" for i in range(40)
+        ]
         library = tmp_path / "salts.sdf"
-        library.write_text(f"{block}$$$$\n" * 40)
-        alone, together = (
-            screen(library, small_model, options=ScreeningOptions(jobs=jobs)).hits for jobs in (1, 2)
-        )
-        pd.testing.assert_frame_equal(alone, together)
+        library.write_text("".join(records))
+        runs = [
+            screen(library, small_model, options=ScreeningOptions(jobs=jobs, keep=["note", "IC50"]))
+            for jobs in (1, 2)
+        ]
+        pd.testing.assert_frame_equal(runs[0].hits, runs[1].hits)
+        pd.testing.assert_frame_equal(runs[0].rejections, runs[1].rejections)
+        kept = [str(i) for i in range(40) if i != 7]
+        assert runs[1].hits["IC50"].tolist() == kept
+        assert runs[1].hits["note"].tolist() == [f"n{i}" for i in kept]
+        (refused,) = runs[1].rejections.itertuples()
+        assert (refused.row, refused.IC50, refused.reason.split(":")[0]) == (8, "7", "damaged SDF record")
 
     @pytest.mark.parametrize("jobs", [1, 2])
     def test_a_row_that_takes_too_long_is_rejected(self, small_model, rows, jobs):
