@@ -21,6 +21,8 @@ _MANIFEST = "manifest.json"
 _FORMAT = "molig-parts-3"
 _OURS = re.compile(r"\.?(manifest\.json|\d{6,}\.(arrow|json))(\.\d+\.tmp)?")
 _LONGEST_SHOWN = 40
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What comes of reading JSON that somebody has changed; 1e999 is infinity, and no whole number."""
 
 
 class DamagedPartError(InputError):
@@ -297,7 +299,7 @@ class Parts:
                 sound = sound and content["table"] == digest_of(table)
             else:
                 sound = table.is_file()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except _UNREADABLE:
             return None
         return n_rows if sound else None
 
@@ -308,7 +310,7 @@ class Parts:
             written_as, digest = content["format"], content.pop("manifest", "")
             manifest = {"identity": dict(content["identity"]), "rows_per_part": int(content["rows_per_part"])}
             manifest |= {"about": dict(content["about"]), "n_parts": content["n_parts"]}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+        except _UNREADABLE as err:
             raise self._damaged(path, err) from err
         if written_as != _FORMAT:
             raise self._damaged(path, f"its format is {written_as!r}")

@@ -134,19 +134,20 @@ def test_every_row_comes_back_once_in_order(
     assert sorted([m.row for m in molecules] + [r.row for r in rejections]) == [r.row for r in records]
 
 
-@pytest.mark.parametrize("kind", ["smi", "csv", "tsv", "sdf"])
+@pytest.mark.parametrize("kind", ["smi", "csv", "tsv", "sdf", "parquet", "csv.gz"])
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.binary(max_size=300) | st.text(alphabet='C,"\t\r\n$> <M END\0', max_size=200).map(str.encode)
 )
-def test_garbage_never_crashes_a_text_reader(tmp_path: Path, kind: str, content: bytes) -> None:
+def test_garbage_never_crashes_a_reader_or_the_parser(tmp_path: Path, kind: str, content: bytes) -> None:
     path = tmp_path / f"garbage.{kind}"
-    path.write_bytes(content)
+    path.write_bytes(gzip.compress(content, 1, mtime=0) if kind.endswith(".gz") else content)
     try:
         records = list(read_records(path))
     except (InputError, UsageError):
         return
-    assert [r.row for r in records] == list(range(1, len(records) + 1))
+    rows = [MoleculeParser().parse(record).row for record in records]
+    assert rows == list(range(1, len(records) + 1))
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "smi"])

@@ -173,6 +173,12 @@ class TestOpening:
         with pytest.raises(UsageError, match="is a file"):
             opened(directory)
 
+    def test_a_note_with_an_infinite_number_of_rows(self, directory):
+        filled(directory)
+        path = directory / "000000.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"n_rows": float("inf")}))
+        assert 0 not in opened(directory, resume=True).done
+
     def test_a_manifest_that_was_changed(self, directory):
         filled(directory)
         path = directory / "manifest.json"
