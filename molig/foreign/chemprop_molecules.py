@@ -89,7 +89,7 @@ class ChempropParser(MoleculeParser):
     def _as_chemprop(self, molecule: Molecule, record: Record) -> Molecule:
         mol, origin = molecule.mol, np.array(molecule.origin) if molecule.origin else None
         n_input = molecule.n_input_atoms
-        as_written = self.policy is StandardizationPolicy.NONE and record.block is None
+        as_written = self.policy is StandardizationPolicy.NONE and record.is_text
         # Without standardisation only hydrogens written as atoms change a molecule; RDKit keeps some of them.
         if as_written and n_input is not None:
             mol, origin = _read(molecule.smiles.strip(), self.keep_h)

@@ -194,6 +194,8 @@ class MoleculeParser:
             if record.block is not None:
                 given, smiles = structure(record.block)
                 mol, removed = self.scored(given)
+            elif record.mol is not None:
+                mol, removed = self.scored(record.mol)
             elif is_suspect(smiles):
                 settings = [str(self.policy), self.max_heavy_atoms, str(self.hydrogens)]
                 mol, names = ask_guard({"smiles": smiles, "parser": settings})
@@ -204,7 +206,7 @@ class MoleculeParser:
             return Rejection(record.row, record.id, smiles, str(refused))
         n_input = n_input_atoms(mol)
         if n_input is None:
-            elements = elements_of(smiles.strip()) if record.block is None else None
+            elements = elements_of(smiles.strip()) if record.is_text else None
             return Molecule(record.row, record.id, smiles, mol, None, removed, None, True, elements)
         return Molecule(record.row, record.id, smiles, mol, _origin(mol), removed, n_input)
 

@@ -35,13 +35,15 @@ class Record:
         SMILES as written, ``""`` where the row has none, as in an SD file.
     fields : mapping of str to object
         Values of the extra columns that were asked for: text from text formats, typed from Parquet.
-    block : str, optional
-        SDF only: the mol block, which the parser reads, in whichever process that is.
+    mol : rdkit.Chem.Mol, optional
+        A sanitised molecule that was given as such.
     problem : str, optional
         Why the reader could not make sense of the row; the parser turns it into a `Rejection`.
     kept : tuple
         Values of the columns that come along to the output, in the order of `Records.kept`, as far as the row
         has them; None for a missing one. Empty where a row cannot be cut into cells.
+    block : str, optional
+        SDF only: the mol block, which the parser reads, in whichever process that is.
 
     Examples
     --------
@@ -53,9 +55,15 @@ class Record:
     id: str
     smiles: str
     fields: Mapping[str, Any] = field(default_factory=dict)
-    block: str | None = None
+    mol: Chem.Mol | None = None
     problem: str | None = None
     kept: tuple[Any, ...] = ()
+    block: str | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a molecule by its SMILES."""
+        return self.mol is None and self.block is None
 
 
 class Records(Iterator[Record]):

@@ -148,7 +148,7 @@ def _record(row: int, lines: list[str], asked: _Tags) -> Record:
         return Record(row, title or str(row), "", problem=Reason.SDF_BLOCK.text(damage), kept=kept)
     name = (tags.get(asked.id, "") if asked.id else title).strip() or str(row)
     values = {tag: tags.get(tag, "") for tag in asked.fields}
-    return Record(row, name, "", values, "\n".join(lines[:end]) + "\n", kept=kept)
+    return Record(row, name, "", values, kept=kept, block="\n".join(lines[:end]) + "\n")
 
 
 def structure(block: str) -> tuple[Chem.Mol, str]:

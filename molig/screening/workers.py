@@ -204,7 +204,7 @@ class Workers:
             self._again.append(_Job(chunk, suspects, job.n_before + 1))
         elif len(suspects) == 1 and job.rows == suspects:
             place = suspects[0]
-            chunk.records[place] = replace(chunk.records[place], problem=Reason.GAVE_UP.text(why))
+            chunk.records[place] = replace(chunk.records[place], mol=None, problem=Reason.GAVE_UP.text(why))
             chunk.fruitless = 0
         elif job.rows == suspects:
             half = len(suspects) // 2
@@ -311,7 +311,7 @@ class _Worker:
         self._sight = _Sight()
         records = job.chunk.records if job.rows is None else [job.chunk.records[i] for i in job.rows]
         with contextlib.suppress(OSError):  # it has ended, as will be seen at once
-            self.pipe.send(records)
+            self.pipe.send([_sendable(record) for record in records])
 
     def take(self) -> bytes | None:
         """Its answer; None if it has ended. Raises what it reports, and repeats its warnings."""
@@ -369,10 +369,21 @@ def _limit(seconds: float, n_rows: int) -> float:
     return seconds * (1 + max(n_rows - 1, 0) / _ROWS_PER_LIMIT)
 
 
+def _sendable(record: Record) -> Record:
+    # A molecule loses the properties of its atoms on the way, and with them where they stood in the input.
+    if record.mol is None:
+        return record
+    return replace(record, mol=packed_mol(record.mol))
+
+
 def packed_mol(mol: Chem.Mol) -> Any:
     """A molecule as bytes, with all that it holds; `rdkit.Chem.Mol` makes it of them again."""
     options = Chem.PropertyPickleOptions.AllProps | Chem.PropertyPickleOptions.CoordsAsDouble
     return mol.ToBinary(options)
+
+
+def _received(record: Record) -> Record:
+    return record if record.mol is None else replace(record, mol=Chem.Mol(record.mol))
 
 
 def _reported(content: bytes) -> Exception:
@@ -412,7 +423,8 @@ def _serve(task: Task, pipe: Connection, marks: Any, seconds: float, foreign: Se
 
     with contextlib.suppress(EOFError, OSError), time_limit(seconds):
         while True:
-            for message in _answered(task, pipe.recv(), mark):
+            records = [_received(record) for record in pipe.recv()]
+            for message in _answered(task, records, mark):
                 pipe.send_bytes(message)
 
 

@@ -202,6 +202,12 @@ def test_the_block_of_a_record_is_read() -> None:
     assert (Chem.MolToSmiles(result.mol), result.smiles, result.origin) == ("CN", "CN.Cl", (1, 2))
 
 
+def test_a_molecule_that_was_given_is_used() -> None:
+    result = PARSER.parse(Record(1, "salt", "", mol=Chem.MolFromSmiles("CN.Cl")))
+    assert isinstance(result, Molecule)
+    assert Chem.MolToSmiles(result.mol) == "CN"
+
+
 def test_a_block_without_atoms_is_refused() -> None:
     result = PARSER.parse(Record(1, "nothing", "", block=Chem.MolToMolBlock(Chem.Mol())))
     assert isinstance(result, Rejection)
