@@ -31,6 +31,7 @@ from molig.cli.options import (
     TrustPickleOption,
     input_option,
     load_named,
+    task_named,
 )
 
 if TYPE_CHECKING:
@@ -39,8 +40,12 @@ if TYPE_CHECKING:
 
 
 def compare(
-    first: Annotated[str, typer.Argument(help="SMILES; with -i the identifier of a row of the file.")],
-    second: Annotated[str, typer.Argument(help="SMILES or identifier of the molecule compared with it.")],
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="SMILES; with -i the identifier of a row of the file.")
+    ],
+    second: Annotated[
+        str, typer.Argument(metavar="B", help="SMILES or identifier of the molecule compared with it.")
+    ],
     model: ModelOption,
     output: Annotated[
         list[Path] | None,
@@ -96,6 +101,7 @@ def compare(
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
     options: dict[str, Any] = {"method": method, "baseline": baseline, "target": target, "tol": tol}
+    task = task_named(loaded, task, target)
     loaded = loaded if task is None else loaded.for_task(task)
     found = compare_molecules(loaded, records[0], records[1], task=task, template=template, **options)
     for one in (found.first, found.second):

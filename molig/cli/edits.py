@@ -32,6 +32,7 @@ from molig.cli.options import (
     TrustPickleOption,
     input_option,
     load_named,
+    task_named,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 
 
 def edits(
-    molecule: Annotated[str, typer.Argument(help="SMILES; with -i the identifier of a row of the file.")],
+    molecule: Annotated[
+        str, typer.Argument(metavar="SMILES", help="SMILES; with -i the identifier of a row of the file.")
+    ],
     model: ModelOption,
     output: Annotated[
         list[Path] | None,
@@ -96,6 +99,7 @@ def edits(
     use_threads(threads)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
+    task = task_named(loaded, task, target)
     found = find_edits(
         loaded if task is None else loaded.for_task(task),
         record,

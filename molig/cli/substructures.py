@@ -31,8 +31,11 @@ from molig.cli.options import (
     ThreadsOption,
     TolOption,
     TrustPickleOption,
+    input_argument,
     input_option,
     load_named,
+    needed_input,
+    task_named,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +52,8 @@ _BATCH = 256
 
 def substructures(
     model: ModelOption,
-    source: Annotated[str, input_option(MOLECULES)],
+    named: Annotated[str | None, input_argument()] = None,
+    source: Annotated[str | None, input_option(MOLECULES)] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
@@ -103,6 +107,7 @@ def substructures(
     from molig.series import PartSums
     from molig.tables.writers import check_distinct, check_output
 
+    source = needed_input(named, source)
     for path in (output, molecules):
         if path is not None:
             check_output(path)
@@ -113,7 +118,7 @@ def substructures(
     use_threads(threads)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
-    task = _task(loaded, task)
+    task = _task(loaded, task_named(loaded, task, target))
     loaded = loaded.for_task(task)
     explainer = Explainer(loaded, task=task, target=target, method=method, baseline=baseline, tol=tol)
     records = read_records(

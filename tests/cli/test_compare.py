@@ -54,6 +54,7 @@ def test_rows_of_a_file(compare, write):
         (["CCO", "CCN", "-o", "no/pair.svg"], 2, "does not exist"),
         (["CCO", "C1CC"], 1, "cannot be explained"),
         (["CCO"], 2, "Missing argument"),
+        (["CCO", "CCN", "--target", "Nitrogen"], 2, "a task is named by --task nitrogen"),
     ],
 )
 def test_what_goes_wrong(compare, tmp_path, monkeypatch, *, words, code, message):

@@ -11,5 +11,6 @@ COMMANDS = {
         *("benchmark", "ablation", "-i", "SOURCE", "-m", "MODEL", "--task", "nitrogen"),
         *("--top", "3", "--atoms", "2", "-o", "OUT.csv"),
     ),
+    "substructures": ("substructures", "-i", "SOURCE", "-m", "MODEL", "--task", "nitrogen", "-o", "OUT.csv"),
     "audit": ("audit", "-i", "SOURCE", "-m", "MODEL", "--only", "baseline", "-o", "OUT.md"),
 }
