@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from molig.attribution.targets import Target
 from molig.depiction.waterfall import Waterfall, draw_waterfall
 from molig.errors import UnknownNameError, UsageError
 from molig.features.environments import block_of
@@ -89,7 +90,7 @@ class Ledger:
             self.start,
             self.end,
             [(entry.name, entry.score) for entry in self.entries],
-            self.target,
+            self.task if self.target == Target.VALUE.value else self.target,
         )
 
     def to_svg(self, **options: Any) -> str:

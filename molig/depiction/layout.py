@@ -30,7 +30,7 @@ _LARGEST = 20_000
 # Bonds of fewer pixels than this are hard to read: a drawing without a given size grows, a grid of them less.
 _LEGIBLE_BOND, _GROWTH, _GROWTH_OF_GRIDS = 22.0, 3.0, 1.5
 # Room around a structure, as a part of its box; arcs, outlines and labels need more.
-_PADDING, _OUTLINE_PADDING, _WIDE_PADDING = 0.05, 0.09, 0.13
+_PADDING, _OUTLINE_PADDING, _WIDE_PADDING = 0.05, 0.12, 0.14
 
 
 @dataclass(frozen=True)
