@@ -43,7 +43,7 @@ _Source = TypeVar("_Source", str, Path, None)
 
 def resolved_input(source: _Source) -> _Source:
     """The file that is meant by a path or by the name of a data set; standard input as it is."""
-    if source is None or str(source) in ("", "-"):
+    if source is None or str(source) in ("", "-") or "://" in str(source):
         return source
     from molig.datasets.places import file_or_dataset
 

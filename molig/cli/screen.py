@@ -46,7 +46,7 @@ from molig.cli.options import (
 
 if TYPE_CHECKING:
     from molig.model import ScoringModel
-    from molig.screening import ScreeningOptions, ScreeningResult
+    from molig.screening import Cluster, ScreeningOptions, ScreeningResult
 
 _SHOWN = 20
 HITS, BESIDE = "Which hits", "Beside the scores"
@@ -57,8 +57,9 @@ def screen(
     library: Annotated[
         str | None,
         input_argument(
-            ".smi, .csv, .tsv, .sdf, .parquet or .xlsx, also packed; a data set by name; "
-            "a feature store (`molig prepare`); - for stdin.",
+            ".smi, .csv, .tsv, .sdf, .parquet or .xlsx, also packed; several that are read as one "
+            "('parts/*.parquet'); s3:// or gs://; a data set by name; a feature store (`molig prepare`); "
+            "- for stdin.",
             "LIBRARY",
         ),
     ] = None,
@@ -183,6 +184,31 @@ def screen(
     ] = False,
     force: ForceOption = False,
     shard: ShardOption = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            rich_help_panel=RUNNING,
+            help="local, or ray: the nodes of a cluster read and score, with the same results.",
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            rich_help_panel=RUNNING,
+            help="Of the cluster, such as auto or 10.0.0.1:6379; default: RAY_ADDRESS, else this machine.",
+        ),
+    ] = None,
+    gpus: Annotated[
+        float,
+        typer.Option(
+            "--gpus",
+            min=0,
+            rich_help_panel=RUNNING,
+            help="With --engine ray: share of a GPU, such as 0.125, that each process on the nodes takes.",
+        ),
+    ] = 0.0,
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, rich_help_panel=RUNNING, help="Molecules at a time.")
     ] = 512,
@@ -205,13 +231,15 @@ def screen(
     library = needed_input(library, source)
     processes = usable_jobs(jobs, threads)
     use_threads(threads)
+    cluster = _cluster(engine, address, gpus, device, threads)
     bound = RejectBound.parse(max_rejects)
     _check_shard(shard, {"--rejects": rejects is not None, "--explain-top": explain_top is not None})
     report = None if dry_run or shard is not None else report_path(output)
     explained = _explained(output, explain_top, explain_output)
     of_molecules = InputOptions(atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     with doubts_told():
-        loaded = load_models(model, device, of_molecules, FingerprintOptions(fingerprint, trust_pickle))
+        where = "cpu" if cluster else device  # the nodes move the model to theirs
+        loaded = load_models(model, where, of_molecules, FingerprintOptions(fingerprint, trust_pickle))
     if isinstance(loaded, SideBySide) and explained:
         raise UsageError(f"--explain-top explains the scores of one model, and {loaded.name} are several")
     task, rank_by = task and tasks_named(loaded, task), task_named(loaded, rank_by)
@@ -244,6 +272,7 @@ def screen(
         resume=resume,
         force=force,
         shard=None if shard is None else Shard.parse(shard),
+        cluster=cluster,
     )
     if dry_run:
         _estimate(library, loaded, output, options)
@@ -276,7 +305,7 @@ def _screened(
     from molig.screening import screen as run
     from molig.screening.plan import kept_place
 
-    total, kept = count_rows(Path(library)), kept_place(output, options)
+    total, kept = _n_rows(library), kept_place(output, options)
     with reporter.telling_what_is_kept(kept), reporter.progress("screening", total) as bar:
 
         def resumed(n: int) -> None:
@@ -312,6 +341,37 @@ def _check_shard(shard: str | None, of_library: dict[str, bool]) -> None:
     for name, given in of_library.items():
         if given and shard is not None:
             raise UsageError(f"{name} is for a whole library, not for a shard of it")
+
+
+def _n_rows(library: str) -> int | None:
+    """Rows of all files, as far as they can be counted."""
+    from molig.molecules.sources import files_of
+
+    counts = [count_rows(Path(name)) for name in files_of(library)]
+    return None if None in counts else sum(n for n in counts if n is not None)
+
+
+def _cluster(engine: str, address: str | None, gpus: float, device: str, threads: int) -> Cluster | None:
+    """The cluster to screen on, if it shall be one."""
+    from molig.errors import UnknownNameError, UsageError
+    from molig.screening import Cluster
+
+    if engine not in _ENGINES:
+        raise UnknownNameError("engine", engine, _ENGINES)
+    if engine == "local":
+        if address is not None or gpus:
+            raise UsageError("--address and --gpus are about a cluster: say --engine ray with them")
+        return None
+    if device not in ("auto", "cpu") and not gpus:
+        raise UsageError("--device is about this machine; --gpus says what a process of the cluster takes")
+    if threads > 1:
+        raise UsageError("processes of a cluster compute on one thread each: leave out --threads")
+    cluster = Cluster(address, gpus)
+    cluster.check()
+    return cluster
+
+
+_ENGINES = ("local", "ray")
 
 
 def _explained(output: str, n: int | None, places: list[Path] | None) -> list[Path]:

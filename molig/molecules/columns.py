@@ -129,6 +129,13 @@ class Request:
     optional: tuple[str, ...] = ()
     delimiter: str | None = None
     keep: Kept = field(default_factory=Kept)
+    rows_before: int = 0  # in the files before this one
+    skip: int = 0  # rows of this one that need not be read, where a format can do without
+
+    @property
+    def first_row(self) -> int:
+        """Number of the first row of the file."""
+        return 1 + self.rows_before
 
     @property
     def named(self) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def read_csv(lines: Iterator[Line], request: Request, where: str, default: str =
     splitter = _Splitter(chain(head, lines), table.delimiter)
     records = splitter.split()
     layout = splitter.layout = table.layout or _named_layout(records, request, notices)
-    for row, (line, cells, problem) in enumerate(records, start=1):
+    for row, (line, cells, problem) in enumerate(records, start=request.first_row):
         if line.recoded:
             notices.recoded(row)
         if line.n_lines > 1:

@@ -51,7 +51,7 @@ def read_excel(source: str | Path, request: Request) -> Iterator[Record]:
             request.keep.describe(
                 request.keep.schema.names, [_TYPES.get(kind, pa.string()) for kind in kinds]
             )
-            for row, cells in enumerate(chain(head[has_header:], rows), start=1):
+            for row, cells in enumerate(chain(head[has_header:], rows), start=request.first_row):
                 kept = tuple(cells.kept(i, kind) for i, kind in zip(layout.kept, kinds, strict=True))
                 yield replace(_record(row, cells.texts, layout), kept=kept)
         except _DAMAGE as error:

@@ -45,7 +45,8 @@ def read_parquet(source: str | Path, request: Request) -> Iterator[Record]:
             shared = pq.ParquetFile(stream, metadata=plain.metadata, read_dictionary=flat)
             texts = _positions(layout)
             columns = {schema.names[i]: _Column(as_texts=i in texts) for i in sorted(read)}
-            for batch in _batches(plain, shared, names):
+            row = request.rows_before + request.skip
+            for batch in _batches(plain, shared, names, request.skip):
                 for name, column in columns.items():
                     column.load(batch.column(batch.schema.names.index(name)))
                 for record in _records(columns, schema.names, layout, row, notices):
@@ -81,10 +82,15 @@ def _check_sizes(metadata: pq.FileMetaData, names: list[str], where: str) -> Non
                 )
 
 
-def _batches(plain: pq.ParquetFile, shared: pq.ParquetFile, names: list[str]) -> Iterator[pa.RecordBatch]:
+def _batches(
+    plain: pq.ParquetFile, shared: pq.ParquetFile, names: list[str], skip: int
+) -> Iterator[pa.RecordBatch]:
     """Batches of about `MAX_BATCH_BYTES`; texts that a dictionary holds once stay there if they are long."""
     for group in range(plain.num_row_groups):
         n_rows = plain.metadata.row_group(group).num_rows
+        if skip >= n_rows:
+            skip -= n_rows
+            continue
         chunks = _chunks(plain.metadata, group, names)
         size = sum(chunk.total_uncompressed_size for chunk in chunks)
         largest, file = max(size / max(n_rows, 1), 1), plain
@@ -95,7 +101,10 @@ def _batches(plain: pq.ParquetFile, shared: pq.ParquetFile, names: list[str]) ->
             else:
                 largest = max(largest, longest)
         at_a_time = max(1, min(MAX_BATCH_ROWS, int(MAX_BATCH_BYTES / largest)))
-        yield from file.iter_batches(batch_size=at_a_time, row_groups=[group], columns=names)
+        for batch in file.iter_batches(batch_size=at_a_time, row_groups=[group], columns=names):
+            if skip < len(batch):
+                yield batch.slice(skip)
+            skip = max(skip - len(batch), 0)
 
 
 def _chunks(metadata: pq.FileMetaData, group: int, names: list[str]) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from molig.errors import InputError, UnknownNameError, UsageError, called
@@ -23,6 +23,7 @@ from molig.molecules.sources import (
     check_source,
     open_lines,
     size_and_time,
+    without_query,
     zipped_name,
 )
 
@@ -55,14 +56,16 @@ def read_records(
     keep: str | Sequence[str] = (),
     file_format: str | None = None,
     delimiter: str | None = None,
+    rows_before: int = 0,
+    skip: int = 0,
 ) -> Records:
     r"""Read a molecule file as a stream: constant memory, one record per row, in order, none left out.
 
     Parameters
     ----------
     source : str or Path
-        A file with one of `SUFFIXES`, perhaps packed (.gz, .bz2, or .zip with one file in it); ``"-"`` reads
-        standard input.
+        A file with one of `SUFFIXES`, perhaps packed (.gz, .bz2, or .zip with one file in it), also in object
+        storage (``s3://``, ``gs://``); ``"-"`` reads standard input.
     smiles_column, id_column : str, optional
         Names of the columns, or their numbers from 1; found by their usual names otherwise. In an SD file
         ``id_column`` is a tag.
@@ -77,6 +80,10 @@ def read_records(
         Overrules the suffix; "smi" by default for standard input.
     delimiter : {"comma", "tab", "semicolon", "pipe", "space"} or str, optional
         What separates columns: a name or the character itself; by default guessed from the first rows.
+    rows_before : int
+        Rows of a library in several files that come before this one: its rows are numbered behind them.
+    skip : int
+        Rows to leave out, the first ones; they count. Parquet files need not read them for that.
 
     Returns
     -------
@@ -110,7 +117,9 @@ def read_records(
         )
     separator = None if delimiter is None else as_delimiter(delimiter)
     kept = Kept.of(keep)
-    request = Request(smiles_column, id_column, tuple(columns), tuple(optional), separator, kept)
+    request = Request(
+        smiles_column, id_column, tuple(columns), tuple(optional), separator, kept, rows_before, skip
+    )
     if kind == "parquet":
         records = read_parquet(source, request)
     elif kind == "xlsx":
@@ -118,6 +127,8 @@ def read_records(
     else:
         records = _read_text(source, kind, request)
     records = _watched(source, records)
+    if skip and kind != "parquet":
+        records = islice(records, skip, None)
     started = _started(records, f"{_shown(source)}: holds no molecules; expected one per row (format {kind})")
     asked = {"smiles_column": smiles_column, "id_column": id_column, "keep": keep}
     asked |= {"format": file_format, "delimiter": delimiter}
@@ -133,7 +144,7 @@ def resolve_format(source: str | Path, file_format: str | None = None) -> str:
         return file_format.lower()
     if str(source) == STDIN:
         return "smi"
-    path = Path(source)
+    path = Path(without_query(source))
     kind = _by_suffix(path)
     if kind is None and path.suffix.lower() == ".zip":
         kind = _by_suffix(Path(zipped_name(path)))

@@ -47,11 +47,11 @@ def read_sdf(lines: Iterator[Line], request: Request, where: str) -> Iterator[Re
     if request.smiles_column:
         raise UsageError(f"{where}: an SD file has structures, no SMILES column ({request.smiles_column!r})")
     notices = Notices(where)
-    records = split_sdf(lines, notices)
+    records = split_sdf(lines, notices, request.first_row)
     tags = _Tags(request, notices)
     if request.named or request.optional or request.keep.asked is None:
         records = tags.look_ahead(records)
-    for row, (record, problem) in enumerate(records, start=1):
+    for row, (record, problem) in enumerate(records, start=request.first_row):
         if problem:
             yield Record(row, record[0].strip() or str(row), "", problem=problem)
         else:
@@ -111,10 +111,10 @@ class _Tags:
                 self._keep.left_out.setdefault(tag, row)
 
 
-def split_sdf(lines: Iterator[Line], notices: Notices) -> Iterator[_Cut]:
+def split_sdf(lines: Iterator[Line], notices: Notices, row: int = 1) -> Iterator[_Cut]:
     """Cut an SD file into records of bounded size, each with why it cannot be read, or ``""``."""
     record: list[str] = []
-    size, problem, pending, row = 0, "", False, 1
+    size, problem, pending = 0, "", False
     for line in lines:
         if line.recoded:
             notices.recoded(row)

@@ -44,7 +44,7 @@ def read_smi(lines: Iterator[Line], request: Request, where: str) -> Iterator[Re
         rows = _Table.without_header(head[0].text, request, notices)
     else:
         warn_if_swapped(texts, notices)
-    for row, line in enumerate(lines, start=1):
+    for row, line in enumerate(lines, start=request.first_row):
         if line.recoded:
             notices.recoded(row)
         if line.too_long:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import fnmatch
+import glob
 import gzip
 import io
+import re
 import stat
 import sys
 import tempfile
@@ -14,10 +17,18 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
+import pyarrow as pa
+
+from molig.deferred import deferred
 from molig.errors import InputError, UsageError, called
-from molig.molecules.reasons import MAX_LINE_CHARACTERS
+from molig.molecules.reasons import MAX_LINE_CHARACTERS, one_line
+
+if TYPE_CHECKING:
+    from pyarrow import fs
+else:
+    fs = deferred("pyarrow.fs")
 
 STDIN = "-"
 GZIP_MAGIC = b"\x1f\x8b"
@@ -39,6 +50,8 @@ READ_ERRORS = (OSError, EOFError, zlib.error)
 """What reading a damaged or vanished file raises; `gzip.BadGzipFile` is an OSError."""
 
 _PIECE = 1 << 14
+_PIECE_OF_REMOTE = 1 << 22
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LONGEST_MARK = 3
 _BOM_CODECS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
@@ -54,9 +67,96 @@ class Line(NamedTuple):
     n_lines: int = 1
 
 
+def is_url(source: object) -> bool:
+    """Whether a source is an address of object storage or of another file system that pyarrow knows.
+
+    Examples
+    --------
+    >>> is_url("s3://bucket/library.smi"), is_url("library.smi")
+    (True, False)
+    """
+    return isinstance(source, str) and _URL.match(source) is not None
+
+
+def without_query(source: str | Path) -> str:
+    """A path or an address without what may follow a question mark, such as a region."""
+    return source.partition("?")[0] if isinstance(source, str) and is_url(source) else str(source)
+
+
+def files_of(source: str | Path) -> tuple[str, ...]:
+    """Files that a pattern means, such as ``parts/*.parquet``, by name; of anything else the source itself.
+
+    Parameters
+    ----------
+    source : str or Path
+        ``*`` and ``[...]`` stand for parts of a name, in a path also ``?``, and ``**`` for any directories.
+
+    Raises
+    ------
+    UsageError
+        If no file fits.
+    InputError
+        If the place cannot be listed.
+
+    Examples
+    --------
+    >>> files_of("library.smi")
+    ('library.smi',)
+    """
+    text = str(source)
+    if not any(mark in without_query(source) for mark in ("*[" if is_url(source) else "*?[")):
+        return (text,)
+    if is_url(source):
+        found = _listed(text)
+    elif Path(text).exists():
+        return (text,)
+    else:
+        found = [path for path in glob.glob(text, recursive=True) if Path(path).is_file()]
+    if not found:
+        raise UsageError(f"{source}: no file fits this pattern; check the path")
+    return tuple(sorted(found))
+
+
+def _listed(pattern: str) -> list[str]:
+    address, _, query = pattern.partition("?")
+    base = address[: re.search(r"[*\[]", address).start()].rpartition("/")[0]  # type: ignore[union-attr]
+    query = f"?{query}" if query else ""
+    system, path = file_system(base + query)
+    # What pyarrow makes of an address has no scheme, and for some systems no bucket.
+    head = base.removesuffix(path)
+    with _reading(pattern):
+        infos = system.get_file_info(fs.FileSelector(path, recursive="**" in address))
+    files = [head + info.path for info in infos if info.is_file]
+    return [file + query for file in files if fnmatch.fnmatchcase(file, address)]
+
+
+def file_system(url: str) -> tuple[fs.FileSystem, str]:
+    """The file system of an address, and the path in it; raises InputError."""
+    with _reading(url):
+        system, path = fs.FileSystem.from_uri(url)
+        return system, path
+
+
+@contextmanager
+def _reading(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            f"{url}: cannot be read ({one_line(error)}); check the address, and what this computer may read"
+        ) from error
+
+
 def check_source(source: str | Path) -> None:
     """Refuse a source that cannot be opened, before any work begins."""
     if str(source) == STDIN:
+        return
+    if isinstance(source, str) and is_url(source):
+        system, place = file_system(source)
+        with _reading(source):
+            kind = system.get_file_info(place).type
+        if kind != fs.FileType.File:
+            raise UsageError(f"{source}: no such file; check the address")
         return
     path = Path(source)
     try:
@@ -73,6 +173,11 @@ def size_and_time(source: str | Path) -> tuple[int, int] | None:
     """Size in bytes and time of the last change (ns) of a regular file; None for pipes and what is gone."""
     if str(source) == STDIN:
         return None
+    if isinstance(source, str) and is_url(source):
+        system, place = file_system(source)
+        with _reading(source):
+            info = system.get_file_info(place)
+        return (info.size, info.mtime_ns) if info.is_file else None
     try:
         state = Path(source).stat()
     except OSError:
@@ -96,17 +201,24 @@ def open_bytes(source: str | Path, *, archives: bool = True) -> Iterator[BinaryI
             yield stream
         return
     path = Path(source)
-    try:
-        raw = path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
-    with raw:
+    with _opened(source) as raw:
         if archives and raw.peek(4)[:4] == ZIP_MAGIC:
             with _only_member(raw, path) as stream:
                 yield stream
             return
         with _unpacked(raw, str(path), by_name=path.suffix.lower() == ".gz") as stream:
             yield stream
+
+
+def _opened(source: str | Path) -> io.BufferedReader:
+    if isinstance(source, str) and is_url(source):
+        system, place = file_system(source)
+        with _reading(source):
+            return io.BufferedReader(system.open_input_file(place), _PIECE_OF_REMOTE)
+    try:
+        return Path(source).open("rb")
+    except OSError as error:
+        raise InputError(f"{source}: cannot be opened ({error.strerror}); check its permissions") from error
 
 
 def _peekable(stream: BinaryIO) -> io.BufferedReader:

@@ -1,5 +1,6 @@
 """Screening of libraries: streaming in, ranked hit tables out."""
 
+from molig.screening.cluster import Cluster, ClusterError
 from molig.screening.diversity import Alike, Diversity
 from molig.screening.joining import ScreeningResult
 from molig.screening.merging import merge, merge_stores
@@ -10,6 +11,8 @@ from molig.screening.store import FeatureStore, PrepareOptions, StoreInfo, prepa
 
 __all__ = [
     "Alike",
+    "Cluster",
+    "ClusterError",
     "Diversity",
     "FeatureStore",
     "PrepareOptions",

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain, count, islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from molig.molecules import Record
 from molig.screening.workers import START_METHOD, Task, Workers, n_cores
 
 T = TypeVar("T")
+
+
+class LookUp(NamedTuple):
+    """How to read a chunk without those before it.
+
+    Parameters
+    ----------
+    n_chunks : int
+        How many there are.
+    records : callable
+        The records from the beginning of a chunk on, of which there may be more than it has.
+    """
+
+    n_chunks: int
+    records: Callable[[int], Iterator[Record]]
 
 
 class Dealer:
@@ -28,6 +43,8 @@ class Dealer:
         Whether the chunk of a number, from 0, is to be done.
     jobs : int, optional
         Processes to work in; None for one a core.
+    look_up : LookUp, optional
+        Read the chunks that are to be done only, instead of the stream.
 
     Attributes
     ----------
@@ -53,9 +70,14 @@ class Dealer:
     """
 
     def __init__(
-        self, records: Iterator[Record], size: int, wanted: Callable[[int], bool], jobs: int | None = 1
+        self,
+        records: Iterator[Record],
+        size: int,
+        wanted: Callable[[int], bool],
+        jobs: int | None = 1,
+        look_up: LookUp | None = None,
     ) -> None:
-        self._records, self._size, self._wanted = records, size, wanted
+        self._records, self._size, self._wanted, self._look_up = records, size, wanted, look_up
         self.jobs = n_cores() if jobs is None else jobs
         self.n_chunks = 0
 
@@ -103,6 +125,11 @@ class Dealer:
 
     def _chunks(self) -> Iterator[tuple[int, Iterator[Record]]]:
         """Chunks that are to be done, each to be gone through before the next is asked for."""
+        if self._look_up is not None:
+            self.n_chunks = self._look_up.n_chunks
+            for number in filter(self._wanted, range(self.n_chunks)):
+                yield number, islice(self._look_up.records(number), self._size)
+            return
         for number in count():
             head = next(self._records, None)
             if head is None:

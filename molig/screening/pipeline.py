@@ -19,9 +19,11 @@ from molig.molecules import Record, Rejection
 from molig.molecules.causes import RejectBound
 from molig.molecules.guard import time_limit
 from molig.screening.chunks import CHUNK_ROWS, ChunkNote, ScoredRows
-from molig.screening.dealing import Dealer
+from molig.screening.cluster import Cluster, ClusterRun, Wanted
+from molig.screening.dealing import Dealer, LookUp
 from molig.screening.hits import TopK
 from molig.screening.joining import Joining, ScreeningResult
+from molig.screening.libraries import Library
 from molig.screening.plan import Plan, ScreeningOptions
 from molig.screening.shards import Shard
 from molig.screening.staged import StagedScorer
@@ -44,8 +46,9 @@ def screen(
     Parameters
     ----------
     library : str, Path, DataFrame, or iterable of str or rdkit.Chem.Mol
-        A file that `molig.molecules.read_records` can read, ``"-"`` for standard input, the directory of a
-        feature store; or a table of pandas, SMILES, or molecules, see `molig.molecules.records_of`.
+        A file that `molig.molecules.read_records` can read, a pattern such as ``"parts/*.parquet"`` for
+        several that are read as one, ``"-"`` for standard input, the directory of a feature store; or a table
+        of pandas, SMILES, or molecules, see `molig.molecules.records_of`.
     model : ScoringModel, str, Path or sequence of them
         A model, or what `molig.load_model` reads; several models of molig are scored side by side, with tasks
         called ``MODEL:TASK``.
@@ -114,7 +117,8 @@ class _Run:
         parts.open(resume=self.options.resume, way=called("resume"))
         self._look_back(parts)
         with parts.working():
-            n_chunks = self._work(parts)
+            cluster = self.options.cluster
+            n_chunks = self._work(parts) if cluster is None else self._work_on(cluster, parts)
             if self.options.shard is None:
                 hits = self._joining.join(parts, scratch)
             else:
@@ -161,7 +165,8 @@ class _Run:
         # A GPU is not shared out: without two stages the process that holds it does all the work.
         shared = self._plan.model.device.type == "cpu" or isinstance(scorer, StagedScorer)
         jobs = self.options.jobs if shared else 1
-        dealer = Dealer(self._timed("read", self._records), parts.rows_per_part, wanted, jobs)
+        records = self._timed("read", self._records)
+        dealer = Dealer(records, parts.rows_per_part, wanted, jobs, self._look_up(parts))
         begun: deque[tuple[int, Iterator[ScoredRows]]] = deque()
         with time_limit(seconds):
             for number, scored in dealer.done(scorer.batches, scorer.task, scorer.begun, seconds):
@@ -173,6 +178,32 @@ class _Run:
                 self._keep(number, scored, parts)
         self._joining.jobs = dealer.jobs
         return dealer.n_chunks
+
+    def _work_on(self, cluster: Cluster, parts: Parts) -> int:
+        """The same, where the nodes of a cluster read and score."""
+        wanted = Wanted(self._shard, frozenset(parts.done))
+        if isinstance(self._scorer, StagedScorer):
+            raise UsageError("two stages are for a GPU of this machine; nodes of a cluster do without")
+        limits = self.options.jobs, self.options.time_limit
+        run = ClusterRun(cluster, self._scorer, self._plan.readable, parts.rows_per_part, wanted, *limits)
+        for number, rows in run.answers():
+            self._keep(number, [rows], parts)
+        self._joining.jobs = run.n_actors
+        self._joining.stages["read"] += run.reading
+        self._records.left_out = run.left_out
+        return run.n_chunks
+
+    def _look_up(self, parts: Parts) -> LookUp | None:
+        """How to read single chunks, if that is worth it: for one of many shards, of Parquet."""
+        if not self._shard.apart or not isinstance(self._plan.library, Library):
+            return None
+        library = self._plan.library
+        stretches = library.stretches(parts.rows_per_part, apart=True)
+        if len(stretches) < 2:
+            return None
+        return LookUp(
+            len(stretches), lambda number: self._timed("read", library.records(stretches[number].start))
+        )
 
     def _keep(self, number: int, scored: Iterable[ScoredRows], parts: Parts) -> None:
         """Make a part of what became of a chunk."""

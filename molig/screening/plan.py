@@ -13,17 +13,20 @@ import numpy as np
 
 from molig.errors import UnknownNameError, UsageError, called
 from molig.model import Objective, ScoringModel, SideBySide
-from molig.molecules import read_records, records_of
+from molig.molecules import records_of
 from molig.molecules.causes import RejectBound
 from molig.molecules.columns import KEEP_ALL
 from molig.molecules.guard import CPU_SECONDS
 from molig.molecules.records import Records
+from molig.molecules.sources import STDIN, files_of, is_url
 from molig.screening.chunks import ChunkScorer, with_drugs
+from molig.screening.cluster import Cluster
 from molig.screening.diversity import Diversity
 from molig.screening.hits import HitColumns
+from molig.screening.libraries import Files, Library, StoredLibrary
 from molig.screening.shards import Shard
 from molig.screening.staged import StagedScorer, staged
-from molig.screening.store import STORE_FILE, FeatureStore, is_store, open_store
+from molig.screening.store import STORE_FILE, is_store, open_store
 from molig.tables import Parts
 from molig.tables.parts import is_repeatable, run_identity
 from molig.tables.writers import STDOUT, check_distinct, check_output, rejects_path
@@ -116,6 +119,8 @@ class ScreeningOptions:
     two_stages : bool, optional
         Whether other processes only read and featurize molecules, and this one scores them with a model of
         molig; by default where the model is on a GPU. The results do not depend on it.
+    cluster : Cluster, optional
+        Score on a cluster of Ray instead of this machine; the results are the same.
     """
 
     task: str | Sequence[str] | None = None
@@ -145,6 +150,7 @@ class ScreeningOptions:
     shard: Shard | None = None
     watch: Watch | None = None
     two_stages: bool | None = None
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -153,10 +159,8 @@ class Plan:
 
     Parameters
     ----------
-    library : str, Path or iterable of str, Mol or DataFrame
+    library : Library or iterable of str, Mol or DataFrame
         What is read; see `molig.screening.screen`.
-    store : FeatureStore, optional
-        The same, if it is one.
     model : ScoringModel
         The model, with the tasks that have a column.
     columns : HitColumns
@@ -167,21 +171,20 @@ class Plan:
         Everything else.
     file : Path, optional
         The output, if it is a file.
-    source : Path, optional
-        The file that the run can be continued with, if it can be.
+    source : Path or Files, optional
+        What the run can be continued with, if it can be.
     place : Path, optional
         Where finished parts are kept then.
     """
 
-    library: str | Path | Iterable[Any]
-    store: FeatureStore | None
+    library: Library | Iterable[Any]
     model: ScoringModel
     columns: HitColumns
     output: str | Path | None
     rejects: Path | None
     options: ScreeningOptions
     file: Path | None
-    source: Path | None
+    source: Path | Files | None
     place: Path | None
 
     @classmethod
@@ -195,21 +198,23 @@ class Plan:
     ) -> Self:
         """Look at every argument; see `molig.screening.screen` for them and for the errors."""
         _check_numbers(options)
-        store = _opened_store(library, options)
-        if store is not None:
-            model = store.feed(model, applicability=options.applicability)
+        readable = _readable(library, options)
+        if isinstance(readable, StoredLibrary):
+            model = readable.store.feed(model, applicability=options.applicability)
+        _check_cluster(readable, options)
         model, columns = _scored(model, options)
         if output is not None:
             check_output(output)
         place_of_rejects = rejects_path(output, rejects)
         if place_of_rejects is not None:
             check_output(place_of_rejects)
-        check_distinct(library, output, place_of_rejects)
+        for name in readable.names if isinstance(readable, Files) else (library,):
+            check_distinct(name, output, place_of_rejects)
         file = None if output is None or str(output) == STDOUT else Path(output)
-        source = _repeatable(library, file, options)
+        source = _repeatable(readable, file, options)
         place = _parts_place(file, source, options)
         _check_finished(file, place, options)
-        return cls(library, store, model, columns, output, place_of_rejects, options, file, source, place)
+        return cls(readable, model, columns, output, place_of_rejects, options, file, source, place)
 
     @property
     def written(self) -> tuple[Path | None, ...]:
@@ -219,17 +224,8 @@ class Plan:
     def records(self) -> Records:
         """The rows of the library."""
         options = self.options
-        if self.store is not None:
-            records = self.store.records(options.keep)
-        elif isinstance(self.library, str | Path):
-            records = read_records(
-                self.library,
-                smiles_column=options.smiles_column,
-                id_column=options.id_column,
-                keep=options.keep,
-                file_format=options.file_format,
-                delimiter=options.delimiter,
-            )
+        if isinstance(self.library, Library):
+            records = self.library.records()
         else:
             records = records_of(
                 self.library,
@@ -240,6 +236,13 @@ class Plan:
         if options.first_rows is not None:
             records = Records(islice(records, options.first_rows), records.kept, records.left_out)
         return records
+
+    @property
+    def readable(self) -> Library:
+        """The library as the nodes of a cluster read it."""
+        if not isinstance(self.library, Library):
+            raise UsageError("a list of SMILES is on no node of a cluster")
+        return self.library
 
     def scorer(self, records: Records) -> ChunkScorer | StagedScorer:
         """What scores them, with the columns that come along."""
@@ -270,14 +273,16 @@ class Plan:
     def _rejects_as_text(self) -> bool:
         return self.rejects is not None and not _is_parquet(self.rejects)
 
-    def _identity(self, source: Path) -> dict[str, str]:
+    def _identity(self, source: Path | Files) -> dict[str, str]:
         """All that a part depends on, in words of the command line."""
         names = {name: f"--{name.replace('_', '-')}" for name in _DECISIVE}
         names |= {"file_format": "--format", "diversity": "--diverse"}
         known: dict[str, object] = {shown: getattr(self.options, name) for name, shown in names.items()}
         formats = [Path(place).suffix.lower() for place in (self.output, self.rejects) if place is not None]
         known["the format of the output"] = " ".join(formats)
-        return run_identity(f"{self.model.name} {self.model.digest()}", self.model.device.type, source, known)
+        on_gpu = self.options.cluster is not None and self.options.cluster.gpus > 0
+        device = "cuda" if on_gpu else self.model.device.type
+        return run_identity(f"{self.model.name} {self.model.digest()}", device, source, known)
 
 
 _DECISIVE: tuple[str, ...] = ("task", "rank_by", "top_k", "threshold", "diversity", "batch_size")
@@ -393,24 +398,57 @@ def _of_percentiles(options: ScreeningOptions) -> str:
     return f"rank among {drugs} in DrugBank, in percent; equal scores share the mean of their ranks"
 
 
+def _readable(library: str | Path | Iterable[Any], options: ScreeningOptions) -> Library | Iterable[Any]:
+    """The library as what can be read; an iterable of SMILES as it is."""
+    if not isinstance(library, str | Path):
+        return library
+    asked = ("smiles_column", "id_column", "file_format", "delimiter")
+    reading = {name: getattr(options, name) for name in asked}
+    if is_store(library):
+        return StoredLibrary(open_store(library, **reading), options.keep)
+    return Files(files_of(library), {**reading, "keep": options.keep})
+
+
+def _check_cluster(library: Library | Iterable[Any], options: ScreeningOptions) -> None:
+    """Refuse what only one machine can do."""
+    if options.cluster is None:
+        return
+    options.cluster.check()
+    if not isinstance(library, Library) or STDIN in getattr(library, "names", ()):
+        raise UsageError(
+            "the nodes of a cluster cannot read standard input or a list of SMILES: give a file that all of "
+            "them see, a pattern, or an address such as s3://"
+        )
+    if options.first_rows is not None:
+        raise UsageError(
+            f"{called('dry_run')} tries out this machine, not a cluster: leave out {called('engine')} ray"
+        )
+
+
 def _repeatable(
-    library: str | Path | Iterable[Any], file: Path | None, options: ScreeningOptions
-) -> Path | None:
-    """The file that a run can be continued with; None if it cannot be continued."""
-    source = Path(library) if isinstance(library, str | Path) else None
-    if source is not None and is_store(source):
-        source = source / STORE_FILE
-    if source is not None and is_repeatable(source) and file is not None and options.first_rows is None:
-        return source
+    library: Library | Iterable[Any], file: Path | None, options: ScreeningOptions
+) -> Path | Files | None:
+    """What a run can be continued with; None if it cannot be continued."""
+    found: Path | Files | None = None
+    what = "SMILES"
+    if isinstance(library, StoredLibrary):
+        found = library.store.directory / STORE_FILE
+    elif isinstance(library, Files):
+        what = "standard input" if library.names == (STDIN,) else library.names[0]
+        if len(library.names) > 1 or is_url(library.names[0]):
+            found = library
+        elif is_repeatable(library.names[0]):
+            found = Path(library.names[0])
+    if found is not None and file is not None and options.first_rows is None:
+        return found
     if options.resume:
-        what = "SMILES" if source is None else "standard input" if str(library) == STDOUT else str(library)
         if file is None:
             raise UsageError(f"{called('resume')} continues a run that writes a file; name one as output")
         raise UsageError(f"{what} cannot be read again, so its run cannot be resumed; use a file")
     return None
 
 
-def _parts_place(file: Path | None, source: Path | None, options: ScreeningOptions) -> Path | None:
+def _parts_place(file: Path | None, source: Path | Files | None, options: ScreeningOptions) -> Path | None:
     """Where finished parts are kept."""
     if options.shard is None:
         return None if file is None else file.with_suffix(".parts")
@@ -446,11 +484,3 @@ def _check_finished(file: Path | None, place: Path | None, options: ScreeningOpt
 
 def _is_parquet(table: str | Path) -> bool:
     return Path(table).suffix.lower() == ".parquet"
-
-
-def _opened_store(library: str | Path | Iterable[Any], options: ScreeningOptions) -> FeatureStore | None:
-    """The feature store, if the library is one."""
-    if not isinstance(library, str | Path) or not is_store(library):
-        return None
-    asked = ("smiles_column", "id_column", "file_format", "delimiter")
-    return open_store(library, **{name: getattr(options, name) for name in asked})

@@ -9,6 +9,8 @@ from typing import NamedTuple, Self
 
 from molig.errors import UsageError, called
 
+_MANY = 8
+
 
 class Shard(NamedTuple):
     """One of ``n`` runs that share a library: of every ``n`` chunks it takes the one at its place.
@@ -45,6 +47,11 @@ class Shard(NamedTuple):
     def owns(self, chunk: int) -> bool:
         """Whether a chunk is one of this shard's."""
         return chunk % self.n == self.place - 1
+
+    @property
+    def apart(self) -> bool:
+        """Whether its chunks are so few that each is better looked up than all others read."""
+        return self.n >= _MANY
 
     def numbers(self) -> Iterator[int]:
         """Numbers of its chunks, without end."""

@@ -21,7 +21,7 @@ import time
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple, Protocol
@@ -311,20 +311,15 @@ class _Worker:
         self._sight = _Sight()
         records = job.chunk.records if job.rows is None else [job.chunk.records[i] for i in job.rows]
         with contextlib.suppress(OSError):  # it has ended, as will be seen at once
-            self.pipe.send([_sendable(record) for record in records])
+            self.pipe.send([sendable(record) for record in records])
 
     def take(self) -> bytes | None:
         """Its answer; None if it has ended. Raises what it reports, and repeats its warnings."""
         try:
             while True:
-                message = self.pipe.recv_bytes()
-                kind, content = message[:1], message[1:]
-                if kind == b"A":
+                content = heard(self.pipe.recv_bytes())
+                if content is not None:
                     return content
-                if kind == b"W":
-                    warnings.warn(content.decode(), stacklevel=2)
-                else:
-                    raise _reported(content)
         except (EOFError, OSError):
             return None
 
@@ -369,8 +364,11 @@ def _limit(seconds: float, n_rows: int) -> float:
     return seconds * (1 + max(n_rows - 1, 0) / _ROWS_PER_LIMIT)
 
 
-def _sendable(record: Record) -> Record:
-    # A molecule loses the properties of its atoms on the way, and with them where they stood in the input.
+def sendable(record: Record) -> Record:
+    """A record as it can go to another process.
+
+    A molecule loses the properties of its atoms on the way, and with them where they stood in the input.
+    """
     if record.mol is None:
         return record
     return replace(record, mol=packed_mol(record.mol))
@@ -382,18 +380,44 @@ def packed_mol(mol: Chem.Mol) -> Any:
     return mol.ToBinary(options)
 
 
-def _received(record: Record) -> Record:
+def received(record: Record) -> Record:
+    """The same from another process."""
     return record if record.mol is None else replace(record, mol=Chem.Mol(record.mol))
 
 
-def _reported(content: bytes) -> Exception:
-    """An error of a worker, as one of this process."""
+def messages_of(work: Callable[[], bytes]) -> list[bytes]:
+    """What a piece of work warns of and, as the last one, what it answers or ends of; for another process."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        try:
+            last = b"A" + work()
+        except Exception as err:  # whoever hears of it raises it
+            kinds = [kind.__name__ for kind in type(err).__mro__ if kind.__name__ in _ERRORS]
+            content = {
+                "kind": next(iter(kinds), ""),
+                "message": str(err),
+                "traceback": traceback.format_exc(),
+            }
+            last = b"E" + json.dumps(content).encode()
+    return [*(b"W" + str(one.message).encode() for one in told), last]
+
+
+def heard(message: bytes) -> bytes | None:
+    """The answer in a message of `messages_of`; None after a warning, which is given; errors are raised."""
+    kind, content = message[:1], message[1:]
+    if kind == b"A":
+        return content
+    if kind == b"W":
+        warnings.warn(content.decode(), stacklevel=3)
+        return None
     told = json.loads(content)
-    kind = _ERRORS.get(told["kind"])
-    return kind(told["message"]) if kind else RuntimeError(f"a worker broke off:\n{told['traceback']}")
+    error = _ERRORS.get(told["kind"])
+    raise error(told["message"]) if error else RuntimeError(f"a worker broke off:\n{told['traceback']}")
 
 
-_ERRORS = {kind.__name__: kind for kind in (UsageError, InputError, OutputError, ModelFormatError)}
+_ERRORS: dict[str, type[MoligError]] = {
+    kind.__name__: kind for kind in (UsageError, InputError, OutputError, ModelFormatError, WorkersError)
+}
 
 
 def n_cores() -> int:
@@ -423,30 +447,23 @@ def _serve(task: Task, pipe: Connection, marks: Any, seconds: float, foreign: Se
 
     with contextlib.suppress(EOFError, OSError), time_limit(seconds):
         while True:
-            records = [_received(record) for record in pipe.recv()]
+            records = [received(record) for record in pipe.recv()]
             for message in _answered(task, records, mark):
                 pipe.send_bytes(message)
 
 
 def _answered(task: Task, records: list[Record], mark: Mark) -> list[bytes]:
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("default")
+    def work() -> bytes:
         try:
-            answer = b"A" + task(records, mark)
+            return task(records, mark)
         except MemoryError:
             os._exit(_OUT_OF_MEMORY)
-        except Exception as err:  # the first process raises it
-            kinds = [kind.__name__ for kind in type(err).__mro__ if kind.__name__ in _ERRORS]
-            content = {
-                "kind": next(iter(kinds), ""),
-                "message": str(err),
-                "traceback": traceback.format_exc(),
-            }
-            answer = b"E" + json.dumps(content).encode()
+
+    messages = messages_of(work)
     mark(0, 0)
     if _TIMEOUT_SIGNAL:
         signal.setitimer(signal.ITIMER_PROF, 0)
-    return [*(b"W" + str(one.message).encode() for one in told), answer]
+    return messages
 
 
 def _limit_memory() -> None:

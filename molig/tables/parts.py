@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import pyarrow as pa
 
@@ -375,8 +375,16 @@ def _change(name: str, before: str, now: str) -> str:
 # What the results of a run depend on: to continue it is to continue with the same.
 
 
+@runtime_checkable
+class Digested(Protocol):
+    """What can tell whether it is the same as before."""
+
+    def digest(self) -> str:
+        """Something short that changes with it."""
+
+
 def run_identity(
-    model: str, device: str, source: str | Path, options: Mapping[str, object]
+    model: str, device: str, source: str | Path | Digested, options: Mapping[str, object]
 ) -> dict[str, str]:
     """Describe a run so that another can tell whether it would give the same results.
 
@@ -386,8 +394,8 @@ def run_identity(
         Name and digest of the model.
     device : str
         Kind of device that computes.
-    source : str or Path
-        The file that is read.
+    source : str, Path or Digested
+        What is read: a file, or something that can say its digest.
     options : mapping of str to object
         Whatever else the results depend on, by the names a user knows; None for what was not given.
 
@@ -403,7 +411,7 @@ def run_identity(
         "molig": __version__,
         "the model": model,
         "the device": device,
-        "the input": _file_digest(source),
+        "the input": source.digest() if isinstance(source, Digested) else _file_digest(source),
         **known,
     }
 

@@ -469,3 +469,50 @@ class TestOperators:
         text = molig("screen", "--help").out
         groups = ("Arguments:", "Options:", "Which hits:", "Beside the scores:", "What is read:", "The run:")
         assert all(group in text for group in groups)
+
+
+class TestSeveralFilesAndClusters:
+    def test_several_files_are_one_library(self, screened, write, tmp_path):
+        for name in ("b", "a"):
+            write(f"{name}.smi", "".join(f"{smiles} {name}{i}\n" for i, smiles in enumerate(GOOD)))
+        run = screened(tmp_path / "*.smi", "-o", "-")
+        assert run.code == 0
+        hits = table(run.out)
+        assert hits["row"].tolist() == list(range(1, 2 * N + 1))
+        assert hits["id"].tolist() == [f"{name}{i}" for name in "ab" for i in range(N)]
+
+    def test_an_address(self, screened, write):
+        run = screened(f"file://{write('l.smi', SMI)}", "-o", "-")
+        assert run.code == 0
+        assert len(table(run.out)) == N
+
+    def test_ray_is_not_installed(self, screened, write, monkeypatch):
+        monkeypatch.setattr("molig.screening.cluster.find_spec", lambda name: None)
+        run = screened(write("l.smi", SMI), "--engine", "ray")
+        assert run.code == 2
+        assert "pip install 'molig[ray]'" in run.err
+        assert run.out == ""
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            (["--engine", "rya"], "did you mean 'ray'?"),
+            (["--address", "auto"], "say --engine ray"),
+            (["--gpus", "0.5"], "say --engine ray"),
+            (["--engine", "ray", "--threads", "2"], "leave out --threads"),
+            (["--engine", "ray", "--gpus", "1.5"], "--gpus is a share up to 1, or a whole number (got 1.5)"),
+            (["--engine", "ray", "--dry-run"], "--dry-run tries out this machine"),
+        ],
+        ids=str,
+    )
+    def test_wrong_requests(self, screened, write, monkeypatch, options, told):
+        monkeypatch.setattr("molig.screening.cluster.find_spec", lambda name: "there")
+        run = screened(write("l.smi", SMI), *options)
+        assert run.code == 2
+        assert told in run.err
+
+    def test_standard_input_is_on_no_node(self, screened, monkeypatch):
+        monkeypatch.setattr("molig.screening.cluster.find_spec", lambda name: "there")
+        run = screened("-", "--engine", "ray")
+        assert run.code == 2
+        assert "cannot read standard input" in run.err
