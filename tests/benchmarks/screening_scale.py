@@ -101,7 +101,7 @@ def table(found: list[Measured]) -> str:
     """A row a size, in Markdown."""
     lines = ["| rows | processor time | for a row | memory at most | runs |", "|---:|---:|---:|---:|---:|"]
     for one in found:
-        cost = f"{1e6 * one.cpu_seconds / one.rows:,.0f} µs"
+        cost = f"{1e6 * one.cpu_seconds / one.rows:,.0f} µs" if one.done else ""
         size = f"{one.peak_bytes / 1e6:,.0f} MB"
         unfinished = "" if one.done else " (unfinished)"
         lines.append(
