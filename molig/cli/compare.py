@@ -100,6 +100,7 @@ def compare(
     use_threads(threads)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
+    task = task_named(loaded, task, target)
     options: dict[str, Any] = {"method": method, "baseline": baseline, "target": target, "tol": tol}
     task = task_named(loaded, task, target)
     loaded = loaded if task is None else loaded.for_task(task)

@@ -46,7 +46,7 @@ from molig.cli.options import (
     task_named,
     usable_jobs,
 )
-from molig.errors import UsageError
+from molig.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -400,7 +400,10 @@ def _smiles_and_source(
         return known or Path(word).exists()
 
     if len(words) == 1 and (is_file(words[0]) or not _is_smiles(words[0])):
-        return smiles, one_input(resolved_input(words[0]), source)
+        try:
+            return smiles, one_input(resolved_input(words[0]), source)
+        except UnknownNameError as error:
+            raise UnknownNameError("file, data set or SMILES", words[0], error.valid) from error
     if file := next(filter(is_file, words), None):
         raise UsageError(f"{file} is a file or a data set: name it alone, by itself or by -i")
     return [*words, *smiles], source  # a SMILES that is none is a rejected row

@@ -64,7 +64,8 @@ def guess_table(texts: Sequence[str], request: Request, default: str, notices: N
         layout = headless_layout([split_line(text, delimiter) for text in texts], request, notices)
         if layout is not None:
             return Table(delimiter, layout)
-    return Table(candidates[0])
+    # A column that was asked for is missing: say so in the names of the columns that are there.
+    return Table(_of_header(texts, Request(), candidates) or candidates[0])
 
 
 def guess_delimited(texts: Sequence[str], request: Request) -> bool:

@@ -88,7 +88,7 @@ class TestExplainWithoutOptions:
         ("words", "message"),
         [
             (["libary.smi"], "libary.smi: no such file"),
-            (["tox2l"], "unknown file or data set 'tox2l'; did you mean 'tox21'?"),
+            (["tox2l"], "unknown file, data set or SMILES 'tox2l'; did you mean 'tox21'?"),
             (["CCO", "some.smi"], "some.smi is a file or a data set: name it alone"),
             (["CCO", "-i", "some.smi"], "give molecules either by --smiles or by -i FILE"),
             (["CCO", "--target", "Nitrogen"], "a task is named by --task nitrogen"),
