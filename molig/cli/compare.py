@@ -102,7 +102,6 @@ def compare(
     loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
     task = task_named(loaded, task, target)
     options: dict[str, Any] = {"method": method, "baseline": baseline, "target": target, "tol": tol}
-    task = task_named(loaded, task, target)
     loaded = loaded if task is None else loaded.for_task(task)
     found = compare_molecules(loaded, records[0], records[1], task=task, template=template, **options)
     for one in (found.first, found.second):
