@@ -32,6 +32,7 @@ FLOORS: list[tuple[str, dict[str, str]]] = [
             "depiction": "drawings of molecules",
             "attribution": "which atoms carry a score",
             "screening": "a library in, ranked hits out",
+            "series": "analogues compared, aligned, edited",
         },
     ),
     (
