@@ -296,7 +296,7 @@ class TestShards:
         library = write("library.smi", "CCO\nC1CC\nCCN\nCCC\nCCCl\n")
         for place in (1, 2):
             run = explained("-i", library, "-o", tmp_path / "why.csv", "--shard", f"{place}/2", "--jobs", 1)
-            assert (run.code, f"shard {place}/2; `molig merge`" in run.err) == (0, True)
+            assert (run.code, f"shard {place}/2; `molig merge`" in run.err) == (0, True), run.err
         shards = sorted(tmp_path.glob("why.shard-*"))
         assert names_in(tmp_path) == {"library.smi", *(path.name for path in shards)}
         run = molig("merge", *shards, "-o", tmp_path / "why.csv")
