@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -87,7 +86,7 @@ def measure(folder: Path, measured: Measured, options: argparse.Namespace, until
         time.sleep(_PAUSE)
         measured.peak_bytes = max(measured.peak_bytes, proportional_size(process.pid))
         if time.monotonic() > until:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # what begins in the background ignores an interruption
             _, status, usage = os.wait4(process.pid, 0)
         else:
             pid, status, found = os.wait4(process.pid, os.WNOHANG)
