@@ -720,7 +720,7 @@ def share_rings(mol: Chem.Mol, atom_scores: FloatArray) -> FloatArray:
     """
     shared, n_rings = np.zeros(len(atom_scores)), np.zeros(len(atom_scores))
     systems: list[set[int]] = []
-    for ring in map(list, mol.GetRingInfo().AtomRings()):
+    for ring in map(list, Chem.GetSymmSSSR(Chem.Mol(mol))):
         shared[ring] += atom_scores[ring].mean()
         n_rings[ring] += 1
         touched = [system for system in systems if system.intersection(ring)]

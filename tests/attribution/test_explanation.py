@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
+from support.explanations import parsed
 from support.random_models import as_model, random_model
 from support.small_model import nci_smiles
 
@@ -275,3 +276,9 @@ def test_rings_share_their_scores_and_nothing_else_moves(smiles, seed):
     order = np.random.default_rng(seed).permutation(mol.GetNumAtoms())
     moved = share_rings(Chem.RenumberAtoms(mol, order.tolist()), scores[order])
     np.testing.assert_allclose(moved, shared[order], atol=1e-12)
+
+
+def test_rings_of_a_parent_that_was_cut_out_of_a_salt():
+    salt, acid = (parsed(Record(1, "x", smiles)).mol for smiles in ("OC(=O)c1ccccc1.[Na+]", "OC(=O)c1ccccc1"))
+    scores = np.arange(9.0)
+    np.testing.assert_array_equal(share_rings(salt, scores), share_rings(acid, scores))

@@ -569,7 +569,7 @@ def functional_groups() -> dict[str, Chem.Mol]:
 def ring_systems(mol: Chem.Mol) -> list[list[int]]:
     """Atoms of each ring system: rings that share atoms are one."""
     systems: list[set[int]] = []
-    for ring in mol.GetRingInfo().AtomRings():
+    for ring in Chem.GetSymmSSSR(Chem.Mol(mol)):
         joined = set(ring)
         for other in [system for system in systems if system & joined]:
             joined |= other
