@@ -556,11 +556,10 @@ class Explanation:
     def _legend(self, outlined: MainGroup | None) -> tuple[str, ...]:
         symbol = {"probability": "p"}.get(self.target, self.target)
         change = self.change
-        ends = [abs(end) for end in (self.score, self.start) if end]
-        digits = max(decimals(min(ends, default=0.0), least=3), decimals(change))
+        score, start = (f"{end:.{decimals(end, least=3)}f}" for end in (self.score, self.start))
         lines: tuple[str, ...] = (
-            f"{self.task} · {symbol} = {self.score:.{digits}f}",
-            f"{self.start_name} {self.start:.{digits}f} · residual {self.residual:+.1e}"
+            f"{self.task} · {symbol} = {score}",
+            f"{self.start_name} {start} · residual {self.residual:+.1e}"
             + (f" · sampling error {self.sampling_error:.1e}" if self.sampling_error else "")
             + ("" if self.converged else " · NOT CONVERGED"),
         )
@@ -569,7 +568,7 @@ class Explanation:
             lines += (" · ".join(shares),)
         if self.reference:
             lines += (
-                f"size and shape {self.size_and_shape:+z.{decimals(change)}f} · all {change:+z.{digits}f}",
+                f"size and shape {self.size_and_shape:+z.{decimals(change)}f} · all {change:+z.{decimals(change, least=3)}f}",
             )
         if outlined:
             lines += (f"outlined: {outlined.words} {outlined.score:+z.{decimals(change)}f}",)
@@ -715,7 +714,7 @@ def share_rings(mol: Chem.Mol, atom_scores: FloatArray) -> FloatArray:
     Examples
     --------
     >>> from rdkit import Chem
-    >>> share_rings(Chem.MolFromSmiles("OC1CC1"), np.array([0.5, 0.3, 0.0, 0.0])).tolist()
+    >>> share_rings(Chem.MolFromSmiles("OC1CC1"), np.array([0.5, 0.3, 0.0, 0.0])).round(3).tolist()
     [0.5, 0.1, 0.1, 0.1]
     """
     shared, n_rings = np.zeros(len(atom_scores)), np.zeros(len(atom_scores))

@@ -157,9 +157,9 @@ def explain(
             rich_help_panel=_PICTURES,
         ),
     ] = "atoms",
-    label: Annotated[
+    atom_labels: Annotated[
         str,
-        typer.Option("--label", help="Beside atoms: none, numbers, values.", rich_help_panel=_PICTURES),
+        typer.Option("--atom-labels", help="Beside atoms: none, numbers, values.", rich_help_panel=_PICTURES),
     ] = "none",
     palette: Annotated[
         str,
@@ -227,7 +227,7 @@ def explain(
 
     share = None if shard is None else Shard.parse(shard)
     smiles, source = _asked(*_smiles_and_source(molecules or [], smiles or [], source), resume, share)
-    look = {"noise": noise, "palette": palette, "label": label, "threshold": arcs}
+    look = {"noise": noise, "palette": palette, "label": atom_labels, "threshold": arcs}
     look |= {"pairs": pairs, "ledger": ledger, "ledger_by": ledger_by, "align": align}
     pictures = pictures_of(scale, layers, look | {"each": each, "each_kind": each_kind})
     output = output or []

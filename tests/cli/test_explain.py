@@ -273,7 +273,16 @@ class TestLooks:
 
     def test_layers_labels_palette_and_scale(self, explained, tmp_path):
         picture = tmp_path / "why.svg"
-        drawn = ("--layers", "atoms,bonds,pairs", "--label", "numbers", "--palette", "grey", "--scale", "0.5")
+        drawn = (
+            "--layers",
+            "atoms,bonds,pairs",
+            "--atom-labels",
+            "numbers",
+            "--palette",
+            "grey",
+            "--scale",
+            "0.5",
+        )
         run = explained(*self.TWO, "-o", picture, *drawn)
         assert run.code == 0, run.err
         svg = picture.read_text()
