@@ -567,9 +567,8 @@ class Explanation:
             shares = (f"{name} {share:+z.{decimals(change)}f}" for name, share in self.members.items())
             lines += (" · ".join(shares),)
         if self.reference:
-            lines += (
-                f"size and shape {self.size_and_shape:+z.{decimals(change)}f} · all {change:+z.{decimals(change, least=3)}f}",
-            )
+            whole = f"{change:+z.{decimals(change, least=3)}f}"
+            lines += (f"size and shape {self.size_and_shape:+z.{decimals(change)}f} · all {whole}",)
         if outlined:
             lines += (f"outlined: {outlined.words} {outlined.score:+z.{decimals(change)}f}",)
         return lines

@@ -29,7 +29,7 @@ from molig.model import (
 )
 from molig.screening.hits import is_hit_table
 from molig.stats import RankingQuality
-from molig.stats.ranking import FIGURES
+from molig.stats.ranking import FIGURES, OF_MERIT
 from molig.text import legible_markdown
 from molig.training.dataset import AssayTable, TrainingData, file_digest, read_or_load
 from molig.training.recipe import locate_table, read_recipe
@@ -43,12 +43,13 @@ TOLERANCE = 0.005
 # What stands for the task where figures of several are summed up.
 MEDIAN = "median over tasks"
 
-_OF_RANKINGS = (*FIGURES, "n_actives", "n_inactives")
+# Which scores are equal to the last bit hangs on the processor, and judges nothing.
+_OF_RANKINGS = (*OF_MERIT, "n_actives", "n_inactives")
 _OF_VALUES = ("r2", "rmse", "spearman", "n")
 _OF_ZERO_SCORES = ("median", "max", "share_neutral")
 _OF_ZERO_VALUES = ("median", "farthest", "share_neutral")
 # Tasks of different units have no median of errors.
-_WITH_MEDIANS = (*FIGURES, "r2", "spearman")
+_WITH_MEDIANS = (*OF_MERIT, "r2", "spearman")
 
 TITLES = {name: figure.title for name, figure in FIGURES.items()} | {
     "r2": "R2",
@@ -148,13 +149,14 @@ def judge_held_out(
     progress: Callable[[int], None] | None = None,
 ) -> HeldOut:
     """Score the rows that ``split.csv`` calls the test part, so that a model's figures can be checked."""
+    folder = find_model(directory)
+    parts, chosen = _parts(folder / SPLIT_FILE), read_recipe(folder / RECIPE_FILE).data
+    smiles_column, delimiter = smiles_column or chosen.smiles_column, delimiter or chosen.delimiter
     if is_hit_table(source, smiles_column=smiles_column, delimiter=delimiter):
         raise UsageError(
             f"{source} is a hit table of molig: its columns called like tasks are scores, and its rows are "
             "not those of a training table; name the table that the model was trained with"
         )
-    folder = find_model(directory)
-    parts, chosen = _parts(folder / SPLIT_FILE), read_recipe(folder / RECIPE_FILE).data
     part = "test" if (parts == "test").any() else "validation"
     assay = AssayTable(
         source,
@@ -162,8 +164,8 @@ def judge_held_out(
         model.parser,
         model.featurizer,
         objective=model.objective,
-        smiles_column=smiles_column or chosen.smiles_column,
-        delimiter=delimiter or chosen.delimiter,
+        smiles_column=smiles_column,
+        delimiter=delimiter,
         conflicts=chosen.conflicts,
         cut=chosen.cut,
     )

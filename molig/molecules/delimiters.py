@@ -65,7 +65,9 @@ def guess_table(texts: Sequence[str], request: Request, default: str, notices: N
         if layout is not None:
             return Table(delimiter, layout)
     # A column that was asked for is missing: say so in the names of the columns that are there.
-    return Table(_of_header(texts, Request(), candidates) or candidates[0])
+    only_smiles = Request(request.smiles_column)
+    known = (_of_header(texts, some, candidates, least=2) for some in (only_smiles, Request()))
+    return Table(next((delimiter for delimiter in known if delimiter), candidates[0]))
 
 
 def guess_delimited(texts: Sequence[str], request: Request) -> bool:

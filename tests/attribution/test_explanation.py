@@ -55,9 +55,10 @@ def test_residual_is_within_the_tolerance(explanations):
 
 def test_what_is_drawn_adds_up(explanations):
     for why in explanations:
-        panel = why.panel()
-        shown = panel.atom_scores.sum() + panel.bond_scores.sum()
-        assert shown + why.residual == pytest.approx(why.score - why.baseline_score, abs=1e-9)
+        change = pytest.approx(why.score - why.baseline_score, abs=1e-9)
+        assert why.panel().atom_scores.sum() + why.residual == change
+        panel = why.panel(("atoms", "bonds"))
+        assert panel.atom_scores.sum() + panel.bond_scores.sum() + why.residual == change
 
 
 def test_score_is_the_models(explanations, small_model):

@@ -47,7 +47,7 @@ def test_messages_of_rejected_rows(molig, write, small_committee_dir):
 def test_error_messages(molig, hostile_model):
     run = molig("screen", "nowhere\x1b[2J.smi", "-m", hostile_model, "--task", "all")
     assert run.code != 0
-    assert "error: nowhere\ufffd[2J.smi: no such file" in run.err
+    assert "error: nowhere\ufffd[2J.smi: no file fits this pattern" in run.err
     assert calm(run.err)
     run = molig("screen", "-", "-m", hostile_model, "--task", "nothing")
     assert "onerror" in run.err

@@ -450,7 +450,10 @@ class TestOperators:
         library = write("l.smi", SMI + "C1CC bad\n")
         assert screened(library, "-o", tmp_path / "hits.csv", "--top-k", 3).code == 0
         report = json.loads((tmp_path / "hits.run.json").read_text())
-        assert report["rows"] == {"read": N + 1, "scored": N, "rejected": 1, "hits": 3}
+        assert report["rows"] == {
+            **{"read": N + 1, "scored": N, "rejected": 1, "hits": 3},
+            "done_by_an_interrupted_run": 0,
+        }
         assert report["rejected_by_reason"] == {"not parsable": 1}
         assert report["models"][0]["digest"] == small_committee.digest()
         assert report["outputs"]["hits"]["bytes"] == (tmp_path / "hits.csv").stat().st_size

@@ -98,7 +98,8 @@ def test_explanations_add_up(estimators, models, name, size):
         # On atoms, on places, and in the drawing the same sum; bonds are part of it.
         for parts in (why.atom_scores, why.environment_attributions):
             assert parts.sum() + why.absent_score == pytest.approx(change, abs=1e-10)
-        panel = why.panel()
+        assert why.panel().atom_scores.sum() == pytest.approx(why.atom_scores.sum(), abs=1e-10)
+        panel = why.panel(("atoms", "bonds"))
         assert panel.atom_scores.sum() + panel.bond_scores.sum() == pytest.approx(
             why.atom_scores.sum(), abs=1e-10
         )

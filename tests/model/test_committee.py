@@ -145,7 +145,9 @@ def test_attributions_and_members_add_up(small_committee, smiles, target):
 
 def test_a_panel_shows_the_whole_score(small_committee):
     why = explain(small_committee, ASPIRIN, "carbonyl")
-    panel, unbonded = why.panel(), why.pair_scores[~why.bonded_pairs]
+    unbonded = why.pair_scores[~why.bonded_pairs]
+    assert why.panel().atom_scores.sum() == pytest.approx(why.atom_scores.sum())
+    panel = why.panel(("atoms", "bonds"))
     assert panel.atom_scores.sum() + panel.bond_scores.sum() == pytest.approx(why.atom_scores.sum())
     assert len(unbonded)
 
