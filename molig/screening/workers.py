@@ -278,7 +278,13 @@ class _Worker:
     def __init__(self, context: Any, task: Task, seconds: float, others: Sequence[_Worker]) -> None:
         self.pipe: Connection
         self.pipe, theirs = context.Pipe()
-        self._marks = context.RawArray("q", 4)
+        try:
+            self._marks = context.RawArray("q", 4)
+        except OSError as err:  # a file, behind the scenes
+            raise OutputError(
+                f"cannot write memory that worker processes share: {err.strerror or err}; "
+                f"make room for temporary files, or take {called('jobs')} 1"
+            ) from err
         self._seconds = seconds
         self.job: _Job | None = None
         self._sight, self._stuck = _Sight(), False

@@ -162,7 +162,6 @@ def test_files_do_not_take_the_numbers_of_closed_streams(small_committee_dir, li
     ("size", "name", "options"),
     [
         ("64k", "hits.csv", ()),
-        ("300k", "hits.parquet", ()),
         ("1m", "hits.csv", ()),
         ("64k", "hits.parquet", ("--top-k", "100000")),
     ],
@@ -246,7 +245,6 @@ def test_ctrl_c_while_screening_leaves_the_old_file_and_nothing_else(small_commi
     [
         ("screen", "-", "-o", "hits.csv"),
         ("explain", "-i", "-", "--tol", "0.1", "-o", "why.parquet"),
-        ("explain", "-i", "-", "--tol", "0.1", "-o", "why.html"),
     ],
     ids=" ".join,
 )
