@@ -29,7 +29,7 @@ from molig.errors import UsageError
 from molig.features import FeatureSchema, MolGraph
 from molig.features.environments import PackedEnvironments, bonds_of_environments
 from molig.molecules import Molecule, Rejection
-from molig.molecules.groups import named_groups
+from molig.molecules.groups import named_groups, ring_systems
 from molig.molecules.records import scored_note
 from molig.text import legible
 
@@ -717,15 +717,11 @@ def share_rings(mol: Chem.Mol, atom_scores: FloatArray) -> FloatArray:
     [0.5, 0.1, 0.1, 0.1]
     """
     shared, n_rings = np.zeros(len(atom_scores)), np.zeros(len(atom_scores))
-    systems: list[set[int]] = []
     for ring in map(list, Chem.GetSymmSSSR(Chem.Mol(mol))):
         shared[ring] += atom_scores[ring].mean()
         n_rings[ring] += 1
-        touched = [system for system in systems if system.intersection(ring)]
-        systems = [system for system in systems if system not in touched]
-        systems.append(set(ring).union(*touched))
     result = np.where(n_rings > 0, shared / np.maximum(n_rings, 1), atom_scores)
-    for system in map(list, systems):
+    for system in ring_systems(mol):
         result[system] += (atom_scores[system].sum() - result[system].sum()) / len(system)
     return result
 

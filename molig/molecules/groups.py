@@ -103,6 +103,19 @@ def connected_parts(mol: Chem.Mol, atoms: Iterable[int]) -> list[tuple[int, ...]
     return parts
 
 
+def ring_systems(mol: Chem.Mol) -> list[list[int]]:
+    """Atoms of each ring system: rings that share an atom are one."""
+    systems: list[set[int]] = []
+    # A parent cut out of a salt may know of no rings; those of a copy leave the molecule alone.
+    for ring in Chem.GetSymmSSSR(Chem.Mol(mol)):
+        joined = set(ring)
+        for other in [system for system in systems if system & joined]:
+            joined |= other
+            systems.remove(other)
+        systems.append(joined)
+    return sorted(sorted(system) for system in systems)
+
+
 def _ring_systems(mol: Chem.Mol) -> list[Group]:
     claimed: set[int] = set()
     systems = []

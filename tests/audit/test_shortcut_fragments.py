@@ -21,10 +21,10 @@ from molig.audit.checks.shortcut_fragments import (
     functional_groups,
     higher_p,
     label_odds,
-    ring_systems,
     score_odds,
 )
 from molig.model import ScreeningModel
+from molig.molecules.groups import ring_systems
 from molig.stats.intervals import Estimate
 
 NAME = "shortcut-fragments"

@@ -32,6 +32,7 @@ from molig.audit.findings import (
 )
 from molig.audit.registry import register
 from molig.audit.subject import AuditSubject, FloatArray, Index
+from molig.molecules.groups import ring_systems
 from molig.stats.intervals import Z95, Estimate
 from molig.stats.plots import GREY
 
@@ -564,18 +565,6 @@ def functional_groups() -> dict[str, Chem.Mol]:
             if pattern is not None:
                 groups.setdefault(cells[1].removeprefix("Number of "), pattern)
     return groups
-
-
-def ring_systems(mol: Chem.Mol) -> list[list[int]]:
-    """Atoms of each ring system: rings that share atoms are one."""
-    systems: list[set[int]] = []
-    for ring in Chem.GetSymmSSSR(Chem.Mol(mol)):
-        joined = set(ring)
-        for other in [system for system in systems if system & joined]:
-            joined |= other
-            systems.remove(other)
-        systems.append(joined)
-    return sorted(sorted(system) for system in systems)
 
 
 def brics_pieces(mol: Chem.Mol) -> list[list[int]]:
