@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import warnings
@@ -84,6 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     with heard_interrupts(), warnings.catch_warnings(), speaking_of_options():
         warnings.showwarning = _show_warning
         code = _run(arguments)
+    gc.freeze()  # the process ends: looking through the objects of torch for garbage would take half a second
     sys.exit(code)
 
 
