@@ -567,7 +567,8 @@ def _parts(
 ) -> Parts | None:
     """Where the finished parts of a table are kept, if its molecules could be read a second time."""
     from molig.report.explaining import CHUNK_ROWS, about_table
-    from molig.screening.store import STORE_FILE, is_store
+    from molig.screening.store import is_store
+    from molig.screening.store_layout import STORE_FILE
     from molig.tables import Parts
     from molig.tables.parts import is_repeatable, run_identity
 

@@ -37,7 +37,7 @@ def merge(
     from molig.molecules.causes import RejectBound
     from molig.report.explaining import EXPLANATIONS
     from molig.screening import merge as run
-    from molig.screening.store import described
+    from molig.screening.store_writing import described
     from molig.tables import Parts
 
     reporter = Reporter(quiet)

@@ -82,7 +82,8 @@ def prepare(
     from molig.molecules import read_records
     from molig.screening import PrepareOptions, Shard
     from molig.screening import prepare as run
-    from molig.screening.store import check_target, models_to_serve, parts_place
+    from molig.screening.preparing import models_to_serve
+    from molig.screening.store_writing import check_target, parts_place
 
     reporter = Reporter(quiet)
     library = needed_input(library, source)

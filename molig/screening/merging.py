@@ -16,7 +16,8 @@ from molig.screening.hits import HitColumns
 from molig.screening.joining import Joining, ScreeningResult
 from molig.screening.plan import ScreeningOptions
 from molig.screening.shards import Shard
-from molig.screening.store import StoreInfo, assembled, check_target, described
+from molig.screening.store_layout import StoreInfo
+from molig.screening.store_writing import assembled, check_target, described
 from molig.tables import PartNote, Parts
 from molig.tables.locks import exclusive, scratch_directory
 from molig.tables.parts import difference

@@ -26,7 +26,8 @@ from molig.screening.hits import HitColumns
 from molig.screening.libraries import Files, Library, StoredLibrary
 from molig.screening.shards import Shard
 from molig.screening.staged import StagedScorer, staged
-from molig.screening.store import STORE_FILE, is_store, open_store
+from molig.screening.store import is_store, open_store
+from molig.screening.store_layout import STORE_FILE
 from molig.tables import Parts
 from molig.tables.parts import is_repeatable, run_identity
 from molig.tables.writers import STDOUT, check_distinct, check_output, rejects_path

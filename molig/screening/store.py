@@ -1,33 +1,13 @@
-"""Feature stores: a library that was read, standardised and featurized once, to be screened often.
-
-A store is a directory. ``store.json`` describes it (`StoreInfo`), ``rejected.parquet`` holds the refused rows
-with their reasons, and ``molecules-NNNNN.parquet`` all others in the order of the input, a row each, with
-
-==========================  ===========================================================================
-column                      content
-==========================  ===========================================================================
-row, id, smiles             as in the hit table
-scored_smiles, removed      likewise; null where nothing was changed or removed
-input.COLUMN                columns of the library that come along to the hit table
-...                         features; see `molig.features.columns`
-heavy_atoms, elements,      where prepared for applicability: heavy atoms, symbols, and the numbers of the
-bits                        bits that the Morgan fingerprint has, two bytes each, the lower first
-==========================  ===========================================================================
-
-Nothing in it depends on a model: every model whose blocks are there can be served.
-"""
+"""Reading a feature store: rows and features of a library, without a molecule being parsed."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
 import warnings
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from heapq import merge
 from itertools import count, groupby
 from pathlib import Path
@@ -37,697 +17,36 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import rdkit
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from rdkit import Chem
 
-from molig.errors import InputError, OutputError, UnknownNameError, UsageError, called
-from molig.features import FeatureSchema, Featurizer, PackedGraphs
-from molig.features.columns import binary_values, decoded, encoded, feature_fields, flat_values, united_schema
-from molig.features.distances import MANY
+from molig.errors import InputError, UnknownNameError, UsageError, called
+from molig.features import FeatureSchema, PackedGraphs
+from molig.features.columns import decoded, feature_fields
 from molig.features.environments import numbering_digest
-from molig.files import digest_of, json_text, read_regular, write_whole
-from molig.foreign import is_foreign
-from molig.model import ModelInfo, MoleculePolicy, ScoringModel, ScreeningModel, SideBySide, load_info
+from molig.files import digest_of, read_regular
+from molig.model import ModelInfo, ScoringModel, ScreeningModel, SideBySide
 from molig.model.domain import N_BITS, RADIUS, Traits
-from molig.model.info import Section
 from molig.molecules import Molecule, MoleculeParser, Record, Rejection
-from molig.molecules.causes import NothingUsableError, likely_cause, main_reasons
 from molig.molecules.columns import KEEP_ALL, KEEP_NONE
-from molig.molecules.guard import CPU_SECONDS, time_limit
-from molig.molecules.records import Records, batched
+from molig.molecules.records import Records
 from molig.molecules.standardize import PARENT_VERSION
-from molig.screening.chunks import CHUNK_ROWS, ChunkNote, ScoredRows, rejections_of
-from molig.screening.dealing import Dealer
-from molig.screening.hits import INPUT_PREFIX, REJECTION_SCHEMA, schema_of, schema_text
-from molig.screening.shards import Shard
-from molig.screening.workers import Mark
-from molig.tables import PartNote, Parts
-from molig.tables.locks import exclusive, scratch_directory
-from molig.tables.parts import is_repeatable, run_identity
-from molig.tables.writers import STDOUT, OutputTable, check_writable
-from molig.version import __version__
+from molig.screening.hits import INPUT_PREFIX, REJECTION_SCHEMA
+from molig.screening.store_layout import (
+    FORMAT,
+    FORMAT_VERSION,
+    REJECTED_FILE,
+    STORE_FILE,
+    Layout,
+    StoredFile,
+    StoreInfo,
+    decoded_traits,
+    way_of_reading,
+)
 
-STORE_FILE = "store.json"
-REJECTED_FILE = "rejected.parquet"
-FORMAT, FORMAT_VERSION = "molig-feature-store", 1
-
-ROW_GROUP = 2048
-"""Molecules of a row group of a store: so many are decoded together."""
-ROWS_PER_FILE = 64 * ROW_GROUP
-
-_BATCH = 512
 _LARGEST_INFO = 64_000_000
-_COMPRESSION_LEVEL = 6
 # Held in memory, per process: the row groups that neighbouring batches share, of several schemas.
 _GROUPS_KEPT = 6
-
-# What a store says about itself.
-
-
-class StoredFile(Section):
-    """A file of a store, as it was written."""
-
-    name: str = Field(pattern=r"^(molecules-\d{5,}|rejected)\.parquet$")
-    n_rows: int = Field(ge=0)
-    n_bytes: int = Field(ge=0)
-    sha256: str
-
-
-class StoreSource(Section):
-    """The library that a store was made from."""
-
-    name: str
-    n_bytes: int | None  # None for standard input
-    sha256: str | None
-
-
-class StoreInfo(Section):
-    """Description of a store: ``store.json``.
-
-    Parameters
-    ----------
-    format, format_version : str and int
-        Of the directory's layout.
-    molig_version, rdkit_version : str
-        What has made it.
-    molecules : MoleculePolicy
-        How rows became molecules.
-    feature_schema, schema_hash : dict and str
-        All blocks that are stored; the hash is that of the `FeatureSchema`.
-    numbering : str, optional
-        Digest of how RDKit numbers environments, where there are any.
-    applicability : bool
-        Whether it holds what `--applicability` asks for.
-    row_group : int
-        Molecules of every row group of a file but the last.
-    made_for : tuple of str
-        The models that were named when it was made; whoever finds their blocks here is served, too.
-    source : StoreSource
-        The library.
-    n_rows, n_molecules, n_rejected : int
-        Rows of the library.
-    reasons : dict of str to int
-        Rejections by kind of reason.
-    left_out : dict of str to int
-        Properties of an SD file that did not come along; see `molig.molecules.records.Records`.
-    files : tuple of StoredFile
-        Their sizes and digests.
-    """
-
-    format: str = FORMAT
-    format_version: int = FORMAT_VERSION
-    molig_version: str
-    rdkit_version: str
-    molecules: MoleculePolicy
-    feature_schema: dict[str, Any]
-    schema_hash: str
-    numbering: str | None = None
-    applicability: bool = False
-    row_group: int = Field(ge=1)
-    made_for: tuple[str, ...] = ()
-    source: StoreSource
-    n_rows: int = Field(ge=0)
-    n_molecules: int = Field(ge=0)
-    n_rejected: int = Field(ge=0)
-    reasons: dict[str, int] = Field(default={})
-    left_out: dict[str, int] = Field(default={})
-    files: tuple[StoredFile, ...] = ()
-
-    @property
-    def bytes_per_molecule(self) -> float:
-        """Size of all files on disk, per molecule."""
-        return sum(file.n_bytes for file in self.files) / max(self.n_molecules, 1)
-
-
-# Molecules as rows.
-
-
-class _Layout:
-    """Columns of the molecules of a store."""
-
-    def __init__(self, schema: FeatureSchema, applicability: bool, kept: pa.Schema | None = None) -> None:
-        self.feature_schema, self.applicability = schema, applicability
-        self.kept = [] if kept is None else [f.with_name(f"{INPUT_PREFIX}{f.name}") for f in kept]
-        text = ("id", "smiles", "scored_smiles", "removed")
-        fields = [pa.field("row", pa.int64()), *(pa.field(name, pa.string()) for name in text)]
-        fields += feature_fields(schema)
-        if applicability:
-            fields += [pa.field("heavy_atoms", pa.uint16()), pa.field("elements", pa.string())]
-            fields += [pa.field("bits", pa.binary())]
-        self.schema = pa.schema([*fields, *self.kept])
-        self.rejection_schema = pa.schema([*REJECTION_SCHEMA, *self.kept])
-
-    @cached_property
-    def numbering(self) -> str | None:
-        """Digest of how RDKit numbers environments, if there are any."""
-        blocks = self.feature_schema.environment_blocks
-        return numbering_digest(blocks) if blocks else None
-
-    def writer(self, path: Path) -> pq.ParquetWriter:
-        """Writer with the encoding that suits each column: bytes as they are, before compression."""
-        own = [field for field in self.schema if field not in self.kept]
-        lists = {field.name: field.type for field in own if pa.types.is_list(field.type)}
-        real = [name for name, kind in lists.items() if kind.value_type == pa.float32()]
-        coded = [name for name in lists if name not in real]
-        dictionaries = ["removed", *(["elements"] if self.applicability else [])]
-        dictionaries += [f"{name}.list.element" for name in coded]
-        dictionaries += [field.name for field in self.kept]
-        return pq.ParquetWriter(
-            path,
-            self.schema,
-            compression="zstd",
-            compression_level=_COMPRESSION_LEVEL,
-            use_dictionary=dictionaries,
-            use_byte_stream_split=[f"{name}.list.element" for name in real],
-            dictionary_pagesize_limit=1 << 24,
-            write_statistics=["row"],
-        )
-
-    def table(
-        self,
-        molecules: Sequence[Molecule],
-        rows: Sequence[Sequence[Any]],
-        graphs: PackedGraphs,
-        traits: Traits | None,
-    ) -> pa.Table:
-        """Molecules, featurized with the store's schema, as rows, with what comes along of each."""
-        scored = [m.scored_smiles for m in molecules]
-        columns: dict[str, pa.Array] = {
-            "row": pa.array([m.row for m in molecules], pa.int64()),
-            "id": pa.array([m.id for m in molecules], pa.string()),
-            "smiles": pa.array([m.smiles for m in molecules], pa.string()),
-            "scored_smiles": pa.array(
-                [s if s != m.smiles else None for s, m in zip(scored, molecules, strict=True)], pa.string()
-            ),
-            "removed": pa.array(["; ".join(m.removed) or None for m in molecules], pa.string()),
-        }
-        columns |= encoded(graphs, self.feature_schema)
-        if traits is not None:
-            columns |= _encoded_traits(traits)
-        own = [columns[name] for name in self.schema.names[: len(self.schema) - len(self.kept)]]
-        return pa.table([*own, *self._along(rows)], schema=self.schema)
-
-    def rejection_table(self, rejections: Sequence[Rejection], rows: Sequence[Sequence[Any]]) -> pa.Table:
-        """Rejected rows likewise."""
-        own = [[getattr(r, name) for r in rejections] for name in REJECTION_SCHEMA.names]
-        return pa.table([*own, *self._along(rows)], schema=self.rejection_schema)
-
-    def _along(self, rows: Sequence[Sequence[Any]]) -> list[pa.Array]:
-        return [
-            pa.array([row[place] if place < len(row) else None for row in rows], field.type)
-            for place, field in enumerate(self.kept)
-        ]
-
-
-def _encoded_traits(traits: Traits) -> dict[str, pa.Array]:
-    rows, bits = np.nonzero(traits.fingerprints)
-    per_molecule = np.bincount(rows, minlength=len(traits.fingerprints))
-    return {
-        "heavy_atoms": pa.array(traits.heavy_atoms, pa.uint16()),
-        "elements": pa.array([" ".join(sorted(each)) for each in traits.elements], pa.string()),
-        "bits": binary_values(bits.astype("<u2"), per_molecule),
-    }
-
-
-def _decoded_traits(table: pa.Table) -> Traits:
-    on, per_molecule = flat_values(table.column("bits"), np.dtype("<u2"))
-    bits = np.zeros((len(per_molecule), N_BITS), dtype=np.uint8)
-    if len(on) and on.max() >= N_BITS:
-        raise InputError("bits has numbers of no bit")
-    bits[np.repeat(np.arange(len(per_molecule)), per_molecule), on] = 1
-    elements = [set(text.split()) for text in table.column("elements").to_pylist()]
-    return Traits(bits, elements, table.column("heavy_atoms").to_numpy().astype(np.int64))
-
-
-# Making a store.
-
-
-@dataclass(frozen=True)
-class PrepareOptions:
-    """How to prepare a library.
-
-    Parameters
-    ----------
-    applicability : bool
-        Also keep what `--applicability` asks of molecules: fingerprint, elements and size.
-    jobs : int or None
-        Processes to work in; None for one a core. The store is the same.
-    time_limit : float
-        Seconds of processor time for one molecule; one that needs more is rejected.
-    force : bool
-        Replace a store that is there.
-    shard : Shard, optional
-        Do only this shard of the library, and make no store; `merge_stores` puts shards together.
-    resume : bool
-        Continue the interrupted preparation whose finished parts lie beside the store; where there is none,
-        begin.
-    progress : callable, optional
-        Called with the number of rows done since the last call.
-    resumed : callable, optional
-        Called once with the number of rows that an interrupted preparation has finished.
-    """
-
-    applicability: bool = False
-    jobs: int | None = 1
-    time_limit: float = CPU_SECONDS
-    force: bool = False
-    shard: Shard | None = None
-    resume: bool = False
-    progress: Callable[[int], None] | None = None
-    resumed: Callable[[int], None] | None = None
-
-
-def prepare(
-    records: Records,
-    directory: str | Path,
-    models: Sequence[ModelInfo],
-    *,
-    library: str | Path | None = None,
-    options: PrepareOptions | None = None,
-) -> StoreInfo:
-    """Featurize a library once, for all models that share a way of reading molecules.
-
-    Parameters
-    ----------
-    records : Records
-        The library, with the columns that come along, as `molig.molecules.read_records` reads it.
-    directory : str or Path
-        The store; it appears when it is complete.
-    models : sequence of ModelInfo
-        The models that it shall serve (`molig.model.load_info`).
-    library : str or Path, optional
-        File that the records come from, whose digest is kept. Without it nothing can be continued.
-    options : PrepareOptions, optional
-        Everything else.
-
-    Returns
-    -------
-    StoreInfo
-        What was written.
-
-    Raises
-    ------
-    UsageError
-        If one store cannot serve all models, or the directory is there.
-    InputError
-        If the library cannot be read or no row can be used.
-    OutputError
-        If the store cannot be written; nothing incomplete stays under its name.
-
-    Notes
-    -----
-    Finished parts are kept in ``NAME.parts`` beside the store until it is complete, as those of a screen are.
-    After a crash, a full disk or an interruption the same call with ``resume`` goes on from there, and makes
-    the same files to the last byte; another library, model or option is refused.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> from molig.model import load_info
-    >>> from molig.molecules import smiles_records
-    >>> from molig.molecules.records import Records
-    >>> with TemporaryDirectory() as folder:
-    ...     rows = Records(smiles_records(["CCO", "[Na+].CC(=O)[O-]", "nonsense"]))
-    ...     info = prepare(rows, Path(folder) / "store", [load_info("tox21-w2n2-simple")])
-    >>> info.n_molecules, info.n_rejected
-    (2, 1)
-    """
-    chosen, directory = options or PrepareOptions(), Path(directory)
-    policy = _common_policy(models)
-    schema = united_schema([FeatureSchema.from_dict(model.feature_schema) for model in models])
-    place = parts_place(directory, chosen.shard)
-    if chosen.shard is None:
-        check_target(directory, force=chosen.force, resume=chosen.resume)
-    else:
-        check_writable(place.with_name(f".{place.name}"))
-    repeatable = library is not None and is_repeatable(library)
-    if (chosen.resume or chosen.shard) and not repeatable:
-        what = "a list" if library is None else "standard input" if str(library) == STDOUT else library
-        raise UsageError(
-            f"{what} cannot be read again, so its preparation cannot be resumed or shared out; use a file"
-        )
-    layout = _Layout(schema, chosen.applicability, records.kept)
-    with exclusive(place if chosen.shard else directory), contextlib.ExitStack() as stack:
-        if chosen.shard and chosen.force and not chosen.resume and place.exists():
-            Parts.about_of(place)  # which refuses a directory of anything else
-            Parts(place, {}).remove()
-        info = StoreInfo(
-            molig_version=__version__,
-            rdkit_version=rdkit.__version__,
-            molecules=policy.model_copy(update={"standardization_version": PARENT_VERSION}),
-            feature_schema=schema.to_dict(),
-            schema_hash=schema.hash,
-            numbering=layout.numbering,
-            applicability=chosen.applicability,
-            row_group=ROW_GROUP,
-            made_for=tuple(model.name for model in models),
-            source=_source(library),
-            n_rows=0,
-            n_molecules=0,
-            n_rejected=0,
-        )
-        if repeatable:
-            identity = _identity(Path(str(library)), models, layout, records, chosen)
-            about = _as_about(info, records)
-            parts = Parts(place, identity, rows_per_part=CHUNK_ROWS, about=about)
-        else:
-            scratch = stack.enter_context(scratch_directory(directory))
-            parts = Parts(scratch / "parts", {}, rows_per_part=CHUNK_ROWS)
-        n_chunks = _work(records, parts, _Preparation(layout, policy.parser()), chosen)
-        info = info.model_copy(update={"left_out": dict(records.left_out)})
-        if chosen.shard is not None:
-            parts.about = _as_about(info, records)
-            parts.complete(n_chunks)
-            return _counted(info, parts)
-        with parts.working():
-            info = assembled(parts.finished(), directory, info, layout)
-        parts.remove()
-    return info
-
-
-FinishedParts = Iterable[tuple[PartNote, Iterator[pa.RecordBatch]]]
-"""Note and table of each part, in the order of the library."""
-
-
-def assembled(parts: FinishedParts, directory: Path, info: StoreInfo, layout: _Layout) -> StoreInfo:
-    """Make a store of finished parts; returns its description, completed."""
-    with _making(directory) as folder:
-        writer = _StoreWriter(folder, layout)
-        with contextlib.closing(writer):
-            for note, batches in parts:
-                writer.add(ChunkNote.of(note).rejected, batches)
-        if not writer.n_molecules:
-            raise writer.nothing()
-        found = {
-            "n_rows": writer.n_molecules + writer.n_rejected,
-            "n_molecules": writer.n_molecules,
-            "n_rejected": writer.n_rejected,
-            "reasons": dict(writer.reasons.most_common()),
-            "files": tuple(writer.files()),
-        }
-        info = info.model_copy(update=found)
-        write_whole(folder / STORE_FILE, json_text(info.model_dump(mode="json")))
-    return info
-
-
-def _as_about(info: StoreInfo, records: Records) -> dict[str, Any]:
-    """What shards say of the store that will be made of them."""
-    return {"store": info.model_dump(mode="json"), "kept": schema_text(records.kept)}
-
-
-def described(about: Mapping[str, Any]) -> tuple[StoreInfo, _Layout] | None:
-    """Of the store that shards are of, its description without counts, and its columns; None of hits."""
-    if "store" not in about:
-        return None
-    info = StoreInfo.model_validate_json(json.dumps(about["store"]), strict=True)
-    schema = FeatureSchema.from_dict(info.feature_schema)
-    return info, _Layout(schema, info.applicability, schema_of(about["kept"]))
-
-
-def _counted(info: StoreInfo, parts: Parts) -> StoreInfo:
-    """The description with the rows of a shard."""
-    notes = [ChunkNote.of(note) for note, _ in parts.finished()]
-    n_rejected, reasons = sum(len(note.rejected) for note in notes), Counter[str]()
-    for note in notes:
-        reasons.update(note.reasons)
-    found = {"n_rows": parts.n_rows, "n_molecules": parts.n_rows - n_rejected, "n_rejected": n_rejected}
-    return info.model_copy(update={**found, "reasons": dict(reasons.most_common())})
-
-
-def parts_place(directory: Path, shard: Shard | None = None) -> Path:
-    """Where finished parts are kept until the store is complete, or those of a shard for good."""
-    return directory.with_name(f"{directory.name}.{'parts' if shard is None else shard.suffix}")
-
-
-def models_to_serve(names: Sequence[str | Path]) -> list[ModelInfo]:
-    """Descriptions of the models that a user names.
-
-    Raises
-    ------
-    UsageError
-        If one is unknown, or of another package: a store holds features of molig.
-    """
-    foreign = [str(name) for name in names if is_foreign(name)]
-    if foreign:
-        raise UsageError(
-            f"{foreign[0]} is a model of another package, with features of its own: a feature store serves "
-            "models of molig"
-        )
-    return [load_info(name) for name in names]
-
-
-def check_target(directory: Path, *, force: bool = False, resume: bool = False) -> None:
-    """Refuse a place where no store can be made, before a run: anything but a store is never replaced."""
-    if directory.is_dir() and not directory.is_symlink():
-        if not (directory / STORE_FILE).is_file() and any(directory.iterdir()):
-            raise UsageError(
-                f"{directory} is a directory that holds something else; give the store another name"
-            )
-        if (directory / STORE_FILE).is_file() and not (force or (resume and parts_place(directory).exists())):
-            if resume:
-                raise UsageError(f"nothing to resume: {directory} is a finished store")
-            raise UsageError(
-                f"{directory} is a finished store; replace it with --force, or give another name"
-            )
-        check_writable(directory / STORE_FILE)
-    elif directory.exists():
-        raise UsageError(f"{directory} is a file or a link; a store is a directory of its own")
-    check_writable(directory.with_name(f".{directory.name}"))
-
-
-def _common_policy(models: Sequence[ModelInfo]) -> MoleculePolicy:
-    if not models:
-        raise UsageError("name the models that the store shall serve")
-    first = models[0]
-    for model in models[1:]:
-        if _way(model.molecules) != _way(first.molecules):
-            raise UsageError(
-                f"{first.name} and {model.name} read molecules differently ({first.molecules.in_words}; "
-                f"{model.molecules.in_words}): prepare a store for each"
-            )
-    return first.molecules
-
-
-def _way(policy: MoleculePolicy) -> tuple[str, int, str]:
-    return str(policy.standardization), policy.max_heavy_atoms, str(policy.hydrogens)
-
-
-def _bonds(schema: FeatureSchema) -> str:
-    limit = schema.max_pair_distance
-    return "any number of bonds" if limit is None else f"{limit} bond{'s' if limit > 1 else ''}"
-
-
-def _source(library: str | Path | None) -> StoreSource:
-    path = None if library is None else Path(library)
-    if path is None or not path.is_file():
-        return StoreSource(name="" if path is None else path.name, n_bytes=None, sha256=None)
-    try:
-        return StoreSource(name=path.name, n_bytes=path.stat().st_size, sha256=digest_of(path))
-    except OSError as err:
-        raise InputError(f"cannot read {path}: {err.strerror or err}") from err
-
-
-def _identity(
-    library: Path,
-    models: Sequence[ModelInfo],
-    layout: _Layout,
-    records: Records,
-    options: PrepareOptions,
-) -> dict[str, str]:
-    """All that a store depends on, in words of the command line."""
-    known = {f"--{name.replace('_', '-')}": value for name, value in records.asked.items()}
-    known |= {"--applicability": options.applicability, "--time-limit": options.time_limit}
-    known |= {
-        "--shard": options.shard,
-        "RDKit": rdkit.__version__,
-        "the columns that come along": str(records.kept),
-    }
-    served = f"{' '.join(model.name for model in models)} {layout.feature_schema.hash} {layout.numbering}"
-    return run_identity(f"{served} {models[0].molecules.in_words}", "cpu", library, known)
-
-
-@contextlib.contextmanager
-def _making(directory: Path) -> Iterator[Path]:
-    """A directory beside the final place, which takes its name at the end of the block."""
-    folder = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
-    former = directory.with_name(f".{directory.name}.{os.getpid()}-former")
-    try:
-        try:
-            folder.mkdir()
-            yield folder
-            if directory.exists():
-                os.rename(directory, former)
-            os.rename(folder, directory)
-        except OSError as err:
-            raise OutputError(
-                f"cannot write {directory}: {err.strerror or err}; nothing was left there"
-            ) from err
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(former, ignore_errors=True)
-
-
-@dataclass
-class _Preparation:
-    """From records to rows of the store, in whichever process that happens."""
-
-    layout: _Layout
-    parser: MoleculeParser
-
-    def prepare(self) -> None:
-        """Featurize some molecules: loops are compiled, and what is made at first use is there for all."""
-        self.rows([Record(i, "", "CC(=O)[O-].[Na+]") for i in range(MANY)])
-
-    def __call__(self, records: Sequence[Record], mark: Mark) -> bytes:
-        """Prepare a chunk in a worker."""
-        return ScoredRows.joined(list(self.batches(records, mark))).packed()
-
-    def batches(self, records: Iterable[Record], mark: Mark | None = None) -> Iterator[ScoredRows]:
-        """Prepare a chunk batch by batch."""
-        done = 0
-        for batch in batched(records, _BATCH):
-            yield self.rows(batch, done, mark)
-            done += len(batch)
-
-    def rows(self, records: Sequence[Record], first: int = 0, mark: Mark | None = None) -> ScoredRows:
-        """Prepare records, the first of which is number ``first`` of its chunk."""
-
-        def watched() -> Iterator[Record]:
-            for place, record in enumerate(records, start=first):
-                if mark is not None:
-                    mark(place, place + 1)
-                yield record
-
-        kept = {record.row: record.kept for record in records}
-        molecules, rejections = self.parser.parse_many(watched())
-        if mark is not None:
-            mark(first, first + len(records))
-        graphs = self._featurizer.counted(molecules) if molecules else None
-        traits = Traits.of([m.mol for m in molecules]) if self.layout.applicability else None
-        table = self.layout.schema.empty_table()
-        if graphs is not None:
-            table = self.layout.table(molecules, [kept[m.row] for m in molecules], graphs, traits)
-        rejected = self.layout.rejection_table(rejections, [kept[r.row] for r in rejections])
-        return ScoredRows(len(records), table, rejected, {})
-
-    @cached_property
-    def _featurizer(self) -> Featurizer:
-        return Featurizer(self.layout.feature_schema)
-
-
-def _work(records: Records, parts: Parts, task: _Preparation, options: PrepareOptions) -> int:
-    """Make a part of every chunk, in whichever order they are done; returns how many chunks there are."""
-    shard = options.shard or Shard()
-
-    def wanted(number: int) -> bool:
-        return shard.owns(number) and number not in parts.done
-
-    parts.open(resume=options.resume, way=called("resume"))
-    if parts.done and options.resumed:
-        options.resumed(parts.n_rows)
-    dealer = Dealer(records, parts.rows_per_part, wanted, options.jobs)
-    with parts.working(), time_limit(options.time_limit):
-        for number, rows in dealer.done(task.batches, task, _received, options.time_limit):
-            _keep(number, rows, parts, task.layout, options)
-    return dealer.n_chunks
-
-
-def _received(answer: bytes) -> Iterator[ScoredRows]:
-    return iter([ScoredRows.unpacked(answer)])
-
-
-def _keep(
-    number: int, prepared: Iterable[ScoredRows], parts: Parts, layout: _Layout, options: PrepareOptions
-) -> None:
-    """Make a part of what became of a chunk."""
-    n_rows, rejected = 0, [layout.rejection_schema.empty_table()]
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        nonlocal n_rows
-        for found in prepared:
-            n_rows += found.n_rows
-            rejected.append(found.rejected)
-            yield from found.hits.to_batches()
-            if options.progress:
-                options.progress(found.n_rows)
-
-    def note() -> PartNote:
-        return ChunkNote(n_rows, pa.concat_tables(rejected), 0).as_part_note()
-
-    parts.add(number, layout.schema, batches(), note)
-
-
-class _StoreWriter:
-    """Files of a store, row group by row group."""
-
-    def __init__(self, folder: Path, layout: _Layout) -> None:
-        self._folder, self._layout = folder, layout
-        self._waiting: list[pa.Table] = []
-        self._n_waiting = 0
-        self._writer: pq.ParquetWriter | None = None
-        self._rejects = contextlib.ExitStack()
-        self._rejected = self._rejects.enter_context(
-            OutputTable(folder / REJECTED_FILE, layout.rejection_schema)
-        )
-        self._rows: dict[str, int] = {}
-        self._first: list[Rejection] = []
-        self.reasons: Counter[str] = Counter()
-        self.n_molecules = self.n_rejected = 0
-
-    def add(self, rejected: pa.Table, molecules: Iterable[pa.RecordBatch]) -> None:
-        """Take what became of more rows."""
-        if len(rejected):
-            rejections = rejections_of(rejected)
-            self._first = self._first or rejections
-            self.reasons.update(r.reason.split(":")[0] for r in rejections)
-            self.n_rejected += len(rejections)
-            self._rejected.write(rejected)
-        for batch in molecules:
-            self._waiting.append(pa.Table.from_batches([batch], self._layout.schema))
-            self._n_waiting += len(batch)
-            self.n_molecules += len(batch)
-            while self._n_waiting >= ROW_GROUP:
-                self._write_group()
-
-    def _write_group(self) -> None:
-        waiting = pa.concat_tables(self._waiting)
-        group, rest = waiting.slice(0, ROW_GROUP), waiting.slice(ROW_GROUP)
-        self._waiting, self._n_waiting = [rest], len(rest)
-        if self._writer is None:
-            name = f"molecules-{len(self._rows):05d}.parquet"
-            self._rows[name] = 0
-            self._writer = self._layout.writer(self._folder / name)
-        self._writer.write_table(group.combine_chunks(), row_group_size=ROW_GROUP)
-        self._rows[next(reversed(self._rows))] += len(group)
-        if self._rows[next(reversed(self._rows))] >= ROWS_PER_FILE:
-            self._writer.close()
-            self._writer = None
-
-    def close(self) -> None:
-        """Write what waits, and the ends of the files."""
-        try:
-            while self._n_waiting:
-                self._write_group()
-        finally:
-            if self._writer is not None:
-                self._writer.close()
-            self._rejects.close()
-
-    def files(self) -> Iterator[StoredFile]:
-        """What was written."""
-        for name, n_rows in {**self._rows, REJECTED_FILE: self.n_rejected}.items():
-            path = self._folder / name
-            yield StoredFile(name=name, n_rows=n_rows, n_bytes=path.stat().st_size, sha256=digest_of(path))
-
-    def nothing(self) -> NothingUsableError:
-        """The error that no row could be used."""
-        return NothingUsableError(
-            f"none of the {self.n_rejected} rows of the library could be used: {main_reasons(self.reasons)}"
-            f"{likely_cause(self._first)}"
-        )
-
-
-# Reading a store.
 
 
 class Place(NamedTuple):
@@ -863,7 +182,7 @@ class FeatureStore:
             raise self._damaged(STORE_FILE, "its schema_hash is not that of its feature_schema")
         self._files = [file for file in self.info.files if file.name != REJECTED_FILE]
         self._check_files()
-        self._layout = _Layout(self.schema, self.info.applicability, self._along())
+        self._layout = Layout(self.schema, self.info.applicability, self._along())
         if self.info.rdkit_version != rdkit.__version__:
             warnings.warn(
                 f"{self.directory} was prepared with RDKit {self.info.rdkit_version}, this is "
@@ -924,7 +243,7 @@ class FeatureStore:
                 f"{self.info.molecules.standardization_version} of the policy 'parent', this molig has "
                 f"{PARENT_VERSION}: prepare it again"
             )
-        if _way(self.info.molecules) != _way(info.molecules):
+        if way_of_reading(self.info.molecules) != way_of_reading(info.molecules):
             raise UsageError(
                 f"{self.directory} holds molecules as {self.info.molecules.in_words}, and {info.name} "
                 f"reads them as {info.molecules.in_words}; {_prepare_again(info)}"
@@ -1056,7 +375,7 @@ class FeatureStore:
                 f"compares those of radius {radius} and {n_bits} bits; screen without applicability"
             )
         names = ["heavy_atoms", "elements", "bits"]
-        parts = [self._of_group(_decoded_traits, *found) for found in self._found(molecules, names)]
+        parts = [self._of_group(decoded_traits, *found) for found in self._found(molecules, names)]
         return Traits(
             np.concatenate([part.fingerprints for part in parts]),
             [elements for part in parts for elements in part.elements],
@@ -1166,6 +485,11 @@ class FeatureStore:
 
 
 _KINDS = ("molecules", "rejected")
+
+
+def _bonds(schema: FeatureSchema) -> str:
+    limit = schema.max_pair_distance
+    return "any number of bonds" if limit is None else f"{limit} bond{'s' if limit > 1 else ''}"
 
 
 def _prepare_again(info: ModelInfo) -> str:

@@ -39,11 +39,11 @@ _NEEDED += ("molig.screening", "molig.screening.run_report", "molig.foreign", "p
 def _command(words: list[str], chunk_rows: int, errors: Connection, limit: int | None) -> None:
     """What the process of a run does: a command, in chunks of a few rows."""
     from molig.cli import main
-    from molig.screening import pipeline, store
+    from molig.screening import pipeline, preparing
 
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    pipeline.CHUNK_ROWS = store.CHUNK_ROWS = chunk_rows
+    pipeline.CHUNK_ROWS = preparing.CHUNK_ROWS = chunk_rows
     sys.argv = ["molig", *words]
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)

@@ -81,9 +81,9 @@ def test_a_pipe_can_be_prepared(molig, tmp_path, small_model_dir, monkeypatch):
 
 def test_an_interrupted_preparation_is_told_and_resumed(molig, write, tmp_path, small_model_dir, monkeypatch):
     from molig.cli.console import Bar
-    from molig.screening import store
+    from molig.screening import preparing
 
-    monkeypatch.setattr(store, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(preparing, "CHUNK_ROWS", 3)
     library = write("library.smi", SMI)
     arguments = ("prepare", library, "-o", tmp_path / "store", "-m", small_model_dir, "-j", "1")
     calls = []
@@ -165,9 +165,9 @@ def test_a_job_over_a_store_may_always_say_resume(molig, labelled, tmp_path, sma
 
 
 def test_shards_are_merged_to_the_store_of_one_run(molig, write, tmp_path, small_model_dir, monkeypatch):
-    from molig.screening import store
+    from molig.screening import preparing
 
-    monkeypatch.setattr(store, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(preparing, "CHUNK_ROWS", 3)
     library = write("library.smi", SMI)
     of_run = ("prepare", library, "-m", small_model_dir, "-q")
     assert molig(*of_run, "-o", tmp_path / "whole").code == 0
