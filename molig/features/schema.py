@@ -12,6 +12,8 @@ from typing import Any
 from molig.errors import ModelFormatError, UnknownNameError, UsageError
 from molig.features.environments import EnvironmentBlock
 
+_MOST_CATEGORIES = 128
+
 
 class BlockKind(StrEnum):
     """How a block fills its columns."""
@@ -117,13 +119,20 @@ class FeatureSchema:
     environment_blocks: tuple[EnvironmentBlock, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse schemas that name a block twice or see no pair."""
+        """Refuse schemas that name a block twice, have one that is too wide, or see no pair."""
         for level in ("atom", "pair"):
             names = [b.name for b in self.blocks(level)]
             if len(set(names)) < len(names):
                 raise UsageError(
                     f"schema {self.name!r} names a block twice among its {level} blocks: {names}"
                 )
+            for block in self.blocks(level):
+                if block.kind is BlockKind.CATEGORICAL and block.width > _MOST_CATEGORIES:
+                    raise UsageError(
+                        f"schema {self.name!r}: a categorical block has at most {_MOST_CATEGORIES} columns, "
+                        f"as its codes are a byte each ({level}.{block.name} has {block.width}): put rare "
+                        "values together, or make it numeric"
+                    )
         kinds = [b.name for b in self.environment_blocks]
         if len(set(kinds)) < len(kinds):
             raise UsageError(

@@ -24,6 +24,7 @@ Index = npt.NDArray[np.int64]
 
 # Up to so many different numbers are looked up rather than sorted, however few keys there are.
 _FEW = 1 << 16
+_LARGEST_KEY = 1 << 62
 
 
 class Triples(NamedTuple):
@@ -165,18 +166,28 @@ def collate(
     )
 
 
-def _distinct(codes: npt.NDArray[np.int8], step: Index, fold: bool) -> tuple[Index, Index]:
+def _distinct(codes: npt.NDArray[np.integer], step: Index, fold: bool) -> tuple[Index, Index]:
     """Rows that represent each distinct (codes, step), and the representative of every row."""
     if not fold:
         identity = np.arange(len(codes))
         return identity, identity
-    key = step.astype(np.int64)
-    for column in codes.T:
-        key = key * 128 + (column.astype(np.int64) + 1)
-    keys, kind = _unique(key)
+    keys, kind = _unique(_row_keys(codes, step))
     representative = np.empty(len(keys), dtype=np.int64)
-    representative[kind[::-1]] = np.arange(len(key))[::-1]
+    representative[kind[::-1]] = np.arange(len(kind))[::-1]
     return representative, kind
+
+
+def _row_keys(codes: npt.NDArray[np.integer], step: Index) -> Index:
+    """A number for each row, equal for equal rows and in the order of (step, codes)."""
+    key, n_keys = step.astype(np.int64), _span(step)
+    for column, most in zip(codes.T, codes.max(axis=0, initial=-1).tolist(), strict=True):
+        n_values = most + 2  # no column is -1
+        if n_keys * n_values > _LARGEST_KEY:
+            found, key = _unique(key)
+            n_keys = len(found)
+        key = key * n_values + (column.astype(np.int64) + 1)
+        n_keys *= n_values
+    return key
 
 
 def _unique(keys: Index) -> tuple[Index, Index]:

@@ -188,6 +188,16 @@ def test_duplicate_blocks_are_refused(level):
         FeatureSchema("mine", **blocks)
 
 
+def test_codes_of_a_block_fit_into_a_byte():
+    for width in (128, 129):
+        blocks = (Block("wide", BlockKind.CATEGORICAL, tuple(map(str, range(width)))),)
+        if width == 128:
+            assert FeatureSchema("mine", blocks, (pair_block("bond"),)).n_atom_columns == width
+            continue
+        with pytest.raises(UsageError, match=r"at most 128 columns.*atom.wide has 129"):
+            FeatureSchema("mine", blocks, (pair_block("bond"),))
+
+
 @pytest.mark.parametrize("limit", [0, -1])
 def test_schema_must_see_pairs(limit):
     with pytest.raises(UsageError, match=f"at least 1 .got {limit}"):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from molig.errors import UsageError
 from molig.features.graphs import build_packed
+from molig.network import batch as module
 from molig.network import collate
 
 from .nets import MIXED, assert_close, featurizer, graphs_of, make_net, scores
@@ -72,6 +73,24 @@ def test_rows_of_their_own_without_folding(name):
     batch = collate(graphs, featurizer(name).schema, fold=False)
     assert (len(batch.atom_inputs), len(batch.pair_inputs)) == (graphs.n_atoms, graphs.n_pairs)
     assert batch.atom_kind.tolist() == list(range(graphs.n_atoms))
+
+
+@given(data=st.data(), dtype=st.sampled_from([np.int8, np.int64]), n_columns=st.integers(0, 30))
+@settings(deadline=None, max_examples=50)
+def test_distinct_rows_are_those_of_a_sort_for_any_number_of_blocks(data, dtype, n_columns):
+    most = data.draw(st.sampled_from([1, 5, 127, 1 << 40 if dtype == np.int64 else 127]))
+    n_rows = data.draw(st.integers(0, 40))
+    random = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    # Copies, and rows that differ in the first or the last column alone.
+    few = random.integers(-1, most, (3, n_columns), dtype=dtype, endpoint=True)
+    codes = few[random.integers(0, 3, n_rows)]
+    for place in {0, n_columns - 1} if n_columns else ():
+        codes[random.random(n_rows) < 0.3, place] = -1
+    step = random.integers(0, 3, n_rows)
+    rows, kind = module._distinct(codes, step, fold=True)
+    whole = np.column_stack([step, codes])
+    _, first, of_row = np.unique(whole, axis=0, return_index=True, return_inverse=True)
+    assert (rows.tolist(), kind.tolist()) == (first.tolist(), of_row.ravel().tolist())
 
 
 # --- scales -----------------------------------------------------------------------------------
