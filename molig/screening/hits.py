@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import warnings
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ PERCENTILE = " percentile"
 
 INPUT_PREFIX = "input."
 """Stands before the name of an input column that is the name of a column of molig, too."""
+_PREFIXED = re.compile(r"input\d*\.")
 
 HIT_COLUMN = "scored_smiles"
 """Column by which a table is known as hits of molig: what it has under the names of tasks are scores."""
@@ -69,7 +72,7 @@ class KeptColumns:
         Names and types in the input.
     taken : frozenset of str
         Names of the columns of molig, which stay theirs: such a column of the input is called
-        ``input.NAME``, with the prefix as often as it takes.
+        ``input.NAME``, or ``input2.NAME`` and so on, where the table has that already.
     as_text : bool
         Whether the values are written as text, so that CSV keeps every digit.
 
@@ -78,6 +81,9 @@ class KeptColumns:
     >>> kept = KeptColumns(pa.schema([("rank", pa.int64()), ("IC50", pa.float64())]), frozenset(["rank"]))
     >>> [field.name for field in kept.fields]
     ['input.rank', 'IC50']
+    >>> again = KeptColumns(pa.schema([("rank", pa.int64()), *kept.fields]), frozenset(["rank"]))
+    >>> [field.name for field in again.fields]
+    ['input2.rank', 'input.rank', 'IC50']
     """
 
     read: pa.Schema = field(default_factory=lambda: pa.schema([]))
@@ -90,9 +96,10 @@ class KeptColumns:
         free: list[pa.Field] = []
         others = {name for name in self.read.names if name not in self.taken}
         for column in self.read:
-            name, used = column.name, {*self.taken, *(one.name for one in free)}
-            while name in used or (name != column.name and name in others):
-                name = f"{INPUT_PREFIX}{name}"
+            name = column.name
+            if name in self.taken:
+                used = {*self.taken, *others, *(one.name for one in free)}
+                name = next(filter(lambda one: one not in used, _prefixed(name)))
             free.append(pa.field(name, pa.string() if self.as_text else column.type))
         return free
 
@@ -126,6 +133,12 @@ class KeptColumns:
     def rejection_schema(self) -> pa.Schema:
         """Columns of the table of rejected rows."""
         return pa.schema([*REJECTION_SCHEMA, *self.fields])
+
+
+def _prefixed(name: str) -> Iterator[str]:
+    """Names for a column of the input whose own name is taken, by the number of the run that finds it so."""
+    plain = _PREFIXED.sub("", name, count=1)
+    return (f"input{number}.{plain}" for number in chain([""], count(2)))
 
 
 def _as_cell(value: Any) -> str | None:

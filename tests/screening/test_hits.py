@@ -135,7 +135,7 @@ class TestKeptColumns:
 
     def test_names_of_molig_stay_its_own(self):
         columns = ONE.with_kept(self.READ, as_text=False)
-        assert columns.schema.names[-4:] == ["input.rank", "input.input.a", "input.a", "x"]
+        assert columns.schema.names[-4:] == ["input.rank", "input2.a", "input.a", "x"]
         assert columns.kept.rejection_schema.names == [
             "row",
             "id",
@@ -144,11 +144,27 @@ class TestKeptColumns:
             *columns.schema.names[-4:],
         ]
 
-    @given(st.lists(st.sampled_from(["a", "row", "input.a", "input.input.a", "input.row", "x"]), unique=True))
+    @given(
+        st.lists(
+            st.sampled_from(["a", "row", "input.a", "input2.a", "input.row", "input3.row", "x"]), unique=True
+        )
+    )
     def test_no_name_is_given_twice_and_free_ones_stay(self, names):
         schema = ONE.with_kept(pa.schema([(name, pa.string()) for name in names]), as_text=True).schema
         assert len(set(schema.names)) == len(schema.names)
         assert {name for name in names if name not in ONE.schema.names} <= set(schema.names)
+
+    def test_a_table_that_is_screened_again_and_again_keeps_every_column_under_its_name(self):
+        before = ["rank", "x"]
+        for run in range(2, 6):
+            read = pa.schema([(name, pa.string()) for name in before])
+            after = ONE.with_kept(read, as_text=True).schema.names
+            kept = dict(zip(before, after[-len(before) :], strict=True))
+            old = [name for name in before if name not in ONE.schema.names]
+            assert [kept[name] for name in old] == old
+            assert not any(name.startswith("input.input") for name in after)
+            before = after
+            assert sum("rank" in name for name in after) == run
 
     def test_values_are_filled_in_and_missing_ones_are_missing(self):
         columns = ONE.with_kept(self.READ, as_text=False)
