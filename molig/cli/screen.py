@@ -212,6 +212,15 @@ def screen(
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, rich_help_panel=RUNNING, help="Molecules at a time.")
     ] = 512,
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            rich_help_panel=RUNNING,
+            help="float32, or bfloat16: scores about .005 off, in a sixth less time on processors with "
+            "AVX512-BF16 or AMX and on GPUs, in more time on others.",
+        ),
+    ] = "float32",
     device: DeviceOption = "auto",
     jobs: JobsOption = None,
     threads: ThreadsOption = 1,
@@ -273,6 +282,7 @@ def screen(
         force=force,
         shard=None if shard is None else Shard.parse(shard),
         cluster=cluster,
+        precision=precision,
     )
     if dry_run:
         _estimate(library, loaded, output, options)

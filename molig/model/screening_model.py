@@ -212,6 +212,12 @@ class ScreeningModel:
         members = [copy.deepcopy(m).double() if isinstance(m, EnvironmentNet) else m for m in self.members]
         return type(self)(self.info, network, self.device, self.applicability, members)
 
+    def in_bfloat16(self) -> Self:
+        """The same model with its largest product in bfloat16, for screens: about .005 off in a score."""
+        network = copy.deepcopy(self.network)
+        network.head.narrow()
+        return type(self)(self.info, network, self.device, self.applicability, self.members)
+
     def task_index(self, task: str) -> int:
         """Column of a task.
 

@@ -158,6 +158,12 @@ class SideBySide:
         """The same models in double precision."""
         return SideBySide({name: model.double() for name, model in self.models.items()})
 
+    def in_bfloat16(self) -> SideBySide:
+        """The same models, those of molig with their largest product in bfloat16."""
+        return SideBySide(
+            {n: m.in_bfloat16() if isinstance(m, ScreeningModel) else m for n, m in self.models.items()}
+        )
+
     def fed_by(self, source: FeatureSource, parser: MoleculeParser) -> SideBySide:
         """The same models, which find features in a source, of molecules that come from its parser."""
         return SideBySide({name: model.fed_by(source, parser) for name, model in self.models.items()})

@@ -96,6 +96,9 @@ class WeaveNet(nn.Module):
 class Head(nn.Sequential):
     """Fully connected layers after the readout."""
 
+    # Weights of the first layer in bfloat16, where its product is to be made so.
+    narrow_weight: Tensor | None
+
     def __init__(self, config: NetworkConfig, in_features: int, n_tasks: int) -> None:
         layers: list[nn.Module] = []
         for width in config.hidden:
@@ -105,6 +108,29 @@ class Head(nn.Sequential):
             layers += [_Activation(config), nn.Dropout(config.dropout)]
             in_features = width
         super().__init__(*layers, nn.Linear(in_features, n_tasks))
+        self.register_buffer("narrow_weight", None, persistent=False)
+
+    def narrow(self) -> None:
+        """Make the largest product, that of the first layer, in bfloat16 from now on."""
+        self.narrow_weight = self._first.weight.detach().to(torch.bfloat16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs of rows of the readout, shape (n_mols, n_tasks)."""
+        first, *rest = self
+        x = first(x) if self.narrow_weight is None else self._narrow_product(x, self.narrow_weight)
+        for layer in rest:
+            x = layer(x)
+        return x
+
+    def _narrow_product(self, x: Tensor, weight: Tensor) -> Tensor:
+        return nn.functional.linear(x.to(weight.dtype), weight).to(x.dtype) + self._first.bias
+
+    @property
+    def _first(self) -> nn.Linear:
+        layer = self[0]
+        if not isinstance(layer, nn.Linear):
+            raise TypeError("the first layer of a head is linear")
+        return layer
 
 
 class _Activation(nn.Module):

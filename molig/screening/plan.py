@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from molig.errors import UnknownNameError, UsageError, called
-from molig.model import Objective, ScoringModel, SideBySide
+from molig.model import Objective, ScoringModel, ScreeningModel, SideBySide
 from molig.molecules import records_of
 from molig.molecules.causes import RejectBound
 from molig.molecules.columns import KEEP_ALL
@@ -49,6 +49,9 @@ class Watch:
 
     resumed: Callable[[int], object]
     rejected: Callable[[int], object]
+
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,10 @@ class ScreeningOptions:
         molig; by default where the model is on a GPU. The results do not depend on it.
     cluster : Cluster, optional
         Score on a cluster of Ray instead of this machine; the results are the same.
+    precision : {"float32", "bfloat16"}
+        How the largest product of a network of molig is made. In bfloat16 scores are up to .005 off, and one
+        in a hundred of the best 1 % changes, for a sixth less time on processors with AVX512-BF16 or AMX and
+        on GPUs; other processors take longer than in float32.
     """
 
     task: str | Sequence[str] | None = None
@@ -152,6 +159,7 @@ class ScreeningOptions:
     watch: Watch | None = None
     two_stages: bool | None = None
     cluster: Cluster | None = None
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -199,6 +207,7 @@ class Plan:
     ) -> Self:
         """Look at every argument; see `molig.screening.screen` for them and for the errors."""
         _check_numbers(options)
+        model = _in_precision(model, options.precision)
         readable = _readable(library, options)
         if isinstance(readable, StoredLibrary):
             model = readable.store.feed(model, applicability=options.applicability)
@@ -289,7 +298,18 @@ class Plan:
 _DECISIVE: tuple[str, ...] = ("task", "rank_by", "top_k", "threshold", "diversity", "batch_size")
 _DECISIVE += ("time_limit", "applicability")
 _DECISIVE += ("uncertainty", "percentiles", "atc", "smiles_column", "id_column", "file_format")
-_DECISIVE += ("delimiter", "keep", "shard")
+_DECISIVE += ("delimiter", "keep", "shard", "precision")
+
+
+def _in_precision(model: ScoringModel, precision: str) -> ScoringModel:
+    """The model as it is to compute."""
+    if precision not in PRECISIONS:
+        raise UsageError(f"{called('precision')} must be {' or '.join(PRECISIONS)} (got {precision!r})")
+    if precision == PRECISIONS[0]:
+        return model
+    if isinstance(model, ScreeningModel | SideBySide):
+        return model.in_bfloat16()
+    raise UsageError(f"{called('precision')} {precision} is for models of molig, and {model.name} is none")
 
 
 def _scored(model: ScoringModel, options: ScreeningOptions) -> tuple[ScoringModel, HitColumns]:

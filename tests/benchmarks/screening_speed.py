@@ -39,6 +39,7 @@ except ImportError:  # Windows
 FLOOR = "RDKit MolFromSmiles only"
 FEATURES = "molig SMILES to features"
 SCORES = "molig SMILES to scores"
+COARSE = "molig SMILES to scores in bfloat16"
 _BATCH = 512
 
 
@@ -110,6 +111,7 @@ def main() -> None:
         smiles = pq.read_table(options.library, columns=["smiles"])["smiles"].to_pylist()
     smiles = smiles[:: max(1, len(smiles) // options.molecules)][: options.molecules]
     model = molig.load_model(options.model)
+    coarse = model.in_bfloat16()
 
     def features() -> None:
         for records in batched(smiles_records(smiles), _BATCH):
@@ -119,6 +121,7 @@ def main() -> None:
         FLOOR: lambda: [Chem.MolFromSmiles(s) for s in smiles],
         FEATURES: features,
         SCORES: lambda: model.predict(smiles),
+        COARSE: lambda: coarse.predict(smiles),
     }
     peers = {
         "Chemprop SMILES to prediction": chemprop_job(smiles),
@@ -129,7 +132,8 @@ def main() -> None:
     speeds = {name: len(smiles) / statistics.median(times) for name, times in seconds.items()}
     for name, speed in speeds.items():
         print(f"{name:40s} {speed:10,.0f} molecules/s")
-    ratios = {f"{name} / parser": median_ratio(seconds[FLOOR], seconds[name]) for name in (FEATURES, SCORES)}
+    own = (FEATURES, SCORES, COARSE)
+    ratios = {f"{name} / parser": median_ratio(seconds[FLOOR], seconds[name]) for name in own}
     for name in jobs.keys() & peers.keys():
         ratios[f"{SCORES} / {name}"] = median_ratio(seconds[name], seconds[SCORES])
     started = start_up(options.model, options.repeats) if resource else {}

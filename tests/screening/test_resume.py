@@ -141,6 +141,7 @@ class TestRefusals:
         ("changes", "told"),
         [
             ({"batch_size": 9}, "--batch-size was 8 and is 9"),
+            ({"precision": "bfloat16"}, "--precision was float32 and is bfloat16"),
             ({"top_k": 3}, "--top-k was not given and is 3"),
             ({"time_limit": 3.0}, "--time-limit was 10.0 and is 3.0"),
             ({"keep": "none"}, "--keep was all and is none"),
