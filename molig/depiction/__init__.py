@@ -14,10 +14,11 @@ True
 from molig.depiction.matrix import PairMatrix, draw_pair_matrix
 from molig.depiction.panel import Panel
 from molig.depiction.png import draw_png
-from molig.depiction.svg import draw_outline, draw_svg
+from molig.depiction.svg import Outline, draw_outline, draw_svg
 from molig.depiction.waterfall import Waterfall, draw_waterfall
 
 __all__ = [
+    "Outline",
     "PairMatrix",
     "Panel",
     "Waterfall",

@@ -14,12 +14,12 @@ from molig.depiction.panel import NOISE, RGB, Look, Panel, score_color
 from molig.depiction.structure import Ink
 
 # Of the length of a bond: large enough to show behind letters, small enough to part neighbours.
-_RADIUS, _BAND, _OUTLINE = 0.29, 0.3, 0.4
-_LARGEST_RADIUS = 11.0
+RADIUS, BAND, _OUTLINE = 0.29, 0.3, 0.4
+LARGEST_RADIUS = 11.0
 # Around letters.
 _MARGIN = 2.5
-_MOST_ARCS = 30
-_BULGE = 0.22
+MOST_ARCS = 30
+BULGE = 0.22
 
 Point = tuple[float, float]
 
@@ -124,19 +124,25 @@ def _has_neighbour(panel: Panel, atom: int, inside: set[int]) -> bool:
     return any(neighbour.GetIdx() in inside for neighbour in panel.mol.GetAtomWithIdx(atom).GetNeighbors())
 
 
+def box_of(atom: int, ink: Ink) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of an atom's disc: as large as its letters, if it is written."""
+    x, y = ink.places[atom]
+    radius = min(LARGEST_RADIUS, RADIUS * ink.bond)
+    left, top, right, bottom = x - radius, y - radius, x + radius, y + radius
+    if box := ink.letters.get(atom):
+        # As high as the letters of its kind and a circle, but as wide as the whole word.
+        left, right = min(left, box[0] - _MARGIN), max(right, box[2] + _MARGIN)
+        top, bottom = min(top, box[1] - _MARGIN), max(bottom, box[3] + _MARGIN)
+    return left, top, right, bottom
+
+
 def _discs(panel: Panel, ink: Ink, scale: float, look: Look) -> list[Disc]:
-    radius = min(_LARGEST_RADIUS, _RADIUS * ink.bond)
     scores = panel.scores_of("atoms") if "atoms" in panel.layers else np.zeros(len(panel.atom_scores))
     found = []
     for atom, name, told, score in zip(
         panel.mol.GetAtoms(), panel.atom_numbers, panel.atom_scores.tolist(), scores.tolist(), strict=True
     ):
-        x, y = ink.places[atom.GetIdx()]
-        left, top, right, bottom = x - radius, y - radius, x + radius, y + radius
-        if box := ink.letters.get(atom.GetIdx()):
-            # As high as the letters of its kind and a circle, but as wide as the whole word.
-            left, right = min(left, box[0] - _MARGIN), max(right, box[2] + _MARGIN)
-            top, bottom = min(top, box[1] - _MARGIN), max(bottom, box[3] + _MARGIN)
+        left, top, right, bottom = box_of(atom.GetIdx(), ink)
         fill = score_color(score, scale, look.noise, look.palette)
         coloured = fill is not None and fill != NOISE
         found.append(
@@ -177,7 +183,7 @@ def _bands(panel: Panel, ink: Ink, scale: float, look: Look) -> list[Band]:
             Band(
                 ink.places[ends[0].GetIdx()],
                 ink.places[ends[1].GetIdx()],
-                _BAND * ink.bond,
+                BAND * ink.bond,
                 fill,
                 look.palette.rim(score, scale) if coloured else None,
                 dashed=coloured and score < 0,
@@ -193,7 +199,7 @@ def _arcs(panel: Panel, ink: Ink, scale: float, look: Look) -> tuple[tuple[Arc, 
     if not len(scores) or panel.pair_atoms is None:
         return (), 0
     least = max(look.threshold, look.noise) * scale
-    strongest = np.argsort(-np.abs(scores), kind="stable")[:_MOST_ARCS]
+    strongest = np.argsort(-np.abs(scores), kind="stable")[:MOST_ARCS]
     chosen = [index for index in strongest.tolist() if abs(scores[index]) >= least and scores[index]]
     arcs = []
     for index in sorted(chosen):
@@ -222,7 +228,7 @@ def _control(start: Point, end: Point, places: Sequence[Point]) -> Point:
     across = np.array([start[1] - end[1], end[0] - start[0]])
     outwards = np.array(middle) - np.mean(places, axis=0)
     side = 1.0 if float(across @ outwards) >= 0 else -1.0
-    x, y = np.array(middle) + side * 2 * _BULGE * across
+    x, y = np.array(middle) + side * 2 * BULGE * across
     return float(x), float(y)
 
 
@@ -237,7 +243,7 @@ def _labels(panel: Panel, ink: Ink, discs: Sequence[Disc], scale: float, look: L
         if look.label == "values" and score_color(score, scale, look.noise, look.palette) in (None, NOISE):
             continue
         content = str(name) if look.label == "numbers" else _short(score, scale)
-        angle = _freest([neighbour.GetIdx() for neighbour in atom.GetNeighbors()], atom.GetIdx(), ink.places)
+        angle = freest(atom, ink.places)
         disc = discs[atom.GetIdx()]
         x, y = ink.places[atom.GetIdx()]
         cosine, sine = math.cos(angle), math.sin(angle)
@@ -258,10 +264,11 @@ def _short(score: float, scale: float) -> str:
     return f"{score:+z.{decimals(scale, least=0)}f}".replace("0.", ".", 1).replace("-", "−")
 
 
-def _freest(neighbours: Sequence[int], atom: int, places: Sequence[Point]) -> float:
+def freest(atom: Chem.Atom, places: Sequence[Point]) -> float:
     """Direction from an atom into the widest gap between its bonds."""
-    x, y = places[atom]
-    angles = sorted(math.atan2(places[n][1] - y, places[n][0] - x) for n in neighbours)
+    x, y = places[atom.GetIdx()]
+    ends = [places[neighbour.GetIdx()] for neighbour in atom.GetNeighbors()]
+    angles = sorted(math.atan2(end[1] - y, end[0] - x) for end in ends)
     if not angles:
         return -math.pi / 2
     gaps = [

@@ -231,7 +231,7 @@ PALETTES = {
 RED_BLUE = PALETTES["red-blue"]
 
 # Below this part of the scale nothing is drawn: it could not be told from white, and drawings stay small.
-_VISIBLE = 0.03
+VISIBLE = 0.03
 
 
 def diverging_color(value: float, scale: float, palette: Palette = RED_BLUE) -> RGB:
@@ -252,7 +252,7 @@ def score_color(value: float, scale: float, noise: float, palette: Palette = RED
         return None
     if abs(value) < noise * scale:
         return NOISE
-    if abs(value) < _VISIBLE * scale:
+    if abs(value) < VISIBLE * scale:
         return None
     return diverging_color(value, scale, palette)
 

@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeAlias
 from xml.etree import ElementTree
@@ -14,7 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 from rdkit import Chem
 
 from molig.depiction.layout import Box, Cell, Sheet, Words, plan
-from molig.depiction.marks import Arc, Band, Disc, Marks
+from molig.depiction.marks import Arc, Band, Disc, Marks, box_of, freest
 from molig.depiction.panel import Look, Panel, bar_stops, hex_color
 from molig.depiction.structure import draw_ink, prepared
 
@@ -161,8 +162,33 @@ def draw_svg(
     return text.replace(_ID, "molig-" + hashlib.sha256(text.encode()).hexdigest()[:10])
 
 
-def draw_outline(mol: Chem.Mol, size: tuple[int, int] = (360, 270)) -> tuple[str, list[tuple[float, float]]]:
-    """Draw a structure in ink alone, for pages that put colours under it.
+@dataclass(frozen=True)
+class Outline:
+    """A structure in ink alone, for pages that put colours under it and labels beside it.
+
+    Parameters
+    ----------
+    ink : str
+        What stands inside an ``<svg>`` element.
+    places : sequence of (float, float)
+        Where each atom is, in pixels from the upper left corner.
+    boxes : dict of int to (float, float, float, float)
+        Left, top, right and bottom of what lies under the letters of the atoms that are written.
+    directions : sequence of float
+        Where each atom has most room for a label: radians, clockwise from the right.
+    bond : float
+        Length of a bond in pixels.
+    """
+
+    ink: str
+    places: Sequence[tuple[float, float]]
+    boxes: dict[int, tuple[float, float, float, float]]
+    directions: Sequence[float]
+    bond: float
+
+
+def draw_outline(mol: Chem.Mol, size: tuple[int, int] = (360, 270)) -> Outline:
+    """Draw a structure in ink alone.
 
     Parameters
     ----------
@@ -173,20 +199,22 @@ def draw_outline(mol: Chem.Mol, size: tuple[int, int] = (360, 270)) -> tuple[str
 
     Returns
     -------
-    str
-        What stands inside an ``<svg>`` element of this size.
-    list of (float, float)
-        Where each atom is, in pixels from the upper left corner.
+    Outline
 
     Examples
     --------
-    >>> from rdkit import Chem
-    >>> ink, places = draw_outline(Chem.MolFromSmiles("CCO"))
-    >>> ink.startswith("<"), len(places)
-    (True, 3)
+    >>> drawn = draw_outline(Chem.MolFromSmiles("CCO"))
+    >>> drawn.ink.startswith("<"), len(drawn.places), list(drawn.boxes)
+    (True, 3, [2])
     """
     ink = draw_ink(prepared(mol), size, _PADDING)
-    return compact(ink.document), list(ink.places)
+    return Outline(
+        compact(ink.document),
+        ink.places,
+        {atom: box_of(atom, ink) for atom in sorted(ink.letters)},
+        [freest(atom, ink.places) for atom in mol.GetAtoms()],
+        ink.bond,
+    )
 
 
 _PADDING = 0.04

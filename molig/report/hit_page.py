@@ -29,9 +29,10 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import FunctionalGroups, rdDepictor
 
 from molig.attribution import Explanation
-from molig.attribution.explanation import ABSENT, feature_batch
+from molig.attribution.explanation import ABSENT, feature_batch, share_pairs
 from molig.depiction import draw_outline
-from molig.depiction.panel import NOISE, PALETTES, diverging_color, hex_color
+from molig.depiction.marks import BAND, BULGE, LARGEST_RADIUS, MOST_ARCS, RADIUS
+from molig.depiction.panel import NOISE, PALETTES, VISIBLE, diverging_color, hex_color
 from molig.features import FeatureSchema
 from molig.model import ApplicabilityFlag
 from molig.molecules import Record, Rejection
@@ -53,16 +54,26 @@ class PageLook:
     Parameters
     ----------
     scale : {"shared", "molecule"} or float
-        What gets the full colour: the largest atom or bond of the page, of each molecule, or this number.
+        What gets the full colour: the largest score that is coloured on the page, in each molecule, or this
+        number.
     noise : float
         Grey out scores below this share of the scale.
     palette : str
         One of `molig.depiction.panel.PALETTES`.
+    layers : sequence of {"atoms", "bonds", "pairs"}
+        What is coloured, as of `molig.attribution.Explanation.panel`.
+    label : {"none", "numbers", "values"}
+        What stands beside atoms.
+    threshold : float
+        Arcs are drawn of pairs whose score is at least this share of the scale, thirty at most.
     """
 
     scale: float | str = "shared"
     noise: float = 0.0
     palette: str = "red-blue"
+    layers: Sequence[str] = ("atoms",)
+    label: str = "none"
+    threshold: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,7 @@ def render_hits(page: HitPage) -> str:
     Returns
     -------
     str
-        An HTML document of about 8 KB a molecule, which needs nothing else. The same contents give the same
+        An HTML document of about 9 KB a molecule, which needs nothing else. The same contents give the same
         text.
     """
     contents = _Contents(page)
@@ -180,9 +191,6 @@ class _Contents:
         self._kinds: dict[tuple[Any, ...], int] = {}
         every = [one for _, result in self.explained for one in result]
         self._tasks = {task: i for i, task in enumerate(dict.fromkeys(one.task for one in every))}
-        self._scales = [
-            max((largest(one) for one in every if one.task == task), default=0.0) for task in self._tasks
-        ]
         self._every = every
 
     def data(self) -> dict[str, Any]:
@@ -191,23 +199,26 @@ class _Contents:
         for number, note in _twins(self.explained).items():
             molecules[number]["notes"].append(note)
         target = self._every[0].target if self._every else "probability"
-        # Values of several tasks have units of their own.
         look, palette = self.page.look, PALETTES[self.page.look.palette]
-        scales = self._scales if target == "value" else [max(self._scales, default=0.0)] * len(self._scales)
-        if isinstance(look.scale, float):
-            scales = [look.scale] * len(scales)
         return {
             "title": legible(self.page.title),
             "tasks": [legible(task) for task in self._tasks],
             "several": any(len(result) > 1 for _, result in self.explained),
             "target": self._every[0].target_in_words if self._every else target,
-            "baseline": legible(self._every[0].baseline) if self._every else "",
-            "scales": [_figure(scale) for scale in scales],
+            "start": legible(self._every[0].start_name) if self._every else "",
+            "reference": any(one.reference for one in self._every),
+            # Values of several tasks have units of their own.
+            "units": len({one.unit for one in self._every}) > 1,
             "palette": [
                 hex_color(diverging_color(2 * i / (_STOPS - 1) - 1, 1.0, palette)) for i in range(_STOPS)
             ],
             "own": look.scale == "molecule",
-            "fixed": isinstance(look.scale, float),
+            "fixed": look.scale if isinstance(look.scale, float) else None,
+            "layers": list(look.layers),
+            "label": look.label,
+            "threshold": look.threshold,
+            "marks": _MARKS,
+            "rims": [hex_color(palette.rim(sign)) for sign in (1.0, -1.0)],
             "noise": look.noise,
             "names": [palette.positive_name, palette.negative_name],
             "grey": hex_color(NOISE),
@@ -222,7 +233,7 @@ class _Contents:
 
     def _molecule(self, number: int, record: Record, result: list[Explanation]) -> dict[str, Any]:
         first = result[0]
-        ink, places = draw_outline(first.mol, (_WIDTH, _HEIGHT))
+        drawn = draw_outline(first.mol, (_WIDTH, _HEIGHT))
         shown, spans = smiles_spans(first)
         flag = self.page.flags.get(record.row)
         named = first.id != first.smiles
@@ -238,8 +249,11 @@ class _Contents:
             "atoms": [self._kinds.setdefault(kind, len(self._kinds)) for kind in _atom_kinds(first.mol)],
             "bonds": _bonds(first.mol),
             "rings": _rings(first.mol),
-            "xy": [round(coordinate) for place in places for coordinate in place],
-            "ink": ink,
+            "xy": [round(coordinate) for place in drawn.places for coordinate in place],
+            "boxes": [_figure(n) for atom, box in drawn.boxes.items() for n in (atom, *box)],
+            "free": [round(math.degrees(angle)) for angle in drawn.directions],
+            "bond": _figure(drawn.bond),
+            "ink": drawn.ink,
             "block": _mol_block(first.mol),
             "domain": [flag.status.value, _figure(flag.similarity), legible(flag.detail)] if flag else None,
             "cells": [_cell(value) for value in _chosen(record.kept, self._columns)],
@@ -248,8 +262,7 @@ class _Contents:
         }
 
     def _whys(self, result: list[Explanation]) -> list[dict[str, Any]]:
-        tables = _by_explanation(result)
-        return [self._why(one, table) for one, table in zip(result, tables, strict=True)]
+        return [self._why(one, _features_of(one, feature_batch([one]))) for one in result]
 
     def _why(self, one: Explanation, table: _Features) -> dict[str, Any]:
         substructures = one.main_substructures(_SUBSTRUCTURES)
@@ -263,6 +276,7 @@ class _Contents:
         return {
             "task": self._tasks[one.task],
             "score": _figure(one.score, 5),
+            "start": _figure(one.start, 4),
             "base": _figure(one.baseline_score, 4),
             "residual": _figure(one.residual, 2),
             "converged": one.converged,
@@ -270,6 +284,7 @@ class _Contents:
             "bonds": [_figure(score) for score in one.bond_scores.tolist()],
             "own": self._of_places(table, table.atom, one.mol.GetNumAtoms(), least),
             "pairs": self._of_places(table, table.bond, one.mol.GetNumBonds(), least),
+            **self._arcs(one, table, least),
             "totals": self._numbered(totals.items(), least),
             "sums": [[name, _figure(score)] for name, score in sums(one).items()],
             "members": [[legible(name), _figure(score)] for name, score in one.members.items()],
@@ -281,10 +296,27 @@ class _Contents:
             "note": legible(self.page.sentence(one)),
         }
 
+    def _arcs(self, one: Explanation, table: _Features, least: float) -> dict[str, Any]:
+        """The strongest pairs that are no bonds, and what each atom has of all of them."""
+        scores = np.where(one.bonded_pairs, 0.0, one.pair_scores)
+        if not scores.any():
+            return {"arcs": [], "others": [], "n_arcs": 0}
+        chosen = _strongest(one)
+        features = self._of_places(table, table.arc, len(chosen), least)
+        others = share_pairs(np.zeros(one.mol.GetNumAtoms()), scores, one.graph.pair_atoms)
+        return {
+            "arcs": [
+                [*one.graph.pair_atoms[pair].tolist(), _figure(scores[pair]), *of_it]
+                for pair, of_it in zip(chosen, features, strict=True)
+            ],
+            "others": [_figure(score) for score in others.tolist()],
+            "n_arcs": int(np.count_nonzero(scores)),
+        }
+
     def _of_places(
         self, table: _Features, places: npt.NDArray[np.int64], n: int, least: float
     ) -> list[list[float]]:
-        """Features of each atom or bond, as number, score, number, score."""
+        """Features of each atom, bond or arc, as number, score, number, score."""
         found = defaultdict[int, list[tuple[str, float]]](list)
         for row in np.flatnonzero(places >= 0).tolist():
             found[int(places[row])].append((table.names[row], table.scores[row]))
@@ -300,10 +332,21 @@ class _Contents:
         return flat
 
 
-def largest(explanation: Explanation) -> float:
-    """Size of the largest score of an atom or a bond: the full colour."""
-    scores = np.concatenate([explanation.atom_scores, explanation.bond_scores])
-    return float(np.abs(scores).max(initial=0.0))
+# How marks lie on a structure, as `molig.depiction` has them.
+_MARKS = {
+    "disc": RADIUS,
+    "largest": LARGEST_RADIUS,
+    "band": BAND,
+    "bulge": BULGE,
+    "visible": VISIBLE,
+}
+
+
+def _strongest(one: Explanation) -> list[int]:
+    """Pairs that are no bonds and may become arcs, the strongest first."""
+    scores = np.abs(np.where(one.bonded_pairs, 0.0, one.pair_scores))
+    order = np.argsort(-scores, kind="stable")[:MOST_ARCS]
+    return [pair for pair in order.tolist() if scores[pair]]
 
 
 def sums(explanation: Explanation) -> dict[str, float]:
@@ -359,39 +402,37 @@ def _chosen(kept: Sequence[object], places: Sequence[int]) -> list[object]:
 
 @dataclass(frozen=True)
 class _Features:
-    """Features of one explanation, and the atom or bond of ``mol`` that each belongs to, or -1."""
+    """Features of one explanation, and the atom, bond or arc of ``mol`` that each belongs to, or -1."""
 
     names: list[str]
     scores: list[float]
     atom: npt.NDArray[np.int64]
     bond: npt.NDArray[np.int64]
-
-
-def _by_explanation(result: list[Explanation]) -> list[_Features]:
-    """The features of explanations of one molecule."""
-    return [_features_of(one, feature_batch([one])) for one in result]
+    arc: npt.NDArray[np.int64]
 
 
 def _features_of(one: Explanation, batch: Any) -> _Features:
-    columns = ("level", "block", "category", "atom_i", "atom_j", "bonded", "score")
-    level, block, category, first, second, bonded, score = (
-        batch.column(name).to_pylist() for name in columns
-    )
+    columns = ("level", "block", "category", "atom_i", "atom_j", "score")
+    level, block, category, first, second, score = (batch.column(name).to_pylist() for name in columns)
     place = {number: index for index, number in enumerate(one.input_atoms.tolist())}
     bonds = {
         frozenset((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())): bond.GetIdx()
         for bond in one.mol.GetBonds()
     }
-    names, scores, atoms, pairs = [], [], [], []
+    arcs = {
+        frozenset(one.graph.pair_atoms[pair].tolist()): number for number, pair in enumerate(_strongest(one))
+    }
+    names, scores, atoms = [], [], []
+    pairs: list[frozenset[int]] = []
     for row, kind in enumerate(level):
         if kind not in ("atom", "pair"):
             continue  # substructures are told by `main_substructures`
         names.append(_feature_name(kind, block[row], category[row]))
         scores.append(float(score[row]))
         atoms.append(place[first[row]] if kind == "atom" else -1)
-        at = frozenset((place[first[row]], place[second[row]])) if kind == "pair" and bonded[row] else None
-        pairs.append(-1 if at is None else bonds.get(at, -1))
-    return _Features(names, scores, np.array(atoms, np.int64), np.array(pairs, np.int64))
+        pairs.append(frozenset((place[first[row]], place[second[row]])) if kind == "pair" else frozenset())
+    whole = (np.array([found.get(at, -1) for at in pairs], np.int64) for found in (bonds, arcs))
+    return _Features(names, scores, np.array(atoms, np.int64), *whole)
 
 
 def _feature_name(level: str, block: str, category: str) -> str:

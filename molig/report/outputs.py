@@ -140,7 +140,7 @@ class Pictures:
     @property
     def look(self) -> PageLook:
         """How the pictures of a page begin."""
-        return PageLook(self.scale, self.noise, self.palette)
+        return PageLook(self.scale, self.noise, self.palette, tuple(self.layers), self.label, self.threshold)
 
     def fixed(self, explanations: Sequence[Explanation]) -> list[dict[str, Any]]:
         """Options of drawings that stand by themselves on one page, so that they share their scale."""

@@ -60,14 +60,14 @@ def test_names_are_text_and_rejected_rows_are_told(opened):
 def test_pointing_lights_an_atom_in_picture_and_smiles(opened):
     page = opened()
     aspirin, tip = seen(page, "aspirin"), page.locator("#tip")
-    aspirin.locator("svg circle.hit[data-k=a3]").hover()
+    aspirin.locator("svg rect.hit[data-k=a3]").hover()
     assert tip.is_visible()
     assert re.match(r"atom O 3: [+−]", tip.locator("strong").text_content())
     assert "atom type: O" in tip.text_content()
     lit = aspirin.locator(".smiles span.on")
     assert (lit.count(), lit.text_content()) == (1, "O")
     aspirin.locator(".smiles span[data-k=a4]").hover()
-    assert aspirin.locator("svg circle.on").get_attribute("data-k") == "a4"
+    assert aspirin.locator("svg rect.on").get_attribute("data-k") == "a4"
     page.mouse.move(5, 5)
     assert not tip.is_visible()
     assert aspirin.locator(".on").count() == 0
@@ -90,7 +90,7 @@ def test_pointing_at_a_bond(opened):
 def test_a_tap_tells_and_does_not_enlarge(opened):
     page = opened(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 800})
     aspirin = seen(page, "aspirin")
-    aspirin.locator("svg circle.hit[data-k=a0]").tap()
+    aspirin.locator("svg rect.hit[data-k=a0]").tap()
     assert page.locator("#tip strong").text_content().startswith("atom C 0: ")
     assert not page.locator("dialog").is_visible()
 
@@ -189,7 +189,7 @@ def test_searching_for_a_substructure(opened):
     page.fill("#smarts", "c1ccccc1")
     settled(page, 4)
     phenol = seen(page, HOSTILE)
-    assert phenol.locator("circle.match").count() == 6
+    assert phenol.locator("rect.match").count() == 6
     page.fill("#smarts", "carboxylic acid")  # a name of the list
     page.locator("#hits td code", has_text="[Na+].CC(=O)[O-]").wait_for()
     assert shown(page) == ["aspirin", "L-alanine", "D-alanine", "salt"]
@@ -335,23 +335,66 @@ def test_two_columns_in_print(opened):
 
 def test_one_scale_or_each_its_own(opened, files):
     page = opened()
-    (scale,) = page_data(files["one"])["scales"]
+    scale = max(
+        abs(score) for one in page_data(files["one"])["molecules"] for score in one["why"][0]["atoms"]
+    )
     assert seen(page, "aspirin").locator(".full").text_content() == f"full colour at ±{scale:.4g}"
     assert "share this scale" in page.locator("#scale").text_content()
-    page.select_option("#scaling", "own")
+    page.select_option("#tools [name=scaling]", "own")
     assert "(this molecule’s own)" in seen(page, "water").locator(".full").text_content()
     assert "cannot be compared" in page.locator("#scale").text_content()
 
 
-def test_atoms_or_bonds_are_coloured(opened):
+def shapes(found) -> set[str]:
+    """Kinds of shapes of a picture that have colours."""
+    coloured = found.locator("svg > :is(.disc, .arc, line:not(.hit))")
+    return set(coloured.evaluate_all("all => all.map(each => each.tagName)"))
+
+
+def test_layers_are_chosen_by_keys_and_add_up(opened, files):
+    page, data = opened(), page_data(files["one"])
+    number, one = NAMES.index("diazepam"), data["molecules"][NAMES.index("diazepam")]
+    assert shapes(seen(page, "diazepam")) == {"rect"}
+    page.locator("#tools [name=bonds]").focus()
+    page.keyboard.press("Space")
+    assert shapes(seen(page, "diazepam")) == {"rect", "line"}
+    page.locator("#tools [name=pairs]").focus()
+    page.keyboard.press("Space")
+    page.select_option("#tools [name=label]", "values")
+    diazepam = seen(page, "diazepam")
+    assert shapes(diazepam) == {"rect", "line", "path"}
+    (why,) = one["why"]
+    shown = [atom - other for atom, other in zip(why["atoms"], why["others"], strict=True)]
+    for bond, score in enumerate(why["bonds"]):
+        for end in one["bonds"][3 * bond : 3 * bond + 2]:
+            shown[end] -= score / 2
+    told = [label.replace("−", "-") for label in diazepam.locator(".label").all_text_contents()]
+    assert len(told) > 5
+    assert {float(label) for label in told} <= {round(score, 1) + 0.0 for score in shown}
+    arcs = diazepam.locator("path.hit")
+    assert arcs.count() == diazepam.locator(".arc").count()
+    page.fill("#tools [name=threshold]", "0.6")
+    page.keyboard.press("Tab")
+    fewer = seen(page, "diazepam").locator(".arc").count()
+    assert 0 < fewer < 30
+    page.locator(f"#card-{number + 1} svg").focus()
+    page.keyboard.press("ArrowLeft")  # the last of all that can be pointed at
+    said = page.locator("#tip").text_content()
+    assert said.startswith("pair ")
+    assert "pair distance" in said or "pair bond" in said
+
+
+def test_the_enlarged_picture_has_the_same_switches(opened):
     page = opened()
-    ink = "svg > circle:not(.hit), svg > line:not(.hit)"
-    kinds = {"atoms": "circle", "bonds": "line"}
-    for layer, kind in kinds.items():
-        page.select_option("#layer", layer)
-        shapes = seen(page, "diazepam").locator(ink)
-        assert shapes.count() > 5
-        assert shapes.evaluate_all("found => [...new Set(found.map(each => each.tagName))]") == [kind]
+    page.get_by_role("button", name="Enlarge aspirin").click()
+    page.check("dialog [name=pairs]")
+    page.select_option("dialog [name=label]", "numbers")
+    assert page.locator("dialog .arc").count() > 0
+    assert sorted(page.locator("dialog .label").all_text_contents(), key=int) == [str(n) for n in range(13)]
+    assert re.search(r"arcs: \d+ of \d+ non-bonded pairs", page.locator("dialog .full").text_content())
+    page.keyboard.press("Escape")
+    assert page.locator("#tools [name=pairs]").is_checked()
+    assert page.locator("#tools [name=label]").input_value() == "numbers"
 
 
 def test_molecules_by_tasks(opened):

@@ -309,9 +309,13 @@ def test_without_scores_there_is_no_colour_bar(aspirin, draw):
 
 def test_outline_is_ink_without_paper_or_colour():
     mol = Chem.MolFromSmiles("CC(=O)Nc1ccccc1")
-    ink, places = draw_outline(mol, (200, 150))
-    ElementTree.fromstring(f"<svg>{ink}</svg>")
-    assert "<rect" not in ink
-    assert "<circle" not in ink
-    assert len(places) == mol.GetNumAtoms()
-    assert all(0 <= x <= 200 and 0 <= y <= 150 for x, y in places)
+    drawn = draw_outline(mol, (200, 150))
+    ElementTree.fromstring(f"<svg>{drawn.ink}</svg>")
+    assert "<rect" not in drawn.ink
+    assert "<circle" not in drawn.ink
+    assert len(drawn.places) == len(drawn.directions) == mol.GetNumAtoms()
+    assert all(0 <= x <= 200 and 0 <= y <= 150 for x, y in drawn.places)
+    assert list(drawn.boxes) == [2, 3]  # O and NH
+    for atom, (left, top, right, bottom) in drawn.boxes.items():
+        assert left < drawn.places[atom][0] < right
+        assert top < drawn.places[atom][1] < bottom

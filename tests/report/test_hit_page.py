@@ -10,7 +10,7 @@ from support.pages import page_data
 from molig.features import preset
 from molig.molecules import Hydrogens, Record, Rejection
 from molig.report import HitPage, render_hits
-from molig.report.hit_page import cannot_see, functional_groups, largest, smiles_spans
+from molig.report.hit_page import cannot_see, functional_groups, smiles_spans
 
 EVIL = '</script><script>alert("x")</script><!--\'"&\x1b[31m\u2028\x00'
 
@@ -37,7 +37,6 @@ def test_numbers_are_those_of_the_explanation():
         assert total == pytest.approx(why.score - why.baseline_score, abs=0.05)
         assert one["numbers"] == why.input_atoms.tolist()
         assert len(one["xy"]) == 2 * len(one["atoms"])
-    assert data["scales"] == pytest.approx([max(largest(why) for _, (why,) in found)], rel=5e-3)
 
 
 def test_features_of_atoms_and_bonds_add_up():
@@ -50,6 +49,22 @@ def test_features_of_atoms_and_bonds_add_up():
     assert pairs == pytest.approx(why.bond_scores, abs=0.02)
     names = {data["features"][number] for flat in told["own"] for number in flat[::2]}
     assert names <= {"atom type: C", "atom type: N", "atom type: O"}
+
+
+def test_layers_add_up_as_those_of_a_drawing():
+    ((record, (why,)),) = rows(["CC(=O)Nc1ccccc1"])
+    ((told,),) = [one["why"] for one in page_data(render_hits(HitPage("t", [(record, [why])])))["molecules"]]
+    panel = why.panel(("atoms", "bonds", "pairs"))
+    bonds = [sum(told["bonds"][bond.GetIdx()] for bond in atom.GetBonds()) for atom in why.mol.GetAtoms()]
+    left = np.array(told["atoms"]) - np.array(bonds) / 2 - told["others"]
+    assert left == pytest.approx(panel.atom_scores, abs=0.03)
+    strongest = sorted(
+        zip(panel.pair_scores.tolist(), panel.pair_atoms.tolist(), strict=True), key=lambda p: -abs(p[0])
+    )
+    assert told["n_arcs"] == np.count_nonzero(panel.pair_scores)
+    for (i, j, score, *features), (whole, atoms) in zip(told["arcs"], strongest, strict=False):
+        assert ([i, j], score) == (atoms, pytest.approx(whole, rel=5e-3))
+        assert sum(features[1::2]) == pytest.approx(whole, abs=0.03)
 
 
 def test_nothing_from_a_file_is_markup():
@@ -155,7 +170,7 @@ def test_molecules_without_any_score_are_drawn():
     for name in ("atom_attributions", "pair_attributions"):
         object.__setattr__(why, name, nought(getattr(why, name)))
     data = page_data(render_hits(HitPage("t", [(record, [why])])))
-    assert data["scales"] == [0]
+    assert data["molecules"][0]["why"][0]["arcs"] == []
     assert json.dumps(data["molecules"][0]["why"][0]["atoms"]) == "[0, 0, 0]"
 
 

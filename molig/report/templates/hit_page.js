@@ -2,9 +2,9 @@
 (() => {
 const D = JSON.parse(document.getElementById("data").textContent), M = D.molecules;
 const byId = id => document.getElementById(id), SVG = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT] = D.size, SHOWN_COLUMNS = 8, MATTERS = 0.05, FAINTEST = 0.03;
-const state = {query: "", pattern: null, task: null, least: null, inside: false, feature: null, own: D.own, bonds: false,
-  sort: null, ticked: new Set(), columns: new Set(D.columns.keys().filter(i => i < SHOWN_COLUMNS))};
+const [WIDTH, HEIGHT] = D.size, SHOWN_COLUMNS = 8, MATTERS = 0.05, LAYERS = ["atoms", "bonds", "pairs"];
+const state = {query: "", pattern: null, task: null, least: null, inside: false, feature: null, own: D.own,
+  layers: new Set(D.layers), label: D.label, threshold: D.threshold, sort: null, ticked: new Set(), columns: new Set(D.columns.keys().filter(i => i < SHOWN_COLUMNS))};
 
 /* Elements, numbers and colours. */
 
@@ -18,72 +18,154 @@ function make(tag, attributes = {}, ...children) {
 }
 function shape(tag, attributes) {
   const found = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) found.setAttribute(name, value);
+  for (const [name, value] of Object.entries(attributes)) if (value !== null) found.setAttribute(name, value);
   return found;
 }
-const typographic = text => text.replace("-", "−");
+const typographic = text => text.replaceAll("-", "−");
 const signed = value => typographic((value > 0 ? "+" : "") + (value === 0 ? "0" : Number(value.toPrecision(3))));
 const plain = value => value === null || value === undefined ? "" : typeof value !== "number" ? value
   : typographic(String(Number.isInteger(value) ? value : Number(value.toPrecision(4))));
 const scored = value => typeof value === "number" && D.target.includes("probability") ? value.toFixed(4) : plain(value);
 const nameOf = m => m.id || m.smiles;
 const why = m => D.several && state.task !== null ? m.why.find(one => one.task === state.task) || m.why[0] : m.why[0];
-const largest = one => Math.max(0, ...one.atoms.map(Math.abs), ...one.bonds.map(Math.abs));
-const scaleOf = one => (state.own ? largest(one) : D.scales[one.task]) || 1;
 const isOut = m => m.domain !== null && m.domain[0] !== "in domain";
 
+const mixed = ([low, high], share) => "#" + [1, 3, 5].map(at => {
+  const [a, b] = [low, high].map(shade => parseInt(shade.slice(at, at + 2), 16));
+  return Math.round(a + share * (b - a)).toString(16).padStart(2, "0");
+}).join("");
+/* Null where the paper may stay white. */
 function color(value, scale) {
+  if (!scale) return null;
   if (Math.abs(value) < D.noise * scale) return D.grey;
+  if (Math.abs(value) < D.marks.visible * scale) return null;
   const place = (Math.max(-1, Math.min(1, value / scale)) + 1) / 2 * (D.palette.length - 1);
-  const low = Math.min(Math.floor(place), D.palette.length - 2), share = place - low;
-  const channel = k => [low, low + 1].map(i => parseInt(D.palette[i].slice(2 * k + 1, 2 * k + 3), 16));
-  return "#" + [0, 1, 2].map(k => {
-    const [a, b] = channel(k);
-    return Math.round(a + share * (b - a)).toString(16).padStart(2, "0");
-  }).join("");
+  const low = Math.min(Math.floor(place), D.palette.length - 2);
+  return mixed(D.palette.slice(low, low + 2), place - low);
+}
+function rim(value, scale) {
+  const shade = color(value, scale);
+  if (shade === null || shade === D.grey) return null;
+  const full = D.rims[value > 0 ? 0 : 1];
+  return {stroke: mixed(["#ffffff", full], 0.3 + 0.7 * Math.sqrt(Math.min(1, Math.abs(value) / scale))), dash: value < 0 ? "2 1.6" : null};
+}
+
+/* What is coloured: bonds and pairs in colours of their own are no part of their atoms' colours, so that all colours add up. */
+
+const bondsOf = m => Array.from({length: m.bonds.length / 3}, (_, b) => m.bonds.slice(3 * b, 3 * b + 2));
+function atomsShown(m, one) {
+  const scores = one.atoms.slice();
+  if (state.layers.has("bonds")) bondsOf(m).forEach((ends, b) => ends.forEach(i => { scores[i] -= one.bonds[b] / 2; }));
+  if (state.layers.has("pairs")) one.others.forEach((score, i) => { scores[i] -= score; });
+  return scores;
+}
+let scales = new Map();
+function largest(m, one) {
+  const found = [0];
+  if (state.layers.has("atoms")) found.push(...atomsShown(m, one));
+  if (state.layers.has("bonds")) found.push(...one.bonds);
+  if (state.layers.has("pairs") && one.arcs.length) found.push(one.arcs[0][2]);
+  return found.reduce((most, score) => Math.max(most, Math.abs(score)), 0);
+}
+/* Scores of one unit share a scale: all tasks' probabilities do, values of several tasks do not. */
+function sharedScale(task) {
+  if (D.fixed !== null) return D.fixed;
+  const unit = D.units ? task : "all";
+  if (!scales.has(unit)) scales.set(unit, M.reduce((most, m) => Math.max(most,
+    ...m.why.filter(one => !D.units || one.task === task).map(one => largest(m, one))), 0));
+  return scales.get(unit);
+}
+const scaleOf = m => state.own ? largest(m, why(m)) : sharedScale(why(m).task);
+function arcsShown(m) {
+  if (!state.layers.has("pairs")) return [];
+  const least = Math.max(state.threshold, D.noise) * scaleOf(m);
+  return why(m).arcs.map((arc, k) => [arc, k]).filter(([arc]) => Math.abs(arc[2]) >= least);
 }
 
 /* Pictures: colours under RDKit's ink, and above it what can be pointed at. */
 
-const bondsOf = m => Array.from({length: m.bonds.length / 3}, (_, b) => m.bonds.slice(3 * b, 3 * b + 2));
 const placeOf = (m, i) => [m.xy[2 * i], m.xy[2 * i + 1]];
-function radius(m) {
-  const lengths = bondsOf(m).map(([i, j]) => Math.hypot(m.xy[2 * i] - m.xy[2 * j], m.xy[2 * i + 1] - m.xy[2 * j + 1]));
-  lengths.sort((a, b) => a - b);
-  return Math.max(2, Math.min(11, 0.3 * (lengths[lengths.length >> 1] || 36)));
+const radius = m => Math.min(D.marks.largest, D.marks.disc * m.bond);
+/* Left, top, right and bottom of an atom's disc: as large as its letters, if it is written. */
+function boxOf(m, i) {
+  for (let k = 0; k < m.boxes.length; k += 5) if (m.boxes[k] === i) return m.boxes.slice(k + 1, k + 5);
+  const [x, y] = placeOf(m, i), r = radius(m);
+  return [x - r, y - r, x + r, y + r];
+}
+function disc([left, top, right, bottom], more, attributes) {
+  const width = right - left + 2 * more, height = bottom - top + 2 * more, rx = Math.min(width, height) / 2;
+  return shape("rect", {x: left - more, y: top - more, width, height, rx, ...attributes});
 }
 function ends(m, [i, j]) {
   const [x1, y1] = placeOf(m, i), [x2, y2] = placeOf(m, j);
   return {x1, y1, x2, y2};
 }
+/* An arc bends away from the middle of the molecule; its path, and its highest point. */
+function arcOf(m, [i, j]) {
+  const [x1, y1] = placeOf(m, i), [x2, y2] = placeOf(m, j), n = m.xy.length / 2;
+  const middle = [(x1 + x2) / 2, (y1 + y2) / 2], across = [y1 - y2, x2 - x1];
+  const mean = [0, 1].map(k => m.xy.reduce((sum, value, at) => at % 2 === k ? sum + value / n : sum, 0));
+  const side = across[0] * (middle[0] - mean[0]) + across[1] * (middle[1] - mean[1]) >= 0 ? 1 : -1;
+  const [cx, cy] = middle.map((value, k) => value + side * 2 * D.marks.bulge * across[k]);
+  return {d: `M${x1},${y1}Q${cx.toFixed(1)},${cy.toFixed(1)} ${x2},${y2}`, top: [(middle[0] + cx) / 2, (middle[1] + cy) / 2]};
+}
+/* A score with the decimals that two digits of the scale need, and no nought before the point. */
+function short(score, scale) {
+  const decimals = Math.min(Math.max(0, 1 - Math.floor(Math.log10(scale))), 6), text = score.toFixed(decimals);
+  return (Number(text) > 0 ? "+" : "") + typographic(text.replace(/^(-?)0\./, "$1."));
+}
+function labelsOf(m, scores, scale) {
+  const size = Math.min(10, Math.max(5, 0.34 * m.bond)), found = [];
+  if (state.label !== "none") scores.forEach((score, i) => {
+    if (state.label === "values" && [null, D.grey].includes(color(score, scale))) return;
+    const content = state.label === "numbers" ? String(m.numbers[i]) : short(score, scale), [x, y] = placeOf(m, i);
+    const [left, top, right, bottom] = boxOf(m, i), cosine = Math.cos(m.free[i] * Math.PI / 180), sine = Math.sin(m.free[i] * Math.PI / 180);
+    const half = 0.29 * size * content.length;
+    found.push({content, half, size, x: x + cosine * ((cosine > 0 ? right - x : x - left) + half + 1), y: y + sine * ((sine > 0 ? bottom - y : y - top) + size / 2 + 1)});
+  });
+  return found;
+}
 function picture(m, {live = true} = {}) {
-  const one = why(m), scale = scaleOf(one), r = radius(m);
-  const label = `${nameOf(m)}: structure, atoms and bonds coloured by their part of the score of ${D.tasks[one.task]}`;
-  const svg = shape("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label});
-  const shows = score => score && (Math.abs(score) > FAINTEST * scale || D.noise > 0);
-  bondsOf(m).forEach((bond, b) => {
-    if (state.bonds && shows(one.bonds[b])) svg.append(shape("line", {...ends(m, bond), stroke: color(one.bonds[b], scale), "stroke-width": 0.8 * r}));
+  const one = why(m), scale = scaleOf(m), r = radius(m), scores = atomsShown(m, one), band = D.marks.band * m.bond;
+  const svg = shape("svg", {role: "img", "aria-label": `${nameOf(m)}: structure, ${said(m)}`});
+  if (state.layers.has("bonds")) {
+    const coloured = bondsOf(m).map((bond, b) => [ends(m, bond), one.bonds[b]]);
+    const drawn = coloured.map(([line, score]) => [line, color(score, scale), rim(score, scale)]).filter(([, fill]) => fill);
+    for (const [line, , edge] of drawn) if (edge) svg.append(shape("line", {...line, "stroke-width": band + 1.8, stroke: edge.stroke, "stroke-dasharray": edge.dash}));
+    for (const [line, fill] of drawn) svg.append(shape("line", {...line, "stroke-width": band, stroke: fill}));
+  }
+  if (state.layers.has("atoms")) scores.forEach((score, i) => {
+    const fill = color(score, scale), edge = rim(score, scale);
+    if (fill) svg.append(disc(boxOf(m, i), 0, {class: "disc", fill, ...(edge ? {stroke: edge.stroke, "stroke-width": 0.9, "stroke-dasharray": edge.dash} : {})}));
   });
-  one.atoms.forEach((score, i) => {
-    const [cx, cy] = placeOf(m, i);
-    if (!state.bonds && shows(score)) svg.append(shape("circle", {cx, cy, r, fill: color(score, scale)}));
-  });
+  const arcs = live ? arcsShown(m) : [], bends = arcs.map(([arc]) => arcOf(m, arc)), labels = live ? labelsOf(m, scores, scale) : [];
+  arcs.forEach(([[, , score]], k) => svg.append(shape("path", {class: "arc", d: bends[k].d, stroke: D.rims[score > 0 ? 0 : 1],
+    "stroke-width": (0.6 + 1.6 * Math.min(1, Math.abs(score) / scale)) * Math.min(1, m.bond / 20), "stroke-dasharray": score < 0 ? "2 1.6" : null})));
   const ink = shape("g", {"pointer-events": "none"});
   ink.innerHTML = m.ink;
   svg.append(ink);
-  if (state.pattern) for (const i of m.match || []) {
-    const [cx, cy] = placeOf(m, i);
-    svg.append(shape("circle", {class: "match", cx, cy, r: r + 2}));
+  for (const {content, x, y, size} of labels) {
+    const text = shape("text", {class: "label", x: x.toFixed(1), y: (y + 0.35 * size).toFixed(1), "font-size": size});
+    text.textContent = content;
+    svg.append(text);
   }
+  if (state.pattern) for (const i of m.match || []) svg.append(disc(boxOf(m, i), 2, {class: "match"}));
+  /* Arcs and labels may need room around the structure. */
+  const reach = [[0, 0], [WIDTH, HEIGHT], ...bends.map(({top: [x, y]}) => [x - 3, y - 3]), ...bends.map(({top: [x, y]}) => [x + 3, y + 3]),
+    ...labels.flatMap(({x, y, half, size}) => [[x - half - 3, y - size], [x + half + 3, y + size]])];
+  const [left, top] = [0, 1].map(k => Math.min(...reach.map(at => at[k]))), [right, bottom] = [0, 1].map(k => Math.max(...reach.map(at => at[k])));
+  svg.setAttribute("viewBox", [left, top, right - left, bottom - top].map(Math.round).join(" "));
   if (!live) return svg;
   bondsOf(m).forEach((bond, b) => svg.append(shape("line", {...ends(m, bond), class: "hit", "data-k": `b${b}`, "stroke-width": Math.max(6, 0.9 * r)})));
-  one.atoms.forEach((_, i) => {
-    const [cx, cy] = placeOf(m, i);
-    svg.append(shape("circle", {class: "hit", "data-k": `a${i}`, cx, cy, r: Math.max(4, r)}));
-  });
+  arcs.forEach(([, k], place) => svg.append(shape("path", {d: bends[place].d, class: "hit", "data-k": `p${k}`, "stroke-width": 6})));
+  one.atoms.forEach((_, i) => svg.append(disc(boxOf(m, i), r < 4 ? 4 - r : 0, {class: "hit", "data-k": `a${i}`})));
   svg.setAttribute("tabindex", "0");
-  svg.setAttribute("aria-roledescription", "structure; arrow keys go through atoms and bonds");
+  svg.setAttribute("aria-roledescription", "structure; arrow keys go through atoms, bonds and arcs");
   return svg;
+}
+function said(m) {
+  const names = LAYERS.filter(layer => state.layers.has(layer)).map(layer => layer === "pairs" ? "arcs of other pairs" : layer);
+  return names.length ? `${names.join(", ").replace(/, ([^,]*)$/, " and $1")} coloured by their part of the score of ${D.tasks[why(m).task]}` : "without colours";
 }
 
 function smiles(m) {
@@ -100,27 +182,34 @@ function smiles(m) {
   return code;
 }
 
-/* What an atom or a bond says. */
+/* What an atom, a bond or an arc says. */
 
 const symbol = (m, i) => `${D.kinds[m.atoms[i]][0]} ${m.numbers[i]}`;
+const twosome = list => Array.from({length: list.length / 2}, (_, k) => list.slice(2 * k, 2 * k + 2));
 function told(m, key) {
-  const one = why(m), i = Number(key.slice(1)), isAtom = key[0] === "a";
-  const flat = (isAtom ? one.own : one.pairs)[i] || [];
-  const features = [];
-  for (let k = 0; k < flat.length; k += 2) features.push([flat[k], flat[k + 1]]);
-  const title = isAtom ? `atom ${symbol(m, i)}` : `bond ${m.bonds.slice(3 * i, 3 * i + 2).map(j => symbol(m, j)).join("–")}`;
-  const parts = one.substructures.filter(([, , , places]) => isAtom && places.some(at => at.includes(i)));
-  return {title, score: signed(isAtom ? one.atoms[i] : one.bonds[i]), features, parts, isAtom};
+  const one = why(m), kind = key[0], i = Number(key.slice(1));
+  if (kind === "p") {
+    const [first, second, score, ...features] = one.arcs[i];
+    return {title: `pair ${symbol(m, first)}…${symbol(m, second)}`, score: signed(score), features: twosome(features), parts: [], how: howPairs()};
+  }
+  if (kind === "b") return {title: `bond ${m.bonds.slice(3 * i, 3 * i + 2).map(j => symbol(m, j)).join("–")}`, score: signed(one.bonds[i]),
+    features: twosome(one.pairs[i] || []), parts: [], how: state.layers.has("bonds") ? "in its own colour, not in that of its atoms" : "half of it is in each of its atoms"};
+  return {title: `atom ${symbol(m, i)}`, score: signed(one.atoms[i]), features: twosome(one.own[i] || []),
+    parts: one.substructures.filter(([, , , places]) => places.some(at => at.includes(i))), how: howAtom(m, one, i)};
+}
+const howPairs = () => state.layers.has("pairs") ? "in its own colour, not in that of its atoms" : "half of it is in each of its atoms";
+function howAtom(m, one, i) {
+  const whole = "own features and half of its bonds and pairs", apart = LAYERS.slice(1).filter(layer => state.layers.has(layer));
+  return apart.length ? `${whole}; its colour is ${signed(atomsShown(m, one)[i])}, without the ${apart.join(" and ")}, which have their own` : whole;
 }
 function readout(m, key, live) {
-  const {title, score, features, parts, isAtom} = told(m, key);
+  const {title, score, features, parts, how} = told(m, key);
   const list = make("ul");
   for (const [feature, value] of features) {
     const text = `${D.features[feature]}: ${signed(value)}`;
     list.append(make("li", {}, live ? make("button", {class: "link", type: "button", onclick: () => choose(feature)}, text) : text));
   }
   for (const [name, , value] of parts) list.append(make("li", {}, `in ${name}: ${signed(value)} as a whole`));
-  const how = isAtom ? "own features and half of its bonds and pairs" : "half of it is in each of its atoms";
   return [make("strong", {}, `${title}: ${score}`), make("div", {}, `(${how})`), list];
 }
 function choose(feature) {
@@ -176,9 +265,9 @@ function pointable(root, m) {
     if (!steps) return;
     event.preventDefault();
     event.stopPropagation();
-    const n = m.atoms.length, all = n + m.bonds.length / 3;
-    root.at = ((root.at ?? (steps > 0 ? -1 : 0)) + steps + all) % all;
-    const key = root.at < n ? `a${root.at}` : `b${root.at - n}`;
+    const keys = ["a", "b", "p"].flatMap(kind => [...root.querySelectorAll(`.hit[data-k^="${kind}"]`)].map(hit => hit.dataset.k));
+    root.at = ((root.at ?? (steps > 0 ? -1 : 0)) + steps + keys.length) % keys.length;
+    const key = keys[root.at];
     const box = root.querySelector(`.hit[data-k="${key}"]`).getBoundingClientRect();
     point(root, m, key, box.right, box.bottom);
     const {title, score} = told(m, key);
@@ -195,9 +284,9 @@ function domainBadge(m) {
   return make("span", {class: isOut(m) ? "badge out" : "badge", title: m.domain[2]}, (isOut(m) ? "⚠\uFE0E " : "") + m.domain[0]);
 }
 function sumsTable(one) {
-  const rows = [["baseline", one.base], ...one.sums, ["score", one.score]];
-  let low = Math.min(0, one.base), high = Math.max(0, one.base), at = one.base;
-  const bars = [[0, one.base]];
+  const rows = [[D.reference ? "reference" : "baseline", one.start], ...one.sums, ["score", one.score]];
+  let low = Math.min(0, one.start), high = Math.max(0, one.start), at = one.start;
+  const bars = [[0, one.start]];
   for (const [, part] of one.sums) {
     bars.push([at, at + part]);
     at += part; low = Math.min(low, at); high = Math.max(high, at);
@@ -215,7 +304,7 @@ function sumsTable(one) {
     body.append(make("tr", {}, make("th", {scope: "row"}, name), make("td", {}, make("div", {class: "track", "aria-hidden": "true"}, bar, zero)),
       make("td", {class: "num"}, isEnd ? scored(value) : signed(value))));
   });
-  return make("table", {class: "sums"}, make("caption", {}, `From the ${D.baseline} baseline to the score (${D.target})`), body);
+  return make("table", {class: "sums"}, make("caption", {}, `From the ${D.start} to the score (${D.target})`), body);
 }
 function featureButtons(m) {
   const totals = why(m).totals, box = make("div", {class: "features", role: "group", "aria-label": "Molecules where a feature matters"});
@@ -247,7 +336,11 @@ function details(m, heading) {
   ].filter(part => part !== null));
   return body;
 }
-const fullColour = m => make("p", {class: "full"}, `full colour at ±${plain(scaleOf(why(m)))}` + (state.own ? " (this molecule’s own)" : ""));
+function fullColour(m) {
+  const n = why(m).n_arcs, scale = scaleOf(m);
+  return make("p", {class: "full"}, (scale ? `full colour at ±${plain(scale)}` : "no score is coloured") + (state.own ? " (this molecule’s own)" : "")
+    + (state.layers.has("pairs") ? ` · arcs: ${arcsShown(m).length} of ${n.toLocaleString("en")} non-bonded pair${n === 1 ? "" : "s"}` : ""));
+}
 
 const cards = M.map((m, number) => {
   const card = make("article", {id: `card-${number + 1}`, class: isOut(m) ? "out" : "", "aria-label": nameOf(m)});
@@ -287,8 +380,11 @@ function enlarge(m, pinned = null) {
     make("button", {type: "button", onclick: () => big.close()}, "Close"));
   const panel = make("div", {id: "readout", "aria-live": "polite"}, make("p", {}, "Point at an atom or a bond, tap it, or go through them with the arrow keys."));
   const body = details(m, make("span"));
-  body.prepend(panel, fullColour(m));
-  const drawing = make("div", {class: "drawing"}, picture(m));
+  const drawing = make("div", {class: "drawing"});
+  const draw = () => { drawing.replaceChildren(picture(m)); body.querySelector(".full").replaceWith(fullColour(m)); fresh.at = undefined; };
+  body.prepend(panel, lookControls(), fullColour(m));
+  draw();
+  big.draw = draw;
   fresh.append(bar, make("div", {class: "two"}, drawing, body));
   big.className = isOut(m) ? "out" : "";
   big.replaceChildren(fresh);
@@ -464,6 +560,7 @@ function properties(m) {
   const found = [["id", m.id || m.smiles], ["smiles", m.smiles], ["scored_smiles", m.scored || m.smiles], ["removed", m.removed.join("; ")]];
   if (D.several) D.tasks.forEach((task, t) => found.push([task, (m.why.find(one => one.task === t) || {score: null}).score]));
   else found.push(["task", D.tasks[m.why[0].task]], ["score", m.why[0].score], ["baseline_score", m.why[0].base], ["residual", m.why[0].residual]);
+  if (!D.several && m.why[0].start !== m.why[0].base) found.push(["reference_score", m.why[0].start]);
   if (M.some(each => each.domain)) found.push(["applicability", m.domain ? m.domain[0] : null], ["similarity", m.domain ? m.domain[1] : null]);
   const names = new Set(found.map(([name]) => name));
   D.columns.forEach((name, c) => found.push([names.has(name) ? `input.${name}` : name, m.cells[c]]));
@@ -487,16 +584,56 @@ function saveSdf() {
   if (records.length) save("hits.sdf", records.join(""), "chemical/x-mdl-sdfile");
 }
 
+/* How pictures look: the same switches above the page and beside an enlarged picture. */
+
+function lookControls() {
+  const tick = layer => make("label", {class: "tick"}, make("input", {type: "checkbox", name: layer, onchange: event => {
+    state.layers[event.target.checked ? "add" : "delete"](layer);
+    lookChanged();
+  }}), layer === "pairs" ? "other pairs (arcs)" : layer);
+  const choice = (name, title, options, chosen) => make("label", {}, title, make("select", {name, onchange: event => { chosen(event.target.value); lookChanged(); }},
+    ...options.map(([value, text]) => make("option", {value}, text))));
+  const arcs = M.some(m => m.why.some(one => one.n_arcs));
+  const box = make("div", {class: "look"},
+    make("fieldset", {}, make("legend", {}, "Coloured"), ...LAYERS.filter(layer => layer !== "pairs" || arcs).map(tick)),
+    arcs ? make("label", {title: "share of the scale"}, "Arcs above", make("input", {type: "number", name: "threshold", "aria-label": "Arcs above this share of the scale", min: 0, max: 1, step: 0.05, onchange: event => {
+      state.threshold = Math.max(0, Math.min(1, Number(event.target.value) || 0));
+      lookChanged();
+    }})) : null,
+    choice("label", "Beside atoms", [["none", "nothing"], ["numbers", "numbers"], ["values", "values"]], value => { state.label = value; }),
+    choice("scaling", "Scale", [["shared", "one scale for all"], ["own", "each molecule’s own"]], value => { state.own = value === "own"; }));
+  showLook(box);
+  return box;
+}
+function showLook(box) {
+  const input = name => box.querySelector(`[name=${name}]`);
+  for (const layer of LAYERS) if (input(layer)) input(layer).checked = state.layers.has(layer);
+  input("label").value = state.label;
+  input("scaling").value = state.own ? "own" : "shared";
+  if (!input("threshold")) return;
+  input("threshold").value = state.threshold;
+  input("threshold").parentNode.hidden = !state.layers.has("pairs");
+}
+function lookChanged() {
+  scales = new Map();
+  document.querySelectorAll(".look").forEach(showLook);
+  redraw();
+  drawScale();
+  if (big.open) big.draw();
+}
+
 /* The head of the page, and its switches. */
 
 function drawScale() {
   const bar = shape("svg", {viewBox: `0 0 ${D.palette.length} 1`, preserveAspectRatio: "none", role: "img", "aria-label": "colour scale"});
   D.palette.forEach((fill, x) => bar.append(shape("rect", {x, y: 0, width: 1.05, height: 1, fill})));
-  const several = new Set(D.scales).size > 1, scale = D.scales[state.task ?? 0];
+  const open = D.units && state.task === null, scale = plain(open || state.own ? 0 : sharedScale(state.task ?? 0));
+  const largestOf = LAYERS.filter(layer => state.layers.has(layer)).map(layer => layer.replace(/s$/, "")).join(" or ") || "score";
   const said = state.own ? "Each molecule has its own scale, said under its picture: colours of two molecules cannot be compared."
-    : several && state.task === null ? "Each task has a scale of its own, in its unit; all molecules share it."
-    : `All pictures share this scale: full colour at ±${plain(scale ?? 0)}` + (D.fixed ? "." : ", the largest atom or bond of the page.");
-  const end = state.own || (several && state.task === null) ? "" : plain(scale ?? 0);
+    : !open && !sharedScale(state.task ?? 0) ? "Nothing has a colour: every score that would be coloured is 0."
+    : open ? "Each task has a scale of its own, in its unit; all molecules share it."
+    : `All pictures share this scale: full colour at ±${scale}` + (D.fixed !== null ? "." : `, the largest ${largestOf} of the page.`);
+  const end = state.own || open ? "" : scale;
   byId("scale").replaceChildren(make("span", {}, `−${end} lowers`), bar, make("span", {}, `+${end} raises (${D.target})`), make("span", {}, said));
 }
 function themeButton() {
@@ -542,11 +679,10 @@ function start() {
   byId("query").addEventListener("input", soon(input => { state.query = input.value; render(); }));
   byId("smarts").addEventListener("input", soon(input => searchFor(input.value), 250));
   byId("least").addEventListener("input", soon(input => { state.least = input.value === "" ? null : Number(input.value); render(); }));
-  byId("scaling").value = state.own ? "own" : "shared";
-  byId("layer").addEventListener("change", event => { state.bonds = event.target.value === "bonds"; redraw(); });
+  byId("look").replaceChildren(lookControls());
+  byId("start").textContent = D.start || "baseline";
   for (const [k, id] of [[0, "raises"], [1, "lowers"]]) byId(id).textContent = D.names[k];
   byId("inside").addEventListener("change", event => { state.inside = event.target.checked; render(); });
-  byId("scaling").addEventListener("change", event => { state.own = event.target.value === "own"; redraw(); drawScale(); });
   byId("reset").addEventListener("click", () => {
     Object.assign(state, {query: "", pattern: null, least: null, inside: false, feature: null});
     for (const id of ["query", "smarts", "least"]) byId(id).value = "";
