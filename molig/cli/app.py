@@ -27,6 +27,7 @@ from molig.cli import (
     report,
     saturation,
     screen,
+    serve,
     substructures,
     train,
 )
@@ -58,6 +59,7 @@ app.command("saturation")(saturation.saturation)
 app.command("train")(train.train)
 app.command("audit")(audit.audit)
 app.command("evaluate")(evaluate.evaluate)
+app.command("serve")(serve.serve)
 app.command("models")(models.models)
 app.command("demo")(demo.demo)
 app.add_typer(benchmark.app, name="benchmark")

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from molig.stats import RankingQuality
 
 
-_NAMED = 3
-
 
 def models(
     model: Annotated[
@@ -36,14 +34,13 @@ def models(
         _describe(asked)
         return
     from molig.foreign.admet_ai import is_installed
-    from molig.model import bundled_models, load_info
+    from molig.model.listing import first_figure, listed_models
 
-    infos = {name: load_info(directory) for name, directory in bundled_models().items()}
-    names = sorted(infos, key=lambda name: (*_place(infos[name]), name))
-    quality = " or ".join(dict.fromkeys(_figure(infos[name])[1] for name in names))
+    infos = listed_models()
+    quality = " or ".join(dict.fromkeys(first_figure(info)[1] for info in infos.values()))
     rows = [
-        [name, _predicts(infos[name]), _kind(infos[name]), *_figures(infos[name], named=" or " in quality)]
-        for name in names
+        [name, _predicts(info), _kind(info), *_figures(info, named=" or " in quality)]
+        for name, info in infos.items()
     ]
     if is_installed():
         rows.append(["admet-ai", "ADMET: 41 tasks, by the installed package", "Chemprop", "n/a", ""])
@@ -55,20 +52,6 @@ def models(
     )
     reporter.info(
         "molig models NAME says more about one; molig train --list-recipes lists what can be trained"
-    )
-
-
-def _place(info: ModelInfo) -> tuple[int, bool, float]:
-    """Where a model stands in the list: by data set, committees first, then the better one."""
-    from molig.datasets import datasets
-
-    files = [one.file for one in datasets().values()]
-    file = info.training.data_file if info.training else ""
-    value = info.median_figure(info.held_out, _figure(info)[0]) if info.held_out else None
-    return (
-        files.index(file) if file in files else len(files),
-        info.committee is None,
-        -(value if value is not None else float("-inf")),
     )
 
 
@@ -194,11 +177,13 @@ _OF_TASKS = ("roc_auc", "pr_auc", "bedroc", "ef_1", "r2", "rmse", "spearman")
 
 def _print_tasks(info: ModelInfo) -> None:
     """Print the figures of each task on the part that the model is judged by."""
+    from molig.model.listing import first_figure, task_meanings
+
     metrics = info.metrics.get(info.held_out or "", {})
     if not metrics:
         return
     figures = [name for name in _OF_TASKS if any(hasattr(of, name) for of in metrics.values())]
-    meanings = _meanings(info)
+    meanings = task_meanings(info)
     rows = [
         [
             f"{task}: {meanings[task]}" if task in meanings else task,
@@ -207,17 +192,9 @@ def _print_tasks(info: ModelInfo) -> None:
         ]
         for task, of in metrics.items()
     ]
-    counted = "molecules" if _figure(info)[0] == "r2" else "actives"
+    counted = "molecules" if first_figure(info)[0] == "r2" else "actives"
     header = [f"task ({info.held_out} part)", *map(_heading, figures), counted]
     print_table(header, rows)
-
-
-def _meanings(info: ModelInfo) -> dict[str, str]:
-    """What the tasks of a public data set stand for, where their names do not tell."""
-    from molig.datasets.places import dataset_of
-
-    known = dataset_of(Path(info.training.data_file)) if info.training else None
-    return dict(known.meanings) if known else {}
 
 
 def _molecules(of: RankingQuality | RegressionMetrics) -> str:
@@ -244,11 +221,9 @@ def _number(figure: str, value: float | None) -> str:
 
 
 def _predicts(info: ModelInfo) -> str:
-    """What was measured, in the words of the data's title, or as far as the table tells it."""
-    if info.training is None:
-        return "n/a"
-    named = ", ".join(info.tasks[:_NAMED]) + (", ..." if len(info.tasks) > _NAMED else "")
-    return info.training.data_source.split(";")[0] or f"labels of {info.training.data_file}: {named}"
+    from molig.model.listing import predicts
+
+    return predicts(info) or "n/a"
 
 
 def _score(info: ModelInfo) -> str:
@@ -298,16 +273,11 @@ def _size(directory: Path) -> str:
     return f"{sum(file.stat().st_size for file in files if file.exists()) / 1e6:.1f} MB"
 
 
-def _figure(info: ModelInfo) -> tuple[str, str]:
-    """The figure that a model is judged by first, and what it is called."""
-    from molig.model import Objective
-
-    return ("r2", "R2") if info.objective is Objective.REGRESSION else ("roc_auc", "ROC-AUC")
-
-
 def _figures(info: ModelInfo, *, named: bool) -> tuple[str, str]:
     """Median of the first figure, by name where a list has several, and enrichment; held-out molecules."""
-    part, (figure, title) = info.held_out, _figure(info)
+    from molig.model.listing import first_figure
+
+    part, (figure, title) = info.held_out, first_figure(info)
     median = info.median_figure(part, figure) if part else None
     if part is None or median is None:
         return "n/a", "n/a"

@@ -1,0 +1,384 @@
+"""The routes: the page, and the same by REST."""
+
+from __future__ import annotations
+
+import io
+import json
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+
+from molig.errors import MoligError, OutputError, UsageError
+from molig.serve.desk import BusyError, ClosedError, CrashedError, TooLongError
+from molig.serve.gate import Gate
+from molig.serve.jobs import MOST_EXPLAINED, Order
+from molig.serve.messages import (
+    JOB_FORM,
+    MOST_MODELS,
+    MOST_TASKS,
+    AboutAnswer,
+    CompareAnswer,
+    CompareQuestion,
+    DrawAnswer,
+    DrawQuestion,
+    EditsAnswer,
+    EditsQuestion,
+    ErrorAnswer,
+    ExplainAnswer,
+    ExplainQuestion,
+    JobAnswer,
+    JobRemoved,
+    JobTaken,
+    ModelAnswer,
+    ScoreAnswer,
+    ScoreQuestion,
+)
+from molig.serve.service import Service
+from molig.serve.work import RESULTS, input_name, suffixes
+from molig.version import __version__
+
+MAX_TEXT = 10_000_000
+"""Bytes of pasted text; it is held in memory."""
+
+_STATIC = Path(__file__).parent / "static"
+_MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".wasm": "application/wasm",
+    ".woff2": "font/woff2",
+    ".json": "application/json",
+    ".txt": "text/plain; charset=utf-8",
+}
+_STATUS: tuple[tuple[type[MoligError], int], ...] = (
+    (BusyError, 429),
+    (CrashedError, 502),
+    (ClosedError, 503),
+    (TooLongError, 504),
+    (OutputError, 507),
+    (MoligError, 400),
+)
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorAnswer, "description": "the request cannot be met"},
+    401: {"model": ErrorAnswer, "description": "the token is missing or wrong"},
+    403: {"model": ErrorAnswer, "description": "not from this page: another Origin, or no X-Molig: 1"},
+    413: {"model": ErrorAnswer, "description": "too large"},
+    422: {"model": ErrorAnswer, "description": "a field is missing, unknown or of the wrong kind"},
+    429: {"model": ErrorAnswer, "description": "too many wait already"},
+    502: {"model": ErrorAnswer, "description": "the process that worked on it has ended"},
+    504: {"model": ErrorAnswer, "description": "it took longer than the limit"},
+}
+# A report has scripts and a policy of its own; without an origin it can ask this server for nothing.
+_POLICY_OF_REPORTS = "sandbox allow-scripts allow-downloads; frame-ancestors 'self'"
+
+
+class Json(JSONResponse):
+    """JSON that any text can stand in, halves of surrogate pairs too."""
+
+    def render(self, content: Any) -> bytes:
+        """As bytes."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+
+
+def create_app(service: Service) -> FastAPI:
+    """Make the application of a server.
+
+    Parameters
+    ----------
+    service : Service
+        Its desk and jobs, open while requests come.
+
+    Returns
+    -------
+    FastAPI
+        An ASGI application; it needs nothing of the network.
+    """
+    app = FastAPI(
+        title="molig",
+        version=__version__,
+        summary="Score molecules and say why, atom by atom.",
+        description='Every request but GET needs the header `X-Molig: 1`. Errors are `{"error": sentence}`.',
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        default_response_class=Json,
+    )
+    app.add_middleware(Gate, settings=service.settings, say=service.say)
+    _answer_errors(app)
+    _add_page(app)
+    _add_models(app, service)
+    _add_questions(app, service)
+    _add_jobs(app, service)
+    return app
+
+
+def _answer_errors(app: FastAPI) -> None:
+    @app.exception_handler(MoligError)
+    async def of_molig(_: Request, error: MoligError) -> Response:
+        status = next(status for kind, status in _STATUS if isinstance(error, kind))
+        return Json({"error": str(error)}, status)
+
+    @app.exception_handler(HTTPException)
+    async def of_http(_: Request, error: HTTPException) -> Response:
+        return Json({"error": str(error.detail)}, error.status_code, dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    async def of_validation(_: Request, error: RequestValidationError) -> Response:
+        return Json({"error": "; ".join(map(_in_words, error.errors()))}, 422)
+
+
+def _in_words(problem: dict[str, Any]) -> str:
+    """What is wrong with a field, without what was sent."""
+    where = ".".join(str(part) for part in problem["loc"] if part != "body")
+    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+
+
+def _not_found(what: str) -> HTTPException:
+    return HTTPException(404, f"there is no {what}")
+
+
+# The page and its files.
+
+
+def _add_page(app: FastAPI) -> None:
+    files = {
+        path.relative_to(_STATIC).as_posix(): path
+        for path in sorted(_STATIC.rglob("*"))
+        if path.suffix in _MEDIA_TYPES
+    }
+
+    @app.get("/", include_in_schema=False)
+    def page() -> Response:
+        return _static(files, "index.html")
+
+    @app.get("/static/{name:path}", include_in_schema=False)
+    def static(name: str) -> Response:
+        return _static(files, name)
+
+    @app.get("/api/docs", response_class=HTMLResponse, tags=["server"], summary="These routes, to read")
+    def docs() -> Response:
+        return HTMLResponse(_docs_page(app))
+
+
+def _static(files: dict[str, Path], name: str) -> Response:
+    if name not in files:
+        raise _not_found("such file")
+    path = files[name]
+    return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers={"cache-control": "no-cache"})
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("molig.serve"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _docs_page(app: FastAPI) -> str:
+    return _templates().get_template("api.html.j2").render(api=app.openapi())
+
+
+# Models.
+
+
+def _add_models(app: FastAPI, service: Service) -> None:
+    settings, desk = service.settings, service.desk
+
+    @app.get("/api/about", response_model=AboutAnswer, tags=["server"], summary="Version and limits")
+    def about() -> Response:
+        return Json(
+            {
+                "version": __version__,
+                "max_upload": settings.max_upload,
+                "max_rows": settings.max_rows,
+                "max_text": min(MAX_TEXT, settings.max_upload),
+                "max_explained": MOST_EXPLAINED,
+                "time_limit": settings.time_limit,
+                "job_limit": settings.job_limit,
+                "formats": suffixes(),
+            }
+        )
+
+    @app.get("/api/models", response_model=list[ModelAnswer], tags=["models"], summary="The models")
+    def models() -> Response:
+        return Json(
+            [
+                one
+                | {
+                    "card": f"/api/models/{quote(one['name'], safe='')}/card"
+                    if desk.cards[one["name"]]
+                    else None
+                }
+                for one in desk.models
+            ]
+        )
+
+    @app.get(
+        "/api/models/{name:path}/card",
+        response_class=PlainTextResponse,
+        responses={404: {"model": ErrorAnswer}},
+        tags=["models"],
+        summary="The card of a model, Markdown",
+    )
+    def card(name: str) -> Response:
+        if not (text := desk.cards.get(name)):
+            raise _not_found("card of such a model")
+        return PlainTextResponse(text, media_type="text/markdown")
+
+
+# Questions about single molecules: plain functions, which wait for the desk in threads.
+
+
+def _add_questions(app: FastAPI, service: Service) -> None:
+    def ask(question: str, details: BaseModel) -> Response:
+        return Json(service.desk.ask(question, **details.model_dump()))
+
+    shared: dict[str, Any] = {"responses": _ERRORS, "tags": ["molecules"]}
+
+    @app.post("/api/score", response_model=ScoreAnswer, summary="Scores of a molecule", **shared)
+    def score(question: ScoreQuestion) -> Response:
+        return ask("score", question)
+
+    @app.post("/api/explain", response_model=ExplainAnswer, summary="Why it gets its score", **shared)
+    def explain(question: ExplainQuestion) -> Response:
+        return ask("explain", question)
+
+    @app.post("/api/compare", response_model=CompareAnswer, summary="Two molecules compared", **shared)
+    def compare(question: CompareQuestion) -> Response:
+        return ask("compare", question)
+
+    @app.post("/api/edits", response_model=EditsAnswer, summary="What would change the verdict", **shared)
+    def edits(question: EditsQuestion) -> Response:
+        return ask("edits", question)
+
+    @app.post("/api/draw", response_model=DrawAnswer, summary="A structure, drawn", **shared)
+    def draw(question: DrawQuestion) -> Response:
+        if (question.smiles is None) == (question.molfile is None):
+            raise UsageError("give either smiles or molfile")
+        return ask("draw", question)
+
+
+# Jobs over files.
+
+
+def _add_jobs(app: FastAPI, service: Service) -> None:
+    jobs = service.jobs
+    missing: dict[int | str, dict[str, Any]] = {404: {"model": ErrorAnswer}}
+
+    @app.get("/api/jobs", response_model=list[JobAnswer], tags=["jobs"], summary="All jobs, newest first")
+    def listed() -> Response:
+        return Json(jobs.all())
+
+    @app.post(
+        "/api/jobs",
+        status_code=202,
+        response_model=JobTaken,
+        responses=_ERRORS,
+        tags=["jobs"],
+        summary="Screen, explain or audit a file",
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": JOB_FORM}}}
+        },
+    )
+    async def add(request: Request) -> Response:
+        jobs.check_room()
+        most = MOST_MODELS + MOST_TASKS + len(JOB_FORM["properties"])
+        async with request.form(max_files=1, max_fields=most, max_part_size=MAX_TEXT) as form:
+            order, content = _order_of(form)
+            job = await run_in_threadpool(jobs.add, order, content)
+        return Json({"id": job.id}, 202)
+
+    @app.get(
+        "/api/jobs/{number}", response_model=JobAnswer, responses=missing, tags=["jobs"], summary="A job"
+    )
+    def one(number: str) -> Response:
+        if (told := jobs.told(number)) is None:
+            raise _not_found("such job")
+        return Json(told)
+
+    @app.delete(
+        "/api/jobs/{number}",
+        response_model=JobRemoved,
+        responses=missing,
+        tags=["jobs"],
+        summary="Cancel a job, or remove one that is over",
+    )
+    def remove(number: str) -> Response:
+        if (state := jobs.remove(number)) is None:
+            raise _not_found("such job")
+        return Json({"id": number, "state": state})
+
+    @app.get(
+        "/api/jobs/{number}/results/{name}",
+        response_class=FileResponse,
+        responses=missing,
+        tags=["jobs"],
+        summary="A file that a job has left",
+    )
+    def result(number: str, name: str) -> Response:
+        path = jobs.result(number, name)
+        if path is None or not path.is_file():
+            raise _not_found("such result")
+        is_page = path.suffix == ".html"
+        return FileResponse(
+            path,
+            media_type=RESULTS[name].media_type,
+            filename=name,
+            content_disposition_type="inline" if is_page else "attachment",
+            headers={"content-security-policy": _POLICY_OF_REPORTS} if is_page else {},
+        )
+
+
+def _order_of(form: FormData) -> tuple[Order, IO[bytes] | None]:
+    """What a form asks for, and the bytes of its file."""
+    if unknown := [name for name in form if name not in JOB_FORM["properties"]]:
+        raise UsageError(f"unknown field {unknown[0][:50]!r}; valid: {', '.join(JOB_FORM['properties'])}")
+    upload, text = form.get("file"), _text(form, "text")
+    kind, file_format = _text(form, "kind") or "", _text(form, "format")
+    content: IO[bytes] | None = None
+    name = file = ""
+    if isinstance(upload, UploadFile):
+        name, content = upload.filename or "", upload.file
+        file = input_name(name, file_format)
+    if text is not None:
+        if content is not None:
+            raise UsageError("give either a file or text")
+        name, content = "pasted text", io.BytesIO(text.encode("utf-8", "replace"))
+        file = input_name("", file_format or ("sdf" if "M  END" in text else "smi"))
+    if content is None and kind != "audit":
+        raise UsageError("give the molecules: a file, or text with one SMILES a line")
+    top = _text(form, "top") or "50"
+    if not top.isascii() or not top.isdecimal() or len(top) > len(str(MOST_EXPLAINED)):
+        raise UsageError(f"top must be a number from 1 to {MOST_EXPLAINED}")
+    return Order(kind, _texts(form, "models"), _texts(form, "tasks"), int(top), name, file), content
+
+
+def _text(form: FormData, name: str) -> str | None:
+    values = form.getlist(name)
+    if len(values) > 1 or any(isinstance(value, UploadFile) for value in values):
+        raise UsageError(f"give {name} once, as text")
+    return str(values[0]) if values and values[0] != "" else None
+
+
+def _texts(form: FormData, name: str) -> tuple[str, ...]:
+    values = form.getlist(name)
+    if any(isinstance(value, UploadFile) for value in values):
+        raise UsageError(f"give {name} as text")
+    return tuple(str(value) for value in values if value != "")
