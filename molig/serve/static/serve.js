@@ -87,12 +87,14 @@ function soon(action, wait = PAUSE) {
 
 /* Models and tasks: what is asked of a run, and of one molecule. */
 
-const state = {models: [], file: null, runs: new Map(), run: null, hits: null, sort: null, former: null, trail: []};
+const state = {models: [], about: null, file: null, runs: new Map(), run: null, hits: null, sort: null, former: null, trail: []};
 const modelOf = name => state.models.find(model => model.name === name);
 const taskOf = (model, name) => model?.tasks.find(task => task.name === name);
 
 async function loadModels() {
-  state.models = await answered("models");
+  [state.models, state.about] = await Promise.all([answered("models"), answered("about")]);
+  byId("top").max = state.about.max_explained;
+  byId("text-says").textContent = `or drop a file here, of up to ${weighed(state.about.max_upload)}: ${state.about.formats.join(", ")}`;
   const kept = JSON.parse(localStorage.getItem("molig.models") || "null") || [];
   const known = kept.filter(modelOf);
   const ticked = new Set(known.length ? known : state.models.slice(0, 1).map(model => model.name));
@@ -135,7 +137,7 @@ function chosenTasks(models) {
     if (!names.length) throw new Refused(400, `No task of ${name} is ticked: tick one, or take the model away.`);
     found.push(...names.map(task => models.length > 1 ? `${name}:${task}` : task));
   }
-  return left ? found : [];
+  return left ? found : null;
 }
 function chooseTask(name, task = null) {
   const model = modelOf(name);
@@ -148,7 +150,7 @@ function chooseTask(name, task = null) {
 function describeTask() {
   const model = modelOf(byId("model").value), task = taskOf(model, byId("task").value);
   const unit = task && task.kind === "value" && task.unit ? `, in ${task.unit}` : "";
-  const link = make("a", {href: `api/models/${encodeURIComponent(model.name)}/card`, target: "_blank", rel: "noopener"}, "model card");
+  const link = model.card ? make("a", {href: model.card.replace(/^\//, ""), target: "_blank", rel: "noopener"}, "model card") : "";
   byId("meaning").replaceChildren(task && task.description ? `${task.description}${unit}. ` : "", link);
 }
 
@@ -184,6 +186,12 @@ function acceptDrops() {
     if (event.dataTransfer.files.length) chooseFile(event.dataTransfer.files[0]);
   });
 }
+function formatOf(text) {
+  // What ends the first word tells: names in lines of SMILES may hold commas, SMILES do not.
+  const first = text.trimStart().split("\n", 1)[0], sign = first.match(/[\s,;]/)?.[0];
+  if (sign === "," || sign === ";") return "csv";
+  return sign === "\t" && /smiles/i.test(first) ? "tsv" : null;
+}
 async function start(kind) {
   const says = byId("ask-says");
   says.textContent = "";
@@ -194,10 +202,14 @@ async function start(kind) {
     const form = new FormData();
     form.append("kind", kind);
     for (const name of models) form.append("models", name);
-    for (const name of chosenTasks(models)) form.append("tasks", name);
-    form.append("top", byId("top").value || "0");
+    // Without tasks a screen would rank by one of them, and explain the highest of each molecule.
+    for (const name of chosenTasks(models) || (kind === "screen" ? ["all"] : [])) form.append("tasks", name);
+    form.append("top", byId("top").value || "1");
+    if (state.file && state.file.size > state.about.max_upload)
+      throw new Refused(413, `${state.file.name} has ${weighed(state.file.size)}, more than the ${weighed(state.about.max_upload)} that this server takes (--max-upload).`);
     if (state.file) form.append("file", state.file, state.file.name);
     else form.append("text", text);
+    if (!state.file && formatOf(text)) form.append("format", formatOf(text));
     byId("live").textContent = state.file ? "The file is sent." : "The molecules are sent.";
     const {id} = await answered("jobs", {form});
     select(id);
@@ -263,7 +275,7 @@ function update(run, job) {
   if (isActive && job.rate) said.push(`${figure(job.rate)} a second`);
   if (isActive && job.remaining) said.push(`${lasting(job.remaining)} left`);
   run.numbers.textContent = said.join(" · ");
-  run.about.textContent = [job.name || "pasted molecules", job.models.join(", "), job.tasks.join(", ")].filter(Boolean).join(" · ");
+  run.about.textContent = [job.name, job.models.join(", "), job.tasks.join(", ")].filter(Boolean).join(" · ");
   run.says.textContent = job.error || (isActive ? job.message : "");
   run.says.className = job.error ? "says" : "note";
   run.warnings.replaceChildren(...job.warnings.map(warning => make("li", {}, warning)));
@@ -369,7 +381,7 @@ function showHits(run, {head, rows}) {
 }
 function drawTable() {
   const {run, at, columns, rows, cut} = state.hits, query = byId("query").value.trim().toLowerCase();
-  const head = make("tr", {}, make("th", {scope: "col"}, make("span", {class: "hidden"}, "Picture")), header({name: "Molecule", c: at.id >= 0 ? at.id : at.smiles}), ...columns.map(header));
+  const head = make("tr", {}, make("th", {scope: "col", class: "thumb"}, make("span", {class: "hidden"}, "Picture")), header({name: "Molecule", c: at.id >= 0 ? at.id : at.smiles}), ...columns.map(header));
   const shown = rows.filter(row => row.folded.includes(query));
   if (state.sort) shown.sort(ordered);
   document.querySelector("#hits thead").replaceChildren(head);
@@ -419,7 +431,7 @@ const thumbs = new IntersectionObserver(seen => {
 }, {rootMargin: "100px"});
 let isDrawing = false;
 function thumb(smiles, onclick, label) {
-  const cell = make("td", {class: "thumb"}, button("", onclick, {"aria-label": label}));
+  const cell = make("td", {class: "thumb"}, make("button", {type: "button", onclick, "aria-label": label}));
   cell.smiles = smiles;
   thumbs.observe(cell);
   return cell;
