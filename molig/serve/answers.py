@@ -270,7 +270,7 @@ def _edits(model: ScoringModel, smiles: str, task: str | None, top: int) -> Answ
         "n_edits": found.n_edits,
         "n_outside": found.n_outside,
         "n_rejected": found.n_rejected,
-        "svg": found.to_svg(),
+        "svg": found.to_svg(columns=2),
     }
 
 

@@ -19,6 +19,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from molig.errors import MoligError, OutputError, UsageError
+from molig.report.hit_page import STYLE
 from molig.serve.desk import BusyError, ClosedError, CrashedError, TooLongError
 from molig.serve.gate import Gate
 from molig.serve.jobs import MOST_EXPLAINED, Order
@@ -82,7 +83,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     504: {"model": ErrorAnswer, "description": "it took longer than the limit"},
 }
 # A report has scripts and a policy of its own; without an origin it can ask this server for nothing.
-_POLICY_OF_REPORTS = "sandbox allow-scripts allow-downloads; frame-ancestors 'self'"
+_POLICY_OF_REPORTS = "sandbox allow-scripts allow-downloads allow-modals; frame-ancestors 'self'"
 
 
 class Json(JSONResponse):
@@ -158,7 +159,7 @@ def _add_page(app: FastAPI) -> None:
         path.relative_to(_STATIC).as_posix(): path
         for path in sorted(_STATIC.rglob("*"))
         if path.suffix in _MEDIA_TYPES
-    }
+    } | {STYLE.name: STYLE}
 
     @app.get("/", include_in_schema=False)
     def page() -> Response:
