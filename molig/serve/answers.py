@@ -291,7 +291,7 @@ def _draw(smiles: str | None = None, molfile: str | None = None) -> Answer:
 
 
 def _outline(mol: Chem.Mol) -> str:
-    ink, _ = draw_outline(mol, _DRAWN)
+    ink = draw_outline(mol, _DRAWN).ink
     width, height = _DRAWN
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{ink}</svg>'
