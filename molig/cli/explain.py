@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,13 @@ import typer
 from molig.cli.console import Reporter, count_rows, use_threads
 from molig.cli.options import (
     MOLECULES,
+    PICTURES,
     RUNNING,
     AddHOption,
+    AlignOption,
+    ArcsOption,
     AtomFeaturesOption,
+    AtomLabelsOption,
     BaselineOption,
     CsvSafeOption,
     DelimiterOption,
@@ -28,10 +32,16 @@ from molig.cli.options import (
     IgnoreStereoOption,
     JobsOption,
     KeepHOption,
+    LayersOption,
     MethodOption,
     ModelOption,
+    NoiseOption,
+    PaletteOption,
     QuietOption,
+    ReferenceOption,
+    RejectsOption,
     ReorderAtomsOption,
+    ScaleOption,
     ShardOption,
     SmilesColumnOption,
     TargetOption,
@@ -60,11 +70,10 @@ if TYPE_CHECKING:
     from molig.screening import ScreeningResult, Shard
     from molig.tables import Parts
 
-_PICTURES = "Pictures"
 _SHOWN = 20
 _OF_REJECTED = ("row", "id", "smiles", "reason")
 # What a reference is called that is the mean of the molecules explained, of so many at most.
-_MEAN, _MOST_AVERAGED = "mean", 500
+MEAN, _MOST_AVERAGED = "mean", 500
 # A baseline that scores more than this is said to be not neutral.
 _NOT_NEUTRAL = 0.1
 # A sampling error above this share of the largest attribution is told.
@@ -92,14 +101,7 @@ def explain(
     task: TaskOrAllOption = None,
     method: MethodOption = "integrated_gradients",
     baseline: BaselineOption = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            "--reference",
-            help="Count scores from those of a compound (SMILES), or from the mean of the molecules given "
-            "(mean); instead of --baseline.",
-        ),
-    ] = None,
+    reference: ReferenceOption = None,
     target: TargetOption = None,
     tol: TolOption = 0.01,
     layout: Annotated[
@@ -108,10 +110,7 @@ def explain(
             "--layout", help="Rows of a table: features (default), or molecules for whole libraries."
         ),
     ] = None,
-    rejects: Annotated[
-        Path | None,
-        typer.Option("--rejects", help="Rejected rows of a table with reasons; default NAME.rejected.csv."),
-    ] = None,
+    rejects: RejectsOption = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Continue the table of an interrupted run, kept in NAME.parts."),
@@ -141,79 +140,33 @@ def explain(
         ),
     ] = 10.0,
     csv_safe: CsvSafeOption = False,
-    scale: Annotated[
-        str,
-        typer.Option(
-            "--scale",
-            help="Contribution with the full colour: shared (the largest of all), molecule, or a number.",
-            rich_help_panel=_PICTURES,
-        ),
-    ] = "shared",
-    layers: Annotated[
-        str,
-        typer.Option(
-            "--layers",
-            help="What is coloured: atoms (default), bonds, pairs (arcs), joined by commas.",
-            rich_help_panel=_PICTURES,
-        ),
-    ] = "atoms",
-    atom_labels: Annotated[
-        str,
-        typer.Option("--atom-labels", help="Beside atoms: none, numbers, values.", rich_help_panel=_PICTURES),
-    ] = "none",
-    palette: Annotated[
-        str,
-        typer.Option("--palette", help="red-blue, orange-purple, grey.", rich_help_panel=_PICTURES),
-    ] = "red-blue",
-    noise: Annotated[
-        float,
-        typer.Option(
-            "--noise",
-            min=0,
-            max=1,
-            help="Grey out scores below this share of the largest.",
-            rich_help_panel=_PICTURES,
-        ),
-    ] = 0.0,
-    arcs: Annotated[
-        float,
-        typer.Option(
-            "--arcs",
-            min=0,
-            max=1,
-            help="Draw arcs of pairs above this share of the scale.",
-            rich_help_panel=_PICTURES,
-        ),
-    ] = 0.2,
+    scale: ScaleOption = "shared",
+    layers: LayersOption = "atoms",
+    atom_labels: AtomLabelsOption = "none",
+    palette: PaletteOption = "red-blue",
+    noise: NoiseOption = 0.0,
+    arcs: ArcsOption = 0.2,
     pairs: Annotated[
         Path | None,
-        typer.Option("--pairs", help="Heat maps of atoms: .svg, .png.", rich_help_panel=_PICTURES),
+        typer.Option("--pairs", help="Heat maps of atoms: .svg, .png.", rich_help_panel=PICTURES),
     ] = None,
     ledger: Annotated[
         Path | None,
         typer.Option(
-            "--ledger", help="What adds up to the score: .svg, .png, .csv.", rich_help_panel=_PICTURES
+            "--ledger", help="What adds up to the score: .svg, .png, .csv.", rich_help_panel=PICTURES
         ),
     ] = None,
-    align: Annotated[
-        str | None,
-        typer.Option(
-            "--align",
-            help="Draw a series in one orientation: auto (what all have in common), a SMARTS, or an SD or "
-            "mol file, whose coordinates are kept.",
-            rich_help_panel=_PICTURES,
-        ),
-    ] = None,
+    align: AlignOption = None,
     ledger_by: Annotated[
         str,
-        typer.Option("--ledger-by", help="types (of atoms and bonds), groups.", rich_help_panel=_PICTURES),
+        typer.Option("--ledger-by", help="types (of atoms and bonds), groups.", rich_help_panel=PICTURES),
     ] = "types",
     each: Annotated[
         Path | None,
-        typer.Option("--each", help="Directory for a picture of each molecule.", rich_help_panel=_PICTURES),
+        typer.Option("--each", help="Directory for a picture of each molecule.", rich_help_panel=PICTURES),
     ] = None,
     each_kind: Annotated[
-        str, typer.Option("--each-kind", help="svg or png.", rich_help_panel=_PICTURES)
+        str, typer.Option("--each-kind", help="svg or png.", rich_help_panel=PICTURES)
     ] = "svg",
     quiet: QuietOption = False,
 ) -> None:
@@ -250,14 +203,13 @@ def explain(
         "keep": "all" if drawings else "none",
     }
     given = partial(read, source, loaded, reading, reporter) if source else partial(_records, smiles)
-    compounds = _mean_of(given(), source, loaded, reporter) if reference == _MEAN else reference
     explainer = Explainer(
         loaded,
         task=named,
         target=target,
         method=method,
         baseline=baseline,
-        reference=compounds,
+        reference=compounds_of(reference, given, source, loaded, reporter),
         tol=tol,
     )
     told = hasattr(loaded, "default_baseline")
@@ -500,17 +452,23 @@ def pictures_of(scale: str, layers: str, others: Mapping[str, Any]) -> Pictures:
         return Pictures(scale=scale, layers=named, **others)
 
 
-def _mean_of(
-    records: Iterator[Record], source: str | None, model: ScoringModel, reporter: Reporter
-) -> list[str]:
-    """SMILES of the molecules that are explained, or of the first of them, whose mean is the reference."""
+def compounds_of(
+    reference: str | None,
+    given: Callable[[], Iterable[Record]],
+    source: str | None,
+    model: ScoringModel,
+    reporter: Reporter,
+) -> str | list[str] | None:
+    """The reference; for the mean, SMILES of the molecules that are explained, or of the first of them."""
+    if reference != MEAN:
+        return reference
     from itertools import islice
 
     from molig.molecules import Rejection
 
     if source == "-":
         raise UsageError("standard input cannot be read twice, as --reference mean asks for; use a file")
-    some = list(islice(records, _MOST_AVERAGED))
+    some = list(islice(given(), _MOST_AVERAGED))
     usable = [one.smiles for one in some if not isinstance(model.parser.parse(one), Rejection)]
     if not usable:
         raise UsageError(f"--reference mean: the model rejects all of the first {len(some):,} molecules")

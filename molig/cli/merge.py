@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from molig.cli.console import Reporter
-from molig.cli.options import CsvSafeOption, ForceOption, MaxRejectsOption, QuietOption
+from molig.cli.options import CsvSafeOption, ForceOption, MaxRejectsOption, QuietOption, RejectsOption
 from molig.errors import UsageError
 
 
@@ -25,9 +25,7 @@ def merge(
         list[Path] | None, typer.Option("-i", "--input", help="The same; may be repeated.")
     ] = None,
     top_k: Annotated[int | None, typer.Option("--top-k", min=1, help="Only the best K, best first.")] = None,
-    rejects: Annotated[
-        Path | None, typer.Option("--rejects", help="Rejected rows with reasons; default NAME.rejected.csv.")
-    ] = None,
+    rejects: RejectsOption = None,
     max_rejects: MaxRejectsOption = "50%",
     csv_safe: CsvSafeOption = False,
     force: ForceOption = False,

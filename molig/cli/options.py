@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from molig.foreign import ChempropModel, FingerprintModel, FingerprintOptions
     from molig.model import ScoringModel, ScreeningModel
 
-READING, FOREIGN, RUNNING = "What is read", "Models of other packages", "The run"
+READING, FOREIGN, RUNNING, PICTURES = "What is read", "Models of other packages", "The run", "Pictures"
 """Groups of options in ``--help`` that several commands share."""
 
 
@@ -264,6 +264,17 @@ BaselineOption = Annotated[
         "uniform or carbon; several, joined by commas, are averaged. Default: zero, for Chemprop neutral.",
     ),
 ]
+ReferenceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reference",
+        help="Count scores from those of a compound (SMILES), or from the mean of the molecules given "
+        "(mean); instead of --baseline.",
+    ),
+]
+RejectsOption = Annotated[
+    Path | None, typer.Option("--rejects", help="Rejected rows with reasons; default NAME.rejected.csv.")
+]
 MethodsOption = Annotated[
     str | None, typer.Option("--methods", help="Methods of attribution, joined by commas.")
 ]
@@ -312,6 +323,58 @@ def kept_columns(names: list[str] | None) -> str | tuple[str, ...]:
     return tuple(name.strip() for text in names for name in text.split(",") if name.strip())
 
 
+ScaleOption = Annotated[
+    str,
+    typer.Option(
+        "--scale",
+        rich_help_panel=PICTURES,
+        help="Contribution with the full colour: shared (the largest of all), molecule, or a number.",
+    ),
+]
+LayersOption = Annotated[
+    str,
+    typer.Option(
+        "--layers",
+        rich_help_panel=PICTURES,
+        help="What is coloured: atoms (default), bonds, pairs (arcs), joined by commas.",
+    ),
+]
+AtomLabelsOption = Annotated[
+    str,
+    typer.Option("--atom-labels", rich_help_panel=PICTURES, help="Beside atoms: none, numbers, values."),
+]
+PaletteOption = Annotated[
+    str, typer.Option("--palette", rich_help_panel=PICTURES, help="red-blue, orange-purple, grey.")
+]
+NoiseOption = Annotated[
+    float,
+    typer.Option(
+        "--noise",
+        min=0,
+        max=1,
+        rich_help_panel=PICTURES,
+        help="Grey out scores below this share of the largest.",
+    ),
+]
+ArcsOption = Annotated[
+    float,
+    typer.Option(
+        "--arcs",
+        min=0,
+        max=1,
+        rich_help_panel=PICTURES,
+        help="Draw arcs of pairs above this share of the scale.",
+    ),
+]
+AlignOption = Annotated[
+    str | None,
+    typer.Option(
+        "--align",
+        rich_help_panel=PICTURES,
+        help="Draw a series in one orientation: auto (what all have in common), a SMARTS, or an SD or "
+        "mol file, whose coordinates are kept.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", rich_help_panel=RUNNING, help="auto, cpu or cuda.")]
 ThreadsOption = Annotated[
     int,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molig.cli.console import Reporter, count_rows, use_threads
 from molig.cli.explain import (
+    MEAN,
     Run,
     about_page,
     columns_of,
+    compounds_of,
     hit_records,
     pictures_of,
     read,
@@ -25,7 +25,10 @@ from molig.cli.explain import (
 )
 from molig.cli.options import (
     AddHOption,
+    AlignOption,
+    ArcsOption,
     AtomFeaturesOption,
+    AtomLabelsOption,
     BaselineOption,
     DelimiterOption,
     DeviceOption,
@@ -36,10 +39,15 @@ from molig.cli.options import (
     JobsOption,
     KeepHOption,
     KeepOption,
+    LayersOption,
     MethodOption,
     ModelOption,
+    NoiseOption,
+    PaletteOption,
     QuietOption,
+    ReferenceOption,
     ReorderAtomsOption,
+    ScaleOption,
     SmilesColumnOption,
     TargetOption,
     TaskOrAllOption,
@@ -75,20 +83,22 @@ def report(
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="Heading of the page.")] = None,
     keep: KeepOption = None,
+    rejects: Annotated[
+        Path | None,
+        typer.Option("--rejects", help="Rejected rows with reasons as a table, too; the page lists them."),
+    ] = None,
     method: MethodOption = "integrated_gradients",
     baseline: BaselineOption = None,
+    reference: ReferenceOption = None,
     target: TargetOption = None,
     tol: TolOption = 0.01,
-    noise: Annotated[
-        float, typer.Option("--noise", min=0, max=1, help="Grey out scores below this share of the largest.")
-    ] = 0.0,
-    scale: Annotated[
-        str,
-        typer.Option(
-            "--scale", help="Contribution with the full colour: shared (the largest), molecule, or a number."
-        ),
-    ] = "shared",
-    palette: Annotated[str, typer.Option("--palette", help="red-blue, orange-purple, grey.")] = "red-blue",
+    scale: ScaleOption = "shared",
+    layers: LayersOption = "atoms",
+    atom_labels: AtomLabelsOption = "none",
+    palette: PaletteOption = "red-blue",
+    noise: NoiseOption = 0.0,
+    arcs: ArcsOption = 0.2,
+    align: AlignOption = None,
     smiles_column: SmilesColumnOption = None,
     id_column: IdColumnOption = None,
     file_format: FormatOption = None,
@@ -110,16 +120,14 @@ def report(
     from molig.errors import UsageError
     from molig.foreign import FingerprintOptions
     from molig.report.explaining import Drawings
-    from molig.report.outputs import PAGES, check_explanation_output
     from molig.screening.plan import asks_all_tasks
     from molig.tables.locks import exclusive
 
     hits = needed_input(molecules, source)
-    pictures = pictures_of(scale, "atoms", {"noise": noise, "palette": palette})
+    look = {"noise": noise, "palette": palette, "label": atom_labels, "threshold": arcs, "align": align}
+    pictures = pictures_of(scale, layers, look)
     pictures.check()
-    if output.suffix.lower() not in PAGES:
-        raise UsageError(f"a report is a page: give a name ending in {PAGES[0]} (got {output})")
-    check_explanation_output(output, hits)
+    _check_places(output, rejects, hits)
     use_threads(threads)
     reporter = Reporter(quiet)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
@@ -130,7 +138,12 @@ def report(
         raise UsageError("--top ranks by one task: name it by --task, or leave out --top")
     named = None if all_tasks else task
     loaded = loaded if named is None else loaded.for_task(named)
-    explainer = Explainer(loaded, task=named, target=target, method=method, baseline=baseline, tol=tol)
+    from_mean = reference == MEAN
+    if from_mean and baseline is not None:
+        raise UsageError("give either --baseline or --reference, not both")
+    options: dict[str, Any] = {"task": named, "target": target, "method": method, "tol": tol}
+    options["baseline"] = baseline
+    explainer = Explainer(loaded, **options, reference=None if from_mean else reference)
     columns = {"smiles_column": smiles_column, "id_column": id_column}
     reading = _Reading(
         hits, {**columns, "file_format": file_format, "delimiter": delimiter}, kept_columns(keep)
@@ -139,28 +152,48 @@ def report(
         chosen = (
             reading.all(loaded, reporter) if top is None else reading.best(top, loaded, named, jobs, reporter)
         )
+        if from_mean:
+            compounds = compounds_of(reference, lambda: chosen.records, None, loaded, reporter)
+            explainer = Explainer(loaded, **options, reference=compounds)
         drawn = Drawings(
             [output],
             title or f"Hits by {named or loaded.name}",
             pictures,
             explainer.target.meaning + loaded.meaning_of(loaded.tasks if named is None else [named]),
             rejected=chosen.rejected,
+            rejects=rejects,
             **about_page(loaded, chosen.columns, chosen.facts),
         )
         work = work_of(explainer, None, drawn, all_tasks)
         n_jobs = usable_jobs(jobs, threads, loaded.device.type)
-        summary = Run(work, reporter, chosen.total, n_jobs).write(chosen.records)
+        with exclusive(rejects):
+            summary = Run(work, reporter, len(chosen.records), n_jobs).write(iter(chosen.records))
     say_counts(summary.counts, [output], explainer, reporter)
+    if rejects is not None:
+        reporter.info(f"rejected rows: {rejects}")
     say_sampling_error(summary.sampling, reporter)
+
+
+def _check_places(output: Path, rejects: Path | None, hits: str) -> None:
+    """Refuse, before a run, what could not be written at its end."""
+    from molig.errors import UsageError
+    from molig.report.outputs import PAGES, check_explanation_output
+    from molig.tables.writers import check_distinct, check_output
+
+    if output.suffix.lower() not in PAGES:
+        raise UsageError(f"a report is a page: give a name ending in {PAGES[0]} (got {output})")
+    check_explanation_output(output, hits)
+    if rejects is not None:
+        check_output(rejects)
+        check_distinct(hits, output, rejects)
 
 
 @dataclass(frozen=True)
 class _Chosen:
     """Molecules for the page, what comes along, and what was rejected before."""
 
-    records: Iterator[Record]
+    records: list[Record]
     columns: list[str]
-    total: int | None
     facts: tuple[tuple[str, str], ...] = ()
     rejected: tuple[tuple[Record, Rejection], ...] = ()
 
@@ -183,7 +216,7 @@ class _Reading:
             raise UsageError(
                 f"{self.source} has more than {_MOST:,} rows, too many for one page: --top N shows the best"
             )
-        return _Chosen(chain(some), columns_of(records), len(some), (("hits", Path(self.source).name),))
+        return _Chosen(some, columns_of(records), (("hits", Path(self.source).name),))
 
     def best(
         self, n: int, model: ScoringModel, task: str | None, jobs: int | None, reporter: Reporter
@@ -209,4 +242,4 @@ class _Reading:
             raise UsageError(f"{self.source}: nothing was ranked")
         records, columns = hit_records(result.best)
         facts = (("library", Path(self.source).name), ("screened", f"{result.n_scored:,}"))
-        return _Chosen(records, columns, len(result.best), facts, tuple(rejected_rows(result)))
+        return _Chosen(list(records), columns, facts, tuple(rejected_rows(result)))

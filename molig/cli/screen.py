@@ -28,6 +28,7 @@ from molig.cli.options import (
     MaxRejectsOption,
     ModelsOption,
     QuietOption,
+    RejectsOption,
     ReorderAtomsOption,
     ShardOption,
     SmilesColumnOption,
@@ -80,9 +81,7 @@ def screen(
         typer.Option("--rank-by", help="Task that ranks, of those with a column; default: the first --task."),
     ] = None,
     keep: KeepOption = None,
-    rejects: Annotated[
-        Path | None, typer.Option("--rejects", help="Rejected rows with reasons; default NAME.rejected.csv.")
-    ] = None,
+    rejects: RejectsOption = None,
     max_rejects: MaxRejectsOption = "50%",
     csv_safe: CsvSafeOption = False,
     top_k: Annotated[

@@ -32,11 +32,12 @@ from molig.report.tables import (
     write_tables,
 )
 from molig.screening.dealing import Dealer
+from molig.screening.hits import REJECTION_SCHEMA, rejection_table
 from molig.screening.joining import FinishedParts
 from molig.screening.merging import Together, together
 from molig.screening.shards import Shard
 from molig.screening.workers import START_METHOD, Mark, packed_mol
-from molig.tables import PartNote, Parts
+from molig.tables import OutputTable, PartNote, Parts
 from molig.tables.locks import exclusive, scratch_directory
 
 CHUNK_ROWS = GROUP
@@ -189,6 +190,8 @@ class Drawings:
         What a page says besides; see `molig.report.write_explanations`.
     rejected : sequence of (Record, Rejection)
         Rows that were rejected before, told after the others.
+    rejects : Path, optional
+        Table of all rejected rows, with reasons.
     """
 
     paths: Sequence[Path]
@@ -199,6 +202,7 @@ class Drawings:
     columns: Sequence[str] = ()
     domain: Applicability | None = None
     rejected: Sequence[tuple[Record, Rejection]] = ()
+    rejects: Path | None = None
 
     @property
     def files(self) -> list[Path]:
@@ -206,9 +210,13 @@ class Drawings:
         return [*self.paths, *self.pictures.extras]
 
     def write(self, rows: Sequence[tuple[Record, Result]]) -> Counts:
-        """Write them; raises as `molig.report.write_explanations` does."""
+        """Write them; raises as `molig.report.write_explanations` does, with the rejected rows written."""
+        rows = [*rows, *self.rejected]
+        if self.rejects is not None:
+            with OutputTable(self.rejects, REJECTION_SCHEMA) as table:
+                table.write(rejection_table([result for _, result in rows if isinstance(result, Rejection)]))
         return write_explanations(
-            [*rows, *self.rejected],
+            rows,
             *self.paths,
             title=self.title,
             pictures=self.pictures,

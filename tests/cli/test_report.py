@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from rdkit import Chem
 from support.pages import page_data
 
 LIBRARY = "smiles,id,IC50\nCCN,amine,1.5\nCC(=O)C,ketone,2\nbad(,bad,3\nNCC(=O)O,glycine,4\n"
+
+
+NITROGEN = Chem.MolFromSmarts("n1cccc2c1cccc2")
 
 
 @pytest.fixture
@@ -57,11 +62,53 @@ def test_all_tasks_are_columns_of_one_page(reported, write):
     assert len(data["molecules"]) == 3
 
 
+@pytest.mark.parametrize("reference", ["CCO", "mean"])
+def test_scores_count_from_a_reference(reported, write, reference):
+    run, data = reported(write("l.csv", LIBRARY), "--task", "nitrogen", "--top", 2, "--reference", reference)
+    assert run.code == 0, run.err
+    assert data["start"] == f"reference {reference if reference == 'CCO' else 'mean of 2 compounds'}"
+    for one in data["molecules"]:
+        (why,) = one["why"]
+        parts = dict(why["sums"])
+        assert why["start"] + sum(parts.values()) == pytest.approx(why["score"], abs=2e-3)
+        assert why["base"] - why["start"] == pytest.approx(parts["size and shape"], abs=2e-3)
+
+
+def test_rejected_rows_as_a_table(reported, write, tmp_path):
+    rejects = tmp_path / "bad.csv"
+    for options in ((), ("--top", 2)):
+        run, _ = reported(write("l.csv", LIBRARY), "--task", "nitrogen", "--rejects", rejects, *options)
+        assert f"rejected rows: {rejects}" in run.err
+        assert rejects.read_text().startswith("row,id,smiles,reason\n3,bad,bad(,")
+        rejects.unlink()
+    run, _ = reported(write("l.smi", "bad(\n"), "--rejects", rejects)
+    assert (run.code, len(rejects.read_text().splitlines())) == (1, 2)
+
+
+def test_the_page_begins_as_it_is_asked_to(reported, write):
+    series = "Cc1ccc2ncccc2c1 a\nO=C(O)c1ccc2ncccc2c1 b\n"
+    look = ("--layers", "atoms,bonds,pairs", "--atom-labels", "values", "--arcs", 0.5, "--align", "auto")
+    _, data = reported(write("s.smi", series), "--task", "nitrogen", *look)
+    assert (data["layers"], data["label"], data["threshold"]) == (["atoms", "bonds", "pairs"], "values", 0.5)
+    turns = []
+    for one in data["molecules"]:
+        mol = Chem.MolFromMolBlock("\n" + one["block"])
+        nitrogen, carbon = (
+            np.array(one["xy"]).reshape(-1, 2)[mol.GetSubstructMatch(NITROGEN)[i]] for i in (0, 3)
+        )
+        turns.append(np.arctan2(*(carbon - nitrogen)))
+    assert turns[0] == pytest.approx(turns[1], abs=0.03)
+
+
 def test_wrong_requests_are_told(reported, write, tmp_path):
     library = write("l.csv", LIBRARY)
     for options, page, message in (
         ((library,), tmp_path / "page.pdf", "give a name ending in .html"),
         ((library,), tmp_path / "no" / "page.html", "does not exist"),
+        ((library, "--reference", "mean", "--baseline", "zero"), tmp_path / "page.html", "give either"),
+        ((library, "--rejects", tmp_path / "bad.txt"), tmp_path / "page.html", "cannot tell the format"),
+        ((library, "--layers", "atom"), tmp_path / "page.html", "unknown layer"),
+        ((library, "--align", "c1cc"), tmp_path / "page.html", "c1cc"),
         ((library, "--task", "all", "--top", 2), tmp_path / "page.html", "--top ranks by one task"),
         ((library, "--top", 5_000, "--task", "nitrogen"), tmp_path / "page.html", "at most 2,000"),
         ((write("many.smi", "CCO\n" * 2_001),), tmp_path / "page.html", "--top N shows the best"),
