@@ -216,7 +216,7 @@ def screen(
         typer.Option(
             "--precision",
             rich_help_panel=RUNNING,
-            help="float32, or bfloat16: scores about .005 off, in a sixth less time on processors with "
+            help="float32, or bfloat16: scores up to .005 off, in a tenth less time on processors with "
             "AVX512-BF16 or AMX and on GPUs, in more time on others.",
         ),
     ] = "float32",

@@ -127,7 +127,7 @@ class ScreeningOptions:
         Score on a cluster of Ray instead of this machine; the results are the same.
     precision : {"float32", "bfloat16"}
         How the largest product of a network of molig is made. In bfloat16 scores are up to .005 off, and one
-        in a hundred of the best 1 % changes, for a sixth less time on processors with AVX512-BF16 or AMX and
+        in a hundred of the best 1 % changes, for a tenth less time on processors with AVX512-BF16 or AMX and
         on GPUs; other processors take longer than in float32.
     """
 
