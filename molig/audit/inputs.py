@@ -17,11 +17,11 @@ from molig.audit.subject import AuditSettings, AuditSubject, Progress
 from molig.errors import InputError, UsageError
 from molig.files import read_regular
 from molig.model import Objective, ScoringModel, ScreeningModel, find_model, load_info
-from molig.molecules import Record, Rejection, read_records, smiles_records
+from molig.molecules import Record, Rejection, smiles_records
 from molig.molecules.causes import likely_cause
 from molig.molecules.records import batched
 from molig.screening.hits import HIT_COLUMN, warn_of_scores
-from molig.screening.store import is_store, open_store
+from molig.screening.store import read_library
 from molig.training.labels import Cut, read_label
 from molig.training.recipe import locate_table, read_recipe
 
@@ -120,16 +120,9 @@ class LabelledFile:
         named = dict.fromkeys(self.labels.values())
         wanted = [column for column in dict.fromkeys(self.columns(model).values()) if column not in named]
         reading = {name: getattr(self, name) for name in _READING}
-        records: Iterator[Record]
-        if is_store(self.source):
-            store = open_store(self.source, **reading)
-            asked = [*named, *(name for name in (*wanted, HIT_COLUMN) if name in store.columns)]
-            stored = store.library(model, asked)
-            records = (replace(one, fields=dict(zip(asked, one.kept, strict=False))) for one in stored)
-        else:
-            records = read_records(
-                self.source, columns=list(named), optional=[*wanted, HIT_COLUMN], **reading
-            )
+        records = read_library(
+            self.source, model, columns=list(named), optional=[*wanted, HIT_COLUMN], **reading
+        )
         first = next(records)
         labels = {*named, *wanted}
         if HIT_COLUMN in first.fields:

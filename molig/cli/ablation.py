@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
+from molig.cli.explain import read
 from molig.cli.options import (
     MOLECULES,
     AddHOption,
@@ -92,7 +93,6 @@ def ablation(
     from molig.benchmark import AblationPlan, Resampling
     from molig.benchmark.ablation import ABLATION_METHODS
     from molig.benchmark.explained import resolve_methods
-    from molig.molecules import read_records
 
     job = _Ablation(
         methods=resolve_methods(methods.split(",") if methods else ABLATION_METHODS),
@@ -107,13 +107,9 @@ def ablation(
     use_threads(threads)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules)
-    records = read_records(
-        source,
-        smiles_column=smiles_column,
-        id_column=id_column,
-        file_format=file_format,
-        delimiter=delimiter,
-    )
+    reading = {"smiles_column": smiles_column, "id_column": id_column}
+    reading |= {"file_format": file_format, "delimiter": delimiter}
+    records = read(source, loaded, reading, job.reporter)
     job.run(
         loaded,
         records,

@@ -497,22 +497,26 @@ def _records(smiles: list[str]) -> Iterator[Record]:
 
 
 def read(
-    source: str, model: ScoringModel, reading: Mapping[str, Any], reporter: Reporter
+    source: str,
+    model: ScoringModel,
+    reading: Mapping[str, Any],
+    reporter: Reporter,
+    columns: Sequence[str] = (),
 ) -> Iterator[Record]:
-    """Molecules of a file, or of a feature store by their SMILES."""
+    """Molecules of a file, or of a feature store by their SMILES, with columns in `Record.fields`."""
     from molig.molecules import read_records
     from molig.screening.store import is_store, open_store
 
     if not is_store(source):
-        return read_records(source, **reading)
+        return read_records(source, columns=columns, **reading)
     store = open_store(source, **{name: value for name, value in reading.items() if name != "keep"})
-    reporter.info(f"{source} is a feature store: its SMILES are parsed once more, to draw and number atoms")
+    reporter.info(f"{source} is a feature store: its SMILES are parsed once more, to look at structures")
     if store.of_blocks:
         reporter.warning(
             f"{source} keeps SMILES of the structures in {store.info.source.name}: atoms are numbered as in "
             "these SMILES; explain the SD file itself to number them as it does"
         )
-    return store.library(model)
+    return store.library(model, columns=columns, keep=reading.get("keep", "none"))
 
 
 def _parts(
@@ -524,9 +528,9 @@ def _parts(
     shard: Shard | None,
 ) -> Parts | None:
     """Where the finished parts of a table are kept, if its molecules could be read a second time."""
+    from molig.molecules.sources import STORE_FILE
     from molig.report.explaining import CHUNK_ROWS, about_table
     from molig.screening.store import is_store
-    from molig.screening.store_layout import STORE_FILE
     from molig.tables import Parts
     from molig.tables.parts import is_repeatable, run_identity
 

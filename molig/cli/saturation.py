@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molig.cli.console import Reporter, count_rows, print_table, use_threads
+from molig.cli.explain import read
 from molig.cli.options import (
     MOLECULES,
     AddHOption,
@@ -86,7 +87,6 @@ def saturation(
 ) -> None:
     """Show how the scores of actives saturate on the way from the baseline to the molecules."""
     from molig.attribution import Explainer
-    from molig.molecules import read_records
     from molig.report.saturation import check_saturation_outputs, choose_actives, write_saturation
 
     source = needed_input(molecules, source)
@@ -105,7 +105,7 @@ def saturation(
         "delimiter": delimiter,
     }
     label = label or _label_column(loaded, source, task, options)
-    records = read_records(source, columns=[label] if label else [], **options)
+    records = read(source, loaded, options, reporter, [label] if label else [])
     with reporter.progress("choosing", count_rows(Path(source))) as advance:
         chosen = choose_actives(loaded, records, task, actives, label=label, seed=seed, progress=advance)
     _say_chosen(chosen, actives, reporter)

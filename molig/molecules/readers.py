@@ -109,8 +109,8 @@ def read_records(
     ...     [(record.row, record.id, record.smiles) for record in read_records(path)]
     [(1, 'ethanol', 'CCO'), (2, '2', 'C')]
     """
-    kind = resolve_format(source, file_format)
     check_source(source)
+    kind = resolve_format(source, file_format)
     if delimiter is not None and kind not in DELIMITED:
         raise UsageError(
             f"{_shown(source)}: {called('delimiter')} is for {', '.join(DELIMITED)}, not for {kind}"

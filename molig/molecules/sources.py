@@ -31,6 +31,8 @@ else:
     fs = deferred("pyarrow.fs")
 
 STDIN = "-"
+STORE_FILE = "store.json"
+"""By this file a directory is known as a feature store."""
 GZIP_MAGIC = b"\x1f\x8b"
 BZIP2_MAGIC = b"BZh"
 ZIP_MAGIC = b"PK\x03\x04"
@@ -160,6 +162,10 @@ def check_source(source: str | Path) -> None:
         return
     path = Path(source)
     try:
+        if (path / STORE_FILE).is_file():
+            raise UsageError(
+                f"{path} is a feature store, which is not read here: give the library that it was made of"
+            )
         if path.is_dir():
             raise InputError(f"{path} is a directory; name the molecule file in it")
         exists = path.exists()

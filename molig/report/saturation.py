@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,12 @@ from molig.attribution import MoleculeCurves
 from molig.errors import InputError, UsageError
 from molig.files import write_whole
 from molig.model import Objective, ScoringModel
-from molig.molecules import Molecule, Record, Rejection, read_records
+from molig.molecules import Molecule, Record, Rejection
 from molig.molecules.causes import likely_cause
 from molig.molecules.records import batched
 from molig.report.outputs import PICTURES
-from molig.screening.hits import is_hit_table, warn_of_scores
+from molig.screening.hits import HIT_COLUMN, warn_of_scores
+from molig.screening.store import is_store, read_library
 from molig.stats.plots import COLORS, GREY, REFERENCE, picture, plot_style, titled_figure
 from molig.tables.parts import is_repeatable
 from molig.tables.writers import check_distinct, check_writable, spreadsheet_safe
@@ -205,13 +207,14 @@ class Actives:
 
 def has_labels(source: str | Path, column: str, **columns: Any) -> bool:
     """Whether a file has a column with at least one value in it, which in hits of molig would be a score."""
-    if not is_repeatable(source):
+    if not (is_store(source) or is_repeatable(source)):
         return False
-    if is_hit_table(source, **columns):
+    records = read_library(source, None, optional=[column, HIT_COLUMN], **columns)
+    first = next(records)
+    if HIT_COLUMN in first.fields:
         warn_of_scores(source, [column])
         return False
-    records = read_records(source, optional=[column], **columns)
-    return any(_text(record.fields.get(column)) for record in records)
+    return any(_text(record.fields.get(column)) for record in chain([first], records))
 
 
 def choose_actives(

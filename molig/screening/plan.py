@@ -18,7 +18,7 @@ from molig.molecules.causes import RejectBound
 from molig.molecules.columns import KEEP_ALL
 from molig.molecules.guard import CPU_SECONDS
 from molig.molecules.records import Records
-from molig.molecules.sources import STDIN, files_of, is_url
+from molig.molecules.sources import STDIN, STORE_FILE, files_of, is_url
 from molig.screening.chunks import ChunkScorer, with_drugs
 from molig.screening.cluster import Cluster
 from molig.screening.diversity import Diversity
@@ -27,7 +27,6 @@ from molig.screening.libraries import Files, Library, StoredLibrary
 from molig.screening.shards import Shard
 from molig.screening.staged import StagedScorer, staged
 from molig.screening.store import is_store, open_store
-from molig.screening.store_layout import STORE_FILE
 from molig.tables import Parts
 from molig.tables.parts import is_repeatable, run_identity
 from molig.tables.writers import STDOUT, check_distinct, check_output, rejects_path

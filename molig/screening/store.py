@@ -7,7 +7,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import count, groupby
 from pathlib import Path
@@ -27,16 +27,16 @@ from molig.features.environments import numbering_digest
 from molig.files import digest_of, read_regular
 from molig.model import ModelInfo, ScoringModel, ScreeningModel, SideBySide
 from molig.model.domain import N_BITS, RADIUS, Traits
-from molig.molecules import Molecule, MoleculeParser, Record, Rejection
+from molig.molecules import Molecule, MoleculeParser, Record, Rejection, read_records
 from molig.molecules.columns import KEEP_ALL, KEEP_NONE
 from molig.molecules.records import Records
+from molig.molecules.sources import STORE_FILE
 from molig.molecules.standardize import PARENT_VERSION
 from molig.screening.hits import INPUT_PREFIX, REJECTION_SCHEMA
 from molig.screening.store_layout import (
     FORMAT,
     FORMAT_VERSION,
     REJECTED_FILE,
-    STORE_FILE,
     Layout,
     StoredFile,
     StoreInfo,
@@ -249,13 +249,22 @@ class FeatureStore:
                 f"reads them as {info.molecules.in_words}; {_prepare_again(info)}"
             )
 
-    def library(self, model: ScoringModel, keep: str | Sequence[str] = KEEP_NONE) -> Records:
+    def library(
+        self,
+        model: ScoringModel | None = None,
+        *,
+        columns: Sequence[str] = (),
+        optional: Sequence[str] = (),
+        keep: str | Sequence[str] = KEEP_NONE,
+    ) -> Records:
         """All rows as a library, for what looks at structures: the model parses their SMILES once more.
 
         Parameters
         ----------
-        model : ScoringModel
-            Its features need not be in the store.
+        model : ScoringModel, optional
+            Its features need not be in the store. Without it rows are not for a model.
+        columns, optional : sequence of str
+            Columns of the library in `Record.fields`, as `molig.molecules.read_records` has them.
         keep : {"all", "none"} or sequence of str
             As for `records`.
 
@@ -264,14 +273,22 @@ class FeatureStore:
         UsageError
             If it is no model of molig, or reads molecules otherwise than the store has: then rows that the
             store has rejected, of which it keeps the beginning, could be molecules for it.
+        UnknownNameError
+            If the store has no such column.
         """
-        if not isinstance(model, ScreeningModel):
+        if model is not None and not isinstance(model, ScreeningModel):
             raise UsageError(
                 f"{self.directory} is a feature store, made for models of molig; {model.name} reads "
                 "molecules in its own way: give the library itself"
             )
-        self._check_reading(model.info)
-        return self.records(keep)
+        if model is not None:
+            self._check_reading(model.info)
+        asked = [*columns, *(name for name in optional if name in self.columns)]
+        kept = [field.name.removeprefix(INPUT_PREFIX) for field in self._kept(keep)]
+        both = self.records([*asked, *kept])
+        rows = (_apart(record, both.kept.names, asked, kept) for record in both)
+        along = pa.schema([both.kept.field(name) for name in kept])
+        return Records(rows, along, self.info.left_out if keep == KEEP_ALL else None)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -496,6 +513,14 @@ def _prepare_again(info: ModelInfo) -> str:
     return f"prepare it for this model: molig prepare LIBRARY -o STORE -m {info.name}"
 
 
+def _apart(record: Record, names: Sequence[str], fields: Sequence[str], kept: Sequence[str]) -> Record:
+    """The same record, where columns that are looked at and those that come along are two things."""
+    values = dict(zip(names, record.kept, strict=True))
+    return replace(
+        record, fields={name: values[name] for name in fields}, kept=tuple(values[name] for name in kept)
+    )
+
+
 def _own(schema: pa.Schema) -> pa.Schema:
     """Columns that every store has."""
     return pa.schema([field for field in schema if not field.name.startswith(INPUT_PREFIX)])
@@ -517,6 +542,20 @@ def open_store(directory: str | Path, **reading: object) -> FeatureStore:
     if given := [called(name) for name, value in reading.items() if value is not None]:
         raise UsageError(f"{directory} is a feature store: {' and '.join(given)} was for `molig prepare`")
     return FeatureStore(directory)
+
+
+def read_library(
+    source: str | Path,
+    model: ScoringModel | None,
+    *,
+    columns: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    **reading: Any,
+) -> Records:
+    """Read a file, or a feature store by its SMILES; see `read_records` and `FeatureStore.library`."""
+    if is_store(source):
+        return open_store(source, **reading).library(model, columns=columns, optional=optional)
+    return read_records(source, columns=columns, optional=optional, **reading)
 
 
 def _read_info(path: Path) -> StoreInfo:

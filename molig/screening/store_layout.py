@@ -39,7 +39,6 @@ from molig.model.info import Section
 from molig.molecules import Molecule, Rejection
 from molig.screening.hits import INPUT_PREFIX, REJECTION_SCHEMA
 
-STORE_FILE = "store.json"
 REJECTED_FILE = "rejected.parquet"
 FORMAT, FORMAT_VERSION = "molig-feature-store", 1
 

@@ -19,10 +19,11 @@ from molig.features import FeatureSchema
 from molig.files import digest_of, json_text, write_whole
 from molig.molecules import Rejection
 from molig.molecules.causes import NothingUsableError, likely_cause, main_reasons
+from molig.molecules.sources import STORE_FILE
 from molig.screening.chunks import ChunkNote, rejections_of
 from molig.screening.hits import schema_of, schema_text
 from molig.screening.shards import Shard
-from molig.screening.store_layout import REJECTED_FILE, STORE_FILE, Layout, StoredFile, StoreInfo
+from molig.screening.store_layout import REJECTED_FILE, Layout, StoredFile, StoreInfo
 from molig.tables import PartNote
 from molig.tables.writers import OutputTable, check_writable
 

@@ -140,6 +140,32 @@ def test_a_store_is_audited_as_its_library(molig, labelled, tmp_path, small_mode
     assert reports[0] == reports[1]
 
 
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        (("saturation",), ("--actives", "3", "--points", "3")),
+        (
+            ("benchmark", "ablation"),
+            ("--top", "2", "--atoms", "1", "--random-orders", "1", "--methods", "occlusion"),
+        ),
+    ],
+)
+def test_a_store_is_looked_into_as_its_library(molig, labelled, tmp_path, small_model_dir, command, options):  # noqa: PLR0917 - fixtures
+    of_model = ("-m", small_model_dir, "--task", "carbonyl", *options)
+    for source, name in zip(labelled, ("plain.csv", "stored.csv"), strict=True):
+        run = molig(*command, "-i", source, *of_model, "-o", tmp_path / name)
+        assert (run.code, "with carbonyl = 1" in run.err) == (0, command == ("saturation",))
+    assert (tmp_path / "plain.csv").read_bytes() == (tmp_path / "stored.csv").read_bytes()
+
+
+@pytest.mark.parametrize("command", ["prepare", "compare"])
+def test_commands_that_read_no_store_say_what_to_give(molig, labelled, tmp_path, small_model_dir, command):
+    words = ("-i", labelled[1], "-m", small_model_dir, "-o", tmp_path / "out.csv")
+    run = molig(command, *words, *(("m0", "m1") if command == "compare" else ()))
+    told = " ".join(run.err.split())
+    assert (run.code, "is a feature store, which is not read here: give the library" in told) == (2, True)
+
+
 def test_models_that_read_molecules_otherwise_need_the_library(molig, labelled, tmp_path):
     checkpoint = Path(__file__).parents[1] / "foreign" / "small.pt"
     run = molig("explain", "-i", labelled[1], "-m", checkpoint, "-o", tmp_path / "x.csv", "-q")
