@@ -26,6 +26,7 @@ from molig.screening import FeatureStore, ScreeningOptions, prepare, screen
 
 MODELS = ("tox21-w2n2-simple", "tox21-w1n2-simple", "descriptors", "tox21", "hiv")
 BATCH = 512
+JOBS = ("features", "scores", "coarse", "hits", "SMILES")
 
 
 def drawn(n: int) -> list[str]:
@@ -101,19 +102,21 @@ def main() -> None:
                     "nothing": features(path, model),
                     "features": features(path, model),
                     "scores": scores(path, model),
+                    "coarse": scores(path, model.in_bfloat16()),
                     "hits": lambda path=path, model=model, to_file=to_file: screen(path, model, **to_file),
                     "SMILES": of_smiles(smiles, model),
                 },
                 options.repeats,
             )
             best = {job: min(times) for job, times in seconds.items()}
-            ratios = [f"{best['parser'] / best[job]:.2f}" for job in ("features", "scores", "hits", "SMILES")]
+            ratios = [f"{best['parser'] / best[job]:.2f}" for job in JOBS]
             rows.append([name, f"{info.bytes_per_molecule:.0f}", *ratios])
     header = [
         "model",
         "bytes a molecule",
         "store -> features",
         "store -> scores",
+        "the same in bfloat16",
         "store -> hits.csv",
         "SMILES -> scores",
     ]
