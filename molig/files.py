@@ -1,25 +1,33 @@
-"""What all files of results have in common: written whole, digests, versions, JSON and Markdown tables."""
+"""What files have in common: written whole, digests, rows, versions, JSON and Markdown tables."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import hashlib
 import json
 import math
 import os
 import platform
 import stat
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import rdkit
-
+from molig.deferred import deferred
 from molig.errors import OutputError
 from molig.version import __version__
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+    import rdkit
+else:
+    rdkit = deferred("rdkit")
+    pq = deferred("pyarrow.parquet")
 
 
 @contextmanager
@@ -227,3 +235,46 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], align: 
 def _markdown_row(cells: Sequence[str]) -> str:
     escaped = (cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
     return f"| {' | '.join(escaped)} |"
+
+
+_COUNTABLE_BYTES = 1_000_000_000
+
+
+def count_rows(path: Path) -> int | None:
+    r"""Rows of a library, roughly, for the time left; None if counting would take long or is impossible.
+
+    Parameters
+    ----------
+    path : Path
+        A file of molecules, perhaps packed, or a feature store.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "two.smi"
+    ...     _ = path.write_text("CCO ethanol\nC\n")
+    ...     count_rows(path)
+    2
+    """
+    try:
+        name = path.name.lower()
+        if path.is_dir():
+            return int(json.loads((path / "store.json").read_bytes())["n_rows"])
+        if name.endswith(".parquet"):
+            return int(pq.read_metadata(path).num_rows)
+        # Counting would use up a pipe.
+        if not path.is_file() or name.endswith((".xlsx", ".zip", ".bz2", ".parquet.gz", ".xlsx.gz")):
+            return None
+        separator = b"$$$$" if ".sdf" in name else b"\n"
+        opener = gzip.open if name.endswith(".gz") else open
+        n_rows = n_bytes = 0
+        with opener(path, "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                n_rows, n_bytes = n_rows + block.count(separator), n_bytes + len(block)
+                if n_bytes > _COUNTABLE_BYTES:
+                    return None
+        return n_rows
+    except (OSError, EOFError, ValueError, LookupError, TypeError, zlib.error):
+        # The reader will say what is wrong with the file.
+        return None

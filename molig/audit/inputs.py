@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -111,6 +111,10 @@ class LabelledFile:
         for task in self.labels:
             model.task_index(task)
         return {task: self.labels.get(task, task) for task in model.tasks}
+
+    def of_part(self, part: ScoringModel) -> Self:
+        """The same with the label columns of the tasks of a part of the model."""
+        return replace(self, labels={task: name for task, name in self.labels.items() if task in part.tasks})
 
     def records(self, model: ScoringModel) -> Iterator[Record]:
         """The chosen rows; label columns that were named must be there, those called like tasks may be.

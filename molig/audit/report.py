@@ -446,6 +446,11 @@ def write_audit(audit: Audit, path: str | Path) -> Path:
 # The result of an audit on the card of the model.
 
 
+def path_of_part(path: Path, part: ScoringModel, n_parts: int) -> Path:
+    """Where the report of a part of a model goes: of several, each has the kind of its tasks in its name."""
+    return path.with_stem(f"{path.stem}-{part.objective.value}") if n_parts > 1 else path
+
+
 def attach_audit(audit: Audit, directory: str | Path, options: Sequence[str] = ()) -> ScreeningModel:
     """Write a summary into a model's card; refused unless all checks judged all of its tasks."""
     folder = find_model(directory)

@@ -11,6 +11,7 @@ from molig.audit.registry import Check, choose_checks
 from molig.audit.report import Audit, CheckResult
 from molig.audit.subject import AuditSubject
 from molig.errors import MoligError
+from molig.model import ScoringModel
 
 OnCheck = Callable[[Check], object]
 
@@ -61,6 +62,36 @@ def audit(
             on_check(check)
         results.append(_make(check, subject))
     return Audit(subject, results, source)
+
+
+def audited_parts(
+    model: ScoringModel, tasks: Sequence[str] = ()
+) -> list[tuple[ScoringModel, tuple[str, ...]]]:
+    """The parts of a model that are audited one after the other, each with its share of the tasks.
+
+    Parameters
+    ----------
+    model : ScoringModel
+        A model, perhaps with tasks that are probabilities and tasks that are values.
+    tasks : sequence of str
+        Tasks to audit; none means all, and then the shares are empty.
+
+    Raises
+    ------
+    UnknownNameError
+        For an unknown task.
+
+    Examples
+    --------
+    >>> import molig
+    >>> [(_, tasks)] = audited_parts(molig.load_model("tox21-w2n2-simple"), ["SR-ARE"])
+    >>> tasks
+    ('SR-ARE',)
+    """
+    for name in tasks:
+        model.task_index(name)
+    parts = [(part, tuple(name for name in tasks if name in part.tasks)) for part in model.parts()]
+    return [(part, named) for part, named in parts if named or not tasks]
 
 
 def _make(check: Check, subject: AuditSubject) -> CheckResult:

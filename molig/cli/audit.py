@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molig.cli.console import Reporter, count_rows, print_table, use_threads
+from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.options import (
     MOLECULES,
     AddHOption,
@@ -33,6 +33,7 @@ from molig.cli.options import (
     tasks_named,
 )
 from molig.errors import UsageError
+from molig.files import count_rows
 
 if TYPE_CHECKING:
     from molig.audit import Audit, AuditSettings, AuditSubject, Check, LabelledFile
@@ -114,7 +115,8 @@ def audit(
     reporter = Reporter(quiet)
     from molig.audit import AuditSettings, Severity
     from molig.audit.registry import choose_checks
-    from molig.audit.report import attach_audit, check_audit_output
+    from molig.audit.report import attach_audit, check_audit_output, path_of_part
+    from molig.audit.run import audited_parts
     from molig.foreign import FingerprintOptions, load_any_model
     from molig.model import ScreeningModel
 
@@ -129,7 +131,8 @@ def audit(
     loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
     if not isinstance(loaded, ScreeningModel):
         _refuse_own(loaded, source, card)
-    audited = _parts(loaded, tuple(tasks_named(loaded, task or ())), source, label, pairs)
+    audited = audited_parts(loaded, tasks_named(loaded, task or ()))
+    _check_kinds(loaded, len(audited), source, label, pairs)
     settings = AuditSettings(
         max_molecules=max_molecules,
         max_explained=max_explained,
@@ -140,9 +143,9 @@ def audit(
     file, where = _file(model, source, label, columns)
     fails = False
     for part, tasks in audited:
-        subject = _read(part, _labels_of(part, file), replace(settings, tasks=tasks), pairs, reporter)
+        subject = _read(part, file.of_part(part), replace(settings, tasks=tasks), pairs, reporter)
         result = _run(subject, names, where, n_checks, reporter)
-        _report(result, [_file_of(path, part, len(audited)) for path in files], reporter)
+        _report(result, [path_of_part(path, part, len(audited)) for path in files], reporter)
         if card:
             attach_audit(result, model[0], _options(source, label, columns, pairs))
         fails |= result.fails(Severity(threshold) if threshold else None)
@@ -160,20 +163,12 @@ def _refuse_own(model: ScoringModel, source: str | None, card: bool) -> None:
         raise UsageError(f"--card writes into a model directory of molig, and {model.name} has none")
 
 
-def _parts(
-    model: ScoringModel,
-    tasks: tuple[str, ...],
-    source: str | None,
-    label: list[str] | None,
-    pairs: Path | None,
-) -> list[tuple[ScoringModel, tuple[str, ...]]]:
-    """The parts of a model that are audited one after the other, each with the tasks that were named."""
-    for name in tasks:
-        model.task_index(name)
-    parts = [(part, tuple(name for name in tasks if name in part.tasks)) for part in model.parts()]
-    chosen = [(part, named) for part, named in parts if named or not tasks]
+def _check_kinds(
+    model: ScoringModel, n_parts: int, source: str | None, label: list[str] | None, pairs: Path | None
+) -> None:
+    """Refuse what is for tasks of one kind, where tasks of both are audited."""
     for option, given in (("--pairs", pairs), ("-i -", source == "-")):
-        if given and len(chosen) > 1:
+        if given and n_parts > 1:
             raise UsageError(
                 f"{model.name} has tasks that are probabilities and tasks that are values, which are audited "
                 f"one after the other: with {option}, name tasks of one kind with --task"
@@ -181,17 +176,6 @@ def _parts(
     for text in label or ():
         if task := text.rpartition("=")[0]:
             model.task_index(task)
-    return chosen
-
-
-def _labels_of(part: ScoringModel, file: LabelledFile) -> LabelledFile:
-    """The file with the label columns of these tasks."""
-    return replace(file, labels={task: name for task, name in file.labels.items() if task in part.tasks})
-
-
-def _file_of(path: Path, part: ScoringModel, n_parts: int) -> Path:
-    """Where a report is written: of several, each has the kind of its tasks in its name."""
-    return path.with_stem(f"{path.stem}-{part.objective.value}") if n_parts > 1 else path
 
 
 def _severity(name: str | None) -> str | None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
-import json
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,7 +23,6 @@ from rich.text import Text
 from molig.errors import MoligError
 from molig.text import legible, legible_lines
 
-_COUNTABLE_BYTES = 1_000_000_000
 _ROOM = 50
 
 
@@ -169,30 +165,3 @@ def use_threads(n: int) -> None:
     import torch
 
     torch.set_num_threads(n)
-
-
-def count_rows(path: Path) -> int | None:
-    """Rows of a library, roughly, for the time left; None if counting would take long or is impossible."""
-    try:
-        name = path.name.lower()
-        if path.is_dir():
-            return int(json.loads((path / "store.json").read_bytes())["n_rows"])
-        if name.endswith(".parquet"):
-            import pyarrow.parquet as pq
-
-            return int(pq.read_metadata(path).num_rows)
-        # Counting would use up a pipe.
-        if not path.is_file() or name.endswith((".xlsx", ".zip", ".bz2", ".parquet.gz", ".xlsx.gz")):
-            return None
-        separator = b"$$$$" if ".sdf" in name else b"\n"
-        opener = gzip.open if name.endswith(".gz") else open
-        n_rows = n_bytes = 0
-        with opener(path, "rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                n_rows, n_bytes = n_rows + block.count(separator), n_bytes + len(block)
-                if n_bytes > _COUNTABLE_BYTES:
-                    return None
-        return n_rows
-    except (OSError, EOFError, ValueError, LookupError, TypeError, zlib.error):
-        # The reader will say what is wrong with the file.
-        return None

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from molig.cli.console import Reporter, count_rows, print_table, use_threads
-from molig.cli.explain import rejected_rows
+from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.options import DeviceOption, QuietOption, ThreadsOption, task_named
+from molig.files import count_rows
 
 MODEL = "tox21-w2n2-simple"
 TASK = "SR-MMP"
@@ -32,6 +32,7 @@ def demo(
     from molig.molecules import Record, Rejection
     from molig.molecules.library import rdkit_library
     from molig.report import write_explanations
+    from molig.report.explaining import rejected_rows
     from molig.report.outputs import check_explanation_output, sentence
     from molig.screening import ScreeningOptions, screen
 

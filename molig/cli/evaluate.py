@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molig.cli.console import Reporter, count_rows, print_table, use_threads
+from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.options import (
     DelimiterOption,
     DeviceOption,
@@ -26,6 +26,7 @@ from molig.cli.options import (
     one_input,
 )
 from molig.errors import MoligError, UsageError
+from molig.files import count_rows
 
 if TYPE_CHECKING:
     from molig.evaluation import Evaluation, EvaluationPlan, EvaluationRun

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molig.cli.console import Reporter, count_rows, use_threads
+from molig.cli.console import Reporter, use_threads
 from molig.cli.options import (
     MOLECULES,
     PICTURES,
@@ -57,6 +57,7 @@ from molig.cli.options import (
     usable_jobs,
 )
 from molig.errors import UnknownNameError, UsageError
+from molig.files import count_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,11 +68,10 @@ if TYPE_CHECKING:
     from molig.report import Counts, Pictures
     from molig.report.explaining import ChunkExplainer, Drawings, Sampling, Summary
     from molig.report.tables import TableRequest
-    from molig.screening import ScreeningResult, Shard
+    from molig.screening import Shard
     from molig.tables import Parts
 
 _SHOWN = 20
-_OF_REJECTED = ("row", "id", "smiles", "reason")
 # What a reference is called that is the mean of the molecules explained, of so many at most.
 MEAN, _MOST_AVERAGED = "mean", 500
 # A baseline that scores more than this is said to be not neutral.
@@ -173,7 +173,7 @@ def explain(
     """Say why molecules get their scores, atom by atom."""
     from molig.attribution import Explainer
     from molig.foreign import FingerprintOptions
-    from molig.report.explaining import Drawings
+    from molig.report.explaining import Drawings, about_page, columns_of, work_of
     from molig.screening import Shard
     from molig.screening.plan import asks_all_tasks
     from molig.tables.locks import exclusive
@@ -264,7 +264,7 @@ def explain_hits(
     """Explain rows of a hit table, in their order, as the command does without further options."""
     from molig.attribution import Explainer
     from molig.report import Pictures
-    from molig.report.explaining import Drawings
+    from molig.report.explaining import Drawings, about_page, hit_records, work_of
 
     model = model if task is None else model.for_task(task)
     explainer = Explainer(model, task=task)
@@ -275,41 +275,6 @@ def explain_hits(
     work = work_of(explainer, request, Drawings(drawings, title, Pictures(), meaning, **about))
     Run(work, reporter, len(hits), usable_jobs(jobs, 1, model.device.type)).write(records)
     reporter.info(f"{len(hits):,} best hits explained: {', '.join(map(str, places))}")
-
-
-def hit_records(hits: pa.Table) -> tuple[Iterator[Record], list[str]]:
-    """Rows of a hit table as records, and the names of the columns that come along."""
-    from molig.molecules import Record
-
-    columns = [name for name in hits.column_names if name not in ("id", "smiles")]
-    heads = zip(*(hits.column(name).to_pylist() for name in ("row", "id", "smiles")), strict=True)
-    kept = zip(*(hits.column(name).to_pylist() for name in columns), strict=True)
-    rows = zip(heads, kept, strict=True)
-    return (Record(row, id_, smiles, kept=values) for (row, id_, smiles), values in rows), columns
-
-
-def rejected_rows(result: ScreeningResult) -> list[tuple[Record, Rejection]]:
-    """What a screen has rejected, as rows of a page."""
-    from molig.molecules import Record, Rejection
-
-    found = (Rejection(*row) for row in result.rejections[list(_OF_REJECTED)].itertuples(index=False))
-    return [(Record(one.row, one.id, one.smiles), one) for one in found]
-
-
-def columns_of(records: Iterator[Record]) -> list[str]:
-    """Names of the columns that come along with records."""
-    kept = getattr(records, "kept", None)
-    return [] if kept is None else list(kept.names)
-
-
-def about_page(
-    model: ScoringModel, columns: Sequence[str], facts: Sequence[tuple[str, str]] = ()
-) -> dict[str, Any]:
-    """What a page says besides the explanations: the model, its domain, and columns that come along."""
-    domain = None
-    with contextlib.suppress(UsageError):  # not every model knows what it was trained on
-        domain = model.domain()
-    return {"facts": (("model", model.name), *facts), "columns": columns, "domain": domain}
 
 
 def _say_baseline(explainer: Explainer, tasks: Collection[str], reporter: Reporter) -> None:
@@ -388,21 +353,6 @@ def _check_shard(shard: Shard | None, drawings: list[Path], rejects: Path | None
     if shard is not None and (drawings or rejects):
         what = "--rejects" if rejects else str(drawings[0])
         raise UsageError(f"{what} is for a whole library, not for a shard of it, which is a table alone")
-
-
-def work_of(
-    explainer: Explainer,
-    request: TableRequest | None,
-    drawings: Drawings,
-    all_tasks: bool = False,
-) -> ChunkExplainer:
-    """What is to be made of explanations."""
-    from molig.report.explaining import ChunkExplainer
-
-    if request is not None:
-        request = replace(request, members=explainer.member_names, meaning=drawings.meaning)
-    explain_rows = partial(explainer.explain_rows, all_tasks=all_tasks)
-    return ChunkExplainer(explain_rows, request, drawings if drawings.files else None)
 
 
 def _drawings_and_table(

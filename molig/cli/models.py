@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from molig.stats import RankingQuality
 
 
-
 def models(
     model: Annotated[
         list[str] | None,

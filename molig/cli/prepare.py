@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from molig.cli.console import Reporter, count_rows
+from molig.cli.console import Reporter
 from molig.cli.options import (
     RUNNING,
     DelimiterOption,
@@ -24,6 +24,7 @@ from molig.cli.options import (
     kept_columns,
     needed_input,
 )
+from molig.files import count_rows
 
 _SHOWN = 5
 

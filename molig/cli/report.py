@@ -8,20 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molig.cli.console import Reporter, count_rows, use_threads
+from molig.cli.console import Reporter, use_threads
 from molig.cli.explain import (
     MEAN,
     Run,
-    about_page,
-    columns_of,
     compounds_of,
-    hit_records,
     pictures_of,
     read,
-    rejected_rows,
     say_counts,
     say_sampling_error,
-    work_of,
 )
 from molig.cli.options import (
     AddHOption,
@@ -62,6 +57,7 @@ from molig.cli.options import (
     task_named,
     usable_jobs,
 )
+from molig.files import count_rows
 
 if TYPE_CHECKING:
     from molig.model import ScoringModel
@@ -119,7 +115,7 @@ def report(
     from molig.attribution import Explainer
     from molig.errors import UsageError
     from molig.foreign import FingerprintOptions
-    from molig.report.explaining import Drawings
+    from molig.report.explaining import Drawings, about_page, work_of
     from molig.screening.plan import asks_all_tasks
     from molig.tables.locks import exclusive
 
@@ -209,6 +205,7 @@ class _Reading:
     def all(self, model: ScoringModel, reporter: Reporter) -> _Chosen:
         """Every row, in the order of the file; an error if a page cannot hold them."""
         from molig.errors import UsageError
+        from molig.report.explaining import columns_of
 
         records = read(self.source, model, {**self.options, "keep": self.keep}, reporter)
         some = [record for _, record in zip(range(_MOST + 1), records, strict=False)]
@@ -223,6 +220,7 @@ class _Reading:
     ) -> _Chosen:
         """The best N rows, best first."""
         from molig.errors import UsageError
+        from molig.report.explaining import hit_records, rejected_rows
         from molig.screening import ScreeningOptions, screen
 
         if n > _MOST:

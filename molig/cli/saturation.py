@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molig.cli.console import Reporter, count_rows, print_table, use_threads
+from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.explain import read
 from molig.cli.options import (
     MOLECULES,
@@ -34,6 +34,7 @@ from molig.cli.options import (
     needed_input,
     task_named,
 )
+from molig.files import count_rows
 
 if TYPE_CHECKING:
     from molig.attribution import Explainer, MoleculeCurves

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molig.cli.console import Reporter, count_rows, print_table, use_threads
+from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.options import (
     RUNNING,
     AddHOption,
@@ -44,6 +44,7 @@ from molig.cli.options import (
     tasks_named,
     usable_jobs,
 )
+from molig.files import count_rows
 
 if TYPE_CHECKING:
     from molig.model import ScoringModel

@@ -53,7 +53,7 @@ def serve(
 
     reporter = Reporter(quiet)
     settings = ServeSettings(
-        models=_models(model or []),
+        models=tuple(model or ()),
         host=host,
         port=port,
         token=token or (None if ServeSettings.is_loopback(host) else secrets.token_urlsafe(24)),
@@ -83,13 +83,6 @@ def _check_installed() -> None:
 
     if any(find_spec(name) is None for name in _NEEDED):
         raise UsageError("molig serve needs more packages: pip install 'molig[serve]'")
-
-
-def _models(names: list[str]) -> tuple[tuple[str, ...], ...]:
-    """Files of Chemprop are an ensemble together; every other model stands for itself."""
-    from molig.foreign import is_foreign
-
-    return (tuple(names),) if len(names) > 1 and is_foreign(names) else tuple((name,) for name in names)
 
 
 def _bytes(text: str) -> int:

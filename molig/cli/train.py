@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molig.cli.console import Reporter, count_rows, print_table, use_threads
+from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.options import (
     CsvSafeOption,
     DelimiterOption,
@@ -26,6 +26,7 @@ from molig.cli.options import (
     label_columns,
     resolved_input,
 )
+from molig.files import count_rows
 
 if TYPE_CHECKING:
     from molig.model import ModelInfo, ScreeningModel

@@ -7,6 +7,7 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
@@ -15,10 +16,10 @@ import pyarrow as pa
 import torch
 from rdkit import Chem
 
-from molig.attribution import Explanation
+from molig.attribution import Explainer, Explanation
 from molig.attribution.explainer import GROUP, At
 from molig.errors import UsageError, called
-from molig.model import Applicability
+from molig.model import Applicability, ScoringModel
 from molig.molecules import Record, Rejection
 from molig.molecules.guard import CPU_SECONDS, time_limit
 from molig.report.outputs import Pictures, write_explanations
@@ -33,7 +34,7 @@ from molig.report.tables import (
 )
 from molig.screening.dealing import Dealer
 from molig.screening.hits import REJECTION_SCHEMA, rejection_table
-from molig.screening.joining import FinishedParts
+from molig.screening.joining import FinishedParts, ScreeningResult
 from molig.screening.merging import Together, together
 from molig.screening.shards import Shard
 from molig.screening.workers import START_METHOD, Mark, packed_mol
@@ -341,6 +342,56 @@ def _packed_table(batches: Iterator[pa.RecordBatch], request: TableRequest | Non
         for batch in batches:
             writer.write_batch(batch)
     return bytes(memoryview(sink.getvalue()))
+
+
+# What comes together for a page: rows of hits, the columns that come along, and what is said of the model.
+
+
+def hit_records(hits: pa.Table) -> tuple[Iterator[Record], list[str]]:
+    """Rows of a hit table as records, and the names of the columns that come along."""
+    columns = [name for name in hits.column_names if name not in ("id", "smiles")]
+    heads = zip(*(hits.column(name).to_pylist() for name in ("row", "id", "smiles")), strict=True)
+    kept = zip(*(hits.column(name).to_pylist() for name in columns), strict=True)
+    rows = zip(heads, kept, strict=True)
+    return (Record(row, id_, smiles, kept=values) for (row, id_, smiles), values in rows), columns
+
+
+def rejected_rows(result: ScreeningResult) -> list[tuple[Record, Rejection]]:
+    """What a screen has rejected, as rows of a page."""
+    found = (Rejection(*row) for row in result.rejections[list(_OF_REJECTED)].itertuples(index=False))
+    return [(Record(one.row, one.id, one.smiles), one) for one in found]
+
+
+_OF_REJECTED = ("row", "id", "smiles", "reason")
+
+
+def columns_of(records: Iterator[Record]) -> list[str]:
+    """Names of the columns that come along with records."""
+    kept = getattr(records, "kept", None)
+    return [] if kept is None else list(kept.names)
+
+
+def about_page(
+    model: ScoringModel, columns: Sequence[str], facts: Sequence[tuple[str, str]] = ()
+) -> dict[str, Any]:
+    """What a page says besides the explanations: the model, its domain, and columns that come along."""
+    domain = None
+    with contextlib.suppress(UsageError):  # not every model knows what it was trained on
+        domain = model.domain()
+    return {"facts": (("model", model.name), *facts), "columns": columns, "domain": domain}
+
+
+def work_of(
+    explainer: Explainer,
+    request: TableRequest | None,
+    drawings: Drawings,
+    all_tasks: bool = False,
+) -> ChunkExplainer:
+    """What is to be made of explanations."""
+    if request is not None:
+        request = replace(request, members=explainer.member_names, meaning=drawings.meaning)
+    explain_rows = partial(explainer.explain_rows, all_tasks=all_tasks)
+    return ChunkExplainer(explain_rows, request, drawings if drawings.files else None)
 
 
 def explain_library(

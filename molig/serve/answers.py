@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -24,20 +25,20 @@ from molig.report.outputs import sentence
 from molig.series import compare, find_edits
 from molig.serve.models import OfferedModel, chosen, offered
 from molig.serve.processes import Channel, place_of
-from molig.serve.settings import Model
 
 Answer = dict[str, Any]
 
 MEAN = "mean"
 """The reference that is the mean molecule of the library that comes with molig."""
 
+_FIRST: Answer = {"smiles": "CC(=O)[O-].[Na+]", "task": None, "reference": None}
 _MOST_PAIRS = 20
 _MODELS_AT_HAND = 8
 _DRAWN = (360, 270)
 _MOST_ATOMS_DRAWN = 500
 
 
-def serve_desk(channel: Channel, folder: Path, models: Sequence[Model], device: str) -> None:
+def serve_desk(channel: Channel, folder: Path, models: Sequence[str], device: str) -> None:
     """Answer questions until the server is gone."""
     torch.set_num_threads(1)
     desk = Answering(offered(models, device), device)
@@ -45,6 +46,7 @@ def serve_desk(channel: Channel, folder: Path, models: Sequence[Model], device: 
         models=[one.facts for one in desk.models.values()],
         cards={label: one.card for label, one in desk.models.items()},
     )
+    desk.warm_up()
     while True:
         asked = channel.hear()
         try:
@@ -90,7 +92,7 @@ class Answering:
 
     Examples
     --------
-    >>> desk = Answering(offered([("tox21-w2n2-simple",)], "cpu"), "cpu")
+    >>> desk = Answering(offered(["tox21-w2n2-simple"], "cpu"), "cpu")
     >>> asked = {"smiles": "CCO", "models": ["tox21-w2n2-simple"], "tasks": ["SR-ARE"]}
     >>> answer = desk.prepared("score", asked)()
     >>> [one["task"] for one in answer["models"][0]["scores"]]
@@ -101,6 +103,11 @@ class Answering:
         self.models = models
         self._device = device
         self._at_hand: dict[str, ScoringModel] = {}
+
+    def warm_up(self) -> None:
+        """Explain a molecule by the first model, so that what is made at first use is there."""
+        with contextlib.suppress(MoligError):
+            self.prepared("explain", {"model": next(iter(self.models)), **_FIRST})()
 
     def prepared(self, question: str, details: Mapping[str, Any]) -> Callable[[], Answer]:
         """Read the models of a question; what is returned answers it."""

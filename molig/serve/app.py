@@ -19,10 +19,11 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from molig.errors import MoligError, OutputError, UsageError
-from molig.report.hit_page import STYLE
+from molig.molecules.readers import SUFFIXES
+from molig.molecules.sources import PACKED
 from molig.serve.desk import BusyError, ClosedError, CrashedError, TooLongError
 from molig.serve.gate import Gate
-from molig.serve.jobs import MOST_EXPLAINED, Order
+from molig.serve.jobs import MOST_EXPLAINED, RESULTS, Order, input_name
 from molig.serve.messages import (
     JOB_FORM,
     MOST_MODELS,
@@ -45,13 +46,14 @@ from molig.serve.messages import (
     ScoreQuestion,
 )
 from molig.serve.service import Service
-from molig.serve.work import RESULTS, input_name, suffixes
 from molig.version import __version__
 
 MAX_TEXT = 10_000_000
 """Bytes of pasted text; it is held in memory."""
 
 _STATIC = Path(__file__).parent / "static"
+# By its path: to import that room takes seconds and the memory of torch, which this process does without.
+_STYLE_OF_REPORTS = Path(__file__).parents[1] / "report" / "templates" / "hit_page.css"
 _MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -159,7 +161,7 @@ def _add_page(app: FastAPI) -> None:
         path.relative_to(_STATIC).as_posix(): path
         for path in sorted(_STATIC.rglob("*"))
         if path.suffix in _MEDIA_TYPES
-    } | {STYLE.name: STYLE}
+    } | {_STYLE_OF_REPORTS.name: _STYLE_OF_REPORTS}
 
     @app.get("/", include_in_schema=False)
     def page() -> Response:
@@ -213,7 +215,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
                 "max_explained": MOST_EXPLAINED,
                 "time_limit": settings.time_limit,
                 "job_limit": settings.job_limit,
-                "formats": suffixes(),
+                "formats": [*SUFFIXES, *PACKED],
             }
         )
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from molig.errors import MoligError
-from molig.serve.answers import serve_desk
 from molig.serve.processes import Killable, Message
 from molig.serve.settings import ServeSettings
 
@@ -70,7 +69,7 @@ class Desk:
         Parameters
         ----------
         question : str
-            One of `molig.serve.answers.QUESTIONS`.
+            "score", "explain", "compare", "edits" or "draw"; see `molig.serve.answers`.
         **details
             Its arguments.
 
@@ -104,7 +103,9 @@ class Desk:
         if self._closed:
             raise ClosedError("the server is ending")
         if self._process is None:
-            self._process = Killable(serve_desk, self._folder, self._settings.models, self._settings.device)
+            self._process = Killable(
+                "molig.serve.answers:serve_desk", self._folder, self._settings.models, self._settings.device
+            )
             told = self._heard(self._process, _START_SECONDS)
             self.models, self.cards = told["models"], told["cards"]
         return self._process

@@ -8,15 +8,55 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any
+from pathlib import Path, PurePath
+from typing import IO, Any, NamedTuple
 
 from molig.errors import OutputError, UnknownNameError, UsageError
+from molig.molecules.readers import FORMATS, SUFFIXES
+from molig.molecules.sources import PACKED
 from molig.serve.desk import BusyError
 from molig.serve.processes import Killable, Message
 from molig.serve.settings import ServeSettings
-from molig.serve.work import KINDS, OUTPUT, RESULTS, do_job
 from molig.text import legible
+
+KINDS = ("screen", "explain", "audit")
+"""What jobs do."""
+
+
+class ResultFile(NamedTuple):
+    """A file that a job may leave: what it is, and how it is sent."""
+
+    title: str
+    media_type: str
+
+
+OUTPUT = "results"
+"""Directory of a job that holds them."""
+
+_CSV, _HTML, _JSON = "text/csv; charset=utf-8", "text/html; charset=utf-8", "application/json"
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+RESULTS = {
+    "report.html": ResultFile("Report: a page to sort, filter and look into, which works offline", _HTML),
+    "hits.csv": ResultFile("Hits, all rows", _CSV),
+    "hits.parquet": ResultFile("Hits, all rows, Parquet", "application/vnd.apache.parquet"),
+    "hits.xlsx": ResultFile("Hits, all rows, Excel", _XLSX),
+    "hits.json": ResultFile("The best hits, as the page shows them", _JSON),
+    "explanations.csv": ResultFile("Explanations, a row per molecule", _CSV),
+    "explanations.json": ResultFile("Explanations, JSON", _JSON),
+    "explanations.sdf": ResultFile("Structures with scores of atoms and bonds", "chemical/x-mdl-sdfile"),
+    "explanations.xlsx": ResultFile("Explanations with pictures, Excel", _XLSX),
+    "audit.html": ResultFile("Audit: a page that works offline", _HTML),
+    "audit.md": ResultFile("Audit, Markdown", "text/markdown; charset=utf-8"),
+    "audit.json": ResultFile("Audit, JSON", _JSON),
+    "audit-regression.html": ResultFile("Audit of the values", _HTML),
+    "audit-regression.json": ResultFile("Audit of the values, JSON", _JSON),
+    "audit-classification.html": ResultFile("Audit of the probabilities", _HTML),
+    "audit-classification.json": ResultFile("Audit of the probabilities, JSON", _JSON),
+    "rejects.csv": ResultFile("Rejected rows with reasons", _CSV),
+    "run.json": ResultFile("What the run did, and with which versions", _JSON),
+    "all.zip": ResultFile("Everything", "application/zip"),
+}
+"""By the names that results have; nothing else is ever sent."""
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
 MOST_EXPLAINED = 500
@@ -128,6 +168,42 @@ class Job:
         if self.state == RUNNING:
             return self.phase or "starting"
         return {WAITING: "waiting for the job before it", CANCELLED: "cancelled"}.get(self.state, self.state)
+
+
+def input_name(name: str, file_format: str | None) -> str:
+    """What the file of a job is called in its directory: never as the user calls it.
+
+    Parameters
+    ----------
+    name : str
+        What the user calls it; only its end is looked at.
+    file_format : str, optional
+        One of `molig.molecules.readers.FORMATS`, where the name does not tell.
+
+    Raises
+    ------
+    UsageError
+        If neither tells a format.
+
+    Examples
+    --------
+    >>> input_name("../../Actives 2024.CSV.gz", None), input_name("export", "smi")
+    ('molecules.csv.gz', 'molecules.smi')
+    """
+    ends = [end.lower() for end in PurePath(name).suffixes[-2:]]
+    packed = ends.pop() if ends and ends[-1] in PACKED else ""
+    if file_format is not None:
+        if file_format.lower() not in FORMATS:
+            raise UnknownNameError("format", file_format, FORMATS)
+        return f"molecules.{file_format.lower()}{packed}"
+    if ends and ends[-1] in SUFFIXES:
+        return f"molecules{ends[-1]}{packed}"
+    if packed == ".zip":
+        return "molecules.zip"  # whose contents tell
+    raise UsageError(
+        f"{legible(name)[:200]}: unknown file type; supported are {', '.join(SUFFIXES)}, each also with "
+        f"{', '.join(PACKED)} (or say which it is with format)"
+    )
 
 
 class Jobs:
@@ -246,7 +322,7 @@ class Jobs:
         return None
 
     def _run(self, job: Job) -> None:
-        process = Killable(do_job, job.folder, job.order.__dict__, self._settings)
+        process = Killable("molig.serve.work:do_job", job.folder, job.order.__dict__, self._settings)
         with self._lock:
             job.process = process
             is_cancelled = job.state == CANCELLED or self._closed

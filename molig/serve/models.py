@@ -14,7 +14,6 @@ from molig.model import ModelInfo, Objective, load_info
 from molig.model.card import model_card
 from molig.model.listing import listed_models, predicts, task_meanings
 from molig.report.hit_page import cannot_see
-from molig.serve.settings import Model
 
 
 @dataclass
@@ -34,12 +33,12 @@ class OfferedModel:
     """
 
     label: str
-    names: Model
+    names: tuple[str, ...]
     facts: dict[str, Any]
     card: str = ""
 
 
-def offered(models: Sequence[Model], device: str) -> dict[str, OfferedModel]:
+def offered(models: Sequence[str], device: str) -> dict[str, OfferedModel]:
     """Models by what the page calls them; none means all that come with molig.
 
     Raises
@@ -49,23 +48,23 @@ def offered(models: Sequence[Model], device: str) -> dict[str, OfferedModel]:
 
     Examples
     --------
-    >>> found = offered([("tox21-w2n2-simple",)], "cpu")["tox21-w2n2-simple"].facts
+    >>> found = offered(["tox21-w2n2-simple"], "cpu")["tox21-w2n2-simple"].facts
     >>> found["tasks"][0]["name"], found["tasks"][0]["kind"], found["blind_to"][0]
     ('NR-AR', 'probability', 'chirality')
     """
     if not models:
-        return {name: _of_molig(name, (name,), info) for name, info in listed_models().items()}
-    names = [names[0] if len(names) == 1 else " and ".join(map(_short, names)) for names in models]
-    labels = [_short(name) for name in names]
-    labels = [full if labels.count(label) > 1 else label for full, label in zip(names, labels, strict=True)]
+        return {name: _of_molig(name, info) for name, info in listed_models().items()}
+    if is_foreign(models):
+        return {one.label: one for one in [_foreign(tuple(models), device)]}
+    labels = [Path(name).name for name in models]
+    labels = [full if labels.count(label) > 1 else label for full, label in zip(models, labels, strict=True)]
     if twice := [label for label in labels if labels.count(label) > 1]:
         raise UsageError(f"the model {twice[0]} is named twice")
-    return {
-        label: _foreign(label, names, device)
-        if is_foreign(names)
-        else _of_molig(label, names, load_info(names[0]))
-        for label, names in zip(labels, models, strict=True)
-    }
+    found = {}
+    for name, label in zip(models, labels, strict=True):
+        is_own = not is_foreign(name)
+        found[label] = _of_molig(label, load_info(name), name) if is_own else _foreign((name,), device, label)
+    return found
 
 
 def chosen(models: dict[str, OfferedModel], label: str) -> OfferedModel:
@@ -75,11 +74,7 @@ def chosen(models: dict[str, OfferedModel], label: str) -> OfferedModel:
     return models[label]
 
 
-def _short(name: str) -> str:
-    return Path(name).name or name
-
-
-def _of_molig(label: str, names: Model, info: ModelInfo) -> OfferedModel:
+def _of_molig(label: str, info: ModelInfo, name: str = "") -> OfferedModel:
     meanings, value = task_meanings(info), info.objective is Objective.REGRESSION
     tasks = [
         {
@@ -92,11 +87,12 @@ def _of_molig(label: str, names: Model, info: ModelInfo) -> OfferedModel:
     ]
     from_schema = cannot_see(FeatureSchema.from_dict(info.feature_schema))
     facts = _facts(label, predicts(info), tasks, from_schema, calibrated=info.calibrated)
-    return OfferedModel(label, names, facts, model_card(info))
+    return OfferedModel(label, (name or label,), facts, model_card(info))
 
 
-def _foreign(label: str, names: Model, device: str) -> OfferedModel:
+def _foreign(names: tuple[str, ...], device: str, label: str = "") -> OfferedModel:
     model = load_any_model(names, device)
+    label = label or (Path(names[0]).name if len(names) == 1 else model.name)
     units = model.units if isinstance(model, AdmetAI) else {}
     tasks = []
     for task in model.tasks:

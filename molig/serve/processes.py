@@ -17,7 +17,7 @@ import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Callable
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -56,16 +56,14 @@ class Channel:
         self._pipe.close()
 
 
-Work = Callable[..., None]
-
-
 class Killable:
     """A process, in the eyes of the server.
 
     Parameters
     ----------
-    work : callable
-        A function of a module, called there with a `Channel`, ``folder`` and ``arguments``.
+    work : str
+        A function, as ``"module:name"``, called there with a `Channel`, ``folder`` and ``arguments``; its
+        module is imported there only.
     folder : Path
         Where it writes; removed by itself if the server is gone.
     *arguments : object
@@ -78,15 +76,14 @@ class Killable:
 
     Examples
     --------
-    >>> from molig.serve.processes import Killable, echo
-    >>> process = Killable(echo, Path("unused"))
+    >>> process = Killable("molig.serve.processes:echo", Path("unused"))
     >>> process.channel.tell(word="hello")
     >>> process.channel.hear()
     {'word': 'hello'}
     >>> process.end()
     """
 
-    def __init__(self, work: Work, folder: Path, *arguments: Any) -> None:
+    def __init__(self, work: str, folder: Path, *arguments: Any) -> None:
         context: Any = multiprocessing.get_context(_START)
         if _START == "forkserver":
             context.set_forkserver_preload(_PRELOADED)
@@ -144,7 +141,7 @@ def end_all() -> None:
 # In the process.
 
 
-def _begin(work: Work, pipe: Connection, lifeline: Connection, folder: str, arguments: Any) -> None:
+def _begin(work: str, pipe: Connection, lifeline: Connection, folder: str, arguments: Any) -> None:
     if hasattr(os, "setsid"):
         os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -154,7 +151,8 @@ def _begin(work: Work, pipe: Connection, lifeline: Connection, folder: str, argu
     channel = Channel(pipe)
     with contextlib.suppress(EOFError, OSError):
         try:
-            work(channel, Path(folder), *arguments)
+            module, _, name = work.partition(":")
+            getattr(import_module(module), name)(channel, Path(folder), *arguments)
         except MoligError as err:
             channel.tell(error=str(err), kind=type(err).__name__)
         except Exception as err:

@@ -34,7 +34,7 @@ class Server:
     Examples
     --------
     >>> import urllib.request
-    >>> settings = ServeSettings(models=(("tox21-w2n2-simple",),), port=0)
+    >>> settings = ServeSettings(models=("tox21-w2n2-simple",), port=0)
     >>> with bound_socket(settings) as taken, Service(settings) as service, Server(service, taken) as server:
     ...     with urllib.request.urlopen(server.address + "api/about") as answer:
     ...         answer.status

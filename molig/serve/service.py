@@ -26,7 +26,7 @@ class Service:
 
     Examples
     --------
-    >>> with Service(ServeSettings(models=(("tox21-w2n2-simple",),))) as service:
+    >>> with Service(ServeSettings(models=("tox21-w2n2-simple",))) as service:
     ...     service.desk.ask("draw", smiles="OCC")["smiles"]
     'OCC'
     """

@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 
 from molig.errors import UsageError
 
-Model = tuple[str, ...]
-"""What one ``-m`` names, or several that are an ensemble."""
-
 LOOPBACK = "127.0.0.1"
 
 
@@ -19,8 +16,9 @@ class ServeSettings:
 
     Parameters
     ----------
-    models : tuple of tuple of str
-        Models that are offered, each by what ``-m`` would name; none means all bundled ones.
+    models : tuple of str
+        Models that are offered, by what ``-m`` would name; none means all bundled ones. Files of Chemprop, if
+        all are such, are one model together.
     host : str
         Address that the server is bound to.
     port : int
@@ -55,7 +53,7 @@ class ServeSettings:
     (True, False)
     """
 
-    models: tuple[Model, ...] = ()
+    models: tuple[str, ...] = ()
     host: str = LOOPBACK
     port: int = 8642
     token: str | None = field(default=None, repr=False)

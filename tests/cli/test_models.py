@@ -172,17 +172,17 @@ class TestListing:
         content = json.loads((copy / "model.json").read_text())
         del content["metrics"]["test"]
         (copy / "model.json").write_text(json.dumps(content))
-        monkeypatch.setattr("molig.model.bundled_models", lambda: {"small": copy})
+        monkeypatch.setattr("molig.model.listing.bundled_models", lambda: {"small": copy})
         assert " (validation) " in molig("models").out
 
     def test_a_regression_shows_its_r2(self, molig, small_regression_dir, small_model_dir, monkeypatch):
-        monkeypatch.setattr("molig.model.bundled_models", lambda: {"values": small_regression_dir})
+        monkeypatch.setattr("molig.model.listing.bundled_models", lambda: {"values": small_regression_dir})
         run = molig("models")
         assert run.code == 0
         assert " R2 " in run.out
         assert "AUC" not in run.out
         both = {"values": small_regression_dir, "classes": small_model_dir}
-        monkeypatch.setattr("molig.model.bundled_models", lambda: both)
+        monkeypatch.setattr("molig.model.listing.bundled_models", lambda: both)
         out = molig("models").out
         assert "ROC-AUC or R2" in out or "R2 or ROC-AUC" in out
         r2 = load_info(small_regression_dir).median_figure("test", "r2")
@@ -190,7 +190,7 @@ class TestListing:
 
     def test_the_kind_of_a_model_is_listed(self, molig, small_committee_dir, small_model_dir, monkeypatch):
         both = {"one": small_model_dir, "several": small_committee_dir}
-        monkeypatch.setattr("molig.model.bundled_models", lambda: both)
+        monkeypatch.setattr("molig.model.listing.bundled_models", lambda: both)
         several, one = (line for line in molig("models").out.splitlines() if "labels of labelled.csv" in line)
         assert " several " in several
         assert " committee " in several
