@@ -39,9 +39,6 @@ from molig.molecules import Record, Rejection
 from molig.report.tables import Result
 from molig.text import legible
 
-STYLE = Path(__file__).parent / "templates" / "hit_page.css"
-"""What the page looks like; `molig serve` looks like it."""
-
 _WIDTH, _HEIGHT = 360, 270
 _STOPS = 21
 # Features below this share of a molecule's sum are left out of the page.
