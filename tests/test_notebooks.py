@@ -17,7 +17,7 @@ NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 NEEDING = {"explain_a_series": "moleculeace_30.parquet"}
 QUICK = "MOLIG_QUICK_NOTEBOOKS"
 HANGS = 1800
-"""Seconds after which a cell, or a kernel that does not start, is given up: a machine may be slow and busy."""
+"""Seconds after which a cell, or a kernel that does not start, is given up: machines may be slow."""
 
 
 @pytest.fixture(scope="module")
