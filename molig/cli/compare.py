@@ -1,4 +1,4 @@
-"""`molig compare`: what makes the difference between the scores of two similar molecules."""
+"""`molig compare`: what makes the difference between the scores of similar molecules."""
 
 from __future__ import annotations
 
@@ -25,34 +25,40 @@ from molig.cli.options import (
     ReorderAtomsOption,
     SmilesColumnOption,
     TargetOption,
-    TaskOption,
+    TaskOrAllOption,
     ThreadsOption,
     TolOption,
     TrustPickleOption,
     input_option,
     load_named,
+    resolved_input,
     task_named,
 )
 
 if TYPE_CHECKING:
     from molig.molecules import Record
-    from molig.series import Comparison
+    from molig.series import Comparison, Comparisons
 
 
 def compare(
-    first: Annotated[
-        str, typer.Argument(metavar="A", help="SMILES; with -i the identifier of a row of the file.")
-    ],
-    second: Annotated[
-        str, typer.Argument(metavar="B", help="SMILES or identifier of the molecule compared with it.")
-    ],
     model: ModelOption,
+    molecules: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="A B ...",
+            show_default=False,
+            help="SMILES; with -i identifiers of rows. More than two, or all of a file, are compared each "
+            "with each.",
+        ),
+    ] = None,
     output: Annotated[
         list[Path] | None,
-        typer.Option("-o", "--output", help="out.svg, .png, .csv or .json; may be repeated."),
+        typer.Option(
+            "-o", "--output", help="out.svg, .png (of two molecules), .csv or .json; may be repeated."
+        ),
     ] = None,
-    source: Annotated[str | None, input_option("File or data set that the two rows stand in.")] = None,
-    task: TaskOption = None,
+    source: Annotated[str | None, input_option("File or data set that the rows stand in.")] = None,
+    task: TaskOrAllOption = None,
     template: Annotated[
         str | None,
         typer.Option(
@@ -79,41 +85,109 @@ def compare(
     threads: ThreadsOption = 1,
     quiet: QuietOption = False,
 ) -> None:
-    """Say what makes the difference between the scores of two similar molecules."""
+    """Say what makes the difference between the scores of similar molecules, two or several."""
     from molig.foreign import FingerprintOptions
-    from molig.molecules import Record
-    from molig.series import compare as compare_molecules
-    from molig.series.comparison import check_picture_or_numbers, write_comparison
+    from molig.screening.plan import asks_all_tasks
+    from molig.series import compare_all
+    from molig.series.comparison import write_comparison, write_comparisons
     from molig.series.matching import read_template
 
     outputs = output or []
-    for path in outputs:
-        check_picture_or_numbers(path)
     if template is not None:
         read_template(template)
-    records = [Record(1, "A", first), Record(2, "B", second)]
-    if source is not None:
-        reading = {"smiles_column": smiles_column, "id_column": id_column}
-        reading |= {"file_format": file_format, "delimiter": delimiter}
-        records = rows_of(source, [first, second], reading)
+    reading = {"smiles_column": smiles_column, "id_column": id_column}
+    reading |= {"file_format": file_format, "delimiter": delimiter}
+    records = _asked(molecules or [], source, reading)
+    _check_outputs(outputs, len(records))
     reporter = Reporter(quiet)
     use_threads(threads)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
     task = task_named(loaded, task, target)
     options: dict[str, Any] = {"method": method, "baseline": baseline, "target": target, "tol": tol}
-    loaded = loaded if task is None else loaded.for_task(task)
-    found = compare_molecules(loaded, records[0], records[1], task=task, template=template, **options)
-    for one in (found.first, found.second):
-        if one.scored_note:
-            reporter.info(f"{one.id}: {one.scored_note}")
-        if not one.converged:
-            reporter.warning(f"{one.id}: the integral did not converge to tol = {tol}; see the residual")
+    loaded = loaded if task is None or asks_all_tasks(task, loaded) else loaded.for_task(task)
+    n_pairs = len(records) * (len(records) - 1) // 2
+    with reporter.progress("comparing", n_pairs, "pairs") as advance:
+        found = compare_all(loaded, records, task=task, template=template, progress=advance, **options)
+    is_pair = len(records) == _PAIR
+    by_task = found.only_pair() if is_pair else ()
+    _say(found, tol, reporter)
     for path in outputs:
-        write_comparison(found, path)
-    _print(found)
+        if is_pair:
+            write_comparison(by_task, path)
+        else:
+            write_comparisons(found, path)
+    for one in by_task:
+        _print(one)
+    if not is_pair:
+        _print_matrices(found)
     if outputs:
         reporter.info(f"written: {', '.join(map(str, outputs))}")
+
+
+_PAIR = 2
+
+
+def _asked(words: list[str], source: str | None, reading: dict[str, Any]) -> list[Record]:
+    """The molecules: SMILES, rows of a file by their identifiers, or all rows of a file."""
+    from itertools import islice
+
+    from molig.errors import UnknownNameError, UsageError
+    from molig.molecules import read_records
+    from molig.series.comparison import MOST_COMPARED, lettered
+
+    if len(words) == 1 and source is None:
+        try:
+            words, source = [], resolved_input(words[0])
+        except UnknownNameError as error:
+            raise UsageError(
+                f"{words[0]} is no file and no data set; to compare molecules, name two or more"
+            ) from error
+    if source is None and len(words) < _PAIR:
+        raise UsageError("name at least two molecules, or a file of them, with or without -i")
+    if source is None:
+        return lettered(words)
+    if words and len(words) < _PAIR:
+        raise UsageError(f"{words[0]} needs another row of {source} to be compared with; name two or more")
+    if words:
+        return rows_of(source, words, reading)
+    records = list(islice(read_records(source, **reading), MOST_COMPARED + 1))
+    if not _PAIR <= len(records) <= MOST_COMPARED:
+        n = f"more than {MOST_COMPARED} rows" if len(records) > 1 else f"{len(records)} rows"
+        raise UsageError(
+            f"{source} has {n}, and from 2 to {MOST_COMPARED} are compared; name rows by their identifiers"
+        )
+    return records
+
+
+def _check_outputs(outputs: list[Path], n_molecules: int) -> None:
+    from molig.errors import UsageError
+    from molig.series.comparison import PICTURES, check_picture_or_numbers
+
+    for path in outputs:
+        check_picture_or_numbers(path)
+        if n_molecules > _PAIR and path.suffix.lower() in PICTURES:
+            raise UsageError(
+                f"{path}: a picture is of two molecules (got {n_molecules}); write .csv or .json for several"
+            )
+
+
+def _say(found: Comparisons, tol: float, reporter: Reporter) -> None:
+    """What of the molecules, and of the pairs, has to be known besides."""
+    for rejection in found.rejected:
+        reporter.warning(f"row {rejection.row} ({rejection.id}) {rejection.smiles!r}: {rejection.reason}")
+    for by_task in found.explained:
+        if by_task[0].scored_note:
+            reporter.info(f"{by_task[0].id}: {by_task[0].scored_note}")
+        for one in by_task:
+            if not one.converged:
+                reporter.warning(
+                    f"{one.id}, {one.task}: the integral did not converge to tol = {tol}; see the residual"
+                )
+    for pair in found.pairs:
+        if pair.reason:
+            names = (found.explained[place][0].id for place in (pair.first, pair.second))
+            reporter.warning(f"{' and '.join(names)}: {pair.reason}")
 
 
 def rows_of(source: str, ids: list[str], reading: dict[str, Any]) -> list[Record]:
@@ -146,3 +220,24 @@ def _print(found: Comparison) -> None:
     names = [one.id or one.smiles for one in (found.first, found.second)]
     title = f"{found.first.task}, {found.first.target_in_words}: {names[0]} to {names[1]}"
     print_table(["part", "where", "atoms", *names, "difference"], rows, title=title)
+
+
+def _print_matrices(found: Comparisons) -> None:
+    """For each task, molecule by molecule, by how much the column scores more than the row."""
+    for place, task in enumerate(found.tasks):
+        every = [by_task[place] for by_task in found.explained]
+        names = [one.id or str(one.row) for one in every]
+        differences, changes = found.matrix("difference", place), found.matrix("change", place)
+        rows = []
+        for row, one in enumerate(every):
+            cells = [
+                "" if row == column else f"{difference:+.3g} ({_known(changes[row, column])})"
+                for column, difference in enumerate(differences[row])
+            ]
+            rows.append([names[row], one.smiles, f"{one.score:.3g}", *cells])
+        title = f"{task}, {every[0].target_in_words}: column minus row (what the change contributed)"
+        print_table(["molecule", "SMILES", every[0].target, *names], rows, title=title)
+
+
+def _known(value: float) -> str:
+    return f"{value:+.3g}" if value == value else "unknown"  # noqa: PLR0124 - NaN

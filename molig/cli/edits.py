@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +26,7 @@ from molig.cli.options import (
     ReorderAtomsOption,
     SmilesColumnOption,
     TargetOption,
-    TaskOption,
+    TaskOrAllOption,
     ThreadsOption,
     TolOption,
     TrustPickleOption,
@@ -49,7 +49,7 @@ def edits(
         typer.Option("-o", "--output", help="out.svg, .png, .csv or .json; may be repeated."),
     ] = None,
     source: Annotated[str | None, input_option("File or data set that the row stands in.")] = None,
-    task: TaskOption = None,
+    task: TaskOrAllOption = None,
     most: Annotated[int, typer.Option("--top", min=1, help="How many edits to list and explain.")] = 12,
     sites: Annotated[
         int, typer.Option("--sites", min=1, help="Places of the molecule listed for one kind of edit.")
@@ -83,7 +83,8 @@ def edits(
     """List the smallest single edits of a molecule that move its score most."""
     from molig.foreign import FingerprintOptions
     from molig.molecules import Record
-    from molig.series import find_edits
+    from molig.screening.plan import asks_all_tasks
+    from molig.series import find_edits, find_edits_of_all_tasks
     from molig.series.comparison import check_picture_or_numbers
     from molig.series.edits import write_edits
 
@@ -100,23 +101,21 @@ def edits(
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
     task = task_named(loaded, task, target)
-    found = find_edits(
-        loaded if task is None else loaded.for_task(task),
-        record,
-        task=task,
-        most=most,
-        sites=sites,
-        direction=direction,
-        outside=outside,
-        method=method,
-        baseline=baseline,
-        target=target,
-        tol=tol,
-    )
+    asked: dict[str, Any] = {"most": most, "sites": sites, "direction": direction, "outside": outside}
+    asked |= {"method": method, "baseline": baseline, "target": target, "tol": tol}
+    if asks_all_tasks(task, loaded):
+        by_task = find_edits_of_all_tasks(loaded, record, **asked)
+    else:
+        chosen = loaded if task is None else loaded.for_task(task)
+        by_task = [find_edits(chosen, record, task=task, **asked)]
     for path in outputs:
-        write_edits(found, path)
-    _say(found, outside, reporter)
-    _print(found)
+        write_edits(by_task, path)
+    _say(by_task[0], outside, reporter)
+    for found in by_task:
+        if found.nothing:
+            reporter.warning(f"{found.start.task}: {found.nothing}")
+        else:
+            _print(found)
     if outputs:
         reporter.info(f"written: {', '.join(map(str, outputs))}")
 

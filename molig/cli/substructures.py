@@ -78,7 +78,7 @@ def substructures(
         typer.Option("--molecules", help="Table of the parts of every molecule: .csv or .parquet."),
     ] = None,
     task: Annotated[
-        str | None, typer.Option("--task", help="Task of the model; needed if it has several.")
+        str | None, typer.Option("--task", help="Task of the model, or all; needed if it has several.")
     ] = None,
     method: MethodOption = "integrated_gradients",
     baseline: BaselineOption = None,
@@ -105,7 +105,9 @@ def substructures(
     from molig.errors import InputError
     from molig.foreign import FingerprintOptions
     from molig.molecules import Rejection, read_records
+    from molig.screening.plan import asks_all_tasks
     from molig.series import PartSums
+    from molig.series.comparison import frame_of_tasks
     from molig.tables.writers import check_distinct, check_output
 
     source = needed_input(named, source)
@@ -119,9 +121,11 @@ def substructures(
     use_threads(threads)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
-    task = _task(loaded, task_named(loaded, task, target))
-    loaded = loaded.for_task(task)
-    explainer = Explainer(loaded, task=task, target=target, method=method, baseline=baseline, tol=tol)
+    named_task = task_named(loaded, task, target)
+    every = asks_all_tasks(named_task, loaded)
+    one_task = None if every else _task(loaded, named_task)
+    loaded = loaded if one_task is None else loaded.for_task(one_task)
+    explainer = Explainer(loaded, task=one_task, target=target, method=method, baseline=baseline, tol=tol)
     records = read_records(
         source,
         smiles_column=smiles_column,
@@ -131,29 +135,33 @@ def substructures(
     )
     rejections: list[Rejection] = []
 
-    def explained() -> Iterator[Explanation]:
+    def explained() -> Iterator[list[Explanation]]:
         with reporter.progress("explaining", count_rows(Path(source))) as advance:
-            for one in explainer.explain_records(records):
+            for _, result in explainer.explain_rows(records, all_tasks=every):
                 advance(1)
-                if isinstance(one, Rejection):
-                    rejections.append(one)
+                if isinstance(result, Rejection):
+                    rejections.append(result)
                 else:
-                    yield one
+                    yield result
 
-    sums, kinds = PartSums(), list[str]()
-    with _Each(molecules, csv_safe) as each:
-        for divided in _divided(explained(), ways, core, kinds, reporter):
-            sums.add(divided)
-            each.add(divided)
-        if not sums.n:
-            first = rejections[0]
-            raise InputError(f"{source}: every row was rejected; row {first.row}: {first.reason}")
+    sums = {name: PartSums() for name in ([one_task] if one_task else loaded.tasks)}
+    kinds = list[str]()
+    with _Each(molecules, csv_safe, of_tasks=every) as each:
+        for by_task in _divided(explained(), ways, core, kinds, reporter):
+            for name, divided in zip(sums, by_task, strict=True):
+                sums[name].add(divided)
+                each.add(divided, name)
+        if not any(one.n for one in sums.values()):
+            why = "every row was rejected" if rejections else "it holds no molecule"
+            first = "".join(f"; row {one.row}: {one.reason}" for one in rejections[:1])
+            raise InputError(f"{source}: {why}{first}")
         each.reject(rejections)
     _say_rejected(rejections, reporter)
-    table = sums.to_frame(kinds)
+    tables = {name: one.to_frame(kinds) for name, one in sums.items()}
     if output is not None:
-        _write(table, output, csv_safe)
-    _print(table, explainer, f"{loaded.name}: {task}, {sums.n} molecules")
+        _write(frame_of_tasks(tables), output, csv_safe)
+    for name, table in tables.items():
+        _print(table, explainer, f"{loaded.name}: {name}, {sums[name].n} molecules")
     if written := [str(path) for path in (output, molecules) if path is not None]:
         reporter.info(f"written: {', '.join(written)}")
 
@@ -180,35 +188,42 @@ def _task(model: ScoringModel, task: str | None) -> str:
         model.task_index(task)
         return task
     if len(model.tasks) > 1:
-        raise UsageError(f"{model.name} has {len(model.tasks)} tasks; name one: {', '.join(model.tasks)}")
+        names = ", ".join(model.tasks)
+        raise UsageError(f"{model.name} has {len(model.tasks)} tasks; name one: {names}; or all")
     return model.tasks[0]
 
 
 def _divided(
-    explained: Iterator[Explanation], ways: list[str], core: str | None, kinds: list[str], reporter: Reporter
-) -> Iterator[Divided]:
-    """Molecules with their parts; R-groups need all molecules at once."""
+    explained: Iterator[list[Explanation]],
+    ways: list[str],
+    core: str | None,
+    kinds: list[str],
+    reporter: Reporter,
+) -> Iterator[list[Divided]]:
+    """Molecules with their parts, for each task; R-groups need all molecules at once."""
     from molig.series import Divided, RGroups, ScoredAtoms, divider
     from molig.series.parts import RGROUPS
     from molig.series.rgroups import CORE
 
+    scored = ([ScoredAtoms.of(one) for one in by_task] for by_task in explained)
     if ways != [RGROUPS]:
         divide = divider(ways)
-        for one in map(ScoredAtoms.of, explained):
-            yield Divided.of(one, divide(one.mol))
+        for by_task in scored:
+            parts = divide(by_task[0].mol)
+            yield [Divided.of(one, parts) for one in by_task]
         return
-    held = [ScoredAtoms.of(one) for one in explained]
+    held = list(scored)
     if not held:
         return
-    found = RGroups.of([one.mol for one in held], core)
+    found = RGroups.of([by_task[0].mol for by_task in held], core)
     kinds += [CORE, *found.positions]
-    lacking = [one for one, parts in zip(held, found.parts, strict=True) if not parts]
+    lacking = [by_task[0] for by_task, parts in zip(held, found.parts, strict=True) if not parts]
     for one in lacking[:_SHOWN]:
         reporter.warning(f"row {one.row} ({one.id}) {one.smiles!r} does not have the core: all of it is rest")
     if len(lacking) > _SHOWN:
         reporter.warning(f"{len(lacking) - _SHOWN:,} more molecules without the core")
-    for one, parts in zip(held, found.parts, strict=True):
-        yield Divided.of(one, parts)
+    for by_task, parts in zip(held, found.parts, strict=True):
+        yield [Divided.of(one, parts) for one in by_task]
 
 
 def _say_rejected(rejections: list[Rejection], reporter: Reporter) -> None:
@@ -247,14 +262,15 @@ def _write(table: pd.DataFrame, path: Path, csv_safe: bool) -> None:
 class _Each:
     """The table of every molecule's parts, written as they come; nothing where none is asked for."""
 
-    def __init__(self, path: Path | None, csv_safe: bool) -> None:
+    def __init__(self, path: Path | None, csv_safe: bool, *, of_tasks: bool) -> None:
         import pyarrow as pa
 
         from molig.tables.writers import OutputTable
 
         texts = {name: pa.string() for name in ("id", "smiles", "kind", "part", "atoms")}
         numbers = {name: pa.float64() for name in ("score", "molecule_score")}
-        self._schema = pa.schema({"row": pa.int64(), **texts, **numbers})
+        task = {"task": pa.string()} if of_tasks else {}
+        self._schema = pa.schema({"row": pa.int64(), **task, **texts, **numbers})
         self._file = None if path is None else OutputTable(path, self._schema, csv_safe=csv_safe)
         self._rows: list[dict[str, Any]] = []
 
@@ -269,12 +285,13 @@ class _Each:
                 self._flush()
             self._file.__exit__(*error)
 
-    def add(self, divided: Divided) -> None:
-        """All parts of a molecule; they add up to its score."""
+    def add(self, divided: Divided, task: str) -> None:
+        """All parts of a molecule; they add up to its score in a task."""
         one = divided.molecule
         for kind, part, atoms, score in divided.rows():
             where = " ".join(map(str, atoms))
-            self._add(one, kind=kind, part=part, atoms=where, score=score, molecule_score=one.score)
+            numbers = {"score": score, "molecule_score": one.score}
+            self._add(one, task=task, kind=kind, part=part, atoms=where, **numbers)
 
     def reject(self, rejections: list[Rejection]) -> None:
         """Rows without parts, with the reason in place of a part."""

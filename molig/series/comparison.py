@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +22,7 @@ from molig.errors import InputError, UsageError
 from molig.files import json_text, write_whole
 from molig.foreign import load_any_model
 from molig.molecules import Record, Rejection
+from molig.screening.plan import ALL_TASKS
 from molig.series.alignment import laid_out, laid_upon
 from molig.series.matching import Index, Overlap, matched_pair, read_template
 from molig.tables.writers import check_writable
@@ -263,8 +266,12 @@ class Comparison:
                 legend=lines,
                 title=one.id or one.smiles,
                 atom_numbers=tuple(one.input_atoms.tolist()),
+                unit=f"difference of {one.unit}",
+                outline=tuple(np.flatnonzero(changed).tolist()),
             )
-            for one, mol, scores, lines in zip(self._both, mols, (lost, gained), self._legends(), strict=True)
+            for one, mol, scores, lines, changed in zip(
+                self._both, mols, (lost, gained), self._legends(), self._is_changed, strict=True
+            )
         )
         return first, second
 
@@ -369,17 +376,8 @@ def compare(
     >>> found.common.first.tolist()
     [0, 1, 2, 3, 4, 6, 7]
     """
-    pattern = None if template is None else read_template(template)
-    loaded = load_any_model(model) if isinstance(model, str | Path | Sequence) else model
-    records = [
-        one if isinstance(one, Record) else Record(row, name, one)
-        for row, name, one in ((1, "A", first), (2, "B", second))
-    ]
-    explainer = Explainer(loaded, task=task, **options)
-    why = _explained(explainer, records[0])
-    if task is None and len(loaded.tasks) > 1:
-        explainer = Explainer(loaded, task=why.task, **options)
-    return compared(why, _explained(explainer, records[1]), pattern)
+    found = compare_all(model, [first, second], task=task, template=template, **options)
+    return found.only_pair()[0]
 
 
 def compared(first: Explanation, second: Explanation, template: Chem.Mol | None = None) -> Comparison:
@@ -399,7 +397,204 @@ def canonical(mol: Chem.Mol) -> str:
     return str(Chem.MolToSmiles(Chem.RemoveHs(mol)))
 
 
-OUTPUTS = (".svg", ".png", ".csv", ".json")
+# All pairs of several molecules.
+
+
+class Pair(NamedTuple):
+    """Two molecules of several, by their places: a comparison for each task, or why there is none."""
+
+    first: int
+    second: int
+    by_task: tuple[Comparison, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparisons:
+    """Several molecules, each compared with each other one.
+
+    Parameters
+    ----------
+    explained : sequence of list of Explanation
+        The molecules, each with an explanation for each task.
+    pairs : sequence of Pair
+        Each with each later one.
+    rejected : sequence of Rejection
+        Molecules that cannot be explained.
+
+    Examples
+    --------
+    >>> from molig.series import compare_all
+    >>> found = compare_all("tox21-w2n2-simple", ["Cc1ccccc1", "Oc1ccccc1", "Nc1ccccc1"], task="SR-MMP")
+    >>> found.matrix("difference").shape, len(found.pairs)
+    ((3, 3), 3)
+    """
+
+    explained: Sequence[list[Explanation]]
+    pairs: Sequence[Pair]
+    rejected: Sequence[Rejection] = ()
+
+    @property
+    def tasks(self) -> list[str]:
+        """What was explained of each molecule."""
+        return [one.task for one in self.explained[0]] if self.explained else []
+
+    def only_pair(self) -> tuple[Comparison, ...]:
+        """The comparisons of two molecules, one for each task.
+
+        Raises
+        ------
+        InputError
+            If one of them cannot be explained, or they cannot be compared.
+        """
+        if self.rejected:
+            first = self.rejected[0]
+            raise InputError(f"{first.id} {first.smiles!r} cannot be explained: {first.reason}")
+        (pair,) = self.pairs
+        if pair.reason:
+            raise InputError(pair.reason)
+        return pair.by_task
+
+    def matrix(self, part: str, task: int = 0) -> FloatArray:
+        """Differences of molecules, shape (n_molecules, n_molecules): that of the column minus the row.
+
+        Parameters
+        ----------
+        part : {"difference", "change", "surroundings", "rest"}
+            Of the scores, or which part of it; NaN for pairs that cannot be compared.
+        task : int
+            Place of the task.
+        """
+        n = len(self.explained)
+        matrix = np.zeros((n, n))
+        if part == "difference":
+            scores = np.array([one[task].score for one in self.explained])
+            return np.asarray(scores[None, :] - scores[:, None])
+        for pair in self.pairs:
+            value = float(getattr(pair.by_task[task], part)) if pair.by_task else np.nan
+            matrix[pair.first, pair.second], matrix[pair.second, pair.first] = value, 0.0 - value
+        return matrix
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each pair and task.
+
+        Columns: ``task``, ``first``, ``second`` (identifiers), ``first_smiles``, ``second_smiles``,
+        ``first_score``, ``second_score``, ``difference`` and its parts ``change``, ``surroundings`` and
+        ``rest`` (see `Comparison`), ``common_atoms``, and the ``reason`` where there are no parts.
+        """
+        rows = []
+        for task in range(len(self.tasks)):
+            for pair in self.pairs:
+                first, second = (self.explained[place][task] for place in (pair.first, pair.second))
+                names = first.id, second.id, first.smiles, second.smiles
+                scores = first.score, second.score, second.score - first.score
+                parts: tuple[Any, ...] = (None,) * 4
+                if pair.by_task:
+                    one = pair.by_task[task]
+                    parts = one.change, one.surroundings, one.rest, len(one.common.first)
+                rows.append((first.task, *names, *scores, *parts, pair.reason))
+        return pd.DataFrame(rows, columns=list(_OF_PAIRS)).astype({"common_atoms": "Int64"})
+
+
+_OF_PAIRS = (
+    *("task", "first", "second", "first_smiles", "second_smiles", "first_score", "second_score"),
+    *("difference", "change", "surroundings", "rest", "common_atoms", "reason"),
+)
+MOST_COMPARED = 30
+"""Molecules that are compared each with each, at most: 435 pairs, whose common parts are searched for."""
+
+
+def compare_all(
+    model: ExplainableModel | str | Path | Sequence[str | Path],
+    molecules: Sequence[str | Record],
+    *,
+    task: str | None = None,
+    template: str | None = None,
+    progress: Callable[[int], None] | None = None,
+    **options: Any,
+) -> Comparisons:
+    """Compare each of several similar molecules with each other one.
+
+    Parameters
+    ----------
+    model : ExplainableModel, str, Path or sequence of them
+        A model, or what `molig.load_model` reads.
+    molecules : sequence of str or Record
+        SMILES, which are called A, B and so on, or rows of a file.
+    task : str, optional
+        Which of the model's tasks, or ``"all"``; by default the one that scores the first molecule highest.
+    template : str, optional
+        What the molecules have in common, as of `compare`.
+    progress : callable, optional
+        Called with a number of pairs that are done.
+    **options
+        Further parameters of `Explainer`.
+
+    Returns
+    -------
+    Comparisons
+        Pairs that cannot be compared, and molecules that cannot be explained, are in it with the reason.
+
+    Raises
+    ------
+    UsageError
+        For fewer than two molecules or more than `MOST_COMPARED`, an unknown task or option, or a template
+        that cannot be read.
+
+    Examples
+    --------
+    >>> found = compare_all("tox21-w2n2-simple", ["Cc1ccccc1", "Oc1ccccc1", "CCO"], task="SR-MMP")
+    >>> [bool(pair.reason) for pair in found.pairs]
+    [False, True, True]
+    """
+    if not 2 <= len(molecules) <= MOST_COMPARED:
+        raise UsageError(f"from 2 to {MOST_COMPARED} molecules are compared (got {len(molecules)})")
+    pattern = None if template is None else read_template(template)
+    loaded = load_any_model(model) if isinstance(model, str | Path | Sequence) else model
+    every = task == ALL_TASKS and ALL_TASKS not in loaded.tasks
+    explainer = Explainer(loaded, task=None if every else task, **options)
+    explained, rejected = list[list[Explanation]](), list[Rejection]()
+    for record in lettered(molecules):
+        ((_, result),) = explainer.explain_rows([record], all_tasks=every)
+        if isinstance(result, Rejection):
+            rejected.append(result)
+            continue
+        if not explained and not every and task is None and len(loaded.tasks) > 1:
+            explainer = Explainer(loaded, task=result[0].task, **options)
+        explained.append(result)
+    pairs = []
+    for first, second in combinations(range(len(explained)), 2):
+        pairs.append(_pair(first, second, explained, pattern))
+        if progress is not None:
+            progress(1)
+    return Comparisons(explained, pairs, rejected)
+
+
+def lettered(molecules: Sequence[str | Record]) -> list[Record]:
+    """Molecules as records that are called A, B and so on; records as they are."""
+    return [
+        one if isinstance(one, Record) else Record(row, _letters(row), one)
+        for row, one in enumerate(molecules, start=1)
+    ]
+
+
+def _letters(number: int) -> str:
+    """A, B, ... Z, AA, AB."""
+    rest, last = divmod(number - 1, len(ascii_uppercase))
+    return (_letters(rest) if rest else "") + ascii_uppercase[last]
+
+
+def _pair(first: int, second: int, explained: Sequence[list[Explanation]], template: Chem.Mol | None) -> Pair:
+    one, other = explained[first], explained[second]
+    try:
+        found = compared(one[0], other[0], template)
+    except InputError as error:
+        return Pair(first, second, reason=str(error))
+    return Pair(first, second, tuple(Comparison(a, b, found.common) for a, b in zip(one, other, strict=True)))
+
+
+PICTURES = (".svg", ".png")
+OUTPUTS = (*PICTURES, ".csv", ".json")
 """Names of files that a comparison, or edits, can be written to."""
 
 
@@ -410,8 +605,15 @@ def check_picture_or_numbers(path: Path) -> None:
     check_writable(path)
 
 
-def write_comparison(comparison: Comparison, path: Path) -> None:
+def write_comparison(by_task: Sequence[Comparison], path: Path) -> None:
     """Write a picture (.svg, .png), the parts as a table (.csv) or everything as numbers (.json).
+
+    Parameters
+    ----------
+    by_task : sequence of Comparison
+        Of one pair; for several tasks the table has a column ``task``, and the numbers are a list ``tasks``.
+    path : Path
+        The file.
 
     Raises
     ------
@@ -420,15 +622,47 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
     """
     suffix = path.suffix.lower()
     if suffix == ".json":
-        write_whole(path, json_text(comparison.to_dict()))
+        write_whole(path, json_text(of_tasks([one.to_dict() for one in by_task])))
     elif suffix == ".csv":
-        write_whole(path, comparison.to_frame().to_csv(index=False, lineterminator="\n"))
+        frames = {one.first.task: one.to_frame() for one in by_task}
+        write_whole(path, frame_of_tasks(frames).to_csv(index=False, lineterminator="\n"))
     else:
-        write_whole(path, comparison.to_png() if suffix == ".png" else comparison.to_svg())
+        panels = [panel for one in by_task for panel in one.panels()]
+        draw = draw_png if suffix == ".png" else draw_svg
+        write_whole(path, draw(panels, columns=2))
 
 
-def _explained(explainer: Explainer, record: Record) -> Explanation:
-    (found,) = explainer.explain_records([record])
-    if isinstance(found, Rejection):
-        raise InputError(f"{found.id} {found.smiles!r} cannot be explained: {found.reason}")
-    return found
+def of_tasks(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Plain data of one task, or of several as a list."""
+    return found[0] if len(found) == 1 else {"tasks": list(found)}
+
+
+def frame_of_tasks(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The table of one task, or those of several below each other, with a column ``task``."""
+    if len(frames) == 1:
+        return next(iter(frames.values()))
+    return pd.concat([frame.assign(task=task)[["task", *frame]] for task, frame in frames.items()])
+
+
+def write_comparisons(found: Comparisons, path: Path) -> None:
+    """Write a row for each pair and task (.csv), or everything as numbers (.json).
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    if path.suffix.lower() == ".csv":
+        write_whole(path, found.to_frame().to_csv(index=False, lineterminator="\n"))
+        return
+    pairs = [
+        {
+            "first": found.explained[pair.first][0].id,
+            "second": found.explained[pair.second][0].id,
+            "reason": pair.reason or None,
+            "comparisons": [one.to_dict() for one in pair.by_task],
+        }
+        for pair in found.pairs
+    ]
+    rejected = [{"row": r.row, "id": r.id, "smiles": r.smiles, "reason": r.reason} for r in found.rejected]
+    write_whole(path, json_text({"pairs": pairs, "rejected": rejected}))

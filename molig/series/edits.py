@@ -6,9 +6,10 @@ products are molecules like any other: sanitised, standardised, and asked whethe
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -31,7 +32,7 @@ from molig.model.domain import ApplicabilityFlag, DomainStatus
 from molig.molecules import Molecule, Record, Rejection
 from molig.molecules.reasons import CHEMISTRY_ERRORS
 from molig.series.alignment import laid_out
-from molig.series.comparison import Comparison, canonical
+from molig.series.comparison import Comparison, FloatArray, canonical, frame_of_tasks, of_tasks
 from molig.series.matching import heavy_atoms_of, overlap_of
 
 _MOST_PRODUCTS = 500  # of one transformation
@@ -136,6 +137,8 @@ class Edits:
         Those of them that are not in the applicability domain.
     n_rejected : int
         Products that the model does not read, which are not counted above.
+    nothing : str
+        Why none is listed, of several tasks for which edits were asked for; "" otherwise.
     """
 
     start: Explanation
@@ -144,6 +147,7 @@ class Edits:
     n_edits: int
     n_outside: int
     n_rejected: int
+    nothing: str = ""
 
     @property
     def has_domain(self) -> bool:
@@ -178,7 +182,7 @@ class Edits:
         for edit in self.listed:
             if (found := edit.comparison) is not None:
                 legend = (
-                    f"{edit.score:.3g} ({edit.difference:+.3g})",
+                    f"{self.start.task} {edit.score:.3g} ({edit.difference:+.3g})",
                     f"change {found.change:+.2g} · surroundings {found.surroundings:+.2g}",
                     *(() if edit.in_domain or edit.flag is None else (edit.flag.status.upper(),)),
                 )
@@ -260,43 +264,122 @@ def find_edits(
     >>> [edit.molecule.smiles for edit in found.listed if edit.in_domain] == found.to_frame().smiles.tolist()
     True
     """
-    if direction not in list(Direction):
-        raise UnknownNameError(called("direction"), direction, [one.value for one in Direction])
-    if min(most, sites) < 1:
-        raise UsageError(f"at least 1 edit and 1 site must be asked for (got {min(most, sites)})")
-    loaded = load_any_model(model) if isinstance(model, str | Path | Sequence) else model
     record = molecule if isinstance(molecule, Record) else Record(1, "", molecule)
-    explainer = Explainer(loaded, task=task, **options)
-    (start,) = explainer.explain_records([record])
-    if isinstance(start, Rejection):
-        raise InputError(f"{start.smiles!r} cannot be explained: {start.reason}")
-    loaded = loaded.for_task(start.task)
-    if task is None:
-        explainer = Explainer(loaded, task=start.task, **options)
-    edits, n_rejected = _read(loaded, start, _products(heavy_atoms_of(start.mol)))
-    if not edits:
-        raise InputError(
-            f"none of the {len(transformations())} transformations applies to {start.scored_smiles}"
-        )
-    flags = _flags(loaded, [start.mol, *(edit.molecule.mol for edit in edits)])
-    column = loaded.task_index(start.task)
-    scores = loaded.score_molecules([edit.molecule for edit in edits])[:, column]
-    if start.target == Target.LOGIT.value:
-        inside = np.clip(scores, _SURE, 1 - _SURE)
-        scores = np.log(inside / (1 - inside))
-    edits = [
-        replace(edit, score=float(score), difference=float(score) - start.score, flag=flag)
-        for edit, score, flag in zip(edits, scores, flags[1:], strict=True)
-        if np.isfinite(score)
-    ]
-    n_outside = sum(not edit.in_domain for edit in edits)
-    allowed = edits if outside else [edit for edit in edits if edit.in_domain]
-    chosen = _ranked(allowed, direction, sites)[:most]
-    if not chosen:
-        raise InputError(_nothing_left(start, len(edits), n_outside, direction, outside))
-    explained = explainer.explain_molecules([edit.molecule for edit in chosen])
-    listed = tuple(_compared(start, edit, why) for edit, why in zip(chosen, explained, strict=True))
-    return Edits(start, flags[0], listed, len(edits), n_outside, n_rejected)
+    (found,) = _Search(record, most, sites, direction, outside, options).of(model, [task])
+    if found.nothing:
+        raise InputError(found.nothing)
+    return found
+
+
+def find_edits_of_all_tasks(
+    model: ScoringModel | str | Path | Sequence[str | Path],
+    molecule: str | Record,
+    *,
+    most: int = 12,
+    sites: int = 2,
+    direction: str = Direction.BOTH,
+    outside: bool = False,
+    **options: Any,
+) -> list[Edits]:
+    """Find the smallest single edits of a molecule that move its score most, in each task of a model.
+
+    Parameters
+    ----------
+    model, molecule, most, sites, direction, outside, **options
+        As of `find_edits`.
+
+    Returns
+    -------
+    list of Edits
+        In the model's order of tasks; of a task where nothing is left to list, `Edits.nothing` says why.
+
+    Raises
+    ------
+    InputError, UsageError
+        As `find_edits`; the first if nothing is left to list in any task.
+
+    Examples
+    --------
+    >>> found = find_edits_of_all_tasks("tox21-w1n2-simple", "Oc1ccccc1", most=1, outside=True)
+    >>> [(edits.start.task, len(edits.listed)) for edits in found][-1]
+    ('SR-p53', 1)
+    """
+    record = molecule if isinstance(molecule, Record) else Record(1, "", molecule)
+    found = _Search(record, most, sites, direction, outside, options).of(model, None)
+    if all(edits.nothing for edits in found):
+        raise InputError(found[0].nothing)
+    return found
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What is asked for of a molecule."""
+
+    record: Record
+    most: int
+    sites: int
+    direction: str
+    outside: bool
+    options: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.direction not in list(Direction):
+            raise UnknownNameError(called("direction"), self.direction, [one.value for one in Direction])
+        if min(self.most, self.sites) < 1:
+            lowest = min(self.most, self.sites)
+            raise UsageError(f"at least 1 edit and 1 site must be asked for (got {lowest})")
+
+    def of(
+        self, model: ScoringModel | str | Path | Sequence[str | Path], tasks: Sequence[str | None] | None
+    ) -> list[Edits]:
+        """Edits for each of some tasks, None for the one that scores highest, or for all tasks."""
+        loaded = load_any_model(model) if isinstance(model, str | Path | Sequence) else model
+        explainer = Explainer(loaded, task=tasks[0] if tasks else None, **self.options)
+        ((_, result),) = explainer.explain_rows([self.record], all_tasks=tasks is None)
+        if isinstance(result, Rejection):
+            raise InputError(f"{result.smiles!r} cannot be explained: {result.reason}")
+        if tasks is not None:
+            loaded = loaded.for_task(result[0].task)
+        start = result[0]
+        edits, n_rejected = _read(loaded, start, _products(heavy_atoms_of(start.mol)))
+        if not edits:
+            raise InputError(
+                f"none of the {len(transformations())} transformations applies to {start.scored_smiles}"
+            )
+        flags = _flags(loaded, [start.mol, *(edit.molecule.mol for edit in edits)])
+        edits = [replace(edit, flag=flag) for edit, flag in zip(edits, flags[1:], strict=True)]
+        scores = loaded.score_molecules([edit.molecule for edit in edits])
+        return [
+            replace(
+                self._listed(loaded, one, edits, scores[:, loaded.task_index(one.task)]),
+                start_flag=flags[0],
+                n_rejected=n_rejected,
+            )
+            for one in result
+        ]
+
+    def _listed(
+        self, model: ScoringModel, start: Explanation, edits: Sequence[Edit], scores: FloatArray
+    ) -> Edits:
+        """The edits that move the score of one task most, explained."""
+        if start.target == Target.LOGIT.value:
+            inside = np.clip(scores, _SURE, 1 - _SURE)
+            scores = np.log(inside / (1 - inside))
+        scored = [
+            replace(edit, score=float(score), difference=float(score) - start.score)
+            for edit, score in zip(edits, scores, strict=True)
+            if np.isfinite(score)
+        ]
+        n_outside = sum(not edit.in_domain for edit in scored)
+        allowed = scored if self.outside else [edit for edit in scored if edit.in_domain]
+        chosen = _ranked(allowed, self.direction, self.sites)[: self.most]
+        found = Edits(start, None, (), len(scored), n_outside, 0)
+        if not chosen:
+            return replace(found, nothing=_nothing_left(found, self.direction, self.outside))
+        explainer = Explainer(model, task=start.task, **self.options)
+        explained = explainer.explain_molecules([edit.molecule for edit in chosen])
+        listed = tuple(_compared(start, edit, why) for edit, why in zip(chosen, explained, strict=True))
+        return replace(found, listed=listed)
 
 
 def _compared(start: Explanation, edit: Edit, why: Explanation) -> Edit:
@@ -304,14 +387,15 @@ def _compared(start: Explanation, edit: Edit, why: Explanation) -> Edit:
     return replace(edit, score=why.score, difference=found.score_difference, comparison=found)
 
 
-def _nothing_left(start: Explanation, n_edits: int, n_outside: int, direction: str, outside: bool) -> str:
-    if n_outside == n_edits and not outside:
+def _nothing_left(found: Edits, direction: str, outside: bool) -> str:
+    smiles, n_edits = found.start.scored_smiles, found.n_edits
+    if found.n_outside == n_edits and not outside:
         return (
-            f"no edit of {start.scored_smiles} stays in the model's applicability domain ({n_edits} tried); "
+            f"no edit of {smiles} stays in the model's applicability domain ({n_edits} tried); "
             f"{called('outside')} lists them, but scores there mean little"
         )
     way = "raises" if direction == Direction.UP else "lowers"
-    return f"none of the {n_edits} edits of {start.scored_smiles} {way} the score of {start.task}"
+    return f"none of the {n_edits} edits of {smiles} {way} the score of {found.start.task}"
 
 
 def _ranked(edits: Iterable[Edit], direction: str, sites: int) -> list[Edit]:
@@ -441,8 +525,15 @@ def _read(model: ScoringModel, start: Explanation, products: Iterable[_Product])
     return edits, len(rejections)
 
 
-def write_edits(edits: Edits, path: Path) -> None:
+def write_edits(by_task: Sequence[Edits], path: Path) -> None:
     """Write a picture (.svg, .png), or the list (.csv; .json with the parts of each difference).
+
+    Parameters
+    ----------
+    by_task : sequence of Edits
+        Of one molecule; for several tasks the table has a column ``task``, the numbers are a list ``tasks``.
+    path : Path
+        The file.
 
     Raises
     ------
@@ -451,11 +542,14 @@ def write_edits(edits: Edits, path: Path) -> None:
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        write_whole(path, edits.to_frame().to_csv(index=False, lineterminator="\n"))
+        frames = {edits.start.task: edits.to_frame() for edits in by_task}
+        write_whole(path, frame_of_tasks(frames).to_csv(index=False, lineterminator="\n"))
     elif suffix == ".json":
-        write_whole(path, json_text(_as_json(edits)))
+        write_whole(path, json_text(of_tasks([_as_json(edits) for edits in by_task])))
     else:
-        write_whole(path, edits.to_png() if suffix == ".png" else edits.to_svg())
+        panels = [panel for edits in by_task for panel in edits.panels()]
+        draw = draw_png if suffix == ".png" else draw_svg
+        write_whole(path, draw(panels, columns=max(_COLUMNS, math.isqrt(len(panels)))))
 
 
 def _as_json(edits: Edits) -> dict[str, Any]:

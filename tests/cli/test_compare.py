@@ -53,7 +53,9 @@ def test_rows_of_a_file(compare, write):
         (["CCO", "CCN", "-o", "pair.pdf"], 2, "use a name ending in .svg, .png, .csv, .json"),
         (["CCO", "CCN", "-o", "no/pair.svg"], 2, "does not exist"),
         (["CCO", "C1CC"], 1, "cannot be explained"),
-        (["CCO"], 2, "Missing argument"),
+        ([], 2, "name at least two molecules"),
+        (["CCO"], 2, "name two or more"),
+        (["CCO", "CCN", "CCS", "-o", "all.svg"], 2, "a picture is of two molecules (got 3)"),
         (["CCO", "CCN", "--target", "Nitrogen"], 2, "a task is named by --task nitrogen"),
     ],
 )
@@ -63,3 +65,49 @@ def test_what_goes_wrong(compare, tmp_path, monkeypatch, *, words, code, message
     assert run.code == code
     assert message in run.err.replace("\n", " ")
     assert names_in(tmp_path) == set()
+
+
+def test_all_tasks_are_sections(compare, tmp_path):
+    paths = [tmp_path / f"pair{suffix}" for suffix in (".svg", ".csv", ".json")]
+    run = compare("CCc1ccccc1", "NCc1ccccc1", "--task", "all", *(w for p in paths for w in ("-o", p)))
+    assert run.code == 0, run.err
+    for task in ("nitrogen", "carbonyl"):
+        assert f"{task}, probability: A to B" in run.out
+        assert f"{task} · probability" in paths[0].read_text()
+    frame = pd.read_csv(paths[1])
+    assert frame["task"].unique().tolist() == ["nitrogen", "carbonyl"]
+    scores = frame[frame["part"] == "score"]["difference"]
+    parts = frame[frame["part"] != "score"].groupby("task", sort=False)["difference"].sum()
+    assert parts.tolist() == pytest.approx(scores.tolist())
+    assert [one["task"] for one in json.loads(paths[2].read_text())["tasks"]] == ["nitrogen", "carbonyl"]
+
+
+def test_each_with_each(compare, write, tmp_path):
+    few = write("few.smi", "Cc1ccccc1 a\nOc1ccccc1 b\nNc1ccccc1 c\nC1CC bad\nCCO d\n")
+    csv, numbers = tmp_path / "pairs.csv", tmp_path / "pairs.json"
+    run = compare(few, "--task", "nitrogen", "-o", csv, "-o", numbers)
+    assert run.code == 0, run.err
+    assert "row 4 (bad) 'C1CC': not parsable" in run.err
+    assert "a and d: " in run.err
+    assert "nitrogen, probability: column minus row" in run.out
+    assert "unknown" in run.out
+    frame = pd.read_csv(csv).set_index(["first", "second"])
+    assert len(frame) == 6
+    compared = frame[frame["reason"].isna()]
+    assert len(compared) == 3
+    whole = compared["change"] + compared["surroundings"] + compared["rest"]
+    assert whole.tolist() == pytest.approx(compared["difference"].tolist(), abs=1e-9)
+    there = frame["difference"]
+    assert there["a", "c"] == pytest.approx(there["a", "b"] + there["b", "c"])
+    found = json.loads(numbers.read_text())
+    assert [len(pair["comparisons"]) for pair in found["pairs"]] == [1, 1, 0, 1, 0, 0]
+    assert found["rejected"][0]["id"] == "bad"
+    run = compare("a", "b", "c", "-i", few, "--task", "all")
+    assert run.code == 0, run.err
+    assert run.out.count("column minus row") == 2
+
+
+def test_more_than_can_be_compared(compare, write):
+    run = compare(write("many.smi", "CCO\n" * 31), "--task", "nitrogen")
+    assert run.code == 2
+    assert "has more than 30 rows" in run.err

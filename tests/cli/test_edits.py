@@ -35,6 +35,22 @@ def test_a_row_of_a_file(edits, write):
     assert "A-2: carbonyl, probability" in run.out
 
 
+def test_all_tasks_are_sections(edits, tmp_path):
+    csv, svg = tmp_path / "edits.csv", tmp_path / "edits.svg"
+    words = ("--task", "all", "--all", "--top", 2, "-o", csv, "-o", svg)
+    run = edits("OC(=O)c1ccccc1C", *words)
+    assert run.code == 0, run.err
+    frame = pd.read_csv(csv)
+    assert frame["task"].tolist() == ["nitrogen"] * 2 + ["carbonyl"] * 2
+    for task in ("nitrogen", "carbonyl"):
+        assert f"{task}, probability" in run.out
+        alone = tmp_path / f"{task}.csv"
+        assert edits("OC(=O)c1ccccc1C", "--task", task, "--all", "--top", 2, "-o", alone).code == 0
+        of_task = frame[frame["task"] == task].drop(columns="task").reset_index(drop=True)
+        pd.testing.assert_frame_equal(of_task, pd.read_csv(alone), rtol=1e-5)
+    assert svg.read_text().count("carbonyl") > 2
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

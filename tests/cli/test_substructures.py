@@ -50,6 +50,21 @@ def test_r_groups(substructures, tmp_path):
     assert {"*O", "*OC", "*Cl", "H"} <= set(frame["part"])
 
 
+@pytest.mark.parametrize("by", [(), ("--by", "rgroups", "--core", "c1ccccc1C(=O)N")])
+def test_all_tasks_are_sections(substructures, tmp_path, by):
+    parts, each, alone = tmp_path / "parts.csv", tmp_path / "each.csv", tmp_path / "alone.csv"
+    run = substructures("--task", "all", "-o", parts, "--molecules", each, *by)
+    assert run.code == 0, run.err
+    frame, rows = pd.read_csv(parts), pd.read_csv(each)
+    assert frame["task"].unique().tolist() == ["nitrogen", "carbonyl"]
+    assert set(rows["task"].dropna()) == {"nitrogen", "carbonyl"}
+    for task in ("nitrogen", "carbonyl"):
+        assert f": {task}, 4 molecules" in run.out
+        assert substructures("--task", task, "-o", alone, *by).code == 0
+        of_task = frame[frame["task"] == task].drop(columns="task").reset_index(drop=True)
+        pd.testing.assert_frame_equal(of_task, pd.read_csv(alone), rtol=1e-4, atol=1e-6)
+
+
 def test_patterns_of_ones_own(substructures):
     run = substructures("--task", "nitrogen", "--by", "C(=O)N amide", "--by", "c1ccccc1")
     assert run.code == 0, run.err
@@ -60,7 +75,7 @@ def test_patterns_of_ones_own(substructures):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        ([], 2, "has 2 tasks; name one: nitrogen, carbonyl"),
+        ([], 2, "has 2 tasks; name one: nitrogen, carbonyl; or all"),
         (["--task", "nitrogen", "--by", "murko"], 2, "did you mean 'murcko'"),
         (["--task", "nitrogen", "--by", "brics", "--core", "CC"], 2, "--core is what --by rgroups"),
         (["--task", "nitrogen", "--by", "rgroups", "--core", "c1cc"], 2, "is no SMARTS"),

@@ -105,7 +105,7 @@ def test_one_scale_for_both(small_model):
 def test_plain_data_counts_atoms_as_in_the_input(small_model, tmp_path):
     found = compare(small_model, "[Na+].[O-]C(=O)CC", "OC(=O)CN", task="nitrogen")
     path = tmp_path / "pair.json"
-    write_comparison(found, path)
+    write_comparison([found], path)
     data = json.loads(path.read_text())
     assert data["changed_atoms"] == [[5], [4]]
     assert [atom["first"] for atom in data["common_atoms"]] == [1, 2, 3, 4]

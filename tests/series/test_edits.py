@@ -130,7 +130,7 @@ def test_a_table_a_picture_and_numbers(found, tmp_path):
     frame = found.to_frame()
     assert frame["edit"].tolist() == [edit.name for edit in found.listed]
     for name in ("edits.csv", "edits.svg", "edits.json"):
-        write_edits(found, tmp_path / name)
+        write_edits([found], tmp_path / name)
     assert (tmp_path / "edits.csv").read_text().count("\n") == len(found.listed) + 1
     svg = (tmp_path / "edits.svg").read_text()
     assert "acid to H" in svg
