@@ -2,7 +2,7 @@
    alone, and the server's policy forbids any script and any request but its own. */
 
 const byId = id => document.getElementById(id);
-const SHOWN_ROWS = 1000, SHOWN_REJECTED = 100, TRAIL = 8, POLL = 500, PAUSE = 350, BUSY = 400;
+const SHOWN_REJECTED = 100, TRAIL = 8, POLL = 500, PAUSE = 350, BUSY = 400;
 
 /* Elements and words. */
 
@@ -15,7 +15,7 @@ function make(tag, attributes = {}, ...children) {
   return found;
 }
 const button = (text, onclick, more = {}) => make("button", {type: "button", onclick, ...more}, text);
-const typographic = text => text.replace("-", "−");
+const typographic = text => text.replaceAll("-", "−");
 const figure = value => typographic(value === 0 || Math.abs(value) >= 1e-3 ? String(Number(value.toPrecision(4))) : value.toExponential(1));
 const signed = value => (value > 0 ? "+" : "") + figure(Number(value.toPrecision(3)));
 const counted = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
@@ -186,12 +186,6 @@ function acceptDrops() {
     if (event.dataTransfer.files.length) chooseFile(event.dataTransfer.files[0]);
   });
 }
-function formatOf(text) {
-  // What ends the first word tells: names in lines of SMILES may hold commas, SMILES do not.
-  const first = text.trimStart().split("\n", 1)[0], sign = first.match(/[\s,;]/)?.[0];
-  if (sign === "," || sign === ";") return "csv";
-  return sign === "\t" && /smiles/i.test(first) ? "tsv" : null;
-}
 async function start(kind) {
   const says = byId("ask-says");
   says.textContent = "";
@@ -209,7 +203,6 @@ async function start(kind) {
       throw new Refused(413, `${state.file.name} has ${weighed(state.file.size)}, more than the ${weighed(state.about.max_upload)} that this server takes (--max-upload).`);
     if (state.file) form.append("file", state.file, state.file.name);
     else form.append("text", text);
-    if (!state.file && formatOf(text)) form.append("format", formatOf(text));
     byId("live").textContent = state.file ? "The file is sent." : "The molecules are sent.";
     const {id} = await answered("jobs", {form});
     select(id);
@@ -223,7 +216,8 @@ async function start(kind) {
 
 const ACTIVE = new Set(["waiting", "running"]);
 const KINDS = {screen: "Screen", explain: "Explanations", audit: "Audit"};
-const PAGES = {"report.html": "Open the page of molecules", "audit.html": "Open the audit report"};
+const PAGES = {"report.html": "Open the page of molecules", "audit.html": "Open the audit report",
+  "audit-classification.html": "Open the audit of probabilities", "audit-regression.html": "Open the audit of values"};
 let timer = null;
 
 async function poll() {
@@ -252,11 +246,11 @@ async function poll() {
 function runRow(id) {
   const run = {id, job: null, progress: make("progress", {max: 1}), title: make("strong"), badge: make("span", {class: "badge"}),
     about: make("span", {class: "about soft"}), numbers: make("span", {class: "soft"}), says: make("p", {class: "note"}), warnings: make("ul", {class: "note"}),
-    results: make("p", {class: "files"})};
+    findings: make("ul", {class: "note findings"}), results: make("p", {class: "files"})};
   run.show = button("Show", () => select(id));
   run.stop = button("Cancel", () => end(run));
   run.row = make("li", {"data-run": id}, make("div", {class: "row"}, make("span", {}, run.title, " ", run.badge), make("span", {class: "actions"}, run.show, run.stop)),
-    run.about, run.progress, run.numbers, run.says, run.warnings, run.results);
+    run.about, run.progress, run.numbers, run.says, run.warnings, run.findings, run.results);
   return run;
 }
 function update(run, job) {
@@ -276,14 +270,15 @@ function update(run, job) {
   if (isActive && job.remaining) said.push(`${lasting(job.remaining)} left`);
   run.numbers.textContent = said.join(" · ");
   run.about.textContent = [job.name, job.models.join(", "), job.tasks.join(", ")].filter(Boolean).join(" · ");
-  run.says.textContent = job.error || (isActive ? job.message : "");
+  run.says.textContent = job.error || (isActive ? job.message : job.summary.verdict || "");
   run.says.className = job.error ? "says" : "note";
   run.warnings.replaceChildren(...job.warnings.map(warning => make("li", {}, warning)));
-  run.show.hidden = !job.results.some(one => one.name === "hits.csv");
+  run.show.hidden = !has(run, "hits.json");
   run.stop.textContent = isActive ? "Cancel" : "Remove";
   run.stop.setAttribute("aria-label", `${run.stop.textContent} this run: ${run.title.textContent}`);
   if (before !== job.state) {
-    run.results.replaceChildren(...job.results.map(fileLink));
+    run.results.replaceChildren(...job.results.filter(one => one.name !== "hits.json").map(fileLink));
+    run.findings.replaceChildren(...(job.summary.findings || []).map(({severity, summary}) => make("li", {class: severity}, make("strong", {}, severity), ` ${summary}`)));
     if (before) byId("live").textContent = `${run.title.textContent}: ${job.state}. ${run.numbers.textContent} ${job.error || ""}`;
     if (job.state === "done" && state.run === run.id) loadHits(run);
   }
@@ -313,46 +308,15 @@ function select(id) {
   if (run && run.job.state === "done") loadHits(run);
 }
 
-/* Hits: the first rows of the table that is downloaded. */
+/* Hits: the best rows; all are in the files. */
 
-async function* csvRows(response, most) {
-  // Quotes double inside quotes; a field may hold line ends.
-  let row = [], field = "", quoted = false, wasQuote = false, n = 0;
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (;;) {
-    const {value, done} = await reader.read();
-    for (const sign of done ? "\n" : value) {
-      if (wasQuote) {
-        wasQuote = false;
-        if (sign === '"') { field += '"'; continue; }
-        quoted = false;
-      }
-      if (quoted) { if (sign === '"') wasQuote = true; else field += sign; continue; }
-      if (sign === '"') { quoted = true; continue; }
-      if (sign === ",") { row.push(field); field = ""; continue; }
-      if (sign === "\r") continue;
-      if (sign !== "\n") { field += sign; continue; }
-      if (row.length || field) {
-        yield [...row, field];
-        if (++n >= most) { await reader.cancel(); return; }
-      }
-      row = []; field = "";
-    }
-    if (done) return;
-  }
-}
-async function firstRows(run, name, most, signal) {
-  if (!run.job.results.some(one => one.name === name)) return null;
-  const response = await ask(`jobs/${run.id}/results/${name}`, {signal}), rows = [];
-  for await (const row of csvRows(response, most + 1)) rows.push(row);
-  return {head: rows.shift() || [], rows};
-}
+const has = (run, name) => run.job.results.some(one => one.name === name);
+
 async function loadHits(run) {
+  if (!has(run, "hits.json")) return;
   await only("hits", async signal => {
-    const hits = await firstRows(run, "hits.csv", SHOWN_ROWS, signal);
-    const rejects = await firstRows(run, "rejects.csv", SHOWN_REJECTED, signal);
-    showRejected(run, rejects);
-    if (hits && state.run === run.id) showHits(run, hits);
+    const hits = await answered(`jobs/${run.id}/results/hits.json`, {signal});
+    if (state.run === run.id) showHits(run, hits);
   }).catch(error => { run.says.textContent = error.message; });
 }
 function place(head, ...names) {
@@ -367,20 +331,21 @@ function scoreColumn(run, name) {
   }
   return null;
 }
-function showHits(run, {head, rows}) {
-  const at = {id: place(head, "id", "name"), smiles: place(head, "smiles"), row: place(head, "row")};
+function showHits(run, {columns: head, rows, n_hits: all, rejected}) {
+  const at = {id: place(head, "id"), smiles: place(head, "smiles"), row: place(head, "row")};
   const columns = head.map((name, c) => ({name, c, score: scoreColumn(run, name)}))
     .filter(({c}) => c !== at.id && c !== at.smiles && c !== at.row);
-  for (const column of columns) column.number = Boolean(column.score) || rows.every(row => row[column.c] === "" || Number.isFinite(Number(row[column.c])));
+  for (const column of columns) column.number = rows.some(row => row[column.c] !== null) && rows.every(row => row[column.c] === null || typeof row[column.c] === "number");
   columns.sort((a, b) => Boolean(b.score) - Boolean(a.score));
-  state.hits = {run, at, columns, rows: rows.map(cells => ({cells, folded: cells.join("\n").toLowerCase()})), cut: rows.length >= SHOWN_ROWS};
+  state.hits = {at, columns, all, rows: rows.map(cells => ({cells, folded: cells.join("\n").toLowerCase()}))};
   state.sort = null;
   byId("query").value = "";
   byId("hits").hidden = false;
   drawTable();
+  showRejected(run.job.rejected, rejected);
 }
 function drawTable() {
-  const {run, at, columns, rows, cut} = state.hits, query = byId("query").value.trim().toLowerCase();
+  const {at, columns, rows, all} = state.hits, query = byId("query").value.trim().toLowerCase();
   const head = make("tr", {}, make("th", {scope: "col", class: "thumb"}, make("span", {class: "hidden"}, "Picture")), header({name: "Molecule", c: at.id >= 0 ? at.id : at.smiles}), ...columns.map(header));
   const shown = rows.filter(row => row.folded.includes(query));
   if (state.sort) shown.sort(ordered);
@@ -388,8 +353,7 @@ function drawTable() {
   thumbs.disconnect();
   document.querySelector("#hits tbody").replaceChildren(...shown.map(hitRow));
   byId("no-hits").hidden = shown.length > 0;
-  const all = run.job.results.find(one => one.name === "hits.csv");
-  byId("count").textContent = `${shown.length.toLocaleString("en")} of ${counted(rows.length, "row")}` + (cut && all ? `, the first of the table; all are in ${all.name}` : "");
+  byId("count").textContent = `${shown.length.toLocaleString("en")} of ${counted(rows.length, "row")}` + (all > rows.length ? `, the first of ${all.toLocaleString("en")}; all are in the files` : "");
 }
 function header(column) {
   const th = make("th", {scope: "col", class: column.number ? "num" : ""}, button(column.name, () => {
@@ -403,23 +367,24 @@ function header(column) {
 }
 function ordered(a, b) {
   const {c, number, down} = state.sort, [x, y] = [a.cells[c], b.cells[c]];
-  if (x === "" || y === "") return (x === "") - (y === "");
-  const order = number ? Number(x) - Number(y) : x.localeCompare(y, undefined, {numeric: true});
+  if (x === null || y === null) return (x === null) - (y === null);
+  const order = number ? x - y : String(x).localeCompare(String(y), undefined, {numeric: true});
   return down ? -order : order;
 }
 function hitRow({cells}) {
   const {at, columns} = state.hits, smiles = cells[at.smiles], id = at.id >= 0 ? cells[at.id] : "";
-  const best = columns.filter(column => column.score && cells[column.c] !== "");
-  const open = score => look(smiles, {name: id === smiles ? "" : id, ...(score || best[0]?.score)});
+  const best = columns.find(column => column.score && cells[column.c] !== null);
+  const open = score => look(smiles, {name: id === smiles ? "" : id, ...(score || best?.score)});
   const name = make("div", {}, button(id || smiles, () => open(null), {class: "link"}));
   if (id && id !== smiles) name.append(make("code", {}, smiles));
-  return make("tr", {}, thumb(smiles, () => open(null), `Explain ${id || smiles}`), make("td", {}, name), ...columns.map(column => {
-    const text = cells[column.c], value = Number(text);
-    if (text === "" || !column.number) return make("td", {}, text);
-    if (!column.score) return make("td", {class: "num"}, figure(value));
-    const told = scored(value, column.score.kind);
-    const cell = make("td", {class: "num heat"}, button(told, () => open(column.score), {title: "Explain this score", "aria-label": `${id || smiles}, ${column.name}: ${told}; explain`}));
-    if (column.score.kind === "probability") cell.style.background = `rgb(217 119 6 / ${(0.6 * Math.max(0, Math.min(1, value))).toFixed(3)})`;
+  return make("tr", {}, thumb(smiles, () => open(null), `Explain ${id || smiles}`), make("td", {}, name), ...columns.map(({name: column, c, number, score}) => {
+    const value = cells[c];
+    if (value === null) return make("td");
+    if (!number) return make("td", {}, String(value));
+    if (!score) return make("td", {class: "num"}, figure(value));
+    const told = scored(value, score.kind);
+    const cell = make("td", {class: "num heat"}, button(told, () => open(score), {title: "Explain this score", "aria-label": `${id || smiles}, ${column}: ${told}; explain`}));
+    if (score.kind === "probability") cell.style.background = `rgb(217 119 6 / ${(0.6 * Math.max(0, Math.min(1, value))).toFixed(3)})`;
     return cell;
   }));
 }
@@ -452,18 +417,13 @@ async function drawWanted() {
   }
   isDrawing = false;
 }
-function showRejected(run, rejects) {
-  const box = byId("rejected"), rows = rejects ? rejects.rows : [];
-  box.hidden = !rows.length;
-  if (!rows.length) return;
-  const {head} = rejects, at = ["row", "id", "smiles", "reason"].map(name => place(head, name));
-  const n = run.job.rejected || rows.length;
-  box.firstElementChild.textContent = `${n.toLocaleString("en")} rejected` + (n > rows.length ? `, the first ${rows.length} here, all in rejects.csv` : "");
-  box.open = rows.length <= 20;
-  box.lastElementChild.replaceChildren(...rows.map(row => {
-    const [number, id, smiles, reason] = at.map(c => row[c] ?? "");
-    return make("li", {}, `Row ${number}${id && id !== smiles ? ` (${id})` : ""} `, make("code", {}, smiles), `: ${reason}`);
-  }));
+function showRejected(n, rows) {
+  const box = byId("rejected"), shown = rows.slice(0, SHOWN_REJECTED);
+  box.hidden = !n;
+  box.open = n <= 20;
+  box.firstElementChild.textContent = `${n.toLocaleString("en")} rejected` + (n > shown.length ? `, the first ${shown.length} here, all in rejects.csv` : "");
+  box.lastElementChild.replaceChildren(...shown.map(([row, id, smiles, reason]) =>
+    make("li", {}, `Row ${row}${id && id !== smiles ? ` (${id})` : ""} `, make("code", {}, smiles ?? ""), `: ${reason}`)));
 }
 
 /* One molecule: its score and what that is made of. The last question wins. */
@@ -512,6 +472,7 @@ async function explain() {
     byId("pane-title").textContent = name || "Molecule";
     remember({smiles: asked.smiles, name, model: asked.model, task: asked.task, score: told.score});
     box.replaceChildren(...explained(told, asked, name));
+    box.dataset.smiles = asked.smiles;
   } catch (error) {
     box.replaceChildren();
     says.textContent = error.message;
