@@ -20,7 +20,8 @@ from .conftest import HOSTILE
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
 pytest.importorskip("uvicorn", reason="needs the extra [serve]")
 
-MODEL = "tox21-w1n2-simple"
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "tests" / "support" / "models" / "small"
 ASPIRIN, PHENOL = "CC(=O)Oc1ccccc1C(=O)O", "Oc1ccccc1"
 PASTED = f"""{ASPIRIN} aspirin
 {PHENOL} {HOSTILE}
@@ -55,7 +56,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         [*command, "--time-limit", str(SECONDS)],
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(Path(__file__).parents[2])},
+        env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT)},
     ) as server:
         told = ""
         for line in server.stderr:
@@ -148,8 +149,8 @@ def test_from_pasted_lines_to_an_explanation(opened, tmp_path):
     assert page.locator("img, iframe, object").count() == 0
     assert "Row 3 (broken) C1CC: " in page.locator("#rejected li").text_content()
 
-    page.locator("#hits th button", has_text="SR-ARE").first.click()
-    values = page.locator("#hits tbody td.heat button[aria-label*='SR-ARE']").all_text_contents()
+    page.locator("#hits th button", has_text="nitrogen").first.click()
+    values = page.locator("#hits tbody td.heat button[aria-label*='nitrogen']").all_text_contents()
     assert values == sorted(values, key=float, reverse=True)
     page.fill("#query", "NICOT")
     page.locator("#count", has_text="1 of 4 rows").wait_for()
@@ -271,23 +272,25 @@ def test_an_audit_of_a_labelled_file(opened, tmp_path):
     labelled = tmp_path / "labelled.csv"
     with labelled.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["smiles", "SR-ARE"])
-        writer.writerows(["C" * n + "c1ccccc1O", n % 2] for n in range(1, 21))
+        writer.writerow(["smiles", "nitrogen"])
+        writer.writerows([smiles, n % 2] for n, smiles in enumerate(("CCN", "CCO", "CC(N)=O", "c1ccccc1O")))
     page.set_input_files("#file", str(labelled))
     assert "labelled.csv" in page.locator("#chosen").text_content()
-    for box in page.locator("input[name^='task of']").all()[1:]:
-        box.evaluate("box => { box.checked = box.value === 'SR-ARE'; }")
-    page.locator("input[name^='task of']").first.evaluate("box => { box.checked = false; }")
+    page.locator("#models summary").click()
+    page.uncheck("#models .ticks input[value=carbonyl]")
+    assert page.locator("#models summary").text_content() == "1 of 2 tasks"
     row = run(page, "audit")
     with page.context.expect_page() as tab:
         row.locator("a", has_text="Open the audit report").click()
     tab.value.locator("h1").wait_for()
-    assert "SR-ARE" in tab.value.locator("body").text_content()
+    assert "nitrogen" in tab.value.locator("body").text_content()
 
 
 def test_a_run_is_cancelled_and_a_wrong_file_is_told(opened, tmp_path):
     page = opened()
-    page.fill("#text", "\n".join("C" * (n % 40 + 1) + "c1ccccc1" for n in range(100_000)))
+    long = tmp_path / "long.smi"
+    long.write_text("\n".join("C" * (n % 40 + 1) + "c1ccccc1" for n in range(100_000)))
+    page.set_input_files("#file", str(long))
     page.click("#screen")
     page.locator("#runs li .badge.running").wait_for()
     page.get_by_role("button", name="Cancel this run").click()

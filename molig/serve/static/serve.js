@@ -256,6 +256,7 @@ function runRow(id) {
 function update(run, job) {
   const before = run.job && run.job.state, isActive = ACTIVE.has(job.state);
   run.job = job;
+  run.row.classList.toggle("on", state.run === run.id);
   run.title.textContent = KINDS[job.kind] || job.kind;
   run.badge.textContent = job.state;
   run.badge.className = `badge ${job.state}`;
