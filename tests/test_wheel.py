@@ -38,6 +38,11 @@ def test_wheel_in_an_empty_directory(tmp_path):
     empty.mkdir()
     with ZipFile(wheel) as archive:
         archive.extractall(site)
+    page = ROOT / "molig" / "serve" / "static"
+    assert {path.name for path in (site / "molig" / "serve" / "static").iterdir()} == {
+        path.name for path in page.iterdir()
+    }
+    assert list(site.glob("molig-*.dist-info/licenses/**/openchemlib.LICENSE"))
     run = subprocess.run(
         [sys.executable, "-c", CODE],
         cwd=empty,
@@ -49,3 +54,11 @@ def test_wheel_in_an_empty_directory(tmp_path):
     assert run.returncode == 0, run.stderr
     assert all(Path(line).is_relative_to(site) for line in run.stdout.splitlines())
     assert '"ink":"' in (empty / "why.html").read_text()
+
+
+def test_the_sketcher_is_what_was_fetched():
+    script = ROOT / "docs" / "tools" / "sketcher.py"
+    run = subprocess.run(
+        [sys.executable, str(script), "--check"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
