@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
@@ -84,10 +85,11 @@ def _root(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit code 0 is success, 1 a failed run, 2 a wrong request."""
     _hold_standard_streams()
+    # When the process ends, Python would look through all objects of torch for garbage, for half a second.
+    atexit.register(gc.freeze)
     with heard_interrupts(), warnings.catch_warnings(), speaking_of_options():
         warnings.showwarning = _show_warning
         code = _run(arguments)
-    gc.freeze()  # the process ends: looking through the objects of torch for garbage would take half a second
     sys.exit(code)
 
 

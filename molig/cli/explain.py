@@ -60,15 +60,13 @@ from molig.errors import UnknownNameError, UsageError
 from molig.files import count_rows
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from molig.attribution import Explainer
     from molig.model import ScoringModel
     from molig.molecules import Record, Rejection
     from molig.report import Counts, Pictures
     from molig.report.explaining import ChunkExplainer, Drawings, Sampling, Summary
     from molig.report.tables import TableRequest
-    from molig.screening import Shard
+    from molig.screening import ScreeningResult, Shard
     from molig.tables import Parts
 
 _SHOWN = 20
@@ -254,25 +252,31 @@ def check_outputs(places: list[Path]) -> None:
 
 
 def explain_hits(
-    hits: pa.Table,
+    result: ScreeningResult,
     model: ScoringModel,
     task: str | None,
     places: list[Path],
     jobs: int | None,
     reporter: Reporter,
 ) -> None:
-    """Explain rows of a hit table, in their order, as the command does without further options."""
+    """Explain the best hits of a screen, in their order, as the command does without further options."""
     from molig.attribution import Explainer
     from molig.report import Pictures
-    from molig.report.explaining import Drawings, about_page, hit_records, work_of
+    from molig.report.explaining import Drawings, about_page, hit_records, rejected_rows, work_of
 
+    hits = result.best
+    if hits is None or not len(hits):
+        return
+    # They stand in a table of their own, or else here.
+    rejected = [] if result.rejects else rejected_rows(result)
     model = model if task is None else model.for_task(task)
     explainer = Explainer(model, task=task)
     meaning = explainer.target.meaning + model.meaning_of([task] if task else model.tasks)
     drawings, request = _drawings_and_table(places, None, None, None, resume=False, csv_safe=False)
     records, columns = hit_records(hits)
     title, about = f"Best hits by {task or model.name}", about_page(model, columns)
-    work = work_of(explainer, request, Drawings(drawings, title, Pictures(), meaning, **about))
+    drawn = Drawings(drawings, title, Pictures(), meaning, rejected=rejected, **about)
+    work = work_of(explainer, request, drawn)
     Run(work, reporter, len(hits), usable_jobs(jobs, 1, model.device.type)).write(records)
     reporter.info(f"{len(hits):,} best hits explained: {', '.join(map(str, places))}")
 

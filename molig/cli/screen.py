@@ -67,7 +67,10 @@ def screen(
     ] = None,
     source: Annotated[str | None, input_option("The same as LIBRARY.")] = None,
     output: Annotated[
-        str, typer.Option("-o", "--output", help="hits.parquet, .csv, .xlsx, or - for stdout.")
+        str,
+        typer.Option(
+            "-o", "--output", help="hits.parquet, .csv, .xlsx, a page .html of the best, or - for stdout."
+        ),
     ] = "-",
     task: Annotated[
         list[str] | None,
@@ -242,9 +245,13 @@ def screen(
     use_threads(threads)
     cluster = _cluster(engine, address, gpus, device, threads)
     bound = RejectBound.parse(max_rejects)
-    _check_shard(shard, {"--rejects": rejects is not None, "--explain-top": explain_top is not None})
-    report = None if dry_run or shard is not None else report_path(output)
-    explained = _explained(output, explain_top, explain_output)
+    asked_of_whole = {"--rejects": rejects is not None, "--explain-top": explain_top is not None}
+    _check_shard(shard, {**asked_of_whole, "a page": _is_page(output)})
+    of_tables = {"--resume": resume, "--explain-output": bool(explain_output), "--dry-run": dry_run}
+    if page := _page(output, of_tables, force):
+        top_k = explain_top = min(filter(None, (explain_top, top_k)), default=_ON_A_PAGE)
+    report = None if dry_run or page or shard is not None else report_path(output)
+    explained = [page] if page else _explained(output, explain_top, explain_output)
     of_molecules = InputOptions(atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     with doubts_told():
         where = "cpu" if cluster else device  # the nodes move the model to theirs
@@ -287,25 +294,26 @@ def screen(
     if dry_run:
         _estimate(library, loaded, output, options)
         return
-    result = _screened(library, loaded, output, rejects, options, reporter)
+    result = _screened(library, loaded, None if page else output, rejects, options, reporter)
     _say(result, threshold is not None or top_k is not None, reporter)
     if shard is not None:
         reporter.info(f"shard {shard}: {result.output}; `molig merge` puts the shards together")
     elif report is not None:
         models = list(loaded.models.values()) if isinstance(loaded, SideBySide) else [loaded]
         write_run_report(report, result, models, library, sys.argv[1:])
-        reporter.info(f"hits: {output}\nrejected rows: {result.rejects}\nreport: {report}")
+        written = {"hits": result.output, "rejected rows": result.rejects, "report": report}
+        reporter.info("\n".join(f"{what}: {place}" for what, place in written.items() if place is not None))
     elif result.n_rejected and result.rejects is None:
         _warn_of_rejected(result, reporter)
-    if explained and result.best is not None and len(result.best):
+    if explained:
         ranking = rank_by or (task[0] if task else None)
-        explain_hits(result.best, loaded, ranking, explained, processes, reporter)
+        explain_hits(result, loaded, ranking, explained, processes, reporter)
 
 
 def _screened(
     library: str,
     model: ScoringModel,
-    output: str,
+    output: str | None,
     rejects: Path | None,
     options: ScreeningOptions,
     reporter: Reporter,
@@ -315,7 +323,7 @@ def _screened(
     from molig.screening import screen as run
     from molig.screening.plan import kept_place
 
-    total, kept = _n_rows(library), kept_place(output, options)
+    total, kept = _n_rows(library), kept_place(output or "-", options)
     with reporter.telling_what_is_kept(kept), reporter.progress("screening", total) as bar:
 
         def resumed(n: int) -> None:
@@ -382,6 +390,31 @@ def _cluster(engine: str, address: str | None, gpus: float, device: str, threads
 
 
 _ENGINES = ("local", "ray")
+
+
+# Rows of a page of which nothing else is said.
+_ON_A_PAGE = 200
+
+
+def _is_page(output: str) -> bool:
+    return Path(output).suffix.lower() == ".html"
+
+
+def _page(output: str, of_tables: dict[str, bool], force: bool) -> Path | None:
+    """The page, if hits go to one and not to a table."""
+    from molig.cli.explain import check_outputs
+    from molig.errors import UsageError
+
+    if not _is_page(output):
+        return None
+    for name, given in of_tables.items():
+        if given:
+            raise UsageError(f"{name} goes with a table of hits, and {output} is a page")
+    page = Path(output)
+    if page.exists() and not force:
+        raise UsageError(f"{page} is there already: choose another output, or replace it with --force")
+    check_outputs([page])
+    return page
 
 
 def _explained(output: str, n: int | None, places: list[Path] | None) -> list[Path]:

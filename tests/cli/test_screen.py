@@ -419,6 +419,17 @@ class TestWhichHits:
         assert "--explain-output FILE" in screened(library, "--explain-top", 2).err
         assert "--explain-top N" in screened(library, "--explain-output", "why.html").err
 
+    def test_a_page_of_the_best(self, screened, write, tmp_path):
+        library, page = write("l.smi", SMI + "C1CC broken\n"), tmp_path / "hits.html"
+        asked = (library, "--task", "nitrogen", "-o", page)
+        best = table(screened(*asked[:3], "-o", "-", "--top-k", 2).out)["id"].tolist()
+        assert screened(*asked, "--top-k", 2).code == 0
+        text = page.read_text()
+        assert all(name in text for name in (*best, "broken"))
+        assert [file.name for file in tmp_path.glob("hits*")] == ["hits.html"]
+        assert "replace it with --force" in screened(*asked).err
+        assert "--resume goes with a table" in screened(*asked, "--resume").err
+
     def test_tasks_that_are_not_calibrated_need_a_choice(self, molig, write, small_model):
         from molig.model import save_model
 
