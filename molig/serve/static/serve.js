@@ -16,7 +16,7 @@ function make(tag, attributes = {}, ...children) {
 }
 const button = (text, onclick, more = {}) => make("button", {type: "button", onclick, ...more}, text);
 const typographic = text => text.replaceAll("-", "−");
-const figure = value => typographic(value === 0 || Math.abs(value) >= 1e-3 ? String(Number(value.toPrecision(4))) : value.toExponential(1));
+const figure = value => typographic(value === 0 || Math.abs(value) >= 1e-5 ? String(Number(value.toPrecision(4))) : value.toExponential(1));
 const signed = value => (value > 0 ? "+" : "") + figure(Number(value.toPrecision(3)));
 const counted = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 const scored = (value, kind) => kind === "probability" ? value.toFixed(4) : figure(value);
@@ -247,7 +247,7 @@ function runRow(id) {
   const run = {id, job: null, progress: make("progress", {max: 1}), title: make("strong"), badge: make("span", {class: "badge"}),
     about: make("span", {class: "about soft"}), numbers: make("span", {class: "soft"}), says: make("p", {class: "note"}), warnings: make("ul", {class: "note"}),
     findings: make("ul", {class: "note findings"}), results: make("p", {class: "files"})};
-  run.show = button("Show", () => select(id));
+  run.show = button("Show", () => { select(id); byId("hits").scrollIntoView({block: "nearest"}); });
   run.stop = button("Cancel", () => end(run));
   run.row = make("li", {"data-run": id}, make("div", {class: "row"}, make("span", {}, run.title, " ", run.badge), make("span", {class: "actions"}, run.show, run.stop)),
     run.about, run.progress, run.numbers, run.says, run.warnings, run.findings, run.results);
@@ -270,7 +270,7 @@ function update(run, job) {
   if (isActive && job.rate) said.push(`${figure(job.rate)} a second`);
   if (isActive && job.remaining) said.push(`${lasting(job.remaining)} left`);
   run.numbers.textContent = said.join(" · ");
-  run.about.textContent = [job.name, job.models.join(", "), job.tasks.join(", ")].filter(Boolean).join(" · ");
+  run.about.textContent = [job.name, job.models.join(", "), job.tasks.join(", ").replace(/^all$/, "all tasks")].filter(Boolean).join(" · ");
   run.says.textContent = job.error || (isActive ? job.message : job.summary.verdict || "");
   run.says.className = job.error ? "says" : "note";
   run.warnings.replaceChildren(...job.warnings.map(warning => make("li", {}, warning)));
@@ -582,7 +582,8 @@ let editor = null, chemistry = null;
 async function toggleSketcher(open) {
   byId("sketcher").hidden = !open;
   byId("sketch").setAttribute("aria-expanded", String(open));
-  byId("sketch").textContent = open ? "Close the sketcher" : "Draw";
+  byId("sketch").textContent = open ? "Close" : "Draw";
+  byId("sketch").setAttribute("aria-label", open ? "Close the sketcher" : "Draw this molecule");
   if (!open) return;
   if (!editor) {
     const done = working("The sketcher is fetched …");
@@ -624,18 +625,21 @@ const sketched = soon(async () => {
 
 /* What would change the score, and what makes the difference between two molecules. */
 
+function table(label, names, rows) {
+  const head = make("tr", {}, ...names.map((name, c) => make("th", {scope: "col", class: rows[0]?.children[c].className}, name)));
+  return make("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": label}, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
+}
 async function showEdits() {
   const {smiles, model, task} = question(), box = byId("edits-answer"), kind = taskOf(modelOf(model), task)?.kind;
   const done = working("Looking for edits …");
   try {
     const told = await only("one", signal => answered("edits", {json: {smiles, model, task, top: 8}, signal}));
     if (told === undefined) return;
-    const rows = told.edits.map(edit => make("tr", {}, make("td", {}, edit.name, make("code", {}, edit.smiles)), make("td", {class: "num"}, scored(edit.score, kind)),
-      make("td", {class: "num"}, signed(edit.difference)), make("td", {}, flagBadge(edit.flag) ?? ""),
-      make("td", {}, button("Take", () => look(edit.smiles, {model, task}), {class: "small", "aria-label": `Take ${edit.name}`}))));
+    const rows = told.edits.map(edit => make("tr", {},
+      make("td", {}, button(edit.name, () => look(edit.smiles, {model, task}), {class: "link", "aria-label": `Take ${edit.name}`}), make("code", {}, edit.smiles)),
+      make("td", {class: "num"}, scored(edit.score, kind)), make("td", {class: "num"}, signed(edit.difference)), make("td", {}, flagBadge(edit.flag) ?? "")));
     box.replaceChildren(make("h3", {}, "Smallest changes that move the score most"),
-      make("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": "Edits"}, make("table", {},
-        make("thead", {}, make("tr", {}, ...["Change", "Score", "Difference", "Domain", ""].map(name => make("th", {scope: "col"}, name)))), make("tbody", {}, ...rows))),
+      table("Edits", ["Change", "Score", "Difference", "Domain"], rows),
       drawn(told.svg, "The molecule, and each change laid upon it in the colours of the difference"));
   } catch (error) {
     box.replaceChildren(make("p", {class: "says", role: "alert"}, error.message));
@@ -660,9 +664,12 @@ async function compareWith(other) {
     if (told === undefined) return;
     const rows = told.account.map(part => make("tr", {}, make("th", {scope: "row"}, part.bonds ? `${part.part}, ${counted(part.bonds, "bond")} away` : part.part),
       make("td", {class: "num"}, figure(part.first)), make("td", {class: "num"}, figure(part.second)), make("td", {class: "num"}, signed(part.difference))));
-    box.replaceChildren(drawn(told.svg, "Both molecules; colours add up to the difference"),
-      make("table", {class: "parts"}, make("caption", {}, "What makes the difference"),
-        make("thead", {}, make("tr", {}, ...["", "that one", "this one", "difference"].map(name => make("th", {scope: "col", class: "num"}, name)))), make("tbody", {}, ...rows)));
+    const rest = told.score_difference - told.change - told.surroundings;
+    box.replaceChildren(make("p", {class: "note"}, make("strong", {}, signed(told.score_difference)), ` from that one to this one: what is changed ${signed(told.change)}, `
+        + `its surroundings ${signed(told.surroundings)}, the rest ${signed(rest)}.`),
+      ...told.notes.filter(Boolean).map(note => make("p", {class: "note"}, note)),
+      drawn(told.svg, "Both molecules; colours add up to the difference"),
+      make("details", {}, make("summary", {}, "Part by part"), table("Parts of the difference", ["", "that one", "this one", "difference"], rows)));
     box.scrollIntoView({block: "nearest"});
   } catch (error) {
     box.replaceChildren(make("p", {class: "says", role: "alert"}, error.message));
