@@ -49,7 +49,7 @@ class Reporter:
         self.console.print(Text(f"warning: {legible(message)}", style="yellow"), soft_wrap=True)
 
     @contextlib.contextmanager
-    def telling_what_is_kept(self, directory: Path, way: str = "--resume") -> Iterator[None]:
+    def telling_what_is_kept(self, directory: Path) -> Iterator[None]:
         """If the run breaks off, say which finished parts a directory keeps, and how it goes on."""
         from molig.tables import Parts
 
@@ -61,7 +61,7 @@ class Reporter:
                 n_rows = Parts.read(directory).n_rows
             if n_rows:
                 self.warning(
-                    f"{n_rows:,} rows are done and kept in {directory}; the same command with {way} "
+                    f"{n_rows:,} rows are done and kept in {directory}; the same command with --resume "
                     "continues there"
                 )
             raise

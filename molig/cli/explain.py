@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from molig.model import ScoringModel
     from molig.molecules import Record, Rejection
     from molig.report import Counts, Pictures
-    from molig.report.explaining import ChunkExplainer, Drawings, Sampling, Summary
+    from molig.report.explaining import ChunkExplainer, Sampling, Summary
     from molig.report.tables import TableRequest
     from molig.screening import ScreeningResult, Shard
     from molig.tables import Parts
@@ -111,7 +111,7 @@ def explain(
     rejects: RejectsOption = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Continue the table of an interrupted run, kept in NAME.parts."),
+        typer.Option("--resume", help="Continue an interrupted run, kept in NAME.parts."),
     ] = False,
     shard: ShardOption = None,
     smiles_column: SmilesColumnOption = None,
@@ -182,8 +182,8 @@ def explain(
     look |= {"pairs": pairs, "ledger": ledger, "ledger_by": ledger_by, "align": align}
     pictures = pictures_of(scale, layers, look | {"each": each, "each_kind": each_kind})
     output = output or []
-    _check_places(output, pictures, resume)
-    drawings, request = _drawings_and_table(output, source, layout, rejects, resume, csv_safe)
+    _check_places(output, pictures)
+    drawings, request = _drawings_and_table(output, source, layout, rejects, csv_safe)
     _check_shard(share, [*drawings, *pictures.extras], rejects)
     use_threads(threads)
     of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
@@ -248,7 +248,7 @@ def explain(
 
 def check_outputs(places: list[Path]) -> None:
     """Refuse, before a run, explanations that could not be written at its end."""
-    _drawings_and_table(places, None, None, None, resume=False, csv_safe=False)
+    _drawings_and_table(places, None, None, None, csv_safe=False)
 
 
 def explain_hits(
@@ -272,7 +272,7 @@ def explain_hits(
     model = model if task is None else model.for_task(task)
     explainer = Explainer(model, task=task)
     meaning = explainer.target.meaning + model.meaning_of([task] if task else model.tasks)
-    drawings, request = _drawings_and_table(places, None, None, None, resume=False, csv_safe=False)
+    drawings, request = _drawings_and_table(places, None, None, None, csv_safe=False)
     records, columns = hit_records(hits)
     title, about = f"Best hits by {task or model.name}", about_page(model, columns)
     drawn = Drawings(drawings, title, Pictures(), meaning, rejected=rejected, **about)
@@ -364,7 +364,6 @@ def _drawings_and_table(
     source: str | None,
     layout: str | None,
     rejects: Path | None,
-    resume: bool,
     csv_safe: bool,
 ) -> tuple[list[Path], TableRequest | None]:
     """Pictures, pages and documents that are asked for, and the table, if one is."""
@@ -380,14 +379,9 @@ def _drawings_and_table(
     if len(tables) > 1:
         named = " and ".join(map(str, tables))
         raise UsageError(f"{named} are both tables, of which a run writes one; write the other by itself")
-    if tables and drawings and resume:
-        raise UsageError(
-            f"--resume is for a table alone: {drawings[0]} would lack the rows that are done already; leave "
-            "it out, and write it by a run of its own"
-        )
     if tables:
         return drawings, TableRequest(tables[0], layout or "features", rejects, source, csv_safe)
-    asked = {"--layout": layout is not None, "--rejects": rejects is not None, "--resume": resume}
+    asked = {"--layout": layout is not None, "--rejects": rejects is not None}
     asked["--csv-safe"] = csv_safe
     wrong = [name for name, given in asked.items() if given]
     if wrong:
@@ -431,15 +425,10 @@ def compounds_of(
     return usable
 
 
-def _check_places(outputs: list[Path], pictures: Pictures, resume: bool) -> None:
+def _check_places(outputs: list[Path], pictures: Pictures) -> None:
     if not outputs and not pictures.extras:
         raise UsageError(
             "say where explanations go: -o FILE, --pairs FILE, --ledger FILE or --each DIRECTORY"
-        )
-    if resume and pictures.extras:
-        raise UsageError(
-            f"--resume is for a table alone: {pictures.extras[0]} would lack the rows that are done already; "
-            "leave it out, and write it by a run of its own"
         )
     pictures.check()
 
@@ -481,7 +470,7 @@ def _parts(
     resume: bool,
     shard: Shard | None,
 ) -> Parts | None:
-    """Where the finished parts of a table are kept, if its molecules could be read a second time."""
+    """Where finished chunks are kept, if the molecules could be read a second time."""
     from molig.molecules.sources import STORE_FILE
     from molig.report.explaining import CHUNK_ROWS, about_table
     from molig.screening.store import is_store
@@ -490,23 +479,20 @@ def _parts(
 
     request = work.request
     file = Path(source) / STORE_FILE if source and is_store(source) else source
-    if request is None or not file or not (resume or shard or is_repeatable(file)):
+    if not file or not (resume or shard or is_repeatable(file)):
         return None
+    kept = "for pages and pictures" if work.in_rows is None else work.in_rows.layout
     identity = run_identity(
         f"{model.name} {model.digest()}",
         model.device.type,
         file,
-        {**options, "--layout": request.layout, "--shard": shard},
+        {**options, "--layout": kept, "--shard": shard},
     )
-    place = request.parts_directory if shard is None else shard.directory(request.output)
-    parts = Parts(place, identity, rows_per_part=CHUNK_ROWS, about=about_table(request))
-    parts.open(resume=resume, way=_way_to_resume(work.drawings))
+    place = work.parts_directory if shard is None else shard.directory(work.files[0])
+    about = {} if request is None else about_table(request)
+    parts = Parts(place, identity, rows_per_part=CHUNK_ROWS, about=about)
+    parts.open(resume=resume)
     return parts
-
-
-def _way_to_resume(drawings: Drawings | None) -> str:
-    """How the table of a run is continued; pictures, pages and documents would lack its first part."""
-    return f"--resume and without {', '.join(map(str, drawings.files))}" if drawings else "--resume"
 
 
 @dataclass
@@ -525,16 +511,16 @@ class Run:
     def write(
         self, records: Iterator[Record], parts: Parts | None = None, shard: Shard | None = None
     ) -> Summary:
-        """Make what is asked for; a table from where a former run has come to."""
+        """Make what is asked for, from where a former run has come to."""
         from molig.report.explaining import explain_library
 
-        request, way = self.work.request, _way_to_resume(self.work.drawings)
+        request = self.work.request
         n_done = parts.n_rows if parts else 0
         if n_done:
             self.reporter.info(f"{n_done:,} rows are done already")
         with contextlib.ExitStack() as stack:
             if parts:
-                stack.enter_context(self.reporter.telling_what_is_kept(parts.directory, way))
+                stack.enter_context(self.reporter.telling_what_is_kept(parts.directory))
             bar = stack.enter_context(self.reporter.progress("explaining", self.total))
             bar.leave_out(n_done)
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
 import pyarrow as pa
 import torch
-from rdkit import Chem
 
 from molig.attribution import Explainer, Explanation
 from molig.attribution.explainer import GROUP, At
@@ -23,6 +20,7 @@ from molig.model import Applicability, ScoringModel
 from molig.molecules import Record, Rejection
 from molig.molecules.guard import CPU_SECONDS, time_limit
 from molig.report.outputs import Pictures, write_explanations
+from molig.report.stored import STORED_SCHEMA, results_of, stored_batches
 from molig.report.tables import (
     Counts,
     Finished,
@@ -37,7 +35,7 @@ from molig.screening.hits import REJECTION_SCHEMA, rejection_table
 from molig.screening.joining import FinishedParts, ScreeningResult
 from molig.screening.merging import Together, together
 from molig.screening.shards import Shard
-from molig.screening.workers import START_METHOD, Mark, packed_mol
+from molig.screening.workers import START_METHOD, Mark
 from molig.tables import OutputTable, PartNote, Parts
 from molig.tables.locks import exclusive, scratch_directory
 
@@ -145,17 +143,14 @@ class Told:
         What became of them.
     rejections : list of Rejection
         Those that were rejected.
-    results : list of (Record, list of Explanation or Rejection)
-        All of them in order, if they are to be drawn.
     """
 
     n_rows: int = 0
     summary: Summary = field(default_factory=Summary)
     rejections: list[Rejection] = field(default_factory=list)
-    results: list[tuple[Record, Result]] = field(default_factory=list)
 
     def as_part_note(self) -> PartNote:
-        """As the note of a part, without what is drawn."""
+        """As the note of a part."""
         rejected = [[r.row, r.id, r.smiles, r.reason] for r in self.rejections]
         return PartNote(self.n_rows, self.summary.to_dict() | {"rejected": rejected})
 
@@ -228,11 +223,6 @@ class Drawings:
         )
 
 
-def _without_structure(record: Record) -> Record:
-    """What is told of a record: a worker sends it back, and the explanation has the molecule."""
-    return Record(record.row, record.id, record.smiles, kept=record.kept)
-
-
 @dataclass(frozen=True)
 class ChunkExplainer:
     """Explains the records of a chunk, for a table, for drawings or for both.
@@ -251,6 +241,28 @@ class ChunkExplainer:
     request: TableRequest | None = None
     drawings: Drawings | None = None
 
+    @property
+    def files(self) -> list[Path]:
+        """All that is written."""
+        table = [] if self.request is None else [self.request.output]
+        return table + ([] if self.drawings is None else self.drawings.files)
+
+    @property
+    def parts_directory(self) -> Path:
+        """Where finished chunks are kept until all is written: ``NAME.parts``."""
+        first = self.files[0]
+        return first.with_suffix(".parts") if self.request else first.with_name(f"{first.name}.parts")
+
+    @property
+    def in_rows(self) -> TableRequest | None:
+        """The table, if its rows are all that is kept of explanations; drawings need them whole."""
+        return self.request if self.drawings is None else None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of what is kept of explanations until all are there."""
+        return STORED_SCHEMA if self.in_rows is None else self.in_rows.schema
+
     def prepare(self) -> None:
         """Explain one molecule: what is compiled or made at first use is there for all workers."""
         threads = torch.get_num_threads()
@@ -266,23 +278,15 @@ class ChunkExplainer:
             mark(first, end, PATIENCE if explaining else 1)
 
         batches, told = self._explained(self.explain(records, at=at))
-        table = _packed_table(batches, self.request)
+        table = _packed(batches, self.schema)
         note = json.dumps(told.as_part_note()).encode()
-        parts = [note, _packed(told.results), table]
-        sizes = b"".join(len(part).to_bytes(8, "little") for part in parts)
-        return b"".join([sizes, *parts])
+        return b"".join([len(note).to_bytes(8, "little"), note, table])
 
     def received(self, answer: bytes) -> Explained:
         """A chunk from the answer of a worker."""
-        parts, start = [], 24
-        for place in range(0, 24, 8):
-            size = int.from_bytes(answer[place : place + 8], "little")
-            parts.append(answer[start : start + size])
-            start += size
-        note, results, table = parts
-        told = Told.of(PartNote(*json.loads(note)))
-        told.results = ForkingPickler.loads(results)
-        return Explained(iter(pa.ipc.open_stream(table) if table else ()), told)
+        end = 8 + int.from_bytes(answer[:8], "little")
+        told = Told.of(PartNote(*json.loads(answer[8:end])))
+        return Explained(iter(pa.ipc.open_stream(pa.py_buffer(answer)[end:])), told)
 
     def here(self, records: Iterable[Record]) -> Explained:
         """Explain a chunk in this process, as its table is gone through."""
@@ -291,54 +295,30 @@ class ChunkExplainer:
     def _explained(self, rows: Rows) -> Explained:
         told = Told()
 
-        def explanations() -> Iterator[Explanation]:
+        def watched() -> Rows:
             for record, result in rows:
                 told.n_rows += 1
                 told.summary.add(result)
-                if self.drawings is not None:
-                    told.results.append((_without_structure(record), result))
                 if isinstance(result, Rejection):
                     told.rejections.append(result)
-                else:
-                    yield from result
+                yield record, result
 
-        if self.request is None:
-            return Explained(_no_table(explanations()), told)
-        return Explained(table_batches(explanations(), self.request), told)
-
-
-class _Sender(ForkingPickler):
-    """What `multiprocessing` sends objects with, and all that a molecule holds, which RDKit leaves out."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.dispatch_table = {**self.dispatch_table, Chem.Mol: _reduced}
+        if self.in_rows is None:
+            return Explained(stored_batches(watched()), told)
+        return Explained(table_batches(_explanations(watched()), self.in_rows), told)
 
 
-def _reduced(mol: Chem.Mol) -> tuple[type[Chem.Mol], tuple[bytes]]:
-    return Chem.Mol, (packed_mol(mol),)
+def _explanations(rows: Rows) -> Iterator[Explanation]:
+    for _, result in rows:
+        if not isinstance(result, Rejection):
+            yield from result
 
 
-def _packed(results: Sequence[tuple[Record, Result]]) -> bytes:
-    """Explanations on their way to the first process of this run: no file that is read is ever unpickled."""
-    return bytes(_Sender.dumps(results))
-
-
-def _no_table(explanations: Iterator[Explanation]) -> Iterator[pa.RecordBatch]:
-    for _ in explanations:
-        pass
-    yield from ()
-
-
-def _packed_table(batches: Iterator[pa.RecordBatch], request: TableRequest | None) -> bytes:
-    if request is None:
-        for _ in batches:
-            pass
-        return b""
+def _packed(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> bytes:
     sink = pa.BufferOutputStream()
-    # A row per feature repeats itself: this is a tenth of the bytes.
+    # Rows repeat themselves: this is a tenth of the bytes.
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.ipc.new_stream(sink, request.schema, options=options) as writer:
+    with pa.ipc.new_stream(sink, schema, options=options) as writer:
         for batch in batches:
             writer.write_batch(batch)
     return bytes(memoryview(sink.getvalue()))
@@ -413,7 +393,7 @@ def explain_library(
     work : ChunkExplainer
         How it is explained, and what is made of that.
     parts : Parts, optional
-        Where finished chunks of a table are kept for a run that goes on; opened. They are removed at the end.
+        Where finished chunks are kept for a run that goes on; opened. They are removed at the end.
     shard : Shard, optional
         Explain only this shard of the library and leave the parts, for `merge_explanations`.
     jobs : int, optional
@@ -440,69 +420,47 @@ def explain_library(
         raise UsageError(f"{called('time_limit')} must be above 0 (got {seconds:g})")
     with contextlib.ExitStack() as stack:
         stack.enter_context(time_limit(seconds))
-        run = _Run(work, jobs, seconds, watch)
-        if work.request is None:
-            run.work(records, None, Shard())
-            return replace(run.summary, counts=run.drawn())
         if parts is None:
-            folder = stack.enter_context(scratch_directory(work.request.output))
+            folder = stack.enter_context(scratch_directory(next(iter(work.files), None)))
             parts = Parts(folder / "parts", {}, rows_per_part=CHUNK_ROWS)
             parts.open()
-        with parts.working():
-            n_chunks = run.work(records, parts, shard or Shard())
+        # A single chunk that nobody has asked to keep is explained again sooner than it is asked for.
+        with parts.working(least=1 if work.drawings is None else 2):
+            n_chunks = _Run(work, parts, jobs, seconds, watch).explain(records, shard or Shard())
             if shard is not None:
                 parts.complete(n_chunks)
                 return _summary(parts)
-            summary = _joined(parts, work.request)
+            summary = _written(parts, work)
         parts.remove()
-        summary.counts.pages = run.drawn().pages
         return summary
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Run:
-    """Work on all chunks of a library, and what is drawn of them."""
+    """Work on the chunks of a library."""
 
-    explainer: ChunkExplainer
+    work: ChunkExplainer
+    parts: Parts
     jobs: int | None
     seconds: float
     watch: Watch | None
-    told: dict[int, Told] = field(default_factory=dict)
 
-    def work(self, records: Iterable[Record], parts: Parts | None, shard: Shard) -> int:
+    def explain(self, records: Iterable[Record], shard: Shard) -> int:
         """Explain every chunk that is not done, in whichever order; returns how many chunks there are."""
 
         def wanted(number: int) -> bool:
-            return shard.owns(number) and (parts is None or number not in parts.done)
+            return shard.owns(number) and number not in self.parts.done
 
-        explainer, request = self.explainer, self.explainer.request
-        dealer = Dealer(iter(records), parts.rows_per_part if parts else CHUNK_ROWS, wanted, self.jobs)
+        work = self.work
+        dealer = Dealer(iter(records), self.parts.rows_per_part, wanted, self.jobs)
         # Where there is a GPU, torch follows gradients in threads, which a forked process has not.
         start = "spawn" if torch.cuda.is_available() else START_METHOD
-        done = dealer.done(explainer.here, explainer, explainer.received, self.seconds, start_method=start)
+        done = dealer.done(work.here, work, work.received, self.seconds, start_method=start)
         for number, (batches, told) in done:
-            if parts is None or request is None:
-                deque(batches, maxlen=0)
-            else:
-                parts.add(number, request.schema, batches, told.as_part_note)
-            if explainer.drawings is not None:
-                self.told[number] = told
+            self.parts.add(number, work.schema, batches, told.as_part_note)
             if self.watch is not None:
                 self.watch(told.n_rows, told.rejections)
         return dealer.n_chunks
-
-    def drawn(self) -> Counts:
-        """Write pictures, pages and documents of what was explained, in the order of the library."""
-        results = [result for number in sorted(self.told) for result in self.told[number].results]
-        return self.explainer.drawings.write(results) if self.explainer.drawings else Counts()
-
-    @property
-    def summary(self) -> Summary:
-        """What became of the rows that are drawn."""
-        summary = Summary()
-        for told in self.told.values():
-            summary.merge(told.summary)
-        return summary
 
 
 def _summary(parts: FinishedParts) -> Summary:
@@ -512,16 +470,30 @@ def _summary(parts: FinishedParts) -> Summary:
     return summary
 
 
-def _joined(parts: FinishedParts, request: TableRequest) -> Summary:
-    """Write the tables of finished parts, in the order of the library."""
+def _written(parts: FinishedParts, work: ChunkExplainer) -> Summary:
+    """Write what was asked for of finished parts, in the order of the library."""
+    if work.request is not None:
+        _write_tables(parts, work.request, of_rows=work.in_rows is not None)
+    summary = _summary(parts)
+    if work.drawings is not None:
+        rows = [row for _, batches in parts.finished() for row in results_of(batches)]
+        counts = work.drawings.write(rows)
+        if work.request is None:
+            return replace(summary, counts=counts)
+        summary.counts.pages = counts.pages
+    return summary
+
+
+def _write_tables(parts: FinishedParts, request: TableRequest, *, of_rows: bool = True) -> None:
+    """Write the tables; parts hold their rows, or explanations."""
 
     def chunks() -> Iterator[Finished]:
         for note, batches in parts.finished():
             told = Told.of(note)
-            yield Finished(told.summary.counts, told.rejections, batches)
+            rows = batches if of_rows else table_batches(_explanations(results_of(batches)), request)
+            yield Finished(told.summary.counts, told.rejections, rows)
 
     write_tables(chunks(), request)
-    return _summary(parts)
 
 
 def merge_explanations(
@@ -586,7 +558,8 @@ def merge_explanations(
         meaning=about["meaning"],
     )
     with exclusive(request.output, request.rejects_path):
-        return _joined(Together(found), request)
+        _write_tables(Together(found), request)
+        return _summary(Together(found))
 
 
 EXPLANATIONS = "explanations"

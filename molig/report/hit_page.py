@@ -256,7 +256,7 @@ class _Contents:
             "ink": drawn.ink,
             "block": _mol_block(first.mol),
             "domain": [flag.status.value, _figure(flag.similarity), legible(flag.detail)] if flag else None,
-            "cells": [_cell(value) for value in _chosen(record.kept, self._columns)],
+            "cells": [cell(value) for value in _chosen(record.kept, self._columns)],
             "notes": _blind_spots(first),
             "why": self._whys(result),
         }
@@ -370,7 +370,7 @@ def _figure(value: float, digits: int = 3) -> float:
     return int(rounded) if rounded == int(rounded) and abs(rounded) < 1e15 else rounded
 
 
-def _cell(value: object) -> str | float | None:
+def cell(value: object) -> str | float | None:
     """A value of the user's, fit for JSON: numbers stay numbers, so that they sort as such."""
     if value is None or isinstance(value, bool):
         return None if value is None else str(value)

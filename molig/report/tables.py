@@ -113,11 +113,6 @@ class TableRequest:
         return rejects_path(self.output, self.rejects) or self.output
 
     @property
-    def parts_directory(self) -> Path:
-        """Where finished parts of the table are kept until it is complete: ``NAME.parts``."""
-        return self.output.with_suffix(".parts")
-
-    @property
     def schema(self) -> pa.Schema:
         """Columns of the table."""
         schema = molecule_schema(self.members) if self.layout is Layout.MOLECULES else FEATURE_SCHEMA

@@ -173,14 +173,14 @@ class Parts:
             raise
 
     @contextlib.contextmanager
-    def working(self) -> Iterator[None]:
-        """If the block ends in an error and nothing could be continued, remove the directory."""
+    def working(self, least: int = 1) -> Iterator[None]:
+        """If the block ends in an error, and fewer parts than ``least`` could be continued, remove them."""
         try:
             yield
         except BaseException as err:
             # A damaged library has to change before it can be read to its end; a damaged part is made again.
             final = isinstance(err, InputError) and not isinstance(err, DamagedPartError)
-            if final or not self.n_rows:
+            if final or len(self.done) < least:
                 self.remove()
             raise
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from rdkit import Chem
 from support import poison
-from support.libraries import names_in, sha256
+from support.libraries import GOOD, names_in, sha256
 from support.small_model import nci_smiles
 
 from molig.attribution.explanation import TABLE_SCHEMA
@@ -247,16 +247,44 @@ class TestLayouts:
         page = (tmp_path / "why.html").read_text()
         assert all(name in page for name in ("m1", "m2", "m3"))
 
-    def test_a_table_with_drawings_cannot_be_resumed(self, explained, write, tmp_path):
-        library = write("library.smi", "CCO\n")
-        outputs = ("-o", tmp_path / "why.svg", "-o", tmp_path / "why.csv")
-        run = explained("-i", library, *outputs, "--resume")
-        assert run.code == 2
-        assert "why.svg would lack the rows that are done already" in run.err
+    @pytest.mark.parametrize("names", [("why.html", "why.json"), ("why.csv", "why.svg")])
+    def test_pages_and_pictures_are_resumed(self, explained, write, tmp_path, monkeypatch, names):
+        rows = "\n".join(
+            f'{smiles},m{i},"a, {i}",{i}.50' for i, smiles in enumerate(["CCO", "C1CC", *GOOD[:5]])
+        )
+        library = write("library.csv", f"smiles,id,note,IC50\n{rows}\n")
+        monkeypatch.setattr("molig.report.explaining.CHUNK_ROWS", 2)
+        (tmp_path / "whole").mkdir()
 
-    def test_what_is_advised_after_a_break_works(self, explained, write, tmp_path, monkeypatch):
+        class Breaking(Parts):
+            def add(self, *args):
+                if self.n_rows > 2:
+                    raise OutputError("the disk is full")
+                super().add(*args)
+
+        def run(folder, *options):
+            outputs = [word for name in names for word in ("-o", folder / name)]
+            return explained("-i", library, *outputs, "--jobs", 1, *options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("molig.tables.Parts", Breaking)
+            broken = run(tmp_path)
+        assert (broken.code, "the same command with --resume continues there" in broken.err) == (1, True)
+        again = run(tmp_path)
+        assert (again.code, "continue it with --resume, or delete" in again.err) == (2, True)
+        resumed = run(tmp_path, "--resume")
+        assert (resumed.code, "4 rows are done already" in resumed.err) == (0, True)
+        assert run(tmp_path / "whole").code == 0
+        for path in (tmp_path / "whole").iterdir():
+            assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+        written = {*names, "why.rejected.csv"} if "why.csv" in names else {*names}
+        assert names_in(tmp_path) == {*written, "whole", "library.csv"}
+
+    def test_what_a_run_keeps_for_a_table_is_not_enough_for_pictures(
+        self, explained, write, tmp_path, monkeypatch
+    ):
         library = write("library.smi", "CCO\nCCN\nCCC\n")
-        table, drawing = tmp_path / "why.csv", tmp_path / "why.svg"
+        monkeypatch.setattr("molig.report.explaining.CHUNK_ROWS", 1)
 
         class Breaking(Parts):
             def add(self, *args):
@@ -264,21 +292,16 @@ class TestLayouts:
                     raise OutputError("the disk is full")
                 super().add(*args)
 
-        with monkeypatch.context() as patch:
-            patch.setattr("molig.report.explaining.CHUNK_ROWS", 1)
-            patch.setattr("molig.tables.Parts", Breaking)
-            run = explained("-i", library, "-o", table, "-o", drawing, "--jobs", 1)
-        way = f"--resume and without {drawing}"
-        assert (run.code, f"the same command with {way} continues there" in run.err) == (1, True)
-        again = explained("-i", library, "-o", table, "-o", drawing)
-        assert (again.code, f"continue it with {way}, or delete" in again.err) == (2, True)
-        assert explained("-i", library, "-o", table, "--resume").code == 0
-        assert set(pd.read_csv(table)["row"]) == {1, 2, 3}
+        table, drawing = ("-o", tmp_path / "why.csv"), ("-o", tmp_path / "why.svg")
+        for outputs in (table, drawing):
+            with monkeypatch.context() as patch:
+                patch.setattr("molig.tables.Parts", Breaking)
+                assert explained("-i", library, *outputs, "--jobs", 1).code == 1
+        assert names_in(tmp_path) == {"library.smi", "why.parts"}  # a single chunk of drawings is not kept
+        run = explained("-i", library, *table, *drawing, "--resume")
+        assert (run.code, "--layout was features and is for pages" in run.err) == (2, True)
 
-    def test_resume_of_a_picture_and_of_standard_input(self, explained, write, tmp_path):
-        library = write("library.smi", "CCO\n")
-        run = explained("-i", library, "-o", tmp_path / "why.svg", "--resume")
-        assert (run.code, "--resume is for tables" in run.err) == (2, True)
+    def test_resume_of_standard_input(self, explained, tmp_path):
         run = explained("-i", "-", "-o", tmp_path / "why.csv", "--resume")
         assert (run.code, "standard input cannot be read again" in run.err) == (2, True)
 
