@@ -54,7 +54,7 @@ def compare(
     output: Annotated[
         list[Path] | None,
         typer.Option(
-            "-o", "--output", help="out.svg, .png (of two molecules), .csv or .json; may be repeated."
+            "-o", "--output", help="out.svg, .png (of two molecules), .html, .csv or .json; may be repeated."
         ),
     ] = None,
     source: Annotated[str | None, input_option("File or data set that the rows stand in.")] = None,
@@ -87,6 +87,7 @@ def compare(
 ) -> None:
     """Say what makes the difference between the scores of similar molecules, two or several."""
     from molig.foreign import FingerprintOptions
+    from molig.report.sheet import SHEETS, sheet_of_comparison, sheet_of_comparisons
     from molig.screening.plan import asks_all_tasks
     from molig.series import compare_all
     from molig.series.comparison import write_comparison, write_comparisons
@@ -113,7 +114,9 @@ def compare(
     by_task = found.only_pair() if is_pair else ()
     _say(found, tol, reporter)
     for path in outputs:
-        if is_pair:
+        if path.suffix.lower() in SHEETS:
+            (sheet_of_comparison(by_task) if is_pair else sheet_of_comparisons(found)).write(path)
+        elif is_pair:
             write_comparison(by_task, path)
         else:
             write_comparisons(found, path)
@@ -162,13 +165,15 @@ def _asked(words: list[str], source: str | None, reading: dict[str, Any]) -> lis
 
 def _check_outputs(outputs: list[Path], n_molecules: int) -> None:
     from molig.errors import UsageError
+    from molig.report.sheet import SHEETS
     from molig.series.comparison import PICTURES, check_picture_or_numbers
 
     for path in outputs:
-        check_picture_or_numbers(path)
+        check_picture_or_numbers(path, SHEETS)
         if n_molecules > _PAIR and path.suffix.lower() in PICTURES:
             raise UsageError(
-                f"{path}: a picture is of two molecules (got {n_molecules}); write .csv or .json for several"
+                f"{path}: a picture is of two molecules (got {n_molecules}); write .html, .csv or .json for "
+                "several"
             )
 
 

@@ -46,7 +46,7 @@ def edits(
     model: ModelOption,
     output: Annotated[
         list[Path] | None,
-        typer.Option("-o", "--output", help="out.svg, .png, .csv or .json; may be repeated."),
+        typer.Option("-o", "--output", help="out.svg, .png, .html, .csv or .json; may be repeated."),
     ] = None,
     source: Annotated[str | None, input_option("File or data set that the row stands in.")] = None,
     task: TaskOrAllOption = None,
@@ -83,6 +83,7 @@ def edits(
     """List the smallest single edits of a molecule that move its score most."""
     from molig.foreign import FingerprintOptions
     from molig.molecules import Record
+    from molig.report.sheet import SHEETS, sheet_of_edits
     from molig.screening.plan import asks_all_tasks
     from molig.series import find_edits, find_edits_of_all_tasks
     from molig.series.comparison import check_picture_or_numbers
@@ -90,7 +91,7 @@ def edits(
 
     outputs = output or []
     for path in outputs:
-        check_picture_or_numbers(path)
+        check_picture_or_numbers(path, SHEETS)
     record = Record(1, "", molecule)
     if source is not None:
         reading = {"smiles_column": smiles_column, "id_column": id_column}
@@ -109,7 +110,10 @@ def edits(
         chosen = loaded if task is None else loaded.for_task(task)
         by_task = [find_edits(chosen, record, task=task, **asked)]
     for path in outputs:
-        write_edits(by_task, path)
+        if path.suffix.lower() in SHEETS:
+            sheet_of_edits(by_task).write(path)
+        else:
+            write_edits(by_task, path)
     _say(by_task[0], outside, reporter)
     for found in by_task:
         if found.nothing:

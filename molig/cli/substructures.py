@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,7 +71,8 @@ def substructures(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Table of the parts over the set: .csv or .parquet.")
+        Path | None,
+        typer.Option("-o", "--output", help="Parts over the set: .csv, .parquet, .xlsx, or a page, .html."),
     ] = None,
     molecules: Annotated[
         Path | None,
@@ -107,14 +108,9 @@ def substructures(
     from molig.molecules import Rejection, read_records
     from molig.screening.plan import asks_all_tasks
     from molig.series import PartSums
-    from molig.series.comparison import frame_of_tasks
-    from molig.tables.writers import check_distinct, check_output
 
     source = needed_input(named, source)
-    for path in (output, molecules):
-        if path is not None:
-            check_output(path)
-    check_distinct(source, *(path for path in (output, molecules) if path is not None))
+    _check_outputs(output, molecules, source)
     ways = by or ["groups"]
     _check_ways(ways, core)
     reporter = Reporter(quiet)
@@ -159,7 +155,8 @@ def substructures(
     _say_rejected(rejections, reporter)
     tables = {name: one.to_frame(kinds) for name, one in sums.items()}
     if output is not None:
-        _write(frame_of_tasks(tables), output, csv_safe)
+        title = f"What {loaded.name} gives the parts of {Path(source).name}"
+        _write(tables, output, title, rejections, csv_safe)
     for name, table in tables.items():
         _print(table, explainer, f"{loaded.name}: {name}, {sums[name].n} molecules")
     if written := [str(path) for path in (output, molecules) if path is not None]:
@@ -249,12 +246,33 @@ def _print(table: pd.DataFrame, explainer: Explainer, title: str) -> None:
     print_table(header, rows, title=title + shown)
 
 
-def _write(table: pd.DataFrame, path: Path, csv_safe: bool) -> None:
+def _check_outputs(output: Path | None, molecules: Path | None, source: str) -> None:
+    """Refuse, before a run, what could not be written at its end."""
+    from molig.report.sheet import SHEETS
+    from molig.tables.writers import check_distinct, check_output, check_writable
+
+    for path in (output, molecules):
+        if path is not None and path is output and path.suffix.lower() in SHEETS:
+            check_writable(path)
+        elif path is not None:
+            check_output(path)
+    check_distinct(source, *(path for path in (output, molecules) if path is not None))
+
+
+def _write(
+    tables: Mapping[str, pd.DataFrame], path: Path, title: str, rejections: list[Rejection], csv_safe: bool
+) -> None:
     import pyarrow as pa
 
+    from molig.report.sheet import SHEETS, sheet_of_parts
+    from molig.series.comparison import frame_of_tasks
     from molig.tables.writers import OutputTable
 
-    whole = pa.Table.from_pandas(table, preserve_index=False)
+    if path.suffix.lower() in SHEETS:
+        told = [f"row {one.row} ({one.id}) {one.smiles}: {one.reason}" for one in rejections]
+        sheet_of_parts(tables, title, told).write(path)
+        return
+    whole = pa.Table.from_pandas(frame_of_tasks(tables), preserve_index=False)
     with OutputTable(path, whole.schema, csv_safe=csv_safe) as file:
         file.write(whole)
 

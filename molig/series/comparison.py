@@ -598,10 +598,10 @@ OUTPUTS = (*PICTURES, ".csv", ".json")
 """Names of files that a comparison, or edits, can be written to."""
 
 
-def check_picture_or_numbers(path: Path) -> None:
-    """Refuse an output of unknown format, or one that could not be written."""
-    if path.suffix.lower() not in OUTPUTS:
-        raise UsageError(f"cannot tell the format of {path}; use a name ending in {', '.join(OUTPUTS)}")
+def check_picture_or_numbers(path: Path, others: Sequence[str] = ()) -> None:
+    """Refuse an output of unknown format, or one that could not be written; others are written elsewhere."""
+    if path.suffix.lower() not in (known := (*OUTPUTS, *others)):
+        raise UsageError(f"cannot tell the format of {path}; use a name ending in {', '.join(known)}")
     check_writable(path)
 
 
