@@ -15,6 +15,7 @@ from rdkit import Chem
 
 from molig.attribution import Explainer, Explanation
 from molig.depiction import draw_outline
+from molig.depiction.panel import symmetric_scale
 from molig.errors import MoligError, UnknownNameError, UsageError
 from molig.foreign import load_any_model
 from molig.model import ScoringModel
@@ -183,16 +184,19 @@ def _for(model: ScoringModel, task: str | None) -> ScoringModel:
     return model if task is None else model.for_task(task)
 
 
-def _explain(model: ScoringModel, smiles: str, task: str | None, reference: str | None) -> Answer:
+def _explain(
+    model: ScoringModel, smiles: str, task: str | None, reference: str | None, scale: float = 0.0
+) -> Answer:
     """Why a molecule has its score."""
     options: dict[str, Any] = {"baseline": MEAN} if reference == MEAN else {"reference": reference or None}
     model = _for(model, task)
     explainer = Explainer(model, task=task, **options)
     (found,) = explainer.explain_records([Record(1, "", smiles)])
-    return _rejected(found) if isinstance(found, Rejection) else _explained(found, model)
+    return _rejected(found) if isinstance(found, Rejection) else _explained(found, model, scale)
 
 
-def _explained(one: Explanation, model: ScoringModel) -> Answer:
+def _explained(one: Explanation, model: ScoringModel, least: float) -> Answer:
+    scale = max(least, symmetric_scale(one.panel()))
     numbers = one.input_atoms
     ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in one.mol.GetBonds()]
     return {
@@ -220,7 +224,8 @@ def _explained(one: Explanation, model: ScoringModel) -> Answer:
         "substructures": one.substructure_sentences() + one.absent_sentences(),
         "members": one.members,
         "flag": _flag(model, one.mol),
-        "svg": one.to_svg(),
+        "scale": scale,
+        "svg": one.to_svg(scale=scale or None),
         "ledger_svg": one.ledger().to_svg(),
         "scored_smiles": one.scored_smiles,
         "removed": list(one.removed),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import json
-from functools import cache
+import threading
+from collections.abc import AsyncIterator, Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -47,6 +51,8 @@ from molig.serve.messages import (
 )
 from molig.serve.service import Service
 from molig.version import __version__
+
+_LOOK_EVERY = 0.25
 
 MAX_TEXT = 10_000_000
 """Bytes of pasted text; it is held in memory."""
@@ -246,36 +252,55 @@ def _add_models(app: FastAPI, service: Service) -> None:
         return PlainTextResponse(text, media_type="text/markdown")
 
 
-# Questions about single molecules: plain functions, which wait for the desk in threads.
+# Questions about single molecules; they wait for the desk in threads.
 
 
 def _add_questions(app: FastAPI, service: Service) -> None:
-    def ask(question: str, details: BaseModel) -> Response:
-        return Json(service.desk.ask(question, **details.model_dump()))
+    async def ask(request: Request, question: str, details: BaseModel) -> Response:
+        async with _still_there(request) as wanted:
+            found = partial(service.desk.ask, question, wanted=wanted, **details.model_dump())
+            return Json(await run_in_threadpool(found))
 
     shared: dict[str, Any] = {"responses": _ERRORS, "tags": ["molecules"]}
 
     @app.post("/api/score", response_model=ScoreAnswer, summary="Scores of a molecule", **shared)
-    def score(question: ScoreQuestion) -> Response:
-        return ask("score", question)
+    async def score(request: Request, question: ScoreQuestion) -> Response:
+        return await ask(request, "score", question)
 
     @app.post("/api/explain", response_model=ExplainAnswer, summary="Why it gets its score", **shared)
-    def explain(question: ExplainQuestion) -> Response:
-        return ask("explain", question)
+    async def explain(request: Request, question: ExplainQuestion) -> Response:
+        return await ask(request, "explain", question)
 
     @app.post("/api/compare", response_model=CompareAnswer, summary="Two molecules compared", **shared)
-    def compare(question: CompareQuestion) -> Response:
-        return ask("compare", question)
+    async def compare(request: Request, question: CompareQuestion) -> Response:
+        return await ask(request, "compare", question)
 
     @app.post("/api/edits", response_model=EditsAnswer, summary="What would change the verdict", **shared)
-    def edits(question: EditsQuestion) -> Response:
-        return ask("edits", question)
+    async def edits(request: Request, question: EditsQuestion) -> Response:
+        return await ask(request, "edits", question)
 
     @app.post("/api/draw", response_model=DrawAnswer, summary="A structure, drawn", **shared)
-    def draw(question: DrawQuestion) -> Response:
+    async def draw(request: Request, question: DrawQuestion) -> Response:
         if (question.smiles is None) == (question.molfile is None):
             raise UsageError("give either smiles or molfile")
-        return ask("draw", question)
+        return await ask(request, "draw", question)
+
+
+@contextlib.asynccontextmanager
+async def _still_there(request: Request) -> AsyncIterator[Callable[[], bool]]:
+    """Whether who asked still waits for the answer."""
+    gone = threading.Event()
+
+    async def watch() -> None:
+        while not await request.is_disconnected():
+            await asyncio.sleep(_LOOK_EVERY)
+        gone.set()
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield lambda: not gone.is_set()
+    finally:
+        watching.cancel()
 
 
 # Jobs over files.

@@ -5,7 +5,10 @@ A molecule that hangs or crashes it costs this process only; the next question g
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,9 @@ from molig.serve.processes import Killable, Message
 from molig.serve.settings import ServeSettings
 
 _MOST_WAITING = 8
+_LOOK_EVERY = 0.2
+_PATIENCE = 2.0
+"""Seconds that an answer nobody waits for may take: a new process takes about as long."""
 _START_SECONDS = 300.0
 """Until models are read, on a busy machine; several of another package take their time."""
 
@@ -32,6 +38,10 @@ class CrashedError(MoligError):
 
 class ClosedError(MoligError):
     """The server is ending."""
+
+
+class UnwantedError(MoligError):
+    """Nobody waits for the answer any more."""
 
 
 class RemoteError(MoligError):
@@ -63,13 +73,17 @@ class Desk:
         with self._lock:
             self._started()
 
-    def ask(self, question: str, **details: Any) -> dict[str, Any]:
+    def ask(
+        self, question: str, *, wanted: Callable[[], bool] = lambda: True, **details: Any
+    ) -> dict[str, Any]:
         """Have a question answered.
 
         Parameters
         ----------
         question : str
             "score", "explain", "compare", "edits" or "draw"; see `molig.serve.answers`.
+        wanted : callable
+            Whether somebody still waits for the answer; asked now and then.
         **details
             Its arguments.
 
@@ -82,16 +96,27 @@ class Desk:
         ------
         RemoteError
             What the library says of the question.
-        BusyError, TooLongError, CrashedError, ClosedError
+        BusyError, TooLongError, CrashedError, ClosedError, UnwantedError
             If there is no answer.
         """
         if not self._places.acquire(blocking=False):
             raise BusyError("many questions wait for an answer already; ask again in a moment")
         try:
-            with self._lock:
-                return self._answer({"question": question, "details": details})
+            with self._turn(wanted):
+                return self._answer({"question": question, "details": details}, wanted)
         finally:
             self._places.release()
+
+    @contextlib.contextmanager
+    def _turn(self, wanted: Callable[[], bool]) -> Iterator[None]:
+        """Wait until the questions before are answered."""
+        while not self._lock.acquire(timeout=_LOOK_EVERY):
+            if not wanted():
+                raise UnwantedError("nobody waits for this answer any more")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """End, whatever is in hand."""
@@ -110,7 +135,7 @@ class Desk:
             self.models, self.cards = told["models"], told["cards"]
         return self._process
 
-    def _answer(self, question: Message) -> dict[str, Any]:
+    def _answer(self, question: Message, wanted: Callable[[], bool]) -> dict[str, Any]:
         process = self._started()
         try:
             process.channel.tell(**question)
@@ -119,17 +144,23 @@ class Desk:
             process = self._started()
             process.channel.tell(**question)
         self._heard(process, _START_SECONDS)  # the model is read
-        answer: dict[str, Any] = self._heard(process, self._settings.time_limit)["answer"]
+        answer: dict[str, Any] = self._heard(process, self._settings.time_limit, wanted)["answer"]
         return answer
 
-    def _heard(self, process: Killable, seconds: float) -> Message:
+    def _heard(self, process: Killable, seconds: float, wanted: Callable[[], bool] = lambda: True) -> Message:
         """The next message, if it comes in time and is none of an error."""
+        began = time.monotonic()
         try:
-            if not process.channel.waits(seconds):
-                self._forget(process)
-                raise TooLongError(
-                    f"no answer within {seconds:g} s, the limit for one molecule here (--time-limit)"
-                )
+            while not process.channel.waits(min(_LOOK_EVERY, seconds)):
+                spent = time.monotonic() - began
+                if spent >= seconds:
+                    self._forget(process)
+                    raise TooLongError(
+                        f"no answer within {seconds:g} s, the limit for one molecule here (--time-limit)"
+                    )
+                if spent >= _PATIENCE and not wanted():
+                    self._forget(process)
+                    raise UnwantedError("nobody waits for this answer any more")
             message = process.channel.hear()
         except (EOFError, OSError) as err:
             why = process.cause()

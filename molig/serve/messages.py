@@ -36,6 +36,9 @@ class ExplainQuestion(Question):
     reference: Smiles | None = Field(
         None, description="count from the score of this compound, or from the mean of a library ('mean')"
     )
+    scale: float = Field(
+        0, ge=0, allow_inf_nan=False, description="full colour not below it, so that two pictures compare"
+    )
 
 
 class CompareQuestion(Question):
@@ -176,6 +179,7 @@ class ExplainAnswer(Answer):
     substructures: list[str] = []
     members: dict[str, float] = {}
     flag: FlagAnswer | None = None
+    scale: float | None = Field(None, description="what has the full colour")
     svg: str | None = None
     ledger_svg: str | None = None
     scored_smiles: str | None = None

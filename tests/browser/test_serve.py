@@ -31,7 +31,6 @@ CC(C)(c1ccc(O)cc1)c1ccc(O)cc1 bisphenol A
 """
 HANGS = smiles_of(prism(97, 2), "c")
 """Passes the bounds, and takes RDKit several seconds to kekulise."""
-SECONDS = 3
 # Places in the bar of the sketcher.
 BENZENE, NITROGEN = {"x": 42, "y": 202}, {"x": 21, "y": 265}
 
@@ -54,7 +53,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ]
     folder = tmp_path_factory.mktemp("serve")
     with subprocess.Popen(
-        [*command, "--time-limit", str(SECONDS)],
+        command,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT)},
@@ -100,7 +99,7 @@ def opened(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
 def refused(text: str) -> bool:
     """Whether a browser tells that a server has answered by an error, which the page has then said."""
     return (
-        re.fullmatch(r"Failed to load resource: the server responded with a status of (400|504) \(.*\)", text)
+        re.fullmatch(r"Failed to load resource: the server responded with a status of 400 \(.*\)", text)
         is not None
     )
 
@@ -265,7 +264,8 @@ def test_a_molecule_that_hangs_leaves_the_page_usable(opened):
     page.get_by_role("button", name="Stop").wait_for()
     page.click("#example")
     assert "nicotine" in page.input_value("#text")
-    page.locator("#one-says", has_text=f"no answer within {SECONDS} s").wait_for()
+    page.get_by_role("button", name="Stop").click()
+    page.locator("#working", has_text="Explaining").wait_for(state="hidden")
     assert explained(page, PHENOL) > 0
 
 

@@ -87,7 +87,7 @@ function soon(action, wait = PAUSE) {
 
 /* Models and tasks: what is asked of a run, and of one molecule. */
 
-const state = {models: [], about: null, file: null, runs: new Map(), run: null, hits: null, sort: null, former: null, trail: []};
+const state = {models: [], about: null, file: null, runs: new Map(), run: null, hits: null, sort: null, former: null, trail: [], scale: null};
 const modelOf = name => state.models.find(model => model.name === name);
 const taskOf = (model, name) => model?.tasks.find(task => task.name === name);
 
@@ -375,7 +375,7 @@ function ordered(a, b) {
 function hitRow({cells}) {
   const {at, columns} = state.hits, smiles = cells[at.smiles], id = at.id >= 0 ? cells[at.id] : "";
   const best = columns.find(column => column.score && cells[column.c] !== null);
-  const open = score => look(smiles, {name: id === smiles ? "" : id, ...(score || best?.score)});
+  const open = score => { state.scale = null; look(smiles, {name: id === smiles ? "" : id, ...(score || best?.score)}); };
   const name = make("div", {}, button(id || smiles, () => open(null), {class: "link"}));
   if (id && id !== smiles) name.append(make("code", {}, smiles));
   return make("tr", {}, thumb(smiles, () => open(null), `Explain ${id || smiles}`), make("td", {}, name), ...columns.map(({name: column, c, number, score}) => {
@@ -440,8 +440,11 @@ function look(smiles, {name = "", model = null, task = null} = {}) {
 function question() {
   const smiles = byId("smiles").value.trim(), reference = byId("reference").value;
   const before = state.trail.findLast(one => one.smiles !== smiles);
-  return {smiles, model: byId("model").value, task: byId("task").value,
+  const asked = {smiles, model: byId("model").value, task: byId("task").value,
     reference: reference === "former" ? before?.smiles ?? null : reference || null};
+  // While a molecule is changed, its colours keep their scale.
+  const {of, value} = state.scale || {};
+  return {...asked, scale: of === `${asked.model} ${asked.task} ${reference}` ? value : 0};
 }
 function working(text) {
   // Said only of what takes long enough to be noticed.
@@ -474,6 +477,7 @@ async function explain() {
     remember({smiles: asked.smiles, name, model: asked.model, task: asked.task, score: told.score});
     box.replaceChildren(...explained(told, asked, name));
     box.dataset.smiles = asked.smiles;
+    state.scale = {of: `${asked.model} ${asked.task} ${byId("reference").value}`, value: told.scale};
   } catch (error) {
     box.replaceChildren();
     says.textContent = error.message;
