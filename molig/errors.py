@@ -32,22 +32,39 @@ class ModelFormatError(MoligError):
     """A model directory is damaged, foreign, or written by a newer molig."""
 
 
-_on_command_line = ContextVar("on_command_line", default=False)
-_OTHER_OPTIONS = {"file_format": "format", "outside": "all"}
+_PARAMETERS, _OPTIONS, _FIELDS = "parameters", "options", "fields"
+_speaking_of = ContextVar("speaking_of", default=_PARAMETERS)
+_OTHER_NAMES = {
+    _OPTIONS: {"file_format": "format", "outside": "all"},
+    _FIELDS: {"file_format": "format"},
+}
 
 
 @contextmanager
 def speaking_of_options() -> Iterator[None]:
     """Let errors speak of options instead of parameters, within the block."""
-    token = _on_command_line.set(True)
+    with _words(_OPTIONS):
+        yield
+
+
+@contextmanager
+def speaking_of_fields() -> Iterator[None]:
+    """Let errors speak of the fields of a request to `molig serve`, within the block."""
+    with _words(_FIELDS):
+        yield
+
+
+@contextmanager
+def _words(kind: str) -> Iterator[None]:
+    token = _speaking_of.set(kind)
     try:
         yield
     finally:
-        _on_command_line.reset(token)
+        _speaking_of.reset(token)
 
 
 def called(parameter: str) -> str:
-    """What the caller knows a parameter as: an option of the command line, or the parameter itself.
+    """What the caller knows a parameter as: an option of the command line, a field, or the parameter itself.
 
     Examples
     --------
@@ -56,10 +73,13 @@ def called(parameter: str) -> str:
     >>> with speaking_of_options():
     ...     called("smiles_column")
     '--smiles-column'
+    >>> with speaking_of_fields():
+    ...     called("file_format")
+    'format'
     """
-    if not _on_command_line.get():
-        return parameter
-    return "--" + _OTHER_OPTIONS.get(parameter, parameter).replace("_", "-")
+    kind = _speaking_of.get()
+    name = _OTHER_NAMES.get(kind, {}).get(parameter, parameter)
+    return f"--{name.replace('_', '-')}" if kind == _OPTIONS else name
 
 
 class UnknownNameError(UsageError):

@@ -441,7 +441,7 @@ def _serve(task: Task, pipe: Connection, marks: Any, seconds: float, foreign: Se
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for other in foreign:
         other.close()
-    _limit_memory()
+    limit_memory()
     # There is a process for every core, and sums on several threads end in other digits.
     torch.set_num_threads(1)
 
@@ -472,7 +472,7 @@ def _answered(task: Task, records: list[Record], mark: Mark) -> list[bytes]:
     return messages
 
 
-def _limit_memory() -> None:
+def limit_memory() -> None:
     """Let the process grow by what one row may take."""
     with contextlib.suppress(OSError, ValueError):
         if resource is not None:

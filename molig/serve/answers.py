@@ -16,13 +16,14 @@ from rdkit import Chem
 from molig.attribution import Explainer, Explanation
 from molig.depiction import draw_outline
 from molig.depiction.panel import symmetric_scale
-from molig.errors import MoligError, UnknownNameError, UsageError
+from molig.errors import MoligError, UnknownNameError, UsageError, speaking_of_fields
 from molig.foreign import load_any_model
 from molig.model import ScoringModel
 from molig.model.domain import ApplicabilityFlag
 from molig.model.scoring import not_finite
 from molig.molecules import MoleculeParser, Record, Rejection
 from molig.report.outputs import sentence
+from molig.screening.workers import limit_memory
 from molig.series import compare, find_edits
 from molig.serve.models import OfferedModel, chosen, offered
 from molig.serve.processes import Channel, place_of
@@ -42,6 +43,7 @@ _MOST_ATOMS_DRAWN = 500
 def serve_desk(channel: Channel, folder: Path, models: Sequence[str], device: str) -> None:
     """Answer questions until the server is gone."""
     torch.set_num_threads(1)
+    limit_memory()
     desk = Answering(offered(models, device), device)
     channel.tell(
         models=[one.facts for one in desk.models.values()],
@@ -53,11 +55,12 @@ def serve_desk(channel: Channel, folder: Path, models: Sequence[str], device: st
         try:
             ready = desk.prepared(asked["question"], asked["details"])
             channel.tell(begun=True)  # the model is read: from here on time is counted
-            answer = plain(ready())
+            with speaking_of_fields():
+                answer = plain(ready())
         except MoligError as err:
-            channel.tell(error=str(err))
+            channel.tell(error=str(err), exit_code=err.exit_code)
         except MemoryError:
-            channel.tell(error="it takes more memory than one molecule may have")
+            channel.tell(error="it takes more memory than one molecule may have", exit_code=1)
         except Exception as err:
             channel.tell(fault=place_of(err))
         else:
@@ -254,9 +257,9 @@ def _compare(model: ScoringModel, a: str, b: str, task: str | None) -> Answer:
     return found.to_dict() | {"account": account, "notes": notes, "svg": found.to_svg()}
 
 
-def _edits(model: ScoringModel, smiles: str, task: str | None, top: int) -> Answer:
+def _edits(model: ScoringModel, smiles: str, task: str | None, top: int, **choice: Any) -> Answer:
     """The smallest single edits that move the score most."""
-    found = find_edits(_for(model, task), Record(1, "", smiles), task=task, most=top)
+    found = find_edits(_for(model, task), Record(1, "", smiles), task=task, most=top, **choice)
     start = found.start
     return {
         "task": start.task,

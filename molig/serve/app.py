@@ -8,7 +8,7 @@ import io
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -16,7 +16,6 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
@@ -26,6 +25,7 @@ from molig.errors import MoligError, OutputError, UsageError
 from molig.molecules.readers import SUFFIXES
 from molig.molecules.sources import PACKED
 from molig.serve.desk import BusyError, ClosedError, CrashedError, TooLongError
+from molig.serve.documentation import routes_page
 from molig.serve.gate import Gate
 from molig.serve.jobs import MOST_EXPLAINED, RESULTS, Order, input_name
 from molig.serve.messages import (
@@ -119,8 +119,8 @@ def create_app(service: Service) -> FastAPI:
         title="molig",
         version=__version__,
         summary="Score molecules and say why, atom by atom.",
-        description='Every request but GET needs the header `X-Molig: 1`. Errors are `{"error": sentence}`.',
-        openapi_url="/api/openapi.json",
+        description='Every request but GET needs the header X-Molig: 1. Errors are {"error": sentence}.',
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         default_response_class=Json,
@@ -177,9 +177,13 @@ def _add_page(app: FastAPI) -> None:
     def static(name: str) -> Response:
         return _static(files, name)
 
+    @app.get("/api/openapi.json", tags=["server"], summary="These routes, for programs")
+    def openapi() -> Response:
+        return Json(app.openapi())
+
     @app.get("/api/docs", response_class=HTMLResponse, tags=["server"], summary="These routes, to read")
     def docs() -> Response:
-        return HTMLResponse(_docs_page(app))
+        return HTMLResponse(routes_page(app.openapi()))
 
 
 def _static(files: dict[str, Path], name: str) -> Response:
@@ -187,21 +191,6 @@ def _static(files: dict[str, Path], name: str) -> Response:
         raise _not_found("such file")
     path = files[name]
     return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers={"cache-control": "no-cache"})
-
-
-@cache
-def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("molig.serve"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _docs_page(app: FastAPI) -> str:
-    return _templates().get_template("api.html.j2").render(api=app.openapi())
 
 
 # Models.
@@ -328,9 +317,15 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
     async def add(request: Request) -> Response:
         jobs.check_room()
         most = MOST_MODELS + MOST_TASKS + len(JOB_FORM["properties"])
-        async with request.form(max_files=1, max_fields=most, max_part_size=MAX_TEXT) as form:
+        try:
+            form = await request.form(max_files=1, max_fields=most, max_part_size=MAX_TEXT)
+        except HTTPException as error:
+            raise _of_form(error) from error
+        try:
             order, content = _order_of(form)
             job = await run_in_threadpool(jobs.add, order, content)
+        finally:
+            await form.close()
         return Json({"id": job.id}, 202)
 
     @app.get(
@@ -374,6 +369,13 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
         )
 
 
+def _of_form(error: HTTPException) -> HTTPException:
+    """What is wrong with a form, in words that say what to do."""
+    if "maximum size" in str(error.detail):
+        return HTTPException(413, f"a field may have {MAX_TEXT // 10**6} MB: send more as a file")
+    return HTTPException(400, f"the form cannot be read: {error.detail}")
+
+
 def _order_of(form: FormData) -> tuple[Order, IO[bytes] | None]:
     """What a form asks for, and the bytes of its file."""
     if unknown := [name for name in form if name not in JOB_FORM["properties"]]:
@@ -395,7 +397,9 @@ def _order_of(form: FormData) -> tuple[Order, IO[bytes] | None]:
     top = _text(form, "top") or "50"
     if not top.isascii() or not top.isdecimal() or len(top) > len(str(MOST_EXPLAINED)):
         raise UsageError(f"top must be a number from 1 to {MOST_EXPLAINED}")
-    return Order(kind, _texts(form, "models"), _texts(form, "tasks"), int(top), name, file), content
+    reading = {name: _text(form, name) for name in ("smiles_column", "id_column", "delimiter")}
+    models, tasks = _texts(form, "models"), _texts(form, "tasks")
+    return Order(kind, models, tasks, int(top), name, file, **reading), content
 
 
 def _text(form: FormData, name: str) -> str | None:

@@ -45,7 +45,19 @@ class UnwantedError(MoligError):
 
 
 class RemoteError(MoligError):
-    """What a process reports: the words of the library, and whether the request itself was wrong."""
+    """What a process reports, in the words of the library.
+
+    Parameters
+    ----------
+    message : str
+        What was wrong.
+    exit_code : int
+        That of the error there.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class Desk:
@@ -173,7 +185,7 @@ class Desk:
         if "fault" in message:
             raise CrashedError(f"this is a fault of molig, not of the request: {message['fault']}")
         if "error" in message:
-            raise RemoteError(message["error"])
+            raise RemoteError(message["error"], message["exit_code"])
         return message
 
     def _forget(self, process: Killable) -> None:

@@ -102,9 +102,10 @@ class Gate:
         self._say(f"{_word(scope['method'])} {route} {answer.status}")
 
     async def _let_through(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        limit = LARGEST_QUESTION
+        limit, why = LARGEST_QUESTION, f"a question may have {_size(LARGEST_QUESTION)}"
         if scope["path"] == _UPLOADS:
             limit = self._settings.max_upload + _ROOM_FOR_FORM
+            why = f"a file may have {_size(self._settings.max_upload)} on this server (--max-upload)"
         body = _Body(receive, limit, answer)
         declared = _header(scope, "content-length")
         if declared is not None and (not _NUMBER.fullmatch(declared) or int(declared) > limit):
@@ -117,7 +118,7 @@ class Gate:
         if answer.is_refused and not answer.has_begun:
             if _header(scope, "expect") is None:
                 await body.drain()
-            await answer.refuse(413, f"more than the {_size(limit)} that this server takes (--max-upload)")
+            await answer.refuse(413, f"too large: {why}")
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
@@ -267,4 +268,4 @@ def _word(method: Any) -> str:
 
 
 def _size(n_bytes: int) -> str:
-    return f"{n_bytes / 1e6:,.0f} MB"
+    return f"{n_bytes / 1e6:,.0f} MB" if n_bytes >= 1e6 else f"{n_bytes:,} bytes"

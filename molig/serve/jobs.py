@@ -15,7 +15,7 @@ from molig.errors import OutputError, UnknownNameError, UsageError
 from molig.molecules.readers import FORMATS, SUFFIXES
 from molig.molecules.sources import PACKED
 from molig.serve.desk import BusyError
-from molig.serve.processes import Killable, Message
+from molig.serve.processes import Killable, Message, place_of
 from molig.serve.settings import ServeSettings
 from molig.text import legible
 
@@ -29,9 +29,6 @@ class ResultFile(NamedTuple):
     title: str
     media_type: str
 
-
-OUTPUT = "results"
-"""Directory of a job that holds them."""
 
 _CSV, _HTML, _JSON = "text/csv; charset=utf-8", "text/html; charset=utf-8", "application/json"
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -84,6 +81,8 @@ class Order:
         What the user calls the file; shown, never opened.
     file : str
         The file in the job's directory; "" for an audit with what training held out.
+    smiles_column, id_column, delimiter : str, optional
+        How it is read; see `molig.molecules.read_records`.
     """
 
     kind: str
@@ -92,6 +91,9 @@ class Order:
     top: int = 50
     name: str = ""
     file: str = ""
+    smiles_column: str | None = None
+    id_column: str | None = None
+    delimiter: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -102,6 +104,11 @@ class Order:
             raise UsageError(f"a job that is to {self.kind} takes one model (got {len(self.models)})")
         if not 0 < self.top <= MOST_EXPLAINED:
             raise UsageError(f"top must be from 1 to {MOST_EXPLAINED} (got {self.top})")
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How its file is read."""
+        return {name: getattr(self, name) for name in ("smiles_column", "id_column", "delimiter")}
 
 
 @dataclass(eq=False)
@@ -201,8 +208,8 @@ def input_name(name: str, file_format: str | None) -> str:
     if packed == ".zip":
         return "molecules.zip"  # whose contents tell
     raise UsageError(
-        f"{legible(name)[:200]}: unknown file type; supported are {', '.join(SUFFIXES)}, each also with "
-        f"{', '.join(PACKED)} (or say which it is with format)"
+        f"{legible(name)[:200] or 'the file'}: unknown file type; supported are {', '.join(SUFFIXES)}, each "
+        f"also with {', '.join(PACKED)} (or say which it is with format)"
     )
 
 
@@ -273,7 +280,7 @@ class Jobs:
         """A file of a job by its name; None if it has no such result."""
         with self._lock:
             job = self._jobs.get(number)
-            return job.folder / OUTPUT / name if job is not None and name in job.results else None
+            return job.folder / name if job is not None and name in job.results else None
 
     def remove(self, number: str) -> str | None:
         """Cancel a job, or remove one that is over with its files; returns what was done, None for no job."""
@@ -309,6 +316,11 @@ class Jobs:
                 self._run(job)
             except OutputError as err:
                 self._finish(job, FAILED, str(err))
+            except Exception as err:  # whatever one job runs into, the others are done
+                self._note(job, {"fault": place_of(err)})
+            finally:
+                if not job.results:
+                    shutil.rmtree(job.folder, ignore_errors=True)
             self._forget_old()
 
     def _next(self) -> Job | None:
@@ -334,8 +346,6 @@ class Jobs:
             process.end()
             with self._lock:
                 job.process = None
-            if job.state != DONE:
-                shutil.rmtree(job.folder, ignore_errors=True)
 
     def _listen(self, job: Job, process: Killable) -> None:
         """Take note of what a process tells until it is done, or its time is up."""
@@ -371,6 +381,8 @@ class Jobs:
             self._say(f"a job broke off: {message['fault']}")
             self._finish(job, FAILED, f"this is a fault of molig, not of the file: {message['fault']}")
         elif "error" in message:
+            with self._lock:
+                job.results = message.get("results", {})
             self._finish(job, FAILED, message["error"])
         elif "results" in message:
             with self._lock:

@@ -57,6 +57,8 @@ class EditsQuestion(Question):
     model: Name
     task: Name | None = None
     top: int = Field(12, ge=1, le=MOST_EDITS)
+    direction: Literal["both", "up", "down"] = Field("both", description="which way the score moves")
+    outside: bool = Field(False, description="also edits outside the applicability domain")
 
 
 class DrawQuestion(Question):
@@ -312,6 +314,9 @@ JOB_FORM: dict[str, Any] = {
         "file": {"type": "string", "format": "binary", "description": "any format that molig reads"},
         "text": {"type": "string", "description": "instead of a file: lines of SMILES or CSV, or an SD file"},
         "format": {"type": "string", "description": "where the name of the file does not tell"},
+        "smiles_column": {"type": "string", "description": "name or number, if not a usual name"},
+        "id_column": {"type": "string"},
+        "delimiter": {"type": "string", "description": "what separates columns; default: guessed"},
     },
 }
 """Form of `POST /api/jobs`."""

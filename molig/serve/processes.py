@@ -154,7 +154,7 @@ def _begin(work: str, pipe: Connection, lifeline: Connection, folder: str, argum
             module, _, name = work.partition(":")
             getattr(import_module(module), name)(channel, Path(folder), *arguments)
         except MoligError as err:
-            channel.tell(error=str(err), kind=type(err).__name__)
+            channel.tell(error=str(err), exit_code=err.exit_code)
         except Exception as err:
             channel.tell(fault=place_of(err))
 

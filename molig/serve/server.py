@@ -17,6 +17,7 @@ from molig.serve.service import Service
 from molig.serve.settings import ServeSettings
 
 _START_SECONDS = 30.0
+_MOST_CONNECTIONS = 200
 _LAST_WORDS = 5
 """Seconds that answers in hand may take when the server ends."""
 
@@ -71,6 +72,7 @@ class Server:
             proxy_headers=False,
             timeout_graceful_shutdown=_LAST_WORDS,
             ws="none",
+            limit_concurrency=_MOST_CONNECTIONS,
         )
         self._server = uvicorn.Server(config)
         options: dict[str, Any] = {"sockets": [self._socket]}

@@ -28,11 +28,12 @@ from molig.audit.inputs import held_out_file
 from molig.audit.registry import choose_checks
 from molig.audit.report import path_of_part, verdict
 from molig.audit.run import audited_parts
-from molig.errors import MoligError, UsageError
+from molig.errors import MoligError, UsageError, speaking_of_fields
 from molig.files import count_rows
 from molig.foreign import load_any_model, load_models
 from molig.model import ScoringModel, SideBySide
 from molig.molecules import Record, Rejection, read_records
+from molig.molecules.causes import NothingUsableError
 from molig.report.explaining import (
     Drawings,
     Summary,
@@ -48,7 +49,7 @@ from molig.screening import ScreeningOptions, ScreeningResult, Watch, screen
 from molig.screening.plan import ALL_TASKS
 from molig.screening.run_report import write_run_report
 from molig.serve.answers import plain
-from molig.serve.jobs import MOST_EXPLAINED, OUTPUT, RESULTS, Order
+from molig.serve.jobs import MOST_EXPLAINED, RESULTS, Order
 from molig.serve.models import chosen, offered
 from molig.serve.processes import Channel
 from molig.serve.settings import ServeSettings
@@ -65,13 +66,16 @@ def do_job(channel: Channel, folder: Path, order: Mapping[str, Any], settings: S
     """Do a job and tell of it: phases, rows, warnings, and at last its results or an error."""
     torch.set_num_threads(1)
     job = _Job(Order(**order), settings, channel)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), speaking_of_fields():
         warnings.showwarning = lambda message, *_, **__: channel.tell(warning=str(message))
         job.phase("reading the model")
         models = offered(settings.models, settings.device)
         names = [name for label in job.order.models for name in chosen(models, label).names]
         do = {"screen": _screen, "explain": _explain, "audit": _audit}[job.order.kind]
-        do(job, names, folder)
+        try:
+            do(job, names, folder)
+        except NothingUsableError as err:  # the rejected rows say why
+            channel.tell(error=str(err), results=_written())
 
 
 @dataclass
@@ -91,7 +95,6 @@ class _Job:
         """Work in the directory of the job from now on."""
         sys.path[:] = [os.path.abspath(place) for place in sys.path]
         os.chdir(folder)
-        Path(OUTPUT).mkdir()
 
     def phase(self, name: str, total: int | None = None) -> None:
         """What is done now, and of how many rows."""
@@ -120,16 +123,15 @@ class _Job:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Tell of the results, with all of them in one file."""
         self.phase("packing")
-        names = [name for name in RESULTS if (Path(OUTPUT) / name).exists()]
-        with zipfile.ZipFile(Path(OUTPUT) / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in names:
-                archive.write(Path(OUTPUT) / name, name)
-        sizes = {name: (Path(OUTPUT) / name).stat().st_size for name in [*names, "all.zip"]}
-        self.channel.tell(results=sizes, summary=plain(dict(summary)))
+        with zipfile.ZipFile("all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in _written():
+                archive.write(name)
+        self.channel.tell(results=_written(), summary=plain(dict(summary)))
 
 
-def _result(name: str) -> Path:
-    return Path(OUTPUT) / name
+def _written() -> dict[str, int]:
+    """Results that are there, with their sizes."""
+    return {name: Path(name).stat().st_size for name in RESULTS if Path(name).exists()}
 
 
 # Screening.
@@ -149,13 +151,14 @@ def _screen(job: _Job, names: Sequence[str], folder: Path) -> None:
         csv_safe=True,
         progress=job.advance,
         watch=Watch(lambda _: None, job.reject),
+        **job.order.reading,
     )
-    hits = _result("hits.parquet")
-    result = screen(job.source, model, output=hits, rejects=_result("rejects.csv"), options=options)
+    hits = Path("hits.parquet")
+    result = screen(job.source, model, output=hits, rejects=Path("rejects.csv"), options=options)
     job.phase("writing")
     _write_hits(hits, result.n_hits)
     models = list(model.models.values()) if isinstance(model, SideBySide) else [model]
-    write_run_report(_result("run.json"), result, models, job.source)
+    write_run_report(Path("run.json"), result, models, job.source)
     best = result.best if result.best is not None else pa.table({})
     _write_json("hits.json", _shown_hits(best, result))
     explained = _explain_best(job, model, best.slice(0, job.order.top), result)
@@ -193,7 +196,7 @@ def _write_hits(hits: Path, n_hits: int) -> None:
     with pq.ParquetFile(hits) as file:
         excel = ["hits.xlsx"] * (n_hits <= _MOST_IN_EXCEL and _writes_excel())
         for name in ("hits.csv", *excel):
-            with OutputTable(_result(name), file.schema_arrow, csv_safe=True) as out:
+            with OutputTable(Path(name), file.schema_arrow, csv_safe=True) as out:
                 for batch in file.iter_batches():
                     out.write(pa.Table.from_batches([batch]))
 
@@ -219,7 +222,7 @@ def _shown_rejections(result: ScreeningResult) -> list[list[Any]]:
 
 
 def _write_json(name: str, content: object) -> None:
-    _result(name).write_text(json.dumps(plain(content), default=str, allow_nan=False), encoding="utf-8")
+    Path(name).write_text(json.dumps(plain(content), default=str, allow_nan=False), encoding="utf-8")
 
 
 def _explain_best(job: _Job, model: ScoringModel, best: pa.Table, result: ScreeningResult) -> Summary:
@@ -273,11 +276,9 @@ def _write_explanations(
     names += ["explanations.xlsx"] * _writes_excel()
     meaning = explainer.target.meaning + model.meaning_of(model.tasks if task is None else [task])
     about = about_page(model, page.columns, page.facts)
-    drawings = Drawings(
-        list(map(_result, names)), page.title, meaning=meaning, rejected=page.rejected, **about
-    )
+    drawings = Drawings(list(map(Path, names)), page.title, meaning=meaning, rejected=page.rejected, **about)
     place = "rejects.csv" if job.order.kind == "explain" else "none.csv"
-    request = TableRequest(_result("explanations.csv"), "molecules", _result(place), csv_safe=True)
+    request = TableRequest(Path("explanations.csv"), "molecules", Path(place), csv_safe=True)
     job.phase("explaining", total)
 
     def watch(n_rows: int, rejections: Sequence[Rejection]) -> None:
@@ -294,7 +295,7 @@ def _explain(job: _Job, names: Sequence[str], folder: Path) -> None:
     tasks = job.order.tasks
     if len(tasks) > 1:
         raise UsageError(f"explain one task, or all of them (got {len(tasks)})")
-    stream = read_records(job.source, keep="all")
+    stream = read_records(job.source, keep="all", **job.order.reading)
     some = list(islice(stream, MOST_EXPLAINED + 1))
     if len(some) > MOST_EXPLAINED:
         raise UsageError(
@@ -331,13 +332,13 @@ def _audit(job: _Job, names: Sequence[str], folder: Path) -> None:
     results = [_audited_part(job, part, tasks, file, where) for part, tasks in parts]
     for (part, _), result in zip(parts, results, strict=True):
         for name in ("audit.html", "audit.json", "audit.md"):
-            write_audit(result, path_of_part(_result(name), part, len(parts)))
+            write_audit(result, path_of_part(Path(name), part, len(parts)))
     job.finish(_told_of(results))
 
 
 def _audited_file(job: _Job, names: Sequence[str]) -> tuple[LabelledFile, str]:
     if job.source:
-        return LabelledFile(job.source), job.order.name
+        return LabelledFile(job.source, **job.order.reading), job.order.name
     try:
         file, part = held_out_file(names[0])
     except MoligError as err:
