@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from molig.cli import main
 from molig.datasets.examples import example_files
 
 ROOT = Path(__file__).parent.parent
@@ -88,6 +91,36 @@ def paste(block: Block, folder: Path, environment: dict[str, str]) -> subprocess
     return run
 
 
+@pytest.fixture
+def paste_here(environment, tmp_path, monkeypatch, capfd):
+    """Run a block line by line: `molig` with plain words in this process, which has imported all, or bash.
+
+    Twenty commands need no twenty starts to show that they work as written.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def run(block: Block) -> None:
+        for line in block.code.splitlines():
+            words = plain_words(line)
+            if words[:1] != ["molig"]:
+                paste(Block(block.line, SHELL, line, ""), tmp_path, environment)
+                continue
+            with pytest.raises(SystemExit) as ended:
+                main(words[1:])
+            gc.unfreeze()  # what `main` has frozen, since its process ends
+            assert not ended.value.code, (
+                f"README.md, block at line {block.line}: {line}\n{capfd.readouterr().err}"
+            )
+
+    return run
+
+
+def plain_words(line: str) -> list[str]:
+    """The words of a line as the shell has them; none if it asks the shell for more than words and quotes."""
+    bare = re.sub(r"'[^']*'", "", line).partition("#")[0]
+    return [] if re.search(r"""[|&;<>()$`\\"*?\[\]{}!~]""", bare) else shlex.split(line, comments=True)
+
+
 def outputs(block: Block) -> list[str]:
     """Files that the commands of a block name as their output."""
     return [name for name in re.findall(r"(?:-o|>) (\S+)", block.code) if name != "-"]
@@ -110,20 +143,36 @@ def test_only_what_installs_or_takes_long_is_not_run(block):
     assert all(re.match(kinds, line) for line in block.code.splitlines())
 
 
-def test_shell_blocks_in_order(environment, tmp_path):
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("molig explain 'C[N+](C)C' -o a.svg  # it's", ["molig", "explain", "C[N+](C)C", "-o", "a.svg"]),
+        ("cat a.smi | molig screen - > b.csv", []),
+        ("molig screen a*.smi", []),
+        ("molig screen $A", []),
+        ("# nothing", []),
+    ],
+)
+def test_what_needs_a_shell(line, words):
+    assert plain_words(line) == words
+
+
+def test_shell_blocks_in_order(paste_here, environment, tmp_path, monkeypatch):
     assert RUN[0].code.startswith(EXAMPLES)
+    monkeypatch.delenv("MOLIG_DATA_DIR", raising=False)
+    environment.pop("MOLIG_DATA_DIR", None)
     for block in RUN:
-        paste(block, tmp_path, {k: v for k, v in environment.items() if k != "MOLIG_DATA_DIR"})
+        paste_here(block)
         missing = [name for name in outputs(block) if not (tmp_path / name).exists()]
         assert not missing, f"README.md, block at line {block.line} did not write {missing}"
 
 
 @pytest.mark.parametrize("block", **named(NEEDING))
-def test_shell_blocks_on_public_data(block, environment, tmp_path, data_dir):
+def test_shell_blocks_on_public_data(block, paste_here, tmp_path, data_dir):
     """These run where the shared data is, so that nothing is downloaded."""
     if not (data_dir / f"{block.needs}.parquet").is_file():
         pytest.skip(f"{block.needs} is not in MOLIG_DATA_DIR")
-    paste(block, tmp_path, environment)
+    paste_here(block)
     assert all((tmp_path / name).exists() for name in outputs(block))
 
 

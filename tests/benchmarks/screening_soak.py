@@ -11,10 +11,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import multiprocessing
 import os
 import random
-import resource
 import shutil
 import signal
 import sys
@@ -23,73 +21,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pandas as pd
 from common import nci_smiles
 from rdkit import RDLogger
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.processes import Run
+
 _CHUNK_ROWS = 1024
 _LEAST_KEPT = 2
-_NEEDED = ("molig.cli.screen", "molig.cli.merge", "molig.cli.prepare", "molig.cli.app")
-_NEEDED += ("molig.screening", "molig.screening.run_report", "molig.foreign", "pandas", "pyarrow.parquet")
-
-
-def _command(words: list[str], chunk_rows: int, errors: Connection, limit: int | None) -> None:
-    """What the process of a run does: a command, in chunks of a few rows."""
-    from molig.cli import main
-    from molig.screening import pipeline, preparing
-
-    if limit is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    pipeline.CHUNK_ROWS = preparing.CHUNK_ROWS = chunk_rows
-    sys.argv = ["molig", *words]
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-    os.dup2(errors.fileno(), 2)
-    errors.close()
-    main()
-
-
-class Run:
-    """A command in a process of its own, forked from one that has imported everything."""
-
-    def __init__(self, words: list[str], chunk_rows: int, limit: int | None = None) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(_NEEDED))
-        self._errors, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(target=_command, args=(words, chunk_rows, theirs, limit))
-        self._process.start()
-        theirs.close()
-
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        return self._process.pid or 0
-
-    @property
-    def code(self) -> int | None:
-        """Its exit code; None while it runs."""
-        return self._process.exitcode
-
-    def wait(self, seconds: float) -> int | None:
-        """Wait so long for its end; returns its exit code."""
-        self._process.join(seconds)
-        return self.code
-
-    def kill(self) -> None:
-        """Kill it, and wait until it is gone."""
-        self._process.kill()
-        self._process.join()
-        self._errors.close()
-
-    def finish(self) -> tuple[int, str]:
-        """Exit code and messages."""
-        self._process.join()
-        with os.fdopen(os.dup(self._errors.fileno()), encoding="utf-8") as messages:
-            self._errors.close()
-            return self.code or 0, messages.read()
 
 
 @dataclass
@@ -135,7 +77,7 @@ class Soak:
         self.library.write_text("".join(f"{smiles} m{i}\n" for i, smiles in enumerate(rows)))
         self._process(["--version"]).finish()  # which imports everything, once for all runs
         started = time.monotonic()
-        code, err = self.start(folder / "whole.csv").finish()
+        code, _, err = self.start(folder / "whole.csv").finish()
         if code:
             raise SystemExit(f"the uninterrupted run failed: {err}")
         self.seconds = time.monotonic() - started
@@ -151,7 +93,7 @@ class Soak:
         return [*words, *task, "--device", "cpu", "--jobs", str(self.jobs), *options]
 
     def _process(self, words: list[str], limit: int | None = None) -> Run:
-        return Run(words, self.chunk_rows, limit)
+        return Run(*words, chunk_rows=self.chunk_rows, limit=limit)
 
     def tables(self, output: Path) -> tuple[bytes, bytes]:
         """Hits and rejected rows."""
@@ -172,7 +114,7 @@ class Soak:
 
     def resumed(self, outcome: Outcome, output: Path, *options: str) -> None:
         """Continue to the end, and judge."""
-        code, err = self.start(output, "--resume", *options).finish()
+        code, _, err = self.start(output, "--resume", *options).finish()
         if code:
             print(f"{outcome.fault}: exit code {code}: {err}", file=sys.stderr)
             outcome.unexpected += 1
@@ -268,7 +210,7 @@ class Soak:
         outcome, output = Outcome("full disk"), self.folder / "full.csv"
         while outcome.tries < n:
             limit = self.random.randrange(100, len(self.expected[0]))
-            code, err = self._process(self._words(output, "--resume"), limit).finish()
+            code, _, err = self._process(self._words(output, "--resume"), limit).finish()
             outcome.tries += 1
             outcome.unexpected += code != 1 or "cannot write" not in err or output.exists()
             self.resumed(outcome, output)
@@ -296,10 +238,10 @@ class Soak:
             broken = self.broken_off(output)
             try:
                 if number % 2:
-                    code, err = self.start(output, "--resume", model=other_model).finish()
+                    code, _, err = self.start(output, "--resume", model=other_model).finish()
                 else:
                     self.library.write_bytes(text + b"CCO more\n")
-                    code, err = self.start(output, "--resume").finish()
+                    code, _, err = self.start(output, "--resume").finish()
             finally:
                 self.library.write_bytes(text)
             outcome.tries += 1
@@ -315,10 +257,10 @@ class Soak:
             process.wait(self.random.uniform(0, self.seconds / n))
             process.kill()
             outcome.tries += 1
-            code, _ = self.start(output, "--shard", f"{place}/{n}", "--resume").finish()
+            code, _, _ = self.start(output, "--shard", f"{place}/{n}", "--resume").finish()
             outcome.unexpected += code != 0
         shards = sorted(map(str, self.folder.glob("hits.shard-*")))
-        code, err = self._process(["merge", *shards, "-o", str(output), "-q"]).finish()
+        code, _, err = self._process(["merge", *shards, "-o", str(output), "-q"]).finish()
         for shard in shards:
             shutil.rmtree(shard)
         if code:

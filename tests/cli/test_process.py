@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from support.libraries import GOOD, names_in, sha256
+from support.processes import DEADLINE, Run
 from support.small_model import TASKS, nci_smiles, small_recipe, write_labelled
 
 from molig.training import write_recipe
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="needs POSIX signals and pipes")
-
-DEADLINE = 180
-"""Seconds after which a process that hangs is given up."""
-
 
 EPOCHS = 40
 """Enough of them for the interruption to come in time."""
@@ -53,12 +49,19 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out or "", err or ""
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end
-        time.sleep(0.02)
+@pytest.fixture
+def run() -> Iterator[Callable[..., Run]]:
+    """Begin a command; what still runs when the test ends is killed."""
+    begun: list[Run] = []
+
+    def begin(*words: object, **options) -> Run:
+        begun.append(Run(*words, **options))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        if one.code is None:
+            one.kill()
 
 
 @pytest.fixture(scope="module")
@@ -81,27 +84,28 @@ def test_a_run_as_in_the_shell(small_committee_dir):
     assert "warning: row 9" in err
 
 
-def test_a_named_pipe_is_read_once(small_committee_dir, tmp_path):
+def test_a_named_pipe_is_read_once(run, small_committee_dir, tmp_path):
     pipe = tmp_path / "library.smi"
     os.mkfifo(pipe)
-    process = start("screen", pipe, "-m", small_committee_dir, "-q")
+    process = run("screen", pipe, "-m", small_committee_dir, "-q")
     with pipe.open("w") as file:
         file.write("CCO\nCCN\n")
-    code, out, err = finish(process)
+    code, out, err = process.finish()
     assert (code, err) == (0, "")
     assert len(out.splitlines()) == 3
 
 
-def test_a_file_that_grows_during_the_run_is_told(small_committee_dir, tmp_path):
+def test_a_file_that_grows_during_the_run_is_told(run, small_committee_dir, tmp_path):
     growing, hits = tmp_path / "growing.smi", tmp_path / "hits.csv"
     # Many chunks, so that scoring keeps the reader from the end of the file.
     growing.write_text("".join(f"{smiles}\n" for smiles in ["CCO", "CCN"] * 6_000))
-    process = start("screen", growing, "-m", small_committee_dir, "-o", hits, "-q", "--jobs", "1")
-    while process.poll() is None:
+    words = ("screen", growing, "-m", small_committee_dir, "-o", hits, "-q", "--jobs", "1")
+    process = run(*words, chunk_rows=500)
+    while process.code is None:
         with growing.open("a") as file:
             file.write("CCO\n")
         time.sleep(0.01)
-    code, _, err = finish(process)
+    code, _, err = process.finish()
     assert code == 0
     assert err.count("changed while it was read") == 1
     assert f"warning: {growing}: the file changed while it was read, so rows may be missing" in err
@@ -159,17 +163,19 @@ def test_files_do_not_take_the_numbers_of_closed_streams(small_committee_dir, li
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 @pytest.mark.parametrize(
-    ("size", "name", "options"),
+    ("size", "name", "n_rows", "options"),
     [
-        ("64k", "hits.csv", ()),
-        ("1m", "hits.csv", ()),
-        ("64k", "hits.parquet", ("--top-k", "100000")),
+        ("64k", "hits.csv", 3_000, ()),
+        ("1m", "hits.csv", 10_000, ()),
+        ("64k", "hits.parquet", 20_000, ("--top-k", "100000")),
     ],
 )
-def test_a_disk_that_is_full_while_spooling(small_committee_dir, tmp_path, size, name, options):
+def test_a_disk_that_is_full_while_spooling(
+    run, small_committee_dir, tmp_path, *, size, name, n_rows, options
+):
     disk, library = tmp_path / "disk", tmp_path / "library.smi"
     disk.mkdir()
-    library.write_text("".join(f"CCO {'x' * 100}{i:09d}\n" for i in range(20_000)))
+    library.write_text("".join(f"CCO {'x' * 100}{i:09d}\n" for i in range(n_rows)))
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)], capture_output=True, check=False
     )
@@ -177,7 +183,7 @@ def test_a_disk_that_is_full_while_spooling(small_committee_dir, tmp_path, size,
         pytest.skip("no small disk can be mounted here")
     try:
         words = ("screen", library, "-m", small_committee_dir, "-q", "-o", disk / name)
-        code, out, err = finish(start(*words, *options))
+        code, out, err = run(*words, *options).finish()
         assert (code, out) == (1, "")
         *kept, error = err.splitlines()
         assert error.startswith("error: cannot write ")
@@ -201,19 +207,13 @@ def test_a_disk_that_is_full_while_spooling(small_committee_dir, tmp_path, size,
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(
-    small_committee_dir, library, tmp_path, arguments, limit
+    run, small_committee_dir, library, tmp_path, *, arguments, limit
 ):
     words = [word.replace("LIBRARY", str(library)).replace("OUT", str(tmp_path)) for word in arguments]
     output = Path(words[words.index("-o") + 1])
     output.write_text("old")
-    code, out, err = finish(
-        start(
-            *words,
-            *("-m", small_committee_dir, "-q"),
-            *(["--force"] if words[0] == "screen" else []),
-            before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-        )
-    )
+    force = ["--force"] if words[0] == "screen" else []
+    code, out, err = run(*words, *("-m", small_committee_dir, "-q"), *force, limit=limit).finish()
     assert (code, out) == (1, "")
     assert err.startswith("error: cannot write ")
     assert "File too large" in err
@@ -222,18 +222,16 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     assert output.read_text() == "old"
 
 
-def test_ctrl_c_while_screening_leaves_the_old_file_and_nothing_else(small_committee_dir, tmp_path):
+def test_ctrl_c_while_screening_leaves_the_old_file_and_nothing_else(run, small_committee_dir, tmp_path):
     output = tmp_path / "hits.csv"
     output.write_text("old")
     words = ("screen", "-", "-m", small_committee_dir, "-o", output, "--force", "-q")
-    process = start(*words, stdin=subprocess.PIPE)
-    assert process.stdin is not None
+    process = run(*words)
     # It waits for the rest of a batch: the pipe stays open.
-    process.stdin.write("CCO\n" * 10_000)
-    process.stdin.flush()
-    wait_for(lambda: any(tmp_path.glob(".hits.*-*/*")), process)
+    process.write("CCO\n" * 10_000)
+    process.wait_for(lambda: any(tmp_path.glob(".hits.*-*/*")))
     process.send_signal(signal.SIGINT)
-    code, _, err = finish(process)
+    code, _, err = process.finish()
     assert code in {1, 130}
     assert err == "error: interrupted; nothing incomplete was left under a final name\n"
     assert names_in(tmp_path) == {"hits.csv"}
@@ -248,26 +246,25 @@ def test_ctrl_c_while_screening_leaves_the_old_file_and_nothing_else(small_commi
     ],
     ids=" ".join,
 )
-def test_a_second_run_on_one_output_is_refused(small_committee_dir, tmp_path, words):
+def test_a_second_run_on_one_output_is_refused(run, small_committee_dir, tmp_path, words):
     """The first waits for its input meanwhile, and ends as if it had been alone."""
     *words, name = words
     output = tmp_path / name
-    first = start(*words, output, "-m", small_committee_dir, "-q", stdin=subprocess.PIPE)
-    assert first.stdin is not None
-    wait_for(
-        lambda: (tmp_path / f".{name}.lock").exists() and (tmp_path / f".{name}.lock").stat().st_size, first
+    first = run(*words, output, "-m", small_committee_dir, "-q")
+    first.wait_for(
+        lambda: (tmp_path / f".{name}.lock").exists() and (tmp_path / f".{name}.lock").stat().st_size
     )
-    code, out, err = finish(start(*words, output, "-m", small_committee_dir, "-q", stdin=subprocess.DEVNULL))
+    code, out, err = run(*words, output, "-m", small_committee_dir, "-q").finish()
     assert (code, out) == (1, "")
     assert err.startswith(f"error: {output} is being written by another run, process {first.pid} on ")
     assert err.count("\n") == 1
-    out, err = first.communicate("CCO\nCCN\n", timeout=DEADLINE)
-    assert (first.returncode, err) == (0, "")
+    code, _, err = first.finish("CCO\nCCN\n")
+    assert (code, err) == (0, "")
     beside = {output.with_suffix(suffix).name for suffix in (".rejected.csv", ".run.json")}
     assert {name} <= names_in(tmp_path) <= {name} | beside
 
 
-def test_two_runs_with_parts_do_not_destroy_each_other(small_model_dir, tmp_path):
+def test_two_runs_with_parts_do_not_destroy_each_other(run, small_model_dir, tmp_path):
     """One of them explains; the other is refused, or comes when all is done."""
     library = tmp_path / "library.smi"
     library.write_text("".join(f"{smiles}\n" for smiles in nci_smiles(200)))
@@ -285,7 +282,7 @@ def test_two_runs_with_parts_do_not_destroy_each_other(small_model_dir, tmp_path
         "--layout",
         "molecules",
     )
-    ended = [finish(process) for process in [start(*words, "-q"), start(*words, "-q")]]
+    ended = [process.finish() for process in [run(*words, "-q"), run(*words, "-q")]]
     assert sorted(code for code, _, _ in ended) in ([0, 1], [0, 0])
     for code, _, err in ended:
         assert code == 0 or "is being written by another run, process " in err
@@ -293,20 +290,17 @@ def test_two_runs_with_parts_do_not_destroy_each_other(small_model_dir, tmp_path
     assert names_in(tmp_path) == {"library.smi", "why.parquet", "why.rejected.csv"}
 
 
-def test_what_a_killed_run_leaves_is_cleared_by_the_next(small_committee_dir, library, tmp_path):
+def test_what_a_killed_run_leaves_is_cleared_by_the_next(run, small_committee_dir, library, tmp_path):
     output = tmp_path / "hits.csv"
-    process = start("screen", "-", "-m", small_committee_dir, "-o", output, "-q", stdin=subprocess.PIPE)
-    assert process.stdin is not None
-    process.stdin.write("CCO\n" * 10_000)
-    process.stdin.flush()
-    wait_for(lambda: any(tmp_path.glob(".hits.*-*/*")), process)
+    process = run("screen", "-", "-m", small_committee_dir, "-o", output, "-q")
+    process.write("CCO\n" * 10_000)
+    process.wait_for(lambda: any(tmp_path.glob(".hits.*-*/*")))
     process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    assert process.code == -signal.SIGKILL
     left = names_in(tmp_path)
     assert {".hits.csv.lock", ".hits.rejected.csv.lock"} < left
     assert any(name.startswith(f".hits.csv.{process.pid}-") for name in left)
-    code, _, err = finish(start("screen", library, "-m", small_committee_dir, "-o", output, "-q"))
+    code, _, err = run("screen", library, "-m", small_committee_dir, "-o", output, "-q").finish()
     assert (code, err) == (0, "")
     assert names_in(tmp_path) == {"hits.csv", "hits.rejected.csv", "hits.run.json"}
 
@@ -318,7 +312,7 @@ def test_the_package_runs_as_a_module():
     assert found.stdout.startswith("molig ")
 
 
-def test_training_that_is_interrupted_and_resumed_gives_the_same_weights(tmp_path, molig):
+def test_training_that_is_interrupted_and_resumed_gives_the_same_weights(run, tmp_path, molig):
     source, recipe = write_labelled(tmp_path / "labelled.csv", 60), tmp_path / "recipe.toml"
     write_recipe(small_recipe(epochs=EPOCHS, patience=EPOCHS), recipe)
 
@@ -326,10 +320,10 @@ def test_training_that_is_interrupted_and_resumed_gives_the_same_weights(tmp_pat
         return ["train", "-i", source, "-o", model, "--recipe", recipe, "--device", "cpu", "--label", *TASKS]
 
     whole, parted = tmp_path / "whole", tmp_path / "parted"
-    process = start(*words(parted))
-    wait_for((parted / "checkpoint.safetensors").exists, process)
+    process = run(*words(parted))
+    process.wait_for((parted / "checkpoint.safetensors").exists)
     process.send_signal(signal.SIGINT)
-    code, _, err = finish(process)
+    code, _, err = process.finish()
     assert code in {1, 130}
     assert "error: interrupted" in err
     assert "model.json" not in names_in(parted)
