@@ -257,7 +257,7 @@ class _Contents:
             "block": _mol_block(first.mol),
             "domain": [flag.status.value, _figure(flag.similarity), legible(flag.detail)] if flag else None,
             "cells": [cell(value) for value in _chosen(record.kept, self._columns)],
-            "notes": _blind_spots(first),
+            "notes": blind_spots(first),
             "why": self._whys(result),
         }
 
@@ -586,8 +586,16 @@ def _block_names(schema: FeatureSchema) -> set[str]:
     return {block.name for level in ("atom", "pair") for block in schema.blocks(level)}
 
 
-def _blind_spots(one: Explanation) -> list[str]:
-    """What of this molecule the model cannot see."""
+def blind_spots(one: Explanation) -> list[str]:
+    """What of this molecule the model cannot see, in sentences.
+
+    Examples
+    --------
+    >>> from molig.attribution import explain
+    >>> (alanine,) = explain("tox21-w2n2-simple", ["C[C@H](N)C(=O)O"], task="SR-ARE")
+    >>> blind_spots(alanine)
+    ['The model does not see its chirality.']
+    """
     unseen, atoms = set(cannot_see(one.schema)), list(one.mol.GetAtoms())
     stereo = [bond.GetStereo() for bond in one.mol.GetBonds()]
     has = {

@@ -22,6 +22,7 @@ from molig.model import ScoringModel
 from molig.model.domain import ApplicabilityFlag
 from molig.model.scoring import not_finite
 from molig.molecules import MoleculeParser, Record, Rejection
+from molig.report.hit_page import blind_spots
 from molig.report.outputs import sentence
 from molig.screening.workers import limit_memory
 from molig.series import compare, find_edits
@@ -199,7 +200,7 @@ def _explain(
 
 
 def _explained(one: Explanation, model: ScoringModel, least: float) -> Answer:
-    scale = max(least, symmetric_scale(one.panel()))
+    own = symmetric_scale(one.panel())
     numbers = one.input_atoms
     ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in one.mol.GetBonds()]
     return {
@@ -227,12 +228,13 @@ def _explained(one: Explanation, model: ScoringModel, least: float) -> Answer:
         "substructures": one.substructure_sentences() + one.absent_sentences(),
         "members": one.members,
         "flag": _flag(model, one.mol),
-        "scale": scale,
-        "svg": one.to_svg(scale=scale or None),
+        "scale": max(least, own),
+        "svg": one.to_svg(scale=least if least > own else None),
         "ledger_svg": one.ledger().to_svg(),
         "scored_smiles": one.scored_smiles,
         "removed": list(one.removed),
         "note": one.scored_note,
+        "unseen": blind_spots(one),
     }
 
 

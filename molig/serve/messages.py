@@ -187,6 +187,7 @@ class ExplainAnswer(Answer):
     scored_smiles: str | None = None
     removed: list[str] = []
     note: str | None = Field(None, description="what was scored instead of the input, if anything")
+    unseen: list[str] = Field([], description="what of this molecule the model cannot see, in sentences")
 
 
 class AccountEntry(Answer):

@@ -159,7 +159,7 @@ def test_from_pasted_lines_to_an_explanation(opened, tmp_path):
     page.locator("#hits button", has_text=HOSTILE).click()
     page.locator("#answer .drawing > svg").wait_for()
     assert page.locator("#pane-title").text_content() == HOSTILE
-    assert "The model does not see chirality" in page.locator("#answer").text_content()
+    assert "The model is blind to chirality" in page.locator("#answer").text_content()
     shown = page.locator("#answer .sums tr td.num").all_text_contents()
     first, *parts, last = [float(text.replace("−", "-")) for text in shown]
     assert first + sum(parts) == pytest.approx(last, abs=2e-3)
@@ -210,9 +210,18 @@ def test_a_drawn_change_moves_the_score(opened):
     assert f"before: {before:.4f}" in page.locator("#answer .former").text_content()
     page.click("#add")
     assert page.input_value("#text") == "c1ccncc1 drawn\n"
+    page.locator("#answer summary", has_text="All tasks").click()
+    row = page.locator("#answer details tr", has_text="nitrogen")
+    row.wait_for()
+    assert float(row.locator("td.heat").text_content()) == score(page)
     page.get_by_role("button", name="Back").click()
     answered(page, "c1ccccc1")
     assert score(page) == before
+    row.locator("td.num", has_text=re.compile("^[+−]")).wait_for()  # beside the molecule before
+
+    page.reload()
+    answered(page, "c1ccccc1")
+    assert page.input_value("#text") == "c1ccncc1 drawn\n"
 
 
 def test_of_two_questions_the_later_is_answered(opened):

@@ -2,7 +2,7 @@
    alone, and the server's policy forbids any script and any request but its own. */
 
 const byId = id => document.getElementById(id);
-const SHOWN_REJECTED = 100, TRAIL = 8, POLL = 500, PAUSE = 350, BUSY = 400;
+const SHOWN_REJECTED = 100, TRAIL = 8, SHOWN_COLUMNS = 12, ROWS_AT_ONCE = 100, KEPT = 100_000, POLL = 500, PAUSE = 350, BUSY = 400;
 
 /* Elements and words. */
 
@@ -87,7 +87,7 @@ function soon(action, wait = PAUSE) {
 
 /* Models and tasks: what is asked of a run, and of one molecule. */
 
-const state = {models: [], about: null, file: null, runs: new Map(), run: null, hits: null, sort: null, former: null, trail: [], scale: null};
+const state = {models: [], about: null, file: null, runs: new Map(), run: null, hits: null, sort: null, former: null, trail: [], scale: null, scores: null, allOpen: false, shown: []};
 const modelOf = name => state.models.find(model => model.name === name);
 const taskOf = (model, name) => model?.tasks.find(task => task.name === name);
 
@@ -203,6 +203,7 @@ async function start(kind) {
       throw new Refused(413, `${state.file.name} has ${weighed(state.file.size)}, more than the ${weighed(state.about.max_upload)} that this server takes (--max-upload).`);
     if (state.file) form.append("file", state.file, state.file.name);
     else form.append("text", text);
+    keep();
     byId("live").textContent = state.file ? "The file is sent." : "The molecules are sent.";
     const {id} = await answered("jobs", {form});
     select(id);
@@ -262,7 +263,7 @@ function update(run, job) {
   run.badge.className = `badge ${job.state}`;
   run.progress.hidden = !isActive;
   run.progress.setAttribute("aria-label", `Progress of ${run.title.textContent}`);
-  if (job.total) run.progress.value = Math.min(1, job.rows / job.total);
+  if (job.total && job.rows) run.progress.value = Math.min(1, job.rows / job.total);
   else run.progress.removeAttribute("value");
   const said = [];
   if (job.rows || job.total) said.push(job.total && isActive ? `${job.rows.toLocaleString("en")} of ${counted(job.total, "molecule")}` : counted(job.rows || 0, "molecule"));
@@ -338,23 +339,46 @@ function showHits(run, {columns: head, rows, n_hits: all, rejected}) {
     .filter(({c}) => c !== at.id && c !== at.smiles && c !== at.row);
   for (const column of columns) column.number = rows.some(row => row[column.c] !== null) && rows.every(row => row[column.c] === null || typeof row[column.c] === "number");
   columns.sort((a, b) => Boolean(b.score) - Boolean(a.score));
-  state.hits = {at, columns, all, rows: rows.map(cells => ({cells, folded: cells.join("\n").toLowerCase()}))};
+  let n = 0;
+  for (const column of columns) column.shown = n++ < SHOWN_COLUMNS || !column.score;
+  state.hits = {at, columns, all, rows: rows.map(cells => ({cells, folded: cells.join("\n").toLowerCase(), row: null}))};
   state.sort = null;
+  thumbs.disconnect();
   byId("query").value = "";
   byId("hits").hidden = false;
+  chooseColumns();
   drawTable();
   showRejected(run.job.rejected, rejected);
 }
+function chooseColumns() {
+  const {columns, rows} = state.hits;
+  byId("columns").hidden = columns.length <= SHOWN_COLUMNS;
+  byId("columns").lastElementChild.replaceChildren(...columns.map(column => {
+    const box = make("input", {type: "checkbox", onchange: () => {
+      column.shown = box.checked;
+      for (const one of rows) one.row = null;
+      drawTable();
+    }});
+    box.checked = column.shown;
+    return make("label", {}, box, column.name);
+  }));
+}
 function drawTable() {
   const {at, columns, rows, all} = state.hits, query = byId("query").value.trim().toLowerCase();
-  const head = make("tr", {}, make("th", {scope: "col", class: "thumb"}, make("span", {class: "hidden"}, "Picture")), header({name: "Molecule", c: at.id >= 0 ? at.id : at.smiles}), ...columns.map(header));
-  const shown = rows.filter(row => row.folded.includes(query));
+  const head = make("tr", {}, make("th", {scope: "col", class: "thumb"}, make("span", {class: "hidden"}, "Picture")), header({name: "Molecule", c: at.id >= 0 ? at.id : at.smiles}),
+    ...columns.filter(column => column.shown).map(header));
+  const shown = state.shown = rows.filter(row => row.folded.includes(query));
   if (state.sort) shown.sort(ordered);
   document.querySelector("#hits thead").replaceChildren(head);
-  thumbs.disconnect();
-  document.querySelector("#hits tbody").replaceChildren(...shown.map(hitRow));
+  document.querySelector("#hits tbody").replaceChildren();
+  moreRows();
   byId("no-hits").hidden = shown.length > 0;
   byId("count").textContent = `${shown.length.toLocaleString("en")} of ${counted(rows.length, "row")}` + (all > rows.length ? `, the first of ${all.toLocaleString("en")}; all are in the files` : "");
+}
+function moreRows() {
+  // As far as one looks: a thousand rows of many tasks would hold the page up.
+  const body = document.querySelector("#hits tbody"), n = body.children.length;
+  body.append(...state.shown.slice(n, n + ROWS_AT_ONCE).map(one => one.row ??= hitRow(one)));
 }
 function header(column) {
   const th = make("th", {scope: "col", class: column.number ? "num" : ""}, button(column.name, () => {
@@ -372,20 +396,21 @@ function ordered(a, b) {
   const order = number ? x - y : String(x).localeCompare(String(y), undefined, {numeric: true});
   return down ? -order : order;
 }
+const heat = probability => `rgb(217 119 6 / ${(0.6 * Math.max(0, Math.min(1, probability))).toFixed(3)})`;
 function hitRow({cells}) {
   const {at, columns} = state.hits, smiles = cells[at.smiles], id = at.id >= 0 ? cells[at.id] : "";
   const best = columns.find(column => column.score && cells[column.c] !== null);
   const open = score => { state.scale = null; look(smiles, {name: id === smiles ? "" : id, ...(score || best?.score)}); };
   const name = make("div", {}, button(id || smiles, () => open(null), {class: "link"}));
   if (id && id !== smiles) name.append(make("code", {}, smiles));
-  return make("tr", {}, thumb(smiles, () => open(null), `Explain ${id || smiles}`), make("td", {}, name), ...columns.map(({name: column, c, number, score}) => {
+  return make("tr", {}, thumb(smiles, () => open(null), `Explain ${id || smiles}`), make("td", {}, name), ...columns.filter(column => column.shown).map(({name: column, c, number, score}) => {
     const value = cells[c];
     if (value === null) return make("td");
     if (!number) return make("td", {}, String(value));
     if (!score) return make("td", {class: "num"}, figure(value));
     const told = scored(value, score.kind);
     const cell = make("td", {class: "num heat"}, button(told, () => open(score), {title: "Explain this score", "aria-label": `${id || smiles}, ${column}: ${told}; explain`}));
-    if (score.kind === "probability") cell.style.background = `rgb(217 119 6 / ${(0.6 * Math.max(0, Math.min(1, value))).toFixed(3)})`;
+    if (score.kind === "probability") cell.style.background = heat(value);
     return cell;
   }));
 }
@@ -429,13 +454,13 @@ function showRejected(n, rows) {
 
 /* One molecule: its score and what that is made of. The last question wins. */
 
-function look(smiles, {name = "", model = null, task = null} = {}) {
+function look(smiles, {name = "", model = null, task = null, scroll = true} = {}) {
   if (model) chooseTask(model, task);
   byId("smiles").value = smiles;
   byId("smiles").dataset.name = name;
   sketch(smiles);
   explain();
-  if (matchMedia("(max-width: 1100px)").matches) byId("pane").scrollIntoView({block: "start"});
+  if (scroll && matchMedia("(max-width: 1100px)").matches) byId("pane").scrollIntoView({block: "start"});
 }
 function question() {
   const smiles = byId("smiles").value.trim(), reference = byId("reference").value;
@@ -477,6 +502,8 @@ async function explain() {
     remember({smiles: asked.smiles, name, model: asked.model, task: asked.task, score: told.score});
     box.replaceChildren(...explained(told, asked, name));
     box.dataset.smiles = asked.smiles;
+    keep();
+    byId("live").textContent = `${name || "Molecule"}: ${box.querySelector(".score").textContent}`;
     state.scale = {of: `${asked.model} ${asked.task} ${byId("reference").value}`, value: told.scale};
   } catch (error) {
     box.replaceChildren();
@@ -515,8 +542,9 @@ function explained(told, asked, name) {
     told.note ? make("p", {class: "note"}, "Scored: ", make("code", {class: "smiles"}, told.scored_smiles), removed) : null,
     make("p", {class: "note"}, told.sentence),
     told.substructures.length ? make("ul", {class: "note"}, ...told.substructures.map(text => make("li", {}, text))) : null,
-    blindness(asked.model),
+    blindness(told, asked.model),
     ledger(told, show),
+    allScores(asked),
     pairs(told),
     trail(),
     make("div", {class: "row"}, make("span", {class: "actions"}, button("What would change the score?", showEdits, {id: "edits"}))),
@@ -541,9 +569,11 @@ function scoreBar(score, before) {
   }
   return bar;
 }
-function blindness(name) {
+function blindness(told, name) {
   const blind = modelOf(name)?.blind_to || [];
-  return blind.length ? make("p", {class: "seen"}, `The model does not see ${blind.join(", ")}: molecules that differ by nothing else score the same.`) : null;
+  if (!blind.length) return null;
+  return make("p", {class: "seen"}, ...told.unseen.flatMap(note => [make("strong", {}, note), " "]),
+    `The model is blind to ${blind.join(", ")}: molecules that differ by nothing else score the same.`);
 }
 function ledger(told, show) {
   const every = [[told.baseline_name, told.baseline, true], ...Object.entries(told.parts).map(([name, value]) => [name, value, false]),
@@ -571,6 +601,32 @@ function pairs(told) {
   if (!told.pairs.length) return null;
   return make("details", {}, make("summary", {}, "Largest pairs of atoms that are not bonded"),
     make("ul", {class: "note"}, ...told.pairs.slice(0, 8).map(({a, b, score}) => make("li", {}, `atoms ${a} and ${b}: ${signed(score)}`))));
+}
+function allScores(asked) {
+  // Asked for only while it is open; from one molecule to the next it stays as it is.
+  const body = make("tbody"), box = make("details", {}, make("summary", {}, "All tasks of the ticked models"),
+    make("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": "All tasks"}, make("table", {}, body)));
+  async function fill() {
+    if (!box.open) return;
+    const models = [...new Set([asked.model, ...chosenModels()])];
+    const told = await only("scores", signal => answered("score", {json: {smiles: asked.smiles, models}, signal})).catch(error => { body.replaceChildren(make("tr", {}, make("td", {}, error.message))); });
+    if (!told) return;
+    const before = state.scores?.smiles === state.former?.smiles ? state.scores?.of : null, now = new Map();
+    body.replaceChildren(...told.models.flatMap(one => one.rejection ? [make("tr", {}, make("th", {scope: "row"}, one.model), make("td", {colspan: 3}, one.rejection))]
+      : one.scores.map(({task, score}) => {
+        const key = `${one.model}:${task}`, kind = taskOf(modelOf(one.model), task)?.kind;
+        now.set(key, score);
+        const cell = make("td", {class: "num heat"}, scored(score, kind));
+        if (kind === "probability") cell.style.background = heat(score);
+        return make("tr", {}, make("th", {scope: "row"}, button(task, () => { chooseTask(one.model, task); explain(); }, {class: "link"})), make("td", {class: "soft"}, one.model), cell,
+          make("td", {class: "num"}, before?.has(key) ? signed(score - before.get(key)) : ""));
+      })));
+    state.scores = {smiles: asked.smiles, of: now};
+  }
+  box.open = state.allOpen;
+  box.addEventListener("toggle", () => { state.allOpen = box.open; if (!body.firstChild) fill(); });
+  if (box.open) fill();
+  return box;
 }
 function trail() {
   if (state.trail.length < 2) return null;
@@ -682,6 +738,19 @@ async function compareWith(other) {
   }
 }
 
+/* What a reload finds again: the molecules and the one looked at; the server has the runs. */
+
+function keep() {
+  const {smiles, model, task} = question();
+  sessionStorage.setItem("molig.page", JSON.stringify({text: byId("text").value.slice(0, KEPT), smiles, model, task, name: byId("smiles").dataset.name || ""}));
+}
+function restore() {
+  const kept = JSON.parse(sessionStorage.getItem("molig.page") || "null");
+  if (!kept) return;
+  byId("text").value = kept.text;
+  if (kept.smiles && modelOf(kept.model)) look(kept.smiles, {...kept, scroll: false});
+}
+
 /* Pointing at atoms and bonds of a drawing: by mouse, finger or arrow keys. */
 
 const tip = byId("tip");
@@ -760,6 +829,8 @@ function wire() {
     text.value += `${text.value && !text.value.endsWith("\n") ? "\n" : ""}${smiles} ${byId("smiles").dataset.name || "drawn"}\n`;
     byId("live").textContent = "Added to the list.";
   });
+  const hits = document.querySelector("#hits .scroll");
+  hits.addEventListener("scroll", () => { if (hits.scrollTop + 2 * hits.clientHeight > hits.scrollHeight) moreRows(); }, {passive: true});
   byId("query").addEventListener("input", soon(() => { if (state.hits) drawTable(); }, 150));
 }
 async function begin() {
@@ -771,6 +842,7 @@ async function begin() {
   history.replaceState(null, "", location.pathname + location.hash);
   try {
     await loadModels();
+    restore();
   } catch (error) {
     byId("models").replaceChildren(make("legend", {}, "Models and tasks"), make("p", {class: "says"}, error.message));
   }
