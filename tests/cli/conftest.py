@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ def molig(capsys: pytest.CaptureFixture[str]) -> Molig:
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main([str(argument) for argument in arguments])
+        gc.unfreeze()  # what `main` has frozen, since its process ends
         captured = capsys.readouterr()
         code = ended.value.code
         return Run(code if isinstance(code, int) else 1, captured.out, captured.err)

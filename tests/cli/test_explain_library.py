@@ -7,8 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ import pytest
 from rdkit import Chem
 from support import poison
 from support.libraries import GOOD, names_in, sha256
+from support.processes import Run
 from support.small_model import nci_smiles
 
 from molig.attribution.explanation import TABLE_SCHEMA
@@ -25,20 +24,10 @@ from molig.errors import OutputError
 from molig.report.molecule_table import MOLECULE_SCHEMA
 from molig.tables import Parts
 
-DEADLINE = 120
-"""Seconds after which a process that hangs is given up."""
-
-PART = 32
+PART = 16
 N_MOLECULES = 300
 # Few points on a path: these tests look at rows, not at numbers.
 LOOSE = ("--tol", "0.5")
-
-_SMALL_PARTS = f"""
-import molig.report.explaining as room
-room.CHUNK_ROWS = {PART}
-from molig.cli import main
-main()
-"""
 
 
 @pytest.fixture
@@ -69,20 +58,10 @@ def killed(tmp_path_factory, small_model_dir, library) -> Path:
     directory = tmp_path_factory.mktemp("killed")
     words = ["explain", "-m", small_model_dir, "--device", "cpu", "-i", library, *LOOSE]
     words += ["-o", directory / "why.parquet", "--layout", "molecules"]
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", _SMALL_PARTS, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    end = time.monotonic() + DEADLINE
-    while not (directory / "why.parts" / "000002.json").exists():
-        assert process.poll() is None, process.communicate()[1].decode()
-        assert time.monotonic() < end
-        time.sleep(0.002)
+    process = Run(*words, chunk_rows=PART)
+    process.wait_for((directory / "why.parts" / "000002.json").exists)  # of nineteen
     process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    assert process.code == -signal.SIGKILL
     assert names_in(directory) == {"why.parts", ".why.parquet.lock", ".why.rejected.csv.lock"}
     return directory
 

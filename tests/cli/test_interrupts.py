@@ -45,7 +45,7 @@ with heard_interrupts():
 
 def test_a_signal_during_a_substructure_search_is_heard_and_harmless():
     found = subprocess.run(
-        [sys.executable, "-c", SEARCHING], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", SEARCHING], capture_output=True, text=True, timeout=600, check=True
     )
     assert found.stdout.split() == ["heard"] * 40
 
@@ -54,7 +54,7 @@ def test_a_signal_during_a_substructure_search_is_heard_and_harmless():
 def test_either_signal_is_an_interrupt(number):
     def send_and_wait() -> None:
         os.kill(os.getpid(), number)
-        threading.Event().wait(10)
+        threading.Event().wait(600)
 
     with pytest.raises(KeyboardInterrupt), heard_interrupts():
         send_and_wait()

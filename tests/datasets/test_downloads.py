@@ -31,7 +31,7 @@ def fetch(target):
     """Download without waiting between attempts."""
 
     def run(url, **how):
-        return download(url, target, **{"pause": 0.0, "timeout": 5.0, **how})
+        return download(url, target, **{"pause": 0.0, "timeout": 120.0, **how})
 
     return run
 

@@ -31,7 +31,8 @@ def _command(words: list[str], chunk_rows: int | None, limit: int | None, ends: 
     import torch
 
     from molig.cli import main
-    from molig.screening import pipeline, store
+    from molig.report import explaining
+    from molig.screening import pipeline, preparing
 
     # A shell without job control starts its background jobs deaf to Ctrl-C; the tests may be one.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -39,7 +40,8 @@ def _command(words: list[str], chunk_rows: int | None, limit: int | None, ends: 
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     if chunk_rows is not None:
-        pipeline.CHUNK_ROWS = store.CHUNK_ROWS = chunk_rows
+        for module in (explaining, pipeline, preparing):
+            module.CHUNK_ROWS = chunk_rows
     for number, end in enumerate(ends):
         os.dup2(end.fileno(), number)
         end.close()
@@ -105,7 +107,7 @@ class Run:
         while not condition():
             if self.code is not None or time.monotonic() > end:
                 raise AssertionError(f"that never happened: {self.finish()}")
-            time.sleep(0.02)
+            time.sleep(0.005)
 
     def kill(self) -> None:
         """Kill it, and wait until it is gone."""
