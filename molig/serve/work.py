@@ -123,8 +123,9 @@ class _Job:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Tell of the results, with all of them in one file."""
         self.phase("packing")
+        names = list(_written())  # before there is an archive, or it would take itself in without end
         with zipfile.ZipFile("all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in _written():
+            for name in names:
                 archive.write(name)
         self.channel.tell(results=_written(), summary=plain(dict(summary)))
 
