@@ -13,26 +13,20 @@ from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.explain import read
 from molig.cli.options import (
     MOLECULES,
-    AddHOption,
-    AtomFeaturesOption,
-    DelimiterOption,
     DeviceOption,
-    FormatOption,
-    IdColumnOption,
-    IgnoreStereoOption,
-    KeepHOption,
     MethodsOption,
     ModelOption,
     QuietOption,
-    ReorderAtomsOption,
-    SmilesColumnOption,
+    Reading,
+    ReadsAtoms,
+    TargetOption,
     TaskOption,
     ThreadsOption,
     input_argument,
     input_option,
-    load_named,
     needed_input,
     task_named,
+    with_groups,
 )
 from molig.files import count_rows
 
@@ -46,7 +40,9 @@ if TYPE_CHECKING:
 _CHARTS = (".csv", ".md", ".svg")
 
 
+@with_groups
 def ablation(
+    *,
     model: ModelOption,
     molecules: Annotated[str | None, input_argument()] = None,
     source: Annotated[str | None, input_option(MOLECULES)] = None,
@@ -54,10 +50,7 @@ def ablation(
         Path | None, typer.Option("-o", "--output", help="out.csv, .md or .svg; default: print only.")
     ] = None,
     task: TaskOption = None,
-    target: Annotated[
-        str | None,
-        typer.Option("--target", help="probability (default) or logit; value of a regression."),
-    ] = None,
+    target: TargetOption = None,
     methods: MethodsOption = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Best-scored molecules to take.")] = 200,
     atoms: Annotated[int, typer.Option("--atoms", min=1, help="Remove 1, 2, ... so many atoms.")] = 10,
@@ -73,15 +66,8 @@ def ablation(
         int, typer.Option("--random-orders", min=0, help="Random orders per molecule.")
     ] = 10,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of random orders and bootstrap.")] = 0,
-    smiles_column: SmilesColumnOption = None,
-    id_column: IdColumnOption = None,
-    file_format: FormatOption = None,
-    delimiter: DelimiterOption = None,
-    atom_features: AtomFeaturesOption = None,
-    keep_h: KeepHOption = None,
-    add_h: AddHOption = None,
-    ignore_stereo: IgnoreStereoOption = None,
-    reorder_atoms: ReorderAtomsOption = None,
+    columns: Reading,
+    foreign: ReadsAtoms,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     quiet: QuietOption = False,
@@ -106,11 +92,8 @@ def ablation(
     source = needed_input(molecules, source)
     _check_chart(output, source)
     use_threads(threads)
-    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
-    loaded = load_named(model, device, *of_molecules)
-    reading = {"smiles_column": smiles_column, "id_column": id_column}
-    reading |= {"file_format": file_format, "delimiter": delimiter}
-    records = read(source, loaded, reading, job.reporter)
+    loaded = foreign.load(model, device)
+    records = read(source, loaded, columns.arguments, job.reporter)
     job.run(
         loaded,
         records,

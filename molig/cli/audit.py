@@ -11,26 +11,17 @@ import typer
 from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.options import (
     MOLECULES,
-    AddHOption,
-    AtomFeaturesOption,
-    DelimiterOption,
     DeviceOption,
-    FingerprintOption,
-    FormatOption,
-    IdColumnOption,
-    IgnoreStereoOption,
-    KeepHOption,
     ModelOption,
     QuietOption,
-    ReorderAtomsOption,
-    SmilesColumnOption,
+    Reading,
+    ReadsAtomsAndBits,
     ThreadsOption,
-    TrustPickleOption,
     input_argument,
     input_option,
-    load_named,
     one_input,
     tasks_named,
+    with_groups,
 )
 from molig.errors import UsageError
 from molig.files import count_rows
@@ -50,7 +41,9 @@ def _list(wanted: bool) -> None:
     raise typer.Exit
 
 
+@with_groups
 def audit(
+    *,
     model: ModelOption,
     molecules: Annotated[str | None, input_argument()] = None,
     source: Annotated[
@@ -89,17 +82,8 @@ def audit(
         bool,
         typer.Option("--list", help="List the checks and stop.", is_eager=True, callback=_list),
     ] = False,
-    smiles_column: SmilesColumnOption = None,
-    id_column: IdColumnOption = None,
-    file_format: FormatOption = None,
-    delimiter: DelimiterOption = None,
-    atom_features: AtomFeaturesOption = None,
-    keep_h: KeepHOption = None,
-    add_h: AddHOption = None,
-    ignore_stereo: IgnoreStereoOption = None,
-    reorder_atoms: ReorderAtomsOption = None,
-    fingerprint: FingerprintOption = None,
-    trust_pickle: TrustPickleOption = False,
+    columns: Reading,
+    foreign: ReadsAtomsAndBits,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     quiet: QuietOption = False,
@@ -117,7 +101,7 @@ def audit(
     from molig.audit.registry import choose_checks
     from molig.audit.report import attach_audit, check_audit_output, path_of_part
     from molig.audit.run import audited_parts
-    from molig.foreign import FingerprintOptions, load_any_model
+    from molig.foreign import load_any_model
     from molig.model import ScreeningModel
 
     source = one_input(molecules, source)
@@ -127,8 +111,7 @@ def audit(
     names = tuple(_names(only)), tuple(_names(skip))
     n_checks = len(choose_checks(*names))
     files = [check_audit_output(path) for path in output or []]
-    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
-    loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
+    loaded = foreign.load(model, device)
     if not isinstance(loaded, ScreeningModel):
         _refuse_own(loaded, source, card)
     audited = audited_parts(loaded, tasks_named(loaded, task or ()))
@@ -139,7 +122,6 @@ def audit(
         seed=seed,
         partners=tuple(part for name in compare or () for part in load_any_model(name, device).parts()),
     )
-    columns = (smiles_column, id_column, file_format, delimiter)
     file, where = _file(model, source, label, columns)
     fails = False
     for part, tasks in audited:
@@ -194,7 +176,7 @@ def _file(
     model: list[str],
     source: str | None,
     label: list[str] | None,
-    columns: tuple[str | None, str | None, str | None, str | None],
+    columns: Reading,
 ) -> tuple[LabelledFile, str]:
     """The molecules to audit with, and what to call them."""
     from molig.audit import LabelledFile
@@ -207,24 +189,24 @@ def _file(
             raise UsageError(f"--label expects TASK=COLUMN (got {text!r})")
         labels[task] = column
     if source is None:
-        if labels or any(columns):
+        if labels or columns != Reading():
             raise UsageError("--label and columns belong to a file: name it with --input")
         file, part = held_out_file(model[0])
         return file, f"the {part} part of {Path(file.source).name}"
     name = "standard input" if source == "-" else Path(source).name
-    return LabelledFile(source, labels, *columns), name
+    return LabelledFile(source, labels, **columns.arguments), name
 
 
 def _options(
     source: str | None,
     label: list[str] | None,
-    columns: tuple[str | None, str | None, str | None, str | None],
+    columns: Reading,
     pairs: Path | None,
 ) -> list[str]:
     """The options that say which molecules were taken, for the card: files by name only."""
     named = [("-i", source if source in (None, "-") else Path(source).name)]
     named += [("--label", text) for text in label or ()]
-    named += zip(("--smiles-column", "--id-column", "--format", "--delimiter"), columns, strict=True)
+    named += columns.in_words.items()
     named += [("--pairs", pairs.name if pairs else None)]
     return [word for option, value in named if value for word in (option, value)]
 

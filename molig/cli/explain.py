@@ -17,44 +17,36 @@ from molig.cli.options import (
     MOLECULES,
     PICTURES,
     RUNNING,
-    AddHOption,
     AlignOption,
     ArcsOption,
-    AtomFeaturesOption,
     AtomLabelsOption,
     BaselineOption,
     CsvSafeOption,
-    DelimiterOption,
     DeviceOption,
-    FingerprintOption,
-    FormatOption,
-    IdColumnOption,
-    IgnoreStereoOption,
     JobsOption,
-    KeepHOption,
     LayersOption,
     MethodOption,
     ModelOption,
     NoiseOption,
     PaletteOption,
     QuietOption,
+    Reading,
+    ReadsAtomsAndBits,
     ReferenceOption,
     RejectsOption,
-    ReorderAtomsOption,
+    ResumeOption,
     ScaleOption,
     ShardOption,
-    SmilesColumnOption,
     TargetOption,
     TaskOrAllOption,
     ThreadsOption,
     TolOption,
-    TrustPickleOption,
     input_option,
-    load_named,
     one_input,
     resolved_input,
     task_named,
     usable_jobs,
+    with_groups,
 )
 from molig.errors import UnknownNameError, UsageError
 from molig.files import count_rows
@@ -78,7 +70,108 @@ _NOT_NEUTRAL = 0.1
 _MUCH = 0.02
 
 
+@dataclass(frozen=True)
+class _How:
+    """Options of what is explained, and by which method."""
+
+    task: TaskOrAllOption = None
+    method: MethodOption = "integrated_gradients"
+    baseline: BaselineOption = None
+    reference: ReferenceOption = None
+    target: TargetOption = None
+    tol: TolOption = 0.01
+
+    def explainer(self, of_task: _OfTask, reference: str | list[str] | None) -> Explainer:
+        """What explains a task, or all; of the mean of molecules the reference is their SMILES."""
+        from molig.attribution import Explainer
+
+        return Explainer(
+            of_task.model,
+            task=of_task.task,
+            target=self.target,
+            method=self.method,
+            baseline=self.baseline,
+            reference=reference,
+            tol=self.tol,
+        )
+
+    def identity(self, explainer: Explainer, task: str | None) -> dict[str, object]:
+        """What numbers depend on, in words of the command line; ``task`` as the model spells it."""
+        reference = {"--reference": self.reference} if self.reference else {}
+        return {
+            "--task": task,
+            "--target": explainer.target,
+            "--tol": self.tol,
+            "--method": explainer.method,
+            "--baseline": self.baseline or explainer.baselines.name,
+            **reference,
+            "references": explainer.references,
+        }
+
+
+@dataclass(frozen=True)
+class _Running:
+    """Options of where it is computed."""
+
+    device: DeviceOption = "auto"
+    jobs: JobsOption = None
+    threads: ThreadsOption = 1
+    time_limit: Annotated[
+        float,
+        typer.Option(
+            "--time-limit",
+            rich_help_panel=RUNNING,
+            help="Seconds of processor time for reading one molecule (explaining: 60 times that); one that "
+            "needs more is rejected.",
+        ),
+    ] = 10.0
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Options of pictures."""
+
+    scale: ScaleOption = "shared"
+    layers: LayersOption = "atoms"
+    atom_labels: AtomLabelsOption = "none"
+    palette: PaletteOption = "red-blue"
+    noise: NoiseOption = 0.0
+    arcs: ArcsOption = 0.2
+    pairs: Annotated[
+        Path | None,
+        typer.Option("--pairs", help="Heat maps of atoms: .svg, .png.", rich_help_panel=PICTURES),
+    ] = None
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            "--ledger", help="What adds up to the score: .svg, .png, .csv.", rich_help_panel=PICTURES
+        ),
+    ] = None
+    align: AlignOption = None
+    ledger_by: Annotated[
+        str,
+        typer.Option("--ledger-by", help="types (of atoms and bonds), groups.", rich_help_panel=PICTURES),
+    ] = "types"
+    each: Annotated[
+        Path | None,
+        typer.Option("--each", help="Directory for a picture of each molecule.", rich_help_panel=PICTURES),
+    ] = None
+    each_kind: Annotated[str, typer.Option("--each-kind", help="svg or png.", rich_help_panel=PICTURES)] = (
+        "svg"
+    )
+
+    @property
+    def pictures(self) -> Pictures:
+        """How pictures are drawn."""
+        same = ("noise", "palette", "pairs", "ledger", "ledger_by", "align", "each", "each_kind")
+        others = {name: getattr(self, name) for name in same}
+        others |= {"label": self.atom_labels, "threshold": self.arcs}
+        return pictures_of(self.scale, self.layers, others)
+
+
+@with_groups
 def explain(
+    *,
     model: ModelOption,
     output: Annotated[
         list[Path] | None,
@@ -96,12 +189,7 @@ def explain(
     ] = None,
     smiles: Annotated[list[str] | None, typer.Option("--smiles", help="A molecule; may be repeated.")] = None,
     source: Annotated[str | None, input_option(MOLECULES)] = None,
-    task: TaskOrAllOption = None,
-    method: MethodOption = "integrated_gradients",
-    baseline: BaselineOption = None,
-    reference: ReferenceOption = None,
-    target: TargetOption = None,
-    tol: TolOption = 0.01,
+    how: _How,
     layout: Annotated[
         str | None,
         typer.Option(
@@ -109,141 +197,143 @@ def explain(
         ),
     ] = None,
     rejects: RejectsOption = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Continue an interrupted run, kept in NAME.parts."),
-    ] = False,
+    resume: ResumeOption = False,
     shard: ShardOption = None,
-    smiles_column: SmilesColumnOption = None,
-    id_column: IdColumnOption = None,
-    file_format: FormatOption = None,
-    delimiter: DelimiterOption = None,
-    atom_features: AtomFeaturesOption = None,
-    keep_h: KeepHOption = None,
-    add_h: AddHOption = None,
-    ignore_stereo: IgnoreStereoOption = None,
-    reorder_atoms: ReorderAtomsOption = None,
-    fingerprint: FingerprintOption = None,
-    trust_pickle: TrustPickleOption = False,
-    device: DeviceOption = "auto",
-    jobs: JobsOption = None,
-    threads: ThreadsOption = 1,
-    time_limit: Annotated[
-        float,
-        typer.Option(
-            "--time-limit",
-            rich_help_panel=RUNNING,
-            help="Seconds of processor time for reading one molecule (explaining: 60 times that); one that "
-            "needs more is rejected.",
-        ),
-    ] = 10.0,
+    reading: Reading,
+    foreign: ReadsAtomsAndBits,
+    running: _Running,
     csv_safe: CsvSafeOption = False,
-    scale: ScaleOption = "shared",
-    layers: LayersOption = "atoms",
-    atom_labels: AtomLabelsOption = "none",
-    palette: PaletteOption = "red-blue",
-    noise: NoiseOption = 0.0,
-    arcs: ArcsOption = 0.2,
-    pairs: Annotated[
-        Path | None,
-        typer.Option("--pairs", help="Heat maps of atoms: .svg, .png.", rich_help_panel=PICTURES),
-    ] = None,
-    ledger: Annotated[
-        Path | None,
-        typer.Option(
-            "--ledger", help="What adds up to the score: .svg, .png, .csv.", rich_help_panel=PICTURES
-        ),
-    ] = None,
-    align: AlignOption = None,
-    ledger_by: Annotated[
-        str,
-        typer.Option("--ledger-by", help="types (of atoms and bonds), groups.", rich_help_panel=PICTURES),
-    ] = "types",
-    each: Annotated[
-        Path | None,
-        typer.Option("--each", help="Directory for a picture of each molecule.", rich_help_panel=PICTURES),
-    ] = None,
-    each_kind: Annotated[
-        str, typer.Option("--each-kind", help="svg or png.", rich_help_panel=PICTURES)
-    ] = "svg",
+    look: _Look,
     quiet: QuietOption = False,
 ) -> None:
     """Say why molecules get their scores, atom by atom."""
-    from molig.attribution import Explainer
-    from molig.foreign import FingerprintOptions
-    from molig.report.explaining import Drawings, about_page, columns_of, work_of
     from molig.screening import Shard
-    from molig.screening.plan import asks_all_tasks
     from molig.tables.locks import exclusive
 
+    reporter = Reporter(quiet)
     share = None if shard is None else Shard.parse(shard)
     smiles, source = _asked(*_smiles_and_source(molecules or [], smiles or [], source), resume, share)
-    look = {"noise": noise, "palette": palette, "label": atom_labels, "threshold": arcs}
-    look |= {"pairs": pairs, "ledger": ledger, "ledger_by": ledger_by, "align": align}
-    pictures = pictures_of(scale, layers, look | {"each": each, "each_kind": each_kind})
-    output = output or []
-    _check_places(output, pictures)
-    drawings, request = _drawings_and_table(output, source, layout, rejects, csv_safe)
-    _check_shard(share, [*drawings, *pictures.extras], rejects)
-    use_threads(threads)
-    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
-    loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
-    task = task_named(loaded, task, target)
-    all_tasks = asks_all_tasks(task, loaded)
-    named = None if all_tasks else task
-    loaded = loaded if named is None else loaded.for_task(named)
-    reporter = Reporter(quiet)
-    reading: dict[str, Any] = {
-        "smiles_column": smiles_column,
-        "id_column": id_column,
-        "file_format": file_format,
-        "delimiter": delimiter,
-        "keep": "all" if drawings else "none",
-    }
-    given = partial(read, source, loaded, reading, reporter) if source else partial(_records, smiles)
-    explainer = Explainer(
-        loaded,
-        task=named,
-        target=target,
-        method=method,
-        baseline=baseline,
-        reference=compounds_of(reference, given, source, loaded, reporter),
-        tol=tol,
-    )
-    told = hasattr(loaded, "default_baseline")
-    known = [named] if named else loaded.tasks if all_tasks or len(loaded.tasks) == 1 else []
-    if told and known:
-        _say_baseline(explainer, known, reporter)
-    meaning = explainer.target.meaning + loaded.meaning_of(loaded.tasks if named is None else [named])
-    options = {
-        "--task": task,
-        "--target": explainer.target,
-        "--tol": tol,
-        "--method": explainer.method,
-        "--baseline": baseline or explainer.baselines.name,
-        **({"--reference": reference} if reference else {}),
-        "references": explainer.references,
-        "--smiles-column": smiles_column,
-        "--id-column": id_column,
-        "--format": file_format,
-        "--delimiter": delimiter,
-        "--time-limit": time_limit,
-    }
-    written = [*output, *pictures.extras] if share is None else [share.directory(output[0])]
-    with exclusive(*written, request.rejects_path if request and share is None else None):
+    places = _Places.of(output or [], look.pictures, source, layout, rejects, csv_safe, share)
+    use_threads(running.threads)
+    of_task = _OfTask.of(foreign.load(model, running.device), how.task, how.target)
+    keep = "all" if places.drawings else "none"
+    given = partial(_records, smiles)
+    if source:
+        given = partial(read, source, of_task.model, {**reading.arguments, "keep": keep}, reporter)
+    explainer = how.explainer(of_task, compounds_of(how.reference, given, source, of_task.model, reporter))
+    of_task.say_baseline(explainer, of_task.known, reporter)
+    identity = how.identity(explainer, of_task.asked)
+    identity |= {**reading.in_words, "--time-limit": running.time_limit}
+    with exclusive(*places.locked):
         records = given()
-        about = about_page(loaded, columns_of(records))
-        drawn = Drawings(drawings, f"Explanations by {loaded.name}", pictures, meaning, **about)
-        work = work_of(explainer, request, drawn, all_tasks)
-        parts = _parts(work, source, loaded, options, resume, share)
+        work = _work(explainer, of_task, places, records)
+        parts = _parts(work, source, of_task.model, identity, resume, share)
         total = count_rows(Path(source)) if source else len(smiles)
-        run = Run(work, reporter, total, usable_jobs(jobs, threads, loaded.device.type), time_limit)
-        summary = run.write(records, parts, share)
-    say_counts(summary.counts, [*written, *summary.counts.pages], explainer, reporter)
-    _say_what_else(share, request, reporter)
-    if told and not known and summary.tasks:  # of each molecule the highest-scoring task, known only now
-        _say_baseline(explainer, summary.tasks, reporter)
+        jobs = usable_jobs(running.jobs, running.threads, of_task.model.device.type)
+        summary = Run(work, reporter, total, jobs, running.time_limit).write(records, parts, share)
+    say_counts(summary.counts, [*places.written, *summary.counts.pages], explainer, reporter)
+    _say_what_else(share, places.request, reporter)
+    if not of_task.known:  # of each molecule the highest-scoring task, known only now
+        of_task.say_baseline(explainer, summary.tasks, reporter)
     say_sampling_error(summary.sampling, reporter)
+
+
+@dataclass(frozen=True)
+class _OfTask:
+    """A model, and the task whose scores are explained: one, each molecule's highest-scoring one, or all."""
+
+    model: ScoringModel
+    asked: str | None  # also "all"
+    all_tasks: bool
+
+    @classmethod
+    def of(cls, model: ScoringModel, task: str | None, target: str | None) -> _OfTask:
+        """Find the task."""
+        from molig.screening.plan import asks_all_tasks
+
+        task = task_named(model, task, target)
+        all_tasks = asks_all_tasks(task, model)
+        return cls(model if all_tasks or task is None else model.for_task(task), task, all_tasks)
+
+    @property
+    def task(self) -> str | None:
+        """The only one."""
+        return None if self.all_tasks else self.asked
+
+    @property
+    def known(self) -> list[str]:
+        """The tasks that will be explained, if that does not depend on the molecules."""
+        if self.task is not None:
+            return [self.task]
+        return list(self.model.tasks) if self.all_tasks or len(self.model.tasks) == 1 else []
+
+    def meaning(self, explainer: Explainer) -> str:
+        """What a score is."""
+        tasks = self.model.tasks if self.task is None else [self.task]
+        return explainer.target.meaning + self.model.meaning_of(tasks)
+
+    def say_baseline(self, explainer: Explainer, tasks: Collection[str], reporter: Reporter) -> None:
+        """Say what the baseline scores, of models that were not trained with one."""
+        if tasks and hasattr(self.model, "default_baseline"):
+            _say_baseline(explainer, tasks, reporter)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """What is written: pictures, pages and documents, and a table."""
+
+    outputs: list[Path]
+    pictures: Pictures
+    drawings: list[Path]
+    request: TableRequest | None
+    shard: Shard | None
+
+    @classmethod
+    def of(
+        cls,
+        outputs: list[Path],
+        pictures: Pictures,
+        source: str | None,
+        layout: str | None,
+        rejects: Path | None,
+        csv_safe: bool,
+        shard: Shard | None,
+    ) -> _Places:
+        """Refuse, before a run, what could not be written at its end."""
+        if not outputs and not pictures.extras:
+            raise UsageError(
+                "say where explanations go: -o FILE, --pairs FILE, --ledger FILE or --each DIRECTORY"
+            )
+        pictures.check()
+        drawings, request = _drawings_and_table(outputs, source, layout, rejects, csv_safe)
+        if shard is not None and (drawings or pictures.extras or rejects):
+            what = "--rejects" if rejects else str([*drawings, *pictures.extras][0])
+            raise UsageError(f"{what} is for a whole library, not for a shard of it, which is a table alone")
+        return cls(outputs, pictures, drawings, request, shard)
+
+    @property
+    def written(self) -> list[Path]:
+        """All that is there at the end, but the table of rejected rows."""
+        if self.shard is not None:
+            return [self.shard.directory(self.outputs[0])]
+        return [*self.outputs, *self.pictures.extras]
+
+    @property
+    def locked(self) -> list[Path]:
+        """What the run keeps to itself."""
+        rejects = [self.request.rejects_path] if self.request and self.shard is None else []
+        return self.written + rejects
+
+
+def _work(
+    explainer: Explainer, of_task: _OfTask, places: _Places, records: Iterator[Record]
+) -> ChunkExplainer:
+    """What is to be made of the molecules."""
+    from molig.report.explaining import Drawings, about_page, columns_of, work_of
+
+    title, about = f"Explanations by {of_task.model.name}", about_page(of_task.model, columns_of(records))
+    drawn = Drawings(places.drawings, title, places.pictures, of_task.meaning(explainer), **about)
+    return work_of(explainer, places.request, drawn, of_task.all_tasks)
 
 
 def check_outputs(places: list[Path]) -> None:
@@ -352,13 +442,6 @@ def _asked(
     return smiles, source
 
 
-def _check_shard(shard: Shard | None, drawings: list[Path], rejects: Path | None) -> None:
-    """Refuse what is for a whole library."""
-    if shard is not None and (drawings or rejects):
-        what = "--rejects" if rejects else str(drawings[0])
-        raise UsageError(f"{what} is for a whole library, not for a shard of it, which is a table alone")
-
-
 def _drawings_and_table(
     outputs: list[Path],
     source: str | None,
@@ -423,14 +506,6 @@ def compounds_of(
     of = f"the first {len(some):,} rows" if len(some) == _MOST_AVERAGED else "all rows"
     reporter.info(f"reference: the mean of {len(usable):,} molecules, the usable ones of {of}")
     return usable
-
-
-def _check_places(outputs: list[Path], pictures: Pictures) -> None:
-    if not outputs and not pictures.extras:
-        raise UsageError(
-            "say where explanations go: -o FILE, --pairs FILE, --ledger FILE or --each DIRECTORY"
-        )
-    pictures.check()
 
 
 def _records(smiles: list[str]) -> Iterator[Record]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -14,7 +16,7 @@ from typer.core import TyperCommand
 from molig.cli.console import Reporter
 
 if TYPE_CHECKING:
-    from molig.foreign import ChempropModel, FingerprintModel, FingerprintOptions
+    from molig.foreign import ChempropModel, FingerprintModel, FingerprintOptions, InputOptions
     from molig.model import ScoringModel, ScreeningModel
 
 READING, FOREIGN, RUNNING, PICTURES = "What is read", "Models of other packages", "The run", "Pictures"
@@ -36,6 +38,43 @@ class GroupedCommand(TyperCommand):
         for name, records in groups.items():
             with formatter.section(name):
                 formatter.write_dl(records)
+
+
+_Command = Callable[..., None]
+
+
+def with_groups(command: _Command) -> _Command:
+    """A command with the options of its groups in their place: dataclasses whose fields are options.
+
+    What several commands ask for alike is declared once, and a command gets it as one value.
+    """
+    hints, own = get_type_hints(command, include_extras=True), inspect.signature(command).parameters
+    groups = {name: hints[name] for name in own if is_dataclass(hints[name])}
+    parameters = [
+        one
+        for name, parameter in own.items()
+        for one in (_of_group(groups[name]) if name in groups else [(name, parameter.default, hints[name])])
+    ]
+
+    def flat(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        command(**given)
+
+    flat.__name__, flat.__doc__, flat.__module__ = command.__name__, command.__doc__, command.__module__
+    flat.__annotations__ = {name: annotation for name, _, annotation in parameters}
+    flat.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for name, default, annotation in parameters
+        ]
+    )
+    return flat
+
+
+def _of_group(group: Any) -> list[tuple[str, Any, Any]]:
+    hints = get_type_hints(group, include_extras=True)
+    return [(field.name, field.default, hints[field.name]) for field in fields(group)]
 
 
 _Source = TypeVar("_Source", str, Path, None)
@@ -196,18 +235,69 @@ def load_named(
     fingerprint: FingerprintOptions | None = None,
 ) -> ScreeningModel | ChempropModel | FingerprintModel:
     """The model of `ModelOption`, with the options of its molecules."""
+    from molig.foreign import InputOptions
+
+    inputs = InputOptions(atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
+    return _loaded(names, device, inputs, fingerprint)
+
+
+def _loaded(
+    names: list[str], device: str, inputs: InputOptions, fingerprint: FingerprintOptions | None = None
+) -> ScreeningModel | ChempropModel | FingerprintModel:
     from molig.errors import UsageError
-    from molig.foreign import InputOptions, load_any_model
+    from molig.foreign import load_any_model
     from molig.foreign.fingerprints import ESTIMATOR_SUFFIXES
 
-    options = InputOptions(atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
     if fingerprint is None and (on_bits := [n for n in names if Path(n).suffix in ESTIMATOR_SUFFIXES]):
         raise UsageError(
             f"{on_bits[0]} is a model on fingerprints, which this command does not take; molig screen, "
             "explain and audit do"
         )
     with doubts_told():
-        return load_any_model(names, device, options, fingerprint)
+        return load_any_model(names, device, inputs, fingerprint)
+
+
+@dataclass(frozen=True)
+class ReadsAtoms:
+    """Options of how models of other packages read molecules."""
+
+    atom_features: AtomFeaturesOption = None
+    keep_h: KeepHOption = None
+    add_h: AddHOption = None
+    ignore_stereo: IgnoreStereoOption = None
+    reorder_atoms: ReorderAtomsOption = None
+
+    @property
+    def inputs(self) -> InputOptions:
+        """The same for `molig.foreign`."""
+        from molig.foreign import InputOptions
+
+        return InputOptions(
+            self.atom_features, self.keep_h, self.add_h, self.ignore_stereo, self.reorder_atoms
+        )
+
+    def load(self, names: list[str], device: str) -> ScreeningModel | ChempropModel | FingerprintModel:
+        """The model of `ModelOption`."""
+        return _loaded(names, device, self.inputs)
+
+
+@dataclass(frozen=True)
+class ReadsAtomsAndBits(ReadsAtoms):
+    """The same with models on fingerprints."""
+
+    fingerprint: FingerprintOption = None
+    trust_pickle: TrustPickleOption = False
+
+    @property
+    def bits(self) -> FingerprintOptions:
+        """The same for `molig.foreign`."""
+        from molig.foreign import FingerprintOptions
+
+        return FingerprintOptions(self.fingerprint, self.trust_pickle)
+
+    def load(self, names: list[str], device: str) -> ScreeningModel | ChempropModel | FingerprintModel:
+        """The model of `ModelOption`."""
+        return _loaded(names, device, self.inputs, self.bits)
 
 
 @contextmanager
@@ -305,6 +395,30 @@ DelimiterOption = Annotated[
         help="What separates columns: comma, tab, semicolon, pipe, space or a character; default: guessed.",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Options of how a file of molecules is read."""
+
+    smiles_column: SmilesColumnOption = None
+    id_column: IdColumnOption = None
+    file_format: FormatOption = None
+    delimiter: DelimiterOption = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Those of `molig.molecules.read_records`."""
+        return asdict(self)
+
+    @property
+    def in_words(self) -> dict[str, str | None]:
+        """The same by the names of the options."""
+        return dict(
+            zip(("--smiles-column", "--id-column", "--format", "--delimiter"), astuple(self), strict=True)
+        )
+
+
 KeepOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -398,6 +512,12 @@ JobsOption = Annotated[
     int | None,
     typer.Option(
         "-j", "--jobs", min=1, rich_help_panel=RUNNING, help="Processes to work in; default: one a core."
+    ),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume", rich_help_panel=RUNNING, help="Continue an interrupted run, kept in NAME.parts."
     ),
 ]
 ShardOption = Annotated[

@@ -9,27 +9,28 @@ import typer
 
 from molig.cli.console import Reporter
 from molig.cli.options import (
-    RUNNING,
-    DelimiterOption,
     ForceOption,
-    FormatOption,
-    IdColumnOption,
     JobsOption,
     KeepOption,
     QuietOption,
-    SmilesColumnOption,
+    Reading,
+    ResumeOption,
+    ShardOption,
     TimeLimitOption,
     input_argument,
     input_option,
     kept_columns,
     needed_input,
+    with_groups,
 )
 from molig.files import count_rows
 
 _SHOWN = 5
 
 
+@with_groups
 def prepare(
+    *,
     output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the feature store.")],
     library: Annotated[
         str | None,
@@ -55,27 +56,10 @@ def prepare(
     keep: KeepOption = None,
     jobs: JobsOption = None,
     time_limit: TimeLimitOption = 10.0,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            rich_help_panel=RUNNING,
-            help="Continue an interrupted preparation, kept in NAME.parts.",
-        ),
-    ] = False,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard",
-            rich_help_panel=RUNNING,
-            help="Only the I-th of N shares, such as 2/8; `molig merge` makes a store of them.",
-        ),
-    ] = None,
+    resume: ResumeOption = False,
+    shard: ShardOption = None,
     force: ForceOption = False,
-    smiles_column: SmilesColumnOption = None,
-    id_column: IdColumnOption = None,
-    file_format: FormatOption = None,
-    delimiter: DelimiterOption = None,
+    reading: Reading,
     quiet: QuietOption = False,
 ) -> None:
     """Read, standardise and featurize LIBRARY once; `molig screen STORE` then needs no RDKit."""
@@ -92,14 +76,7 @@ def prepare(
     share = None if shard is None else Shard.parse(shard)
     if share is None:
         check_target(output, force=force, resume=resume)
-    records = read_records(
-        library,
-        smiles_column=smiles_column,
-        id_column=id_column,
-        file_format=file_format,
-        delimiter=delimiter,
-        keep=kept_columns(keep),
-    )
+    records = read_records(library, keep=kept_columns(keep), **reading.arguments)
     with (
         reporter.telling_what_is_kept(parts_place(output, share)),
         reporter.progress("preparing", count_rows(Path(library))) as bar,

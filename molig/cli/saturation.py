@@ -13,26 +13,19 @@ from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.explain import read
 from molig.cli.options import (
     MOLECULES,
-    AddHOption,
-    AtomFeaturesOption,
     CsvSafeOption,
-    DelimiterOption,
     DeviceOption,
-    FormatOption,
-    IdColumnOption,
-    IgnoreStereoOption,
-    KeepHOption,
     ModelOption,
     QuietOption,
-    ReorderAtomsOption,
-    SmilesColumnOption,
+    Reading,
+    ReadsAtoms,
     TargetOption,
     ThreadsOption,
     input_argument,
     input_option,
-    load_named,
     needed_input,
     task_named,
+    with_groups,
 )
 from molig.files import count_rows
 
@@ -49,7 +42,9 @@ _OF_FOREST = (
 )
 
 
+@with_groups
 def saturation(
+    *,
     model: ModelOption,
     outputs: Annotated[
         list[Path],
@@ -72,15 +67,8 @@ def saturation(
     target: TargetOption = None,
     points: Annotated[int, typer.Option("--points", min=3, help="Points of the path.")] = 51,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the choice among actives.")] = 0,
-    smiles_column: SmilesColumnOption = None,
-    id_column: IdColumnOption = None,
-    file_format: FormatOption = None,
-    delimiter: DelimiterOption = None,
-    atom_features: AtomFeaturesOption = None,
-    keep_h: KeepHOption = None,
-    add_h: AddHOption = None,
-    ignore_stereo: IgnoreStereoOption = None,
-    reorder_atoms: ReorderAtomsOption = None,
+    columns: Reading,
+    foreign: ReadsAtoms,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     csv_safe: CsvSafeOption = False,
@@ -94,19 +82,12 @@ def saturation(
     check_saturation_outputs(outputs, source)
     reporter = Reporter(quiet)
     use_threads(threads)
-    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
-    loaded = load_named(model, device, *of_molecules)
+    loaded = foreign.load(model, device)
     task = _task(loaded, task_named(loaded, task, target))
     loaded = loaded.for_task(task)
     explainer = Explainer(loaded, task=task, target=target)
-    options: dict[str, Any] = {
-        "smiles_column": smiles_column,
-        "id_column": id_column,
-        "file_format": file_format,
-        "delimiter": delimiter,
-    }
-    label = label or _label_column(loaded, source, task, options)
-    records = read(source, loaded, options, reporter, [label] if label else [])
+    label = label or _label_column(loaded, source, task, columns.arguments)
+    records = read(source, loaded, columns.arguments, reporter, [label] if label else [])
     with reporter.progress("choosing", count_rows(Path(source))) as advance:
         chosen = choose_actives(loaded, records, task, actives, label=label, seed=seed, progress=advance)
     _say_chosen(chosen, actives, reporter)
