@@ -63,7 +63,6 @@ def test_the_guide_names_every_column():
         (["-o", "."], "is a directory; give the name of a file, or --each . for a picture of each"),
         (["--each", "odd.csv"], "odd.csv is a file; --each writes into a directory"),
         (["--each", "pictures", "--each-kind", "jpg"], "unknown kind of picture 'jpg'"),
-        (["-o", "t.csv", "--each", "p", "--resume"], "--resume is for a table alone"),
         (["--each", "p", "--layout", "molecules"], "--layout is for tables"),
         (["-o", "odd.pml", "-i", "odd.sdf"], "named twice"),
     ],
