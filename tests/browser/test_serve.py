@@ -240,7 +240,7 @@ def test_of_two_questions_the_later_is_answered(opened):
 def test_edits_and_a_matched_pair(opened):
     page = opened()
     explained(page, PHENOL)
-    page.click("#edits")
+    page.click("#edits button[type=submit]")
     page.locator("#edits-answer tbody tr").first.wait_for()
     edit = page.locator("#edits-answer tbody tr").first
     told = float(edit.locator("td.num").first.text_content())

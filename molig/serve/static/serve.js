@@ -87,7 +87,7 @@ function soon(action, wait = PAUSE) {
 
 /* Models and tasks: what is asked of a run, and of one molecule. */
 
-const state = {models: [], about: null, file: null, runs: new Map(), run: null, hits: null, sort: null, former: null, trail: [], scale: null, scores: null, allOpen: false, shown: []};
+const state = {models: [], about: null, file: null, runs: new Map(), run: null, hits: null, sort: null, former: null, trail: [], scale: null, scores: null, allOpen: false, shown: [], direction: "both", outside: false};
 const modelOf = name => state.models.find(model => model.name === name);
 const taskOf = (model, name) => model?.tasks.find(task => task.name === name);
 
@@ -192,7 +192,8 @@ async function start(kind) {
   try {
     const models = chosenModels(), text = byId("text").value;
     if (!models.length) throw new Refused(400, "No model is ticked: tick at least one.");
-    if (!state.file && !text.trim()) throw new Refused(400, "There are no molecules yet: paste some, choose a file, or draw.");
+    // An audit may do without: with what training held out, where that is at hand.
+    if (!state.file && !text.trim() && kind !== "audit") throw new Refused(400, "There are no molecules yet: paste some, choose a file, or draw.");
     const form = new FormData();
     form.append("kind", kind);
     for (const name of models) form.append("models", name);
@@ -202,7 +203,7 @@ async function start(kind) {
     if (state.file && state.file.size > state.about.max_upload)
       throw new Refused(413, `${state.file.name} has ${weighed(state.file.size)}, more than the ${weighed(state.about.max_upload)} that this server takes (--max-upload).`);
     if (state.file) form.append("file", state.file, state.file.name);
-    else form.append("text", text);
+    else if (text.trim()) form.append("text", text);
     keep();
     byId("live").textContent = state.file ? "The file is sent." : "The molecules are sent.";
     const {id} = await answered("jobs", {form});
@@ -547,8 +548,7 @@ function explained(told, asked, name) {
     allScores(asked),
     pairs(told),
     trail(),
-    make("div", {class: "row"}, make("span", {class: "actions"}, button("What would change the score?", showEdits, {id: "edits"}))),
-    make("div", {id: "edits-answer"}),
+    editsForm(),
     comparison(),
   ];
   return parts.filter(part => part !== null);
@@ -685,6 +685,18 @@ const sketched = soon(async () => {
 
 /* What would change the score, and what makes the difference between two molecules. */
 
+const DIRECTIONS = [["both", "most"], ["up", "up"], ["down", "down"]];
+function editsForm() {
+  const direction = make("select", {id: "direction", "aria-label": "Which way the score moves", onchange: event => { state.direction = event.target.value; }},
+    ...DIRECTIONS.map(([value, text]) => make("option", {value}, text)));
+  const outside = make("input", {type: "checkbox", id: "outside", onchange: event => { state.outside = event.target.checked; }});
+  direction.value = state.direction;
+  outside.checked = state.outside;
+  return make("form", {id: "edits", autocomplete: "off", onsubmit: event => { event.preventDefault(); showEdits(); }},
+    make("h3", {}, "What would change the score"),
+    make("div", {class: "row"}, make("label", {}, "moves it ", direction), make("label", {}, outside, " also where the model knows little"), make("button", {type: "submit"}, "List the smallest changes")),
+    make("div", {id: "edits-answer"}));
+}
 function table(label, names, rows) {
   const head = make("tr", {}, ...names.map((name, c) => make("th", {scope: "col", class: rows[0]?.children[c].className}, name)));
   return make("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": label}, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
@@ -693,12 +705,13 @@ async function showEdits() {
   const {smiles, model, task} = question(), box = byId("edits-answer"), kind = taskOf(modelOf(model), task)?.kind;
   const done = working("Looking for edits …");
   try {
-    const told = await only("one", signal => answered("edits", {json: {smiles, model, task, top: 8}, signal}));
+    const told = await only("one", signal => answered("edits", {json: {smiles, model, task, top: 8, direction: state.direction, outside: state.outside}, signal}));
     if (told === undefined) return;
     const rows = told.edits.map(edit => make("tr", {},
       make("td", {}, button(edit.name, () => look(edit.smiles, {model, task}), {class: "link", "aria-label": `Take ${edit.name}`}), make("code", {}, edit.smiles)),
       make("td", {class: "num"}, scored(edit.score, kind)), make("td", {class: "num"}, signed(edit.difference)), make("td", {}, flagBadge(edit.flag) ?? "")));
-    box.replaceChildren(make("h3", {}, "Smallest changes that move the score most"),
+    const said = counted(told.n_edits, "change") + (told.n_outside ? `, ${told.n_outside.toLocaleString("en")} of them outside what the model knows` + (state.outside ? "" : " and left out") : "");
+    box.replaceChildren(make("p", {class: "soft", role: "status"}, `${said}; those that do most:`),
       table("Edits", ["Change", "Score", "Difference", "Domain"], rows),
       drawn(told.svg, "The molecule, and each change laid upon it in the colours of the difference"));
   } catch (error) {
@@ -710,7 +723,7 @@ async function showEdits() {
 function comparison() {
   const field = make("input", {type: "text", id: "other", spellcheck: "false", placeholder: "SMILES", value: state.former?.smiles ?? ""});
   const form = make("form", {id: "compare", autocomplete: "off", onsubmit: event => { event.preventDefault(); compareWith(field.value); }},
-    make("label", {for: "other"}, "Compare with another molecule"), make("div", {class: "line"}, field, make("button", {type: "submit"}, "Compare")),
+    make("h3", {}, make("label", {for: "other"}, "Compare with another molecule")), make("div", {class: "line"}, field, make("button", {type: "submit"}, "Compare")),
     make("div", {id: "compare-answer"}));
   return form;
 }
