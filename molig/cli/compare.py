@@ -12,6 +12,7 @@ from molig.cli.options import (
     AddHOption,
     AtomFeaturesOption,
     BaselineOption,
+    CsvSafeOption,
     DelimiterOption,
     DeviceOption,
     FingerprintOption,
@@ -83,6 +84,7 @@ def compare(
     trust_pickle: TrustPickleOption = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
+    csv_safe: CsvSafeOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Say what makes the difference between the scores of similar molecules, two or several."""
@@ -119,7 +121,7 @@ def compare(
         elif is_pair:
             write_comparison(by_task, path)
         else:
-            write_comparisons(found, path)
+            write_comparisons(found, path, csv_safe=csv_safe)
     for one in by_task:
         _print(one)
     if not is_pair:
@@ -128,7 +130,8 @@ def compare(
         reporter.info(f"written: {', '.join(map(str, outputs))}")
 
 
-_PAIR = 2
+# Molecules of a pair; characters of a name over a column.
+_PAIR, _LONGEST_NAME = 2, 24
 
 
 def _asked(words: list[str], source: str | None, reading: dict[str, Any]) -> list[Record]:
@@ -156,7 +159,7 @@ def _asked(words: list[str], source: str | None, reading: dict[str, Any]) -> lis
         return rows_of(source, words, reading)
     records = list(islice(read_records(source, **reading), MOST_COMPARED + 1))
     if not _PAIR <= len(records) <= MOST_COMPARED:
-        n = f"more than {MOST_COMPARED} rows" if len(records) > 1 else f"{len(records)} rows"
+        n = f"more than {MOST_COMPARED} rows" if len(records) > 1 else "1 row"
         raise UsageError(
             f"{source} has {n}, and from 2 to {MOST_COMPARED} are compared; name rows by their identifiers"
         )
@@ -231,7 +234,7 @@ def _print_matrices(found: Comparisons) -> None:
     """For each task, molecule by molecule, by how much the column scores more than the row."""
     for place, task in enumerate(found.tasks):
         every = [by_task[place] for by_task in found.explained]
-        names = [one.id or str(one.row) for one in every]
+        names = [(one.id or str(one.row))[:_LONGEST_NAME] for one in every]
         differences, changes = found.matrix("difference", place), found.matrix("change", place)
         rows = []
         for row, one in enumerate(every):

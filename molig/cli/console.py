@@ -24,6 +24,7 @@ from molig.errors import MoligError
 from molig.text import legible, legible_lines
 
 _ROOM = 50
+_LONGEST_CELL = 200
 
 
 class Reporter:
@@ -149,11 +150,16 @@ def print_table(
     for name in header:
         # What may not be folded is cut where there is no room at all.
         table.add_column(
-            Text(legible(name)), overflow="fold", no_wrap=name in whole and console.width >= _ROOM
+            Text(_shortened(legible(name))), overflow="fold", no_wrap=name in whole and console.width >= _ROOM
         )
     for row in rows:
-        table.add_row(*(Text(legible(cell)) for cell in row))
+        table.add_row(*(Text(_shortened(legible(cell))) for cell in row))
     console.print(table)
+
+
+def _shortened(cell: str) -> str:
+    """A cell that no name of ten thousand letters fills the screen with; files have it whole."""
+    return cell if len(cell) <= _LONGEST_CELL else f"{cell[: _LONGEST_CELL - 1]}…"
 
 
 def use_threads(n: int) -> None:

@@ -20,6 +20,8 @@ _LARGEST_FONT, _SMALLEST_FONT = 17, 5
 _LINE = 1.6
 # Bonds shorter than this many pixels get thinner lines, down to a part of the usual width.
 _ROOMY_BOND, _THINNEST = 20.0, 0.4
+# Of the usual length; a bond of a drawing may be stretched, but not so far.
+_LONGEST_BOND = 10.0
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,15 @@ def _draw(drawer: Any, mol: Chem.Mol, padding: float, ratio: float) -> None:
 
 
 def _has_layout(mol: Chem.Mol) -> bool:
-    """Whether a molecule brings a flat layout; files without coordinates leave all atoms on one spot."""
+    """Whether a molecule brings a flat layout; damaged files have atoms on one spot, or miles away."""
     if mol.GetNumConformers() == 0 or mol.GetConformer().Is3D():
         return False
     places = np.round(mol.GetConformer().GetPositions(), 2)
-    return len(np.unique(places, axis=0)) == mol.GetNumAtoms()
+    if len(np.unique(places, axis=0)) < mol.GetNumAtoms():
+        return False
+    ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()]
+    lengths = [math.dist(places[i], places[j]) for i, j in ends]
+    return not lengths or max(lengths) <= _LONGEST_BOND * median(lengths)
 
 
 _NUMBER = re.compile(r"-?\d+\.?\d*")

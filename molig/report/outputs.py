@@ -42,6 +42,8 @@ _SUBSTRUCTURES_IN_JSON = 10
 def sentence(explanation: Explanation) -> str:
     """One line that says where the score comes from: the groups that carry it, and the sums of its parts."""
     change = explanation.change
+    if not change and not any(explanation.parts.values()):
+        return f"nothing moves the score from the {explanation.start_name}: every part of it is 0"
     digits, shares = decimals(change), explanation.shares
 
     def told(score: float) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 from rdkit import Chem
 
 from molig.attribution import ExplainableModel, Explainer, Explanation
@@ -25,7 +26,7 @@ from molig.molecules import Record, Rejection
 from molig.screening.plan import ALL_TASKS
 from molig.series.alignment import laid_out, laid_upon
 from molig.series.matching import Index, Overlap, matched_pair, read_template
-from molig.tables.writers import check_writable
+from molig.tables.writers import OutputTable, check_writable
 
 FloatArray = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -445,11 +446,8 @@ class Comparisons:
         Raises
         ------
         InputError
-            If one of them cannot be explained, or they cannot be compared.
+            If they cannot be compared.
         """
-        if self.rejected:
-            first = self.rejected[0]
-            raise InputError(f"{first.id} {first.smiles!r} cannot be explained: {first.reason}")
         (pair,) = self.pairs
         if pair.reason:
             raise InputError(pair.reason)
@@ -537,6 +535,8 @@ def compare_all(
 
     Raises
     ------
+    InputError
+        If fewer than two of them can be explained.
     UsageError
         For fewer than two molecules or more than `MOST_COMPARED`, an unknown task or option, or a template
         that cannot be read.
@@ -562,6 +562,9 @@ def compare_all(
         if not explained and not every and task is None and len(loaded.tasks) > 1:
             explainer = Explainer(loaded, task=result[0].task, **options)
         explained.append(result)
+    if rejected and len(explained) < 2:
+        one = rejected[0]
+        raise InputError(f"{one.id} {one.smiles!r} cannot be explained: {one.reason}")
     pairs = []
     for first, second in combinations(range(len(explained)), 2):
         pairs.append(_pair(first, second, explained, pattern))
@@ -644,8 +647,17 @@ def frame_of_tasks(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([frame.assign(task=task)[["task", *frame]] for task, frame in frames.items()])
 
 
-def write_comparisons(found: Comparisons, path: Path) -> None:
+def write_comparisons(found: Comparisons, path: Path, *, csv_safe: bool = False) -> None:
     """Write a row for each pair and task (.csv), or everything as numbers (.json).
+
+    Parameters
+    ----------
+    found : Comparisons
+        The pairs.
+    path : Path
+        The file.
+    csv_safe : bool
+        Write text that a spreadsheet would take for a formula behind an apostrophe.
 
     Raises
     ------
@@ -653,7 +665,9 @@ def write_comparisons(found: Comparisons, path: Path) -> None:
         If it cannot be written.
     """
     if path.suffix.lower() == ".csv":
-        write_whole(path, found.to_frame().to_csv(index=False, lineterminator="\n"))
+        table = pa.Table.from_pandas(found.to_frame(), preserve_index=False)
+        with OutputTable(path, table.schema, csv_safe=csv_safe) as file:
+            file.write(table)
         return
     pairs = [
         {

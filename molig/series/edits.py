@@ -394,7 +394,7 @@ def _nothing_left(found: Edits, direction: str, outside: bool) -> str:
             f"no edit of {smiles} stays in the model's applicability domain ({n_edits} tried); "
             f"{called('outside')} lists them, but scores there mean little"
         )
-    way = "raises" if direction == Direction.UP else "lowers"
+    way = {Direction.UP: "raises", Direction.DOWN: "lowers"}.get(Direction(direction), "moves")
     return f"none of the {n_edits} edits of {smiles} {way} the score of {found.start.task}"
 
 
@@ -403,7 +403,8 @@ def _ranked(edits: Iterable[Edit], direction: str, sites: int) -> list[Edit]:
     wanted = [
         edit
         for edit in edits
-        if direction == Direction.BOTH or (edit.difference > 0) == (direction == Direction.UP)
+        if edit.difference
+        and (direction == Direction.BOTH or (edit.difference > 0) == (direction == Direction.UP))
     ]
     n_of: Counter[str] = Counter()
     kept = []

@@ -163,7 +163,8 @@ def check_writable(path: Path) -> None:
         raise UsageError(f"{path} is a directory; give the name of a file")
     parent = path.parent
     if not parent.is_dir():
-        raise UsageError(f"cannot write {path}: the directory {parent} does not exist")
+        what = "is a file, not a directory" if parent.exists() else "does not exist"
+        raise UsageError(f"cannot write {path}: {'' if parent.exists() else 'the directory '}{parent} {what}")
     if not os.access(parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise UsageError(f"cannot write {path}: permission denied")
 
@@ -328,7 +329,7 @@ class _CsvWriter:
             return [_digits(value) for value in values]
         if pa.types.is_list(column.type):
             return [_json(value) for value in values]
-        if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+        if _is_text(column.type):
             return [value and self._changed(value) for value in values]
         return values
 
@@ -336,6 +337,12 @@ class _CsvWriter:
         for change in self._changes:
             text = change(text)
         return text
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Also as pandas has it, which is another kind of text to Arrow."""
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_dictionary)
+    return any(test(kind) for test in tests)
 
 
 def _digits(value: float | None) -> str:

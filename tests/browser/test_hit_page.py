@@ -136,6 +136,7 @@ def test_filters_add_up_and_are_taken_back(opened):
     page.fill("#query", "nobody")
     settled(page, 0)
     assert page.locator("#none").is_visible()
+    assert page.locator("#csv").is_disabled()
     page.click("#reset")
     settled(page, 12)
 

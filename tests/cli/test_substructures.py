@@ -50,6 +50,15 @@ def test_r_groups(substructures, tmp_path):
     assert {"*O", "*OC", "*Cl", "H"} <= set(frame["part"])
 
 
+def test_no_name_is_a_formula(substructures, tmp_path):
+    parts, each = tmp_path / "parts.csv", tmp_path / "each.csv"
+    table = "id,smiles\n=1+1,CCO\n@x,CCN\n"
+    run = substructures("--task", "nitrogen", "-o", parts, "--molecules", each, "--csv-safe", table=table)
+    assert run.code == 0, run.err
+    assert set(pd.read_csv(parts)["example"].dropna()) == {"'=1+1", "'@x"}
+    assert set(pd.read_csv(each)["id"]) == {"'=1+1", "'@x"}
+
+
 @pytest.mark.parametrize("by", [(), ("--by", "rgroups", "--core", "c1ccccc1C(=O)N")])
 def test_all_tasks_are_sections(substructures, tmp_path, by):
     parts, each, alone = tmp_path / "parts.csv", tmp_path / "each.csv", tmp_path / "alone.csv"

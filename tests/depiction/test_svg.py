@@ -185,6 +185,8 @@ def test_own_layout_is_kept_unless_it_is_void(make_panel):
     plain = make_panel("CCCCO")
     scores = plain.atom_scores, plain.bond_scores
     assert draw_svg(Panel(turned, *scores)) != draw_svg(plain)
+    turned.GetConformer().SetAtomPosition(4, (9e6, 9e6, 0.0))  # a damaged file
+    assert draw_svg(Panel(turned, *scores)) == draw_svg(plain)
     for index in range(5):
         turned.GetConformer().SetAtomPosition(index, (0.0, 0.0, 0.0))
     assert draw_svg(Panel(turned, *scores)) == draw_svg(plain)

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from molig.features import preset
 from molig.molecules import Hydrogens, Record, Rejection
 from molig.report import HitPage, render_hits
 from molig.report.hit_page import cannot_see, functional_groups, smiles_spans
+from molig.report.outputs import sentence
 
 EVIL = '</script><script>alert("x")</script><!--\'"&\x1b[31m\u2028\x00'
 
@@ -172,6 +174,14 @@ def test_molecules_without_any_score_are_drawn():
     data = page_data(render_hits(HitPage("t", [(record, [why])])))
     assert data["molecules"][0]["why"][0]["arcs"] == []
     assert json.dumps(data["molecules"][0]["why"][0]["atoms"]) == "[0, 0, 0]"
+
+
+def test_nothing_to_tell_is_told():
+    ((_, (why,)),) = rows(["CCO"])
+    nought = dict.fromkeys(("atom_attributions", "pair_attributions"), 0.0)
+    fields = {name: getattr(why, name) * zero for name, zero in nought.items()}
+    flat = replace(why, **fields, score=0.5, baseline_score=0.5, residual=0.0)
+    assert sentence(flat) == "nothing moves the score from the zero baseline: every part of it is 0"
 
 
 def test_large_and_odd_molecules_are_drawn():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
+from molig.attribution import Explainer
 from molig.errors import InputError, UnknownNameError, UsageError
 from molig.model.domain import DomainStatus
 from molig.molecules import Record
@@ -28,6 +29,24 @@ def test_a_transformation_does_what_its_example_says(change):
     before, after = change.example
     assert Chem.CanonSmiles(after) in products(before)[change.name]
     assert change.reaction.Validate(silent=True)[1] == 0
+
+
+def test_a_model_that_no_edit_moves_is_told(small_model):
+    class Flat:
+        """The model, with one score for all molecules."""
+
+        def __getattr__(self, name):
+            return getattr(small_model, name)
+
+        def for_task(self, task):
+            return self
+
+        def score_molecules(self, molecules):
+            return np.full((len(molecules), len(small_model.tasks)), start.score)
+
+    (start,) = Explainer(small_model, task="nitrogen").explain_records([Record(1, "", "Oc1ccccc1")])
+    with pytest.raises(InputError, match=r"none of the \d+ edits of .* moves the score of nitrogen"):
+        find_edits(Flat(), "Oc1ccccc1", task="nitrogen", outside=True)
 
 
 def test_names_are_told_apart():

@@ -355,7 +355,7 @@ function fill(number) {
     if (key && event.pointerType && event.pointerType !== "mouse") point(card, m, key, event.clientX, event.clientY);
     else enlarge(m);
   }}, picture(m));
-  const body = details(m, make("h3", {}, nameOf(m), " "));
+  const body = details(m, make("h3", {title: nameOf(m)}, nameOf(m), " "));
   body.prepend(fullColour(m));
   card.replaceChildren(drawing, body);
 }
@@ -374,7 +374,7 @@ function enlarge(m, pinned = null) {
   const fresh = make("div", {});
   const order = shown, at = order.indexOf(m);
   const go = step => { enlarge(order[(at + step + order.length) % order.length]); };
-  const bar = make("div", {class: "bar"}, make("h2", {id: "big-title"}, nameOf(m)),
+  const bar = make("div", {class: "bar"}, make("h2", {id: "big-title", title: nameOf(m)}, nameOf(m)),
     make("button", {type: "button", "aria-label": "Previous molecule", onclick: () => go(-1)}, "←"),
     make("button", {type: "button", "aria-label": "Next molecule", onclick: () => go(1)}, "→"),
     make("button", {type: "button", onclick: () => big.close()}, "Close"));
@@ -417,7 +417,7 @@ function columns() {
   return found;
 }
 function nameCell(m) {
-  const box = make("div", {}, make("button", {class: "link", type: "button", onclick: () => enlarge(m)}, nameOf(m)));
+  const box = make("div", {}, make("button", {class: "link name", type: "button", onclick: () => enlarge(m)}, nameOf(m)));
   if (m.id) box.append(make("code", {}, m.smiles));
   return box;
 }
@@ -513,8 +513,10 @@ function render() {
 function count() {
   const n = state.ticked.size;
   byId("count").textContent = `${shown.length} of ${M.length} shown` + (n ? `, ${n} ticked` : "");
-  for (const [id, name] of [["csv", "CSV"], ["sdf", "SDF"]])
+  for (const [id, name] of [["csv", "CSV"], ["sdf", "SDF"]]) {
+    byId(id).disabled = !n && !shown.length;
     byId(id).textContent = `${name} of ${n ? `${n} ticked` : shown.length === M.length ? "all" : `${shown.length} shown`}`;
+  }
 }
 function setTask(t) {
   if (!D.several || state.task === t) return;
@@ -634,7 +636,8 @@ function drawScale() {
     : open ? "Each task has a scale of its own, in its unit; all molecules share it."
     : `All pictures share this scale: full colour at ±${scale}` + (D.fixed !== null ? "." : `, the largest ${largestOf} of the page.`);
   const end = state.own || open ? "" : scale;
-  byId("scale").replaceChildren(make("span", {}, `−${end} lowers`), bar, make("span", {}, `+${end} raises (${D.target})`), make("span", {}, said));
+  const scaled = open || state.own || sharedScale(state.task ?? 0) > 0;
+  byId("scale").replaceChildren(...(scaled ? [make("span", {}, `−${end} lowers`), bar, make("span", {}, `+${end} raises (${D.target})`)] : []), make("span", {}, said));
 }
 function themeButton() {
   const button = byId("theme"), themes = ["auto", "light", "dark"];
