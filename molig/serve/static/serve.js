@@ -16,7 +16,7 @@ function make(tag, attributes = {}, ...children) {
 }
 const button = (text, onclick, more = {}) => make("button", {type: "button", onclick, ...more}, text);
 const typographic = text => text.replaceAll("-", "−");
-const figure = value => typographic(value === 0 || Math.abs(value) >= 1e-5 ? String(Number(value.toPrecision(4))) : value.toExponential(1));
+const figure = value => typographic(value === 0 || Math.abs(value) >= 1e-4 ? String(Number(value.toPrecision(4))) : value.toExponential(1));
 const signed = value => (value > 0 ? "+" : "") + figure(Number(value.toPrecision(3)));
 const counted = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 const scored = (value, kind) => kind === "probability" ? value.toFixed(4) : figure(value);
@@ -192,6 +192,7 @@ async function start(kind) {
   try {
     const models = chosenModels(), text = byId("text").value;
     if (!models.length) throw new Refused(400, "No model is ticked: tick at least one.");
+    if (models.length > 1 && kind !== "screen") throw new Refused(400, `${kind === "audit" ? "An audit" : "Explaining all"} takes one model, and ${models.length} are ticked.`);
     // An audit may do without: with what training held out, where that is at hand.
     if (!state.file && !text.trim() && kind !== "audit") throw new Refused(400, "There are no molecules yet: paste some, choose a file, or draw.");
     const form = new FormData();
@@ -340,8 +341,9 @@ function showHits(run, {columns: head, rows, n_hits: all, rejected}) {
     .filter(({c}) => c !== at.id && c !== at.smiles && c !== at.row);
   for (const column of columns) column.number = rows.some(row => row[column.c] !== null) && rows.every(row => row[column.c] === null || typeof row[column.c] === "number");
   columns.sort((a, b) => Boolean(b.score) - Boolean(a.score));
-  let n = 0;
-  for (const column of columns) column.shown = n++ < SHOWN_COLUMNS || !column.score;
+  // The same number of tasks of each model.
+  const left = Object.fromEntries(run.job.models.map(name => [name, Math.ceil(SHOWN_COLUMNS / run.job.models.length)]));
+  for (const column of columns) column.shown = !column.score || left[column.score.model]-- > 0;
   state.hits = {at, columns, all, rows: rows.map(cells => ({cells, folded: cells.join("\n").toLowerCase(), row: null}))};
   state.sort = null;
   thumbs.disconnect();
