@@ -81,16 +81,6 @@ def environment(tmp_path_factory) -> dict[str, str]:
     return os.environ | own | {"OMP_NUM_THREADS": "1", "MOLIG_CACHE_DIR": str(folder / "cache")}
 
 
-def paste(block: Block, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a block; a command that fails is shown with what it said."""
-    words = ["bash", "-euo", "pipefail"] if block.language == SHELL else [sys.executable, "-P"]
-    run = subprocess.run(
-        [*words, "-c", block.code], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, f"README.md, block at line {block.line}:\n{run.stdout}\n{run.stderr}"
-    return run
-
-
 @pytest.fixture
 def paste_here(environment, tmp_path, monkeypatch, capfd):
     """Run a block line by line: `molig` with plain words in this process, which has imported all, or bash.
@@ -99,20 +89,22 @@ def paste_here(environment, tmp_path, monkeypatch, capfd):
     """
     monkeypatch.chdir(tmp_path)
 
-    def run(block: Block) -> None:
-        for line in block.code.splitlines():
-            words = plain_words(line)
-            if words[:1] != ["molig"]:
-                paste(Block(block.line, SHELL, line, ""), tmp_path, environment)
-                continue
-            with pytest.raises(SystemExit) as ended:
-                main(words[1:])
-            gc.unfreeze()  # what `main` has frozen, since its process ends
-            assert not ended.value.code, (
-                f"README.md, block at line {block.line}: {line}\n{capfd.readouterr().err}"
-            )
+    def run(line: str) -> int | str | None:
+        words = plain_words(line)
+        if words[:1] != ["molig"]:
+            command = ["bash", "-euo", "pipefail", "-c", line]
+            return subprocess.run(command, env=environment, check=False).returncode
+        with pytest.raises(SystemExit) as ended:
+            main(words[1:])
+        gc.unfreeze()  # what `main` has frozen, since its process ends
+        return ended.value.code
 
-    return run
+    def run_all(block: Block) -> None:
+        for line in block.code.splitlines():
+            code = run(line)
+            assert not code, f"README.md, block at line {block.line}: {line}\n{capfd.readouterr().err}"
+
+    return run_all
 
 
 def plain_words(line: str) -> list[str]:
@@ -177,10 +169,11 @@ def test_shell_blocks_on_public_data(block, paste_here, tmp_path, data_dir):
 
 
 @pytest.mark.parametrize("block", **named(blocks(PYTHON)))
-def test_python_block(block, environment, tmp_path):
+def test_python_block(block, tmp_path, monkeypatch):
     for path in example_files().values():
         shutil.copy(path, tmp_path)
-    paste(block, tmp_path, environment)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block.code, f"README.md, block at line {block.line}", "exec"), {"__name__": "__main__"})
 
 
 def test_recipe_is_the_one_of_the_examples():

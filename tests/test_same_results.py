@@ -97,7 +97,7 @@ def test_a_long_list_of_differences_is_cut(folders, capsys):
 
 def test_outputs_of_a_tree(tmp_path, capsys):
     for folder in ("one", "other"):
-        same_results.main(["--make", str(tmp_path / folder), "--only", "why_page", "--rows", "12"])
+        same_results.main(["--make", str(tmp_path / folder), "--only", "why_page", "--rows", "3"])
     assert '"ink":"' in (tmp_path / "one" / "why.html").read_text()
     assert compared((tmp_path / "one", tmp_path / "other"), capsys)[0] == 0
 

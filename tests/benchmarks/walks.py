@@ -3,9 +3,9 @@
     python tests/benchmarks/walks.py [WALK ...]
     PYTHONPATH=another/tree python tests/benchmarks/walks.py     # the same of another tree
 
-Each walk runs a command of `molig` in a fresh interpreter after all modules were imported, with a profiler
-that notes every function of the package that is called. Nested functions and comprehensions count as part of
-the function that holds them. Loops compiled by Numba are not seen.
+Each walk runs a command of `molig` in a process where all modules were imported and nothing else was done,
+with a profiler that notes every function of the package that is called. Nested functions and comprehensions
+count as part of the function that holds them. Loops compiled by Numba are not seen.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import contextlib
 import csv
 import importlib
 import io
+import os
 import pkgutil
 import subprocess
 import sys
@@ -89,7 +90,6 @@ WALKS: dict[str, Callable[[Path], list[str]]] = {
 
 def visited(arguments: list[str]) -> list[str]:
     """Functions in which `molig ARGUMENTS` runs, by full name, in the order of their first call."""
-    import_everything()
     from molig.cli import main
 
     seen: dict[str, None] = {}
@@ -116,13 +116,27 @@ def visited(arguments: list[str]) -> list[str]:
     return list(seen)
 
 
-def walk(name: str) -> list[str]:
-    """Functions of one walk, called in a fresh interpreter, where nothing is cached."""
-    command = [sys.executable, __file__, "--list", name]
+def walk(*names: str) -> list[list[str]]:
+    """Functions of each walk, called where nothing is cached: in a fork of one that has imported all."""
+    command = [sys.executable, __file__, "--list", *names]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
-    return done.stdout.split()
+    return [lines.split() for lines in done.stdout.split("\f")]
+
+
+def print_walks(names: list[str]) -> None:
+    """Print the functions of each walk in a fork of this process, with form feeds between."""
+    import_everything()
+    for place, name in enumerate(names):
+        print("\f" if place else "", end="", flush=True)
+        child = os.fork()
+        if not child:
+            with tempfile.TemporaryDirectory() as folder:
+                print("\n".join(visited(WALKS[name](Path(folder)))), flush=True)
+            os._exit(0)
+        if os.waitpid(child, 0)[1]:
+            raise SystemExit(f"the walk {name} failed")
 
 
 def home(function: str) -> str:
@@ -196,13 +210,12 @@ def circles(*, late: bool) -> list[list[str]]:
 def main(arguments: list[str]) -> None:
     """Print how far the walks lead, and how large the package is."""
     if arguments[:1] == ["--list"]:
-        with tempfile.TemporaryDirectory() as folder:
-            print("\n".join(visited(WALKS[arguments[1]](Path(folder)))))
+        print_walks(arguments[1:])
         return
     folder = import_everything()
     print("| walk | modules | functions |\n|---|--:|--:|")
-    for name in arguments or WALKS:
-        functions = walk(name)
+    names = arguments or list(WALKS)
+    for name, functions in zip(names, walk(*names), strict=True):
         print(f"| `{name}` | {len({home(f) for f in functions})} | {len(functions)} |")
     if arguments:
         return

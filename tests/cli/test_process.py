@@ -231,7 +231,7 @@ def test_ctrl_c_while_screening_leaves_the_old_file_and_nothing_else(run, small_
     process.write("CCO\n" * 10_000)
     process.wait_for(lambda: any(tmp_path.glob(".hits.*-*/*")))
     process.send_signal(signal.SIGINT)
-    process.wait(DEADLINE)  # the end of its input might be heard before the signal
+    process.ended()  # the end of its input might be heard before the signal
     code, _, err = process.finish()
     assert code in {1, 130}
     assert err == "error: interrupted; nothing incomplete was left under a final name\n"

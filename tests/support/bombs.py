@@ -11,12 +11,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-BLANK_LINES = 200_000_000
+BLANK_LINES = 100_000_000
 
 
 def repeated_text(path: Path) -> Path:
-    """2,000 rows with the same text of 1 MB, which a dictionary holds once: 473 bytes."""
-    pq.write_table(pa.table({"smiles": ["C" * 1_000_000] * 2000}), path, compression="zstd")
+    """500 rows with the same text of 1 MB, which a dictionary holds once."""
+    pq.write_table(pa.table({"smiles": ["C" * 1_000_000] * 500}), path, compression="zstd")
     return path
 
 
@@ -28,7 +28,7 @@ def long_cells(path: Path) -> Path:
     return path
 
 
-def packed_zeros(path: Path, n_bytes: int = 2_900_000_000) -> Path:
+def packed_zeros(path: Path, n_bytes: int = 400_000_000) -> Path:
     """A .parquet.gz of zeros, about a thousandth of what it unpacks to."""
     with gzip.open(path, "wb", compresslevel=9) as file:
         file.write(b"PAR1")

@@ -101,6 +101,13 @@ class Run:
         self._process.join(seconds)
         return self.code
 
+    def ended(self) -> int:
+        """Wait for its end while its input stays open; returns its exit code."""
+        if self.wait(DEADLINE) is None:
+            self.kill()
+            raise AssertionError(f"it did not end in {DEADLINE} s")
+        return self.code or 0
+
     def wait_for(self, condition: Callable[[], object]) -> None:
         """Wait until something is so, while it runs."""
         end = time.monotonic() + DEADLINE
@@ -120,12 +127,10 @@ class Run:
         if text:
             self.write(text)
         self._stdin.close()
-        if self.wait(DEADLINE) is None:
-            self.kill()
-            raise AssertionError(f"it did not end in {DEADLINE} s")
+        code = self.ended()
         said = [_all_of(end) for end in (self._stdout, self._stderr)]
         self._close()
-        return self.code or 0, said[0], said[1]
+        return code, said[0], said[1]
 
     def _close(self) -> None:
         for end in (self._stdin, self._stdout, self._stderr):
