@@ -54,6 +54,11 @@ def short(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
+def spot(value: float) -> str:
+    """Write a coordinate as RDKit's ink has it, with one decimal."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
 def _shape(tag: str, attributes: dict[str, str]) -> _Shape:
     pairs = (part.partition(":") for part in attributes.get("style", "").split(";"))
     style = {key.strip(): value.strip().removesuffix("px") for key, _, value in pairs}
@@ -256,14 +261,16 @@ _DASHES = ' stroke-dasharray="2 1.6"'
 
 def _marks(marks: Marks) -> str:
     parts = [_outline(marks)]
-    rims = [band for band in marks.bands if band.rim]
-    for rim, dashed in sorted({(band.rim, band.dashed) for band in rims if band.rim}):
-        width = short(rims[0].width + 2 * _RIM)
-        lines = "".join(
-            _line(band.start, band.end) for band in rims if (band.rim, band.dashed) == (rim, dashed)
-        )
-        style = f'stroke="{hex_color(rim)}" stroke-width="{width}"' + _DASHES * dashed
-        parts.append(f'<path d="{lines}" fill="none" {style}/>')
+    for dashed in (True, False):
+        lines: dict[str, str] = {}
+        for band in marks.bands:
+            if band.rim and band.dashed == dashed:
+                color = hex_color(band.rim)
+                lines[color] = lines.get(color, "") + _line(band.start, band.end)
+        if lines:
+            shown = "".join(f'<path d="{path}" stroke="{color}"/>' for color, path in lines.items())
+            width = short(marks.bands[0].width + 2 * _RIM)
+            parts.append(f'<g fill="none" stroke-width="{width}"{_DASHES * dashed}>{shown}</g>')
     if marks.bands:
         shown = "".join(map(_band, marks.bands))
         width = short(marks.bands[0].width)
@@ -271,9 +278,11 @@ def _marks(marks: Marks) -> str:
     if marks.discs:
         discs = "".join(map(_disc, marks.discs))
         parts.append(f'<g fill="none" stroke-width="{_RIM}" pointer-events="all">{discs}</g>')
-    if marks.arcs:
-        arcs = "".join(map(_arc, marks.arcs))
-        parts.append(f'<g fill="none" stroke-linecap="round" pointer-events="stroke">{arcs}</g>')
+    for dashed in (True, False):
+        arcs = "".join(_arc(arc) for arc in marks.arcs if arc.dashed == dashed)
+        if arcs:
+            style = f'stroke-linecap="round" pointer-events="stroke"{_DASHES * dashed}'
+            parts.append(f'<g fill="none" {style}>{arcs}</g>')
     return "".join(parts)
 
 
@@ -291,12 +300,12 @@ def _outline(marks: Marks) -> str:
 
 def _polygon(points: Sequence[tuple[float, float]]) -> str:
     """A dot, a line or a filled ring."""
-    written = [f"{short(x)},{short(y)}" for x, y in points]
+    written = [f"{spot(x)},{spot(y)}" for x, y in points]
     return "M" + "L".join(written) + {1: "h0", 2: ""}.get(len(points), "Z")
 
 
 def _line(start: tuple[float, float], end: tuple[float, float]) -> str:
-    return f"M{short(start[0])},{short(start[1])}L{short(end[0])},{short(end[1])}"
+    return f"M{spot(start[0])},{spot(start[1])}L{spot(end[0])},{spot(end[1])}"
 
 
 def _band(band: Band) -> str:
@@ -308,16 +317,16 @@ def _disc(disc: Disc) -> str:
     color = f' fill="{hex_color(disc.fill)}"' if disc.fill else ""
     color += (f' stroke="{hex_color(disc.rim)}"' + _DASHES * disc.dashed) if disc.rim else ""
     if math.isclose(disc.width, disc.height):
-        x, y, r = (short(n) for n in (disc.left + disc.radius, disc.top + disc.radius, disc.radius))
+        x, y, r = (spot(n) for n in (disc.left + disc.radius, disc.top + disc.radius, disc.radius))
         return f'<circle cx="{x}" cy="{y}" r="{r}"{color}>{_title(disc.words)}</circle>'
     corners = _corners(Box(disc.left, disc.top, disc.width, disc.height))
-    return f'<rect {corners} rx="{short(disc.radius)}"{color}>{_title(disc.words)}</rect>'
+    return f'<rect {corners} rx="{spot(disc.radius)}"{color}>{_title(disc.words)}</rect>'
 
 
 def _arc(arc: Arc) -> str:
-    points = (f"{short(x)},{short(y)}" for x, y in (arc.start, arc.control, arc.end))
+    points = (f"{spot(x)},{spot(y)}" for x, y in (arc.start, arc.control, arc.end))
     path = "M{}Q{} {}".format(*points)
-    style = f' stroke="{hex_color(arc.color)}" stroke-width="{short(arc.width)}"' + _DASHES * arc.dashed
+    style = f' stroke="{hex_color(arc.color)}" stroke-width="{short(arc.width)}"'
     return f'<path d="{path}"{style}>{_title(arc.words)}</path>'
 
 
@@ -331,7 +340,7 @@ def _labels(marks: Marks) -> str:
         return ""
     middle = 0.35 * marks.label_size
     texts = "".join(
-        f'<text x="{short(one.x)}" y="{short(one.y + middle)}">{escape(one.content)}</text>'
+        f'<text x="{spot(one.x)}" y="{spot(one.y + middle)}">{escape(one.content)}</text>'
         for one in marks.labels
     )
     return (
@@ -349,4 +358,4 @@ def _words(words: Words) -> str:
 
 
 def _corners(box: Box) -> str:
-    return f'x="{short(box.x)}" y="{short(box.y)}" width="{short(box.width)}" height="{short(box.height)}"'
+    return f'x="{spot(box.x)}" y="{spot(box.y)}" width="{spot(box.width)}" height="{spot(box.height)}"'
