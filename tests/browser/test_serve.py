@@ -274,7 +274,7 @@ def test_a_molecule_that_hangs_leaves_the_page_usable(opened):
     page.click("#example")
     assert "nicotine" in page.input_value("#text")
     page.get_by_role("button", name="Stop").click()
-    page.locator("#working", has_text="Explaining").wait_for(state="hidden")
+    page.locator("#one-says", has_text="Stopped.").wait_for()
     assert explained(page, PHENOL) > 0
 
 

@@ -87,7 +87,8 @@ function soon(action, wait = PAUSE) {
 
 /* Models and tasks: what is asked of a run, and of one molecule. */
 
-const state = {models: [], about: null, file: null, runs: new Map(), run: null, hits: null, sort: null, former: null, trail: [], scale: null, scores: null, allOpen: false, shown: [], direction: "both", outside: false};
+const state = {models: [], about: null, file: null, runs: new Map(), run: null, hits: null, sort: null, shown: [],
+  former: null, trail: [], scale: null, scores: new Map(), allOpen: false, direction: "both", outside: false};
 const modelOf = name => state.models.find(model => model.name === name);
 const taskOf = (model, name) => model?.tasks.find(task => task.name === name);
 
@@ -403,7 +404,7 @@ const heat = probability => `rgb(217 119 6 / ${(0.6 * Math.max(0, Math.min(1, pr
 function hitRow({cells}) {
   const {at, columns} = state.hits, smiles = cells[at.smiles], id = at.id >= 0 ? cells[at.id] : "";
   const best = columns.find(column => column.score && cells[column.c] !== null);
-  const open = score => { state.scale = null; look(smiles, {name: id === smiles ? "" : id, ...(score || best?.score)}); };
+  const open = score => { state.scale = null; look(smiles, {name: id && id !== smiles ? id : "", ...(score || best?.score)}); };
   const name = make("div", {}, button(id || smiles, () => open(null), {class: "link"}));
   if (id && id !== smiles) name.append(make("code", {}, smiles));
   return make("tr", {}, thumb(smiles, () => open(null), `Explain ${id || smiles}`), make("td", {}, name), ...columns.filter(column => column.shown).map(({name: column, c, number, score}) => {
@@ -459,6 +460,7 @@ function showRejected(n, rows) {
 
 function look(smiles, {name = "", model = null, task = null, scroll = true} = {}) {
   if (model) chooseTask(model, task);
+  running.drawing?.abort();
   byId("smiles").value = smiles;
   byId("smiles").dataset.name = name;
   sketch(smiles);
@@ -477,7 +479,7 @@ function question() {
 function working(text) {
   // Said only of what takes long enough to be noticed.
   const box = byId("working"), begun = Date.now();
-  const told = make("span", {}, text), stop = button("Stop", () => running.one?.abort(), {class: "small"});
+  const told = make("span", {}, text), stop = button("Stop", () => { running.one?.abort(); running.more?.abort(); }, {class: "small"});
   const show = setInterval(() => {
     if (Date.now() - begun < BUSY) return;
     if (!box.firstChild) box.replaceChildren(told, stop);
@@ -489,6 +491,7 @@ async function explain() {
   const asked = question(), name = byId("smiles").dataset.name || "", says = byId("one-says"), box = byId("answer");
   says.textContent = "";
   byId("no-answer").hidden = Boolean(asked.smiles);
+  running.more?.abort();
   if (!asked.smiles) {
     running.one?.abort();
     box.replaceChildren();
@@ -499,7 +502,8 @@ async function explain() {
   const done = working("Explaining …");
   try {
     const told = await only("one", signal => answered("explain", {json: asked, signal}));
-    if (told === undefined) return;
+    if (told === undefined && running.one) return;  // a later question is on its way
+    if (told === undefined) throw new Refused(0, "Stopped.");
     if (told.rejection) throw new Refused(200, `Rejected: ${told.rejection}`);
     byId("pane-title").textContent = name || "Molecule";
     remember({smiles: asked.smiles, name, model: asked.model, task: asked.task, score: told.score});
@@ -613,7 +617,7 @@ function allScores(asked) {
     const models = [...new Set([asked.model, ...chosenModels()])];
     const told = await only("scores", signal => answered("score", {json: {smiles: asked.smiles, models}, signal})).catch(error => { body.replaceChildren(make("tr", {}, make("td", {}, error.message))); });
     if (!told) return;
-    const before = state.scores?.smiles === state.former?.smiles ? state.scores?.of : null, now = new Map();
+    const before = state.scores.get(state.former?.smiles), now = new Map();
     body.replaceChildren(...told.models.flatMap(one => one.rejection ? [make("tr", {}, make("th", {scope: "row"}, one.model), make("td", {colspan: 3}, one.rejection))]
       : one.scores.map(({task, score}) => {
         const key = `${one.model}:${task}`, kind = taskOf(modelOf(one.model), task)?.kind;
@@ -623,7 +627,7 @@ function allScores(asked) {
         return make("tr", {}, make("th", {scope: "row"}, button(task, () => { chooseTask(one.model, task); explain(); }, {class: "link"})), make("td", {class: "soft"}, one.model), cell,
           make("td", {class: "num"}, before?.has(key) ? signed(score - before.get(key)) : ""));
       })));
-    state.scores = {smiles: asked.smiles, of: now};
+    state.scores.set(asked.smiles, now);
   }
   box.open = state.allOpen;
   box.addEventListener("toggle", () => { state.allOpen = box.open; if (!body.firstChild) fill(); });
@@ -707,7 +711,7 @@ async function showEdits() {
   const {smiles, model, task} = question(), box = byId("edits-answer"), kind = taskOf(modelOf(model), task)?.kind;
   const done = working("Looking for edits …");
   try {
-    const told = await only("one", signal => answered("edits", {json: {smiles, model, task, top: 8, direction: state.direction, outside: state.outside}, signal}));
+    const told = await only("more", signal => answered("edits", {json: {smiles, model, task, top: 8, direction: state.direction, outside: state.outside}, signal}));
     if (told === undefined) return;
     const rows = told.edits.map(edit => make("tr", {},
       make("td", {}, button(edit.name, () => look(edit.smiles, {model, task}), {class: "link", "aria-label": `Take ${edit.name}`}), make("code", {}, edit.smiles)),
@@ -735,7 +739,7 @@ async function compareWith(other) {
   if (!other.trim()) { byId("other").focus(); return; }
   const done = working("Comparing …");
   try {
-    const told = await only("one", signal => answered("compare", {json: {a: other.trim(), b: smiles, model, task}, signal}));
+    const told = await only("more", signal => answered("compare", {json: {a: other.trim(), b: smiles, model, task}, signal}));
     if (told === undefined) return;
     const rows = told.account.map(part => make("tr", {}, make("th", {scope: "row"}, part.bonds ? `${part.part}, ${counted(part.bonds, "bond")} away` : part.part),
       make("td", {class: "num"}, figure(part.first)), make("td", {class: "num"}, figure(part.second)), make("td", {class: "num"}, signed(part.difference))));
@@ -832,7 +836,7 @@ function wire() {
     byId("pane").scrollIntoView({block: "start"});
   });
   byId("one").addEventListener("submit", event => { event.preventDefault(); explain(); });
-  byId("smiles").addEventListener("input", () => { delete byId("smiles").dataset.name; sketch(byId("smiles").value); explainSoon(); });
+  byId("smiles").addEventListener("input", () => { running.drawing?.abort(); delete byId("smiles").dataset.name; sketch(byId("smiles").value); explainSoon(); });
   byId("model").addEventListener("change", () => { chooseTask(byId("model").value, byId("task").value); explain(); });
   byId("task").addEventListener("change", () => { describeTask(); explain(); });
   byId("reference").addEventListener("change", explain);
