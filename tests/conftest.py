@@ -22,11 +22,12 @@ torch.set_num_threads(1)  # the tests share their machine; tiny tensors gain not
 
 _TRAINING_ROOMS, _TRAINING_MODULES = {"training"}, {"test_train.py"}
 _TRAINED = {"small_model", "small_regression", "small_committee"}
+_LONG = {"test_notebooks.py", "test_readme.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what trains networks, and what the audit judges of trained ones; begin with what takes longest."""
-    items.sort(key=lambda item: item.path.name != "test_readme.py")
+    items.sort(key=lambda item: item.path.name not in _LONG)
     for item in items:
         room = item.path.parent.name
         trains = room in _TRAINING_ROOMS or item.path.name in _TRAINING_MODULES

@@ -67,7 +67,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             pytest.fail(told)
         yield found.group()
         server.terminate()
-        server.communicate(timeout=30)
+        server.communicate(timeout=600)
     assert list(folder.iterdir()) == []
 
 
