@@ -25,7 +25,7 @@ from molig.screening.hits import schema_of, schema_text
 from molig.screening.shards import Shard
 from molig.screening.store_layout import REJECTED_FILE, Layout, StoredFile, StoreInfo
 from molig.tables import PartNote
-from molig.tables.writers import OutputTable, check_writable
+from molig.tables.writers import OutputTable, check_here, check_writable
 
 _GROUPS_PER_FILE = 64
 
@@ -37,6 +37,7 @@ def parts_place(directory: Path, shard: Shard | None = None) -> Path:
 
 def check_target(directory: Path, *, force: bool = False, resume: bool = False) -> None:
     """Refuse a place where no store can be made, before a run: anything but a store is never replaced."""
+    check_here(directory)
     if directory.is_dir() and not directory.is_symlink():
         if not (directory / STORE_FILE).is_file() and any(directory.iterdir()):
             raise UsageError(

@@ -26,6 +26,7 @@ FORMATS = (".parquet", ".csv", EXCEL)
 
 ROW_GROUP = 16_384
 """Rows that a Parquet file gathers into one group unless told otherwise."""
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
 class OutputTable:
@@ -159,6 +160,7 @@ def rejects_path(output: str | Path | None, rejects: str | Path | None) -> Path 
 
 def check_writable(path: Path) -> None:
     """Refuse a path that is a directory, or whose directory is missing or closed to us."""
+    check_here(path)
     if path.is_dir():
         raise UsageError(f"{path} is a directory; give the name of a file")
     parent = path.parent
@@ -167,6 +169,17 @@ def check_writable(path: Path) -> None:
         raise UsageError(f"cannot write {path}: {'' if parent.exists() else 'the directory '}{parent} {what}")
     if not os.access(parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise UsageError(f"cannot write {path}: permission denied")
+
+
+def check_here(path: Path) -> None:
+    """Refuse the address of object storage, where nothing can be renamed once it is complete."""
+    scheme, *rest = path.parts or ("",)
+    # A path has one slash where the address had two; C: is a drive.
+    if _SCHEME.fullmatch(scheme) and not Path(scheme).exists():
+        raise UsageError(
+            f"{scheme}//{'/'.join(rest)} is an address, and results are written to files of this computer: "
+            f"name one, such as {path.name}, and copy it there when it is complete"
+        )
 
 
 class _ParquetWriter:

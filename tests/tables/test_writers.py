@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from support.small_model import TASKS
 from molig.errors import OutputError, UsageError
 from molig.screening import ScreeningOptions, screen
 from molig.tables import OutputTable
+from molig.tables.writers import check_output, check_writable
 
 ROWS = [*GOOD, *BAD, *GOOD]
 OLD = "an older result\n"
@@ -216,3 +218,11 @@ class TestOutputTable:
         tmp_path.chmod(0o500)
         with pytest.raises(UsageError, match="permission denied"):
             screen(GOOD, small_committee, output=tmp_path / "hits.csv")
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/hits.parquet", "gs://b/a/hits.csv", "abfss://c@x/hits.csv"])
+def test_an_address_is_no_place_for_a_table(address):
+    with pytest.raises(UsageError, match=rf"{address} is an address.* name one, such as hits"):
+        check_output(address)
+    with pytest.raises(UsageError, match="is an address"):
+        check_writable(Path(address))
