@@ -624,8 +624,8 @@ function allScores(asked) {
         now.set(key, score);
         const cell = make("td", {class: "num heat"}, scored(score, kind));
         if (kind === "probability") cell.style.background = heat(score);
-        return make("tr", {}, make("th", {scope: "row"}, button(task, () => { chooseTask(one.model, task); explain(); }, {class: "link"})), make("td", {class: "soft"}, one.model), cell,
-          make("td", {class: "num"}, before?.has(key) ? signed(score - before.get(key)) : ""));
+        return make("tr", {}, make("th", {scope: "row"}, button(task, () => { chooseTask(one.model, task); explain(); }, {class: "link"})), cell,
+          make("td", {class: "num"}, before?.has(key) ? signed(score - before.get(key)) : ""), make("td", {class: "soft"}, one.model));
       })));
     state.scores.set(asked.smiles, now);
   }
