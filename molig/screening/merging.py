@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -80,34 +81,34 @@ def merge(
     >>> result.n_scored, result.n_rejected
     (2, 1)
     """
-    started = time.perf_counter()
-    output = Path(output)
+    started, output = time.perf_counter(), Path(output)
+    rejects = rejects_path(output, rejects) or output
     found = together([Path(shard) for shard in shards])
-    about = found[0].about
-    if described(about) is not None:
-        raise UsageError(f"{found[0].directory} is a shard of a feature store, not of hits: `merge_stores`")
-    if "columns" not in about:
-        raise UsageError(
-            f"{found[0].directory} holds explanations; `molig merge` puts them together, too, and in Python "
-            "molig.report.merge_explanations"
-        )
-    columns = HitColumns.from_dict(about["columns"])
+    about = _about_hits(found[0])
+    columns, as_text = HitColumns.from_dict(about["columns"]), about["rejects_as_text"]
+    _check_places(output, rejects, columns, as_text=as_text, force=force)
     options = ScreeningOptions(
         top_k=_top_k(top_k, about["top_k"]),
         diversity=about["diversity"] and Diversity(**about["diversity"]),
         max_rejects=max_rejects,
         csv_safe=csv_safe,
     )
-    rejects = rejects_path(output, rejects) or output
-    _check_places(output, rejects, columns, as_text=about["rejects_as_text"], force=force)
-    kept_of_rejected = replace(columns.kept, as_text=about["rejects_as_text"])
-    joining = Joining(columns, kept_of_rejected, options, output, rejects)
-    with (
-        exclusive(output, rejects),
-        scratch_directory(output) as scratch,
-    ):
+    joining = Joining(columns, replace(columns.kept, as_text=as_text), options, output, rejects)
+    with exclusive(output, rejects), scratch_directory(output) as scratch:
         hits = joining.join(Together(found), scratch)
     return joining.result(time.perf_counter() - started, hits, {})
+
+
+def _about_hits(shard: Parts) -> dict[str, Any]:
+    """What a shard says of the hits that it holds, if it holds hits."""
+    if described(shard.about) is not None:
+        raise UsageError(f"{shard.directory} is a shard of a feature store, not of hits: `merge_stores`")
+    if "columns" not in shard.about:
+        raise UsageError(
+            f"{shard.directory} holds explanations; `molig merge` puts them together, too, and in Python "
+            "molig.report.merge_explanations"
+        )
+    return shard.about
 
 
 def merge_stores(shards: Sequence[str | Path], directory: str | Path, *, force: bool = False) -> StoreInfo:
