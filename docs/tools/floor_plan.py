@@ -16,7 +16,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 # From the roof to the foundations; imports lead down, and on a floor to the left.
 FLOORS: list[tuple[str, dict[str, str]]] = [
-    ("ask", {"cli": "parse, call the library, print"}),
+    ("ask", {"serve": "a page and REST, on this machine", "cli": "parse, call the library, print"}),
     (
         "judge",
         {
@@ -58,8 +58,8 @@ FLOORS: list[tuple[str, dict[str, str]]] = [
         {
             "errors": "what was wrong, and what to do",
             "text": "legible, whatever it holds",
-            "files": "atomic writes, digests, JSON",
             "deferred": "slow imports, late",
+            "files": "atomic writes, digests, JSON",
             "compiled": "loops for Numba",
             "tables": "CSV and Parquet, resumable",
             "stats": "ranking figures, intervals, plots",

@@ -16,7 +16,7 @@ from scipy.special import expit
 from torch import Tensor, nn
 
 from molig.errors import UsageError
-from molig.features import BlockKind, FeatureSchema, PackedGraphs
+from molig.features import FeatureSchema, PackedGraphs
 from molig.features.graphs import build_packed
 from molig.model import Objective
 from molig.model.relaxed import FeatureRows, Read, RelaxedRows
@@ -29,7 +29,6 @@ Index = npt.NDArray[np.int64]
 Features = Callable[[Chem.Mol], tuple[npt.ArrayLike, npt.ArrayLike]]
 """From a molecule to a row per atom and a row per bond, in RDKit's order."""
 
-_MOST_CATEGORIES = 127  # a category is kept as one signed byte
 # Molecules that are scored once more, alone, before anything is explained.
 _SCORED_ALONE = 4
 _WHAT = {"atom": "atom", "pair": "bond"}
@@ -107,12 +106,6 @@ class TorchModel(PlainModel):
             raise UsageError(f"every output needs a name of its own (got {list(self.tasks)})")
         if objective not in ("classification", "regression"):
             raise UsageError(f"objective must be classification or regression (got {objective!r})")
-        for block in (*schema.atom_blocks, *schema.pair_blocks):
-            if block.kind is BlockKind.CATEGORICAL and block.width > _MOST_CATEGORIES:
-                raise UsageError(
-                    f"block {block.name!r} has {block.width} categories; at most {_MOST_CATEGORIES} are "
-                    "possible"
-                )
         self.network, self.features, self.schema = network, features, schema
         self.objective, self.name, self.parser = Objective(objective), name, parser or MoleculeParser()
         self._rows_are_independent = False

@@ -402,7 +402,17 @@ def canonical(mol: Chem.Mol) -> str:
 
 
 class Pair(NamedTuple):
-    """Two molecules of several, by their places: a comparison for each task, or why there is none."""
+    """Two molecules of several: a comparison for each task, or why there is none.
+
+    Parameters
+    ----------
+    first, second : int
+        Their places in `Comparisons.explained`.
+    by_task : tuple of Comparison
+        One for each task; empty where they cannot be compared.
+    reason : str
+        Why not.
+    """
 
     first: int
     second: int

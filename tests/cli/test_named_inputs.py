@@ -78,7 +78,7 @@ def test_a_file_comes_before_a_data_set_and_a_directory_does_not(molig, small_co
         ("muv", (1, "data set 'muv' is not on this machine; run `molig data get muv`")),
         ("tox2l", (2, "unknown file or data set 'tox2l'; did you mean 'tox21'?")),
         ("tox21.smi", (2, "tox21.smi: no such file")),
-        ("nowhere/tox21", (2, "unknown file type")),
+        ("nowhere/tox21", (2, "nowhere/tox21: no such file")),
         (".", (2, "is a directory; name the molecule file in it")),
     ],
 )

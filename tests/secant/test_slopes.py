@@ -52,10 +52,13 @@ def test_close_ends_in_double_precision(name, at, apart):
     apart=st.sampled_from([0.0, 1e-38, 1e-6, 0.9e-4, 1.1e-4, 1e-3, -1e-3, -1e-5]),
 )
 def test_close_ends_in_single_precision(name, at, sign, apart):
-    """Off by no more than the rounding of the function itself, divided by the width."""
+    """Off by no more than the rounding of the function itself, divided by the width.
+
+    A product such as silu's may be two units in the last place off, at either end.
+    """
     left, right = np.float32(sign * at), np.float32(sign * at) + np.float32(apart)
     mean = FUNCTIONS[name][2](float(left) + NODES * (float(right) - float(left))).mean()
-    allowed = 1e-4 + 2 * float(np.spacing(np.float32(at))) / 1e-4
+    allowed = 1e-4 + 4 * float(np.spacing(np.float32(at))) / 1e-4
     assert slope_at(name, left, right, torch.float32) == pytest.approx(mean, abs=allowed)
 
 
