@@ -402,16 +402,21 @@ def canonical(mol: Chem.Mol) -> str:
 
 
 class Pair(NamedTuple):
-    """Two molecules of several: a comparison for each task, or why there is none.
+    """Two molecules of several.
 
     Parameters
     ----------
     first, second : int
-        Their places in `Comparisons.explained`.
+        Their places among the molecules that were explained.
     by_task : tuple of Comparison
-        One for each task; empty where they cannot be compared.
+        A comparison for each task; empty where there is none.
     reason : str
-        Why not.
+        Why there is none, such as too little in common; "" otherwise.
+
+    Examples
+    --------
+    >>> Pair(0, 1, reason="no common scaffold").by_task
+    ()
     """
 
     first: int
