@@ -32,6 +32,7 @@ ROOMS = [
             "benchmark",
             "report",
             "audit",
+            "serve",
         )
     ),
 ]

@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from molig.serve.processes import place_of
 from molig.serve.settings import ServeSettings
 
 OWN_HEADER = "x-molig"
@@ -115,10 +116,18 @@ class Gate:
                 await self._app(scope, body.receive, answer.send)
             except _TooLargeError:
                 answer.is_refused = True
+            except Exception as err:  # nothing of it may reach the log of uvicorn, which prints molecules
+                await self._stumbled(err, answer)
         if answer.is_refused and not answer.has_begun:
             if _header(scope, "expect") is None:
                 await body.drain()
             await answer.refuse(413, f"too large: {why}")
+
+    async def _stumbled(self, err: Exception, answer: _Answer) -> None:
+        where = place_of(err)
+        self._say(f"a fault of molig: {where}")
+        if not answer.has_begun:
+            await answer.refuse(500, f"this is a fault of molig, not of the request: {where}")
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
@@ -127,7 +136,7 @@ class Gate:
             return 400, "this server does not go by that name: open the address that molig serve has printed"
         if scope["method"] not in ("GET", "HEAD"):
             origin = _header(scope, "origin")
-            if origin is not None and urlsplit(origin).netloc.casefold() != host.casefold():
+            if origin is not None and _place(origin) != host.casefold():
                 return 403, "another site may not ask for this"
             if _header(scope, OWN_HEADER) != "1":
                 return 403, "the header X-Molig: 1 is missing, which shows that no other site's form asks"
@@ -224,6 +233,14 @@ class _Body:
         while not self._is_whole and time.monotonic() < until:
             message = await self._receive()
             self._is_whole = message["type"] != "http.request" or not message.get("more_body", False)
+
+
+def _place(origin: str) -> str:
+    """Host and port of an origin; "" for what is none."""
+    try:
+        return urlsplit(origin).netloc.casefold()
+    except ValueError:
+        return ""
 
 
 def _header(scope: Scope, name: str) -> str | None:
