@@ -121,6 +121,7 @@ def create_app(service: Service) -> FastAPI:
         summary="Score molecules and say why, atom by atom.",
         description='Every request but GET needs the header X-Molig: 1. Errors are {"error": sentence}.',
         openapi_url=None,
+        redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
         default_response_class=Json,

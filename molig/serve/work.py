@@ -139,10 +139,10 @@ def _written() -> dict[str, int]:
 
 
 def _screen(job: _Job, names: Sequence[str], folder: Path) -> None:
+    total = count_rows(folder / job.source)
+    job.check_rows(None if total is None else total - 1)  # a header may be among them
     model = load_models(names, job.settings.device)
     job.enter(folder)
-    total = count_rows(Path(job.source))
-    job.check_rows(None if total is None else total - 1)  # a header may be among them
     job.phase("screening", total)
     options = ScreeningOptions(
         task=_tasks_of(model, job.order.tasks),

@@ -8,13 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from support.serving import finished
+from support.serving import TIME_LIMIT, finished
 
 from molig.serve import ServeSettings
 from molig.serve.server import Server, bound_socket
 from molig.serve.service import Service
-
-TIME_LIMIT = 20.0
 
 
 @pytest.fixture(scope="session")

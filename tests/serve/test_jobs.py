@@ -64,15 +64,16 @@ def rows_of(client, told, name):
     return list(csv.DictReader(io.StringIO(text)))
 
 
-class TestScreening:
-    @pytest.fixture(scope="class")
-    def screened(self, client):
-        form = {"kind": "screen", "models": "small", "tasks": ["nitrogen", "carbonyl"], "top": "2"}
-        files = {"file": ("../../etc/my <b>lib.CSV", f"smiles,name,note\n{LIBRARY}".encode())}
-        number = client.post("/api/jobs", data=form, files=files).json()["id"]
-        yield finished(client, number)
-        client.delete(f"/api/jobs/{number}")
+@pytest.fixture(scope="module")
+def screened(client):
+    form = {"kind": "screen", "models": "small", "tasks": ["nitrogen", "carbonyl"], "top": "2"}
+    files = {"file": ("../../etc/my <b>lib.CSV", f"smiles,name,note\n{LIBRARY}".encode())}
+    number = client.post("/api/jobs", data=form, files=files).json()["id"]
+    yield finished(client, number)
+    client.delete(f"/api/jobs/{number}")
 
+
+class TestScreening:
     def test_every_row_is_accounted_for(self, client, screened):
         assert screened["state"] == "done", screened["error"]
         JobAnswer.model_validate(screened)
@@ -147,7 +148,7 @@ def test_an_explained_list_that_was_pasted_as_csv(done, client):
 
 
 def test_an_audit(done, small_model_dir):
-    labelled = (small_model_dir.parent / "labelled.csv").read_bytes().splitlines(keepends=True)[:25]
+    labelled = (small_model_dir.parent / "labelled.csv").read_bytes().splitlines(keepends=True)[:9]
     told = done(b"".join(labelled), "labelled.csv", kind="audit", models="small", tasks="nitrogen")
     assert told["state"] == "done", told["error"]
     assert {one["status"] for one in told["summary"]["checks"]} - {"skipped"}
@@ -159,10 +160,9 @@ class TestFailing:
         ("content", "name", "why"),
         [
             (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "x.smi", "it is a PNG image"),
-            (b"\n", "x.csv", "holds no molecules"),
             (b"a,b\n1,2\n", "x.csv", r"no column looks like SMILES among 'a', 'b'.*\(smiles_column\)"),
         ],
-        ids=["picture", "empty", "no SMILES"],
+        ids=["picture", "no SMILES"],
     )
     def test_in_the_words_of_the_commands(self, done, content, name, why):
         told = done(content, name, kind="screen", models="small", tasks="nitrogen")
@@ -179,7 +179,7 @@ class TestFailing:
     def test_a_model_whose_scores_are_no_numbers(self, done):
         told = done(kind="screen", models="broken", tasks="nitrogen", text="CCO\n")
         assert told["state"] == "failed"
-        assert "nan for nitrogen" in told["error"] or "not finite" in told["error"]
+        assert "1 x score is not a number" in told["error"]
 
     def test_too_many_rows(self, done):
         told = done(kind="screen", models="small", tasks="nitrogen", text="C\n" * 202)
@@ -193,26 +193,28 @@ def test_cancelling_and_the_length_of_the_queue(client, service):
     def order():
         return client.post("/api/jobs", data=form, files={"file": ("a.csv", labelled)})
 
-    numbers = [order().json()["id"] for _ in range(3)]
+    numbers = [order().json()["id"]]
     try:
+        while (running := client.get(f"/api/jobs/{numbers[0]}").json())["state"] == "waiting":
+            time.sleep(0.05)
+        assert running["state"] == "running"
+        numbers += [order().json()["id"] for _ in range(2)]
         full = order()
         assert full.status_code == 429
         assert "2 jobs wait already" in full.json()["error"]
         assert client.delete(f"/api/jobs/{numbers[1]}").json()["state"] == "cancelled"
-        while (running := client.get(f"/api/jobs/{numbers[0]}").json())["state"] == "waiting":
-            time.sleep(0.05)
-        assert running["state"] == "running"
         assert client.delete(f"/api/jobs/{numbers[0]}").json()["state"] == "cancelled"
         told = finished(client, numbers[0])
         assert (told["state"], told["error"], told["results"]) == ("cancelled", None, [])
-        assert [one["state"] for one in client.get("/api/jobs").json()][-2:] == ["cancelled", "cancelled"]
+        states = {one["id"]: one["state"] for one in client.get("/api/jobs").json()}
+        assert states[numbers[0]] == states[numbers[1]] == "cancelled"
     finally:
         for number in numbers:
             client.delete(f"/api/jobs/{number}")
             client.delete(f"/api/jobs/{number}")
     assert client.get(f"/api/jobs/{numbers[0]}").status_code == 404
     for _ in range(100):
-        if not any(service.folder.iterdir()):
+        if not any((service.folder / number).exists() for number in numbers):
             break
         time.sleep(0.05)
-    assert not list(service.folder.iterdir())  # other jobs have been removed by their tests
+    assert not any((service.folder / number).exists() for number in numbers)

@@ -13,6 +13,9 @@ import httpx
 from molig.errors import UsageError
 from molig.serve.processes import Channel
 
+TIME_LIMIT = 60.0
+"""Of the server, in seconds; the machine may be busy."""
+
 
 def with_a_child(channel: Channel, folder: Path) -> None:
     """Start a process that sleeps, tell its number and hang."""
