@@ -14,6 +14,7 @@ from molig.cli.evaluate import evaluate
 from molig.cli.options import (
     DeviceOption,
     MethodsOption,
+    OneTaskOption,
     QuietOption,
     SmilesColumnOption,
     TargetOption,
@@ -49,7 +50,7 @@ def attribution(
     model: Annotated[
         str | None, typer.Option("-m", "--model", help="Judge this model instead of training one.")
     ] = None,
-    task: Annotated[str | None, typer.Option("--task", help="Task of the model; needed if several.")] = None,
+    task: OneTaskOption = None,
     target: TargetOption = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Directory of the sets; default: MOLIG_DATA_DIR.")

@@ -339,6 +339,9 @@ TargetOption = Annotated[
 TolOption = Annotated[
     float, typer.Option("--tol", help="Allowed residual, as a share of the score's change.")
 ]
+OneTaskOption = Annotated[
+    str | None, typer.Option("--task", help="Task of the model; needed if it has several.")
+]
 TaskOrAllOption = Annotated[
     str | None, typer.Option("--task", help="Task of the model, or all; default: the highest-scoring one.")
 ]

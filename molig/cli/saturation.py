@@ -16,6 +16,7 @@ from molig.cli.options import (
     CsvSafeOption,
     DeviceOption,
     ModelOption,
+    OneTaskOption,
     QuietOption,
     Reading,
     ReadsAtoms,
@@ -52,9 +53,7 @@ def saturation(
     ],
     molecules: Annotated[str | None, input_argument()] = None,
     source: Annotated[str | None, input_option(MOLECULES)] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", help="Task of the model; needed if it has several.")
-    ] = None,
+    task: OneTaskOption = None,
     actives: Annotated[int, typer.Option("--actives", min=1, help="Molecules to show.")] = 25,
     label: Annotated[
         str | None,
