@@ -399,8 +399,8 @@ def _order_of(form: FormData) -> tuple[Order, IO[bytes] | None]:
     if not top.isascii() or not top.isdecimal() or len(top) > len(str(MOST_EXPLAINED)):
         raise UsageError(f"top must be a number from 1 to {MOST_EXPLAINED}")
     reading = {name: _text(form, name) for name in ("smiles_column", "id_column", "delimiter")}
-    models, tasks = _texts(form, "models"), _texts(form, "tasks")
-    return Order(kind, models, tasks, int(top), name, file, **reading), content
+    models, tasks, checks = (_texts(form, name) for name in ("models", "tasks", "checks"))
+    return Order(kind, models, tasks, int(top), name, file, **reading, checks=checks), content
 
 
 def _text(form: FormData, name: str) -> str | None:

@@ -83,6 +83,8 @@ class Order:
         The file in the job's directory; "" for an audit with what training held out.
     smiles_column, id_column, delimiter : str, optional
         How it is read; see `molig.molecules.read_records`.
+    checks : tuple of str
+        Of an audit; none means all.
     """
 
     kind: str
@@ -94,6 +96,7 @@ class Order:
     smiles_column: str | None = None
     id_column: str | None = None
     delimiter: str | None = None
+    checks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

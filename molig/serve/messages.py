@@ -318,6 +318,11 @@ JOB_FORM: dict[str, Any] = {
         "smiles_column": {"type": "string", "description": "name or number, if not a usual name"},
         "id_column": {"type": "string"},
         "delimiter": {"type": "string", "description": "what separates columns; default: guessed"},
+        "checks": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "of an audit, see `molig audit --list`; default: all",
+        },
     },
 }
 """Form of `POST /api/jobs`."""

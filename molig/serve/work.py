@@ -326,6 +326,7 @@ def _explain(job: _Job, names: Sequence[str], folder: Path) -> None:
 
 
 def _audit(job: _Job, names: Sequence[str], folder: Path) -> None:
+    choose_checks(job.order.checks, ())  # refuses unknown ones before anything is read
     model = load_any_model(names, job.settings.device)
     parts = audited_parts(model, job.order.tasks)
     file, where = _audited_file(job, names)
@@ -357,10 +358,11 @@ def _audited_part(
     job.check_rows(None if n_rows is None else n_rows - 1)
     job.phase("reading", n_rows)
     subject = read_subject(part, file.of_part(part), AuditSettings(tasks=tasks), job.advance)
-    n_checks, number = len(choose_checks((), ())), count(1)
+    n_checks, number = len(choose_checks(job.order.checks, ())), count(1)
     subject = replace(subject, progress=lambda n: job.channel.tell(rows=n))
     return audit(
         subject,
+        only=job.order.checks,
         source=where,
         on_check=lambda check: job.phase(f"check {next(number)} of {n_checks}: {check.title}"),
     )
