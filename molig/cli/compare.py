@@ -46,7 +46,7 @@ def compare(
     molecules: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="A B ...",
+            metavar="A B",
             show_default=False,
             help="SMILES; with -i identifiers of rows. More than two, or all of a file, are compared each "
             "with each.",

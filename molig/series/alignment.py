@@ -200,14 +200,16 @@ def aligned(explanations: Sequence[Explanation], how: str) -> list[Explanation]:
     InputError, UsageError
         As `Alignment.of`.
     """
-    mols = {id(one.mol): one.mol for one in explanations}  # of several tasks the same
+    # Of several tasks the same molecules, but not the same objects where other processes sent them.
+    keys = [one.mol.ToBinary() for one in explanations]
+    mols = {key: one.mol for key, one in zip(keys, explanations, strict=True)}
     alignment = Alignment.of(how, list(mols.values()))
     placed = dict(zip(mols, alignment.upon(list(mols.values())), strict=True))
     others = sum(not alignment.fits(mol) for mol in mols.values())
     if others:
         text = f"{others} of {len(mols)} molecules do not contain what the others are aligned to"
         warnings.warn(f"{text}: they are drawn as they are", stacklevel=2)
-    return [replace(one, mol=placed[id(one.mol)]) for one in explanations]
+    return [replace(one, mol=placed[key]) for key, one in zip(keys, explanations, strict=True)]
 
 
 def _has_coordinates(pattern: Chem.Mol) -> bool:

@@ -69,7 +69,11 @@ def test_one_that_does_not_belong_stays_as_it_is():
 def test_explanations_are_aligned_task_by_task():
     schema = preset("simple", max_pair_distance=2)
     molecules = [parsed(Record(row, "", smiles)) for row, smiles in enumerate([*SERIES, "CCO"])]
-    tasks = [made_up(schema, molecule, seed) for molecule in molecules for seed in (0, 1)]
+    tasks = [
+        made_up(schema, molecule, seed, mol=Chem.Mol(molecule.mol))  # as other processes send it
+        for molecule in molecules
+        for seed in (0, 1)
+    ]
     with pytest.warns(UserWarning, match="1 of 4 molecules do not contain"):
         laid = aligned(tasks, "c1ccc2ncccc2c1")
     assert [one.task for one in laid] == [one.task for one in tasks]

@@ -112,7 +112,7 @@ function arcOf(m, [i, j]) {
 /* A score with the decimals that two digits of the scale need, and no nought before the point. */
 function short(score, scale) {
   const decimals = Math.min(Math.max(0, 1 - Math.floor(Math.log10(scale))), 6), text = score.toFixed(decimals);
-  return (Number(text) > 0 ? "+" : "") + typographic(text.replace(/^(-?)0\./, "$1."));
+  return Number(text) < 0 ? typographic(text.replace("-0.", "-.")) : "+" + text.replace("-", "").replace(/^0\./, ".");
 }
 function labelsOf(m, scores, scale) {
   const size = Math.min(10, Math.max(5, 0.34 * m.bond)), found = [];
