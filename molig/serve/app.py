@@ -91,7 +91,10 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     504: {"model": ErrorAnswer, "description": "it took longer than the limit"},
 }
 # A report has scripts and a policy of its own; without an origin it can ask this server for nothing.
-_POLICY_OF_REPORTS = "sandbox allow-scripts allow-downloads allow-modals; frame-ancestors 'self'"
+_OF_REPORTS = {
+    "content-security-policy": "sandbox allow-scripts allow-downloads allow-modals; frame-ancestors 'self'",
+    "cross-origin-opener-policy": "unsafe-none",  # browsers refuse any other of a page in a sandbox
+}
 
 
 class Json(JSONResponse):
@@ -128,10 +131,10 @@ def create_app(service: Service) -> FastAPI:
     )
     app.add_middleware(Gate, settings=service.settings, say=service.say)
     _answer_errors(app)
-    _add_page(app)
-    _add_models(app, service)
     _add_questions(app, service)
     _add_jobs(app, service)
+    _add_models(app, service)
+    _add_page(app)
     return app
 
 
@@ -366,7 +369,7 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
             media_type=RESULTS[name].media_type,
             filename=name,
             content_disposition_type="inline" if is_page else "attachment",
-            headers={"content-security-policy": _POLICY_OF_REPORTS} if is_page else {},
+            headers=_OF_REPORTS if is_page else {},
         )
 
 
