@@ -25,7 +25,10 @@ def serve(
         typer.Option("-m", "--model", help="Models to offer, as every command takes them; default: bundled."),
     ] = None,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen at; other machines reach all but this one.")
+        str,
+        typer.Option(
+            "--host", help="Address to listen at; any but this one lets other machines in, with a token."
+        ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8642,
     token: Annotated[

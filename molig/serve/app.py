@@ -153,8 +153,13 @@ def _answer_errors(app: FastAPI) -> None:
         return Json({"error": "; ".join(map(_in_words, error.errors()))}, 422)
 
 
+_NO_OBJECT = ("json_invalid", "model_attributes_type")
+
+
 def _in_words(problem: dict[str, Any]) -> str:
     """What is wrong with a field, without what was sent."""
+    if problem["type"] in _NO_OBJECT:
+        return "the request must be a JSON object, with Content-Type: application/json"
     where = ".".join(str(part) for part in problem["loc"] if part != "body")
     return f"{where}: {problem['msg']}" if where else str(problem["msg"])
 

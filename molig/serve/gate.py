@@ -47,6 +47,7 @@ _ALWAYS = {
     "cache-control": "no-store",
     "content-security-policy": POLICY,
 }
+_GO_ON = b'<!DOCTYPE html><title>molig</title><meta http-equiv="refresh" content="0; url=/">'
 _ROOM_FOR_FORM = 1 << 20
 _PATIENCE = 10.0
 """Seconds in which a sender of too much may finish, so that it hears why."""
@@ -95,8 +96,8 @@ class Gate:
         refused = self._refusal(scope)
         if refused is not None:
             await answer.refuse(*refused)
-        elif (target := self._token_in_address(scope)) is not None:
-            await answer.redirect(target, self._cookie(scope))
+        elif self._has_token_in_address(scope):
+            await answer.go_on(self._cookie(scope))
         else:
             await self._let_through(scope, receive, answer)
         route = getattr(scope.get("route"), "path", "" if scope.get("route") else "(no route)")
@@ -161,14 +162,14 @@ class Gate:
             return True
         if _same(_cookies(scope).get(self._cookie_name(scope), ""), self._session):
             return True
-        return self._token_in_address(scope) is not None
+        return self._has_token_in_address(scope)
 
-    def _token_in_address(self, scope: Scope) -> str | None:
-        """Where to go on without the token, if the address of the page has the right one."""
+    def _has_token_in_address(self, scope: Scope) -> bool:
+        """Whether it asks for the page by an address with the right token."""
         if scope["path"] != "/" or scope["method"] != "GET" or self._settings.token is None:
-            return None
+            return False
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        return "/" if _same(given, self._settings.token) else None
+        return _same(given, self._settings.token)
 
     def _cookie_name(self, scope: Scope) -> str:
         # Cookies do not know ports: two servers on one machine must not take each other's.
@@ -198,14 +199,20 @@ class _Answer:
 
     async def refuse(self, status: int, error: str) -> None:
         self.is_refused = False
-        await self._whole(status, json.dumps({"error": error}).encode(), [(b"connection", b"close")])
+        body = json.dumps({"error": error}).encode()
+        await self._whole(status, body, {"content-type": "application/json", "connection": "close"})
 
-    async def redirect(self, target: str, cookie: str) -> None:
-        await self._whole(303, b"", [(b"location", target.encode()), (b"set-cookie", cookie.encode())])
+    async def go_on(self, cookie: str) -> None:
+        """Give the cookie and go on to the page without the token in its address.
 
-    async def _whole(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        about = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await self.send({"type": "http.response.start", "status": status, "headers": [*about, *headers]})
+        By the document itself: after a redirect browsers keep a strict cookie to themselves if the link was
+        another site's, such as that of a chat.
+        """
+        await self._whole(200, _GO_ON, {"content-type": "text/html; charset=utf-8", "set-cookie": cookie})
+
+    async def _whole(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        sent = [(n.encode(), v.encode()) for n, v in {**headers, "content-length": str(len(body))}.items()]
+        await self.send({"type": "http.response.start", "status": status, "headers": sent})
         await self.send({"type": "http.response.body", "body": body})
 
 

@@ -128,6 +128,12 @@ class TestMolecules:
     def test_wrong_requests_are_told_in_a_sentence(self, client, route, question, why):
         assert why in refused(client, route, **question)
 
+    @pytest.mark.parametrize("content", [b"{", b"[]", b"CCO", b""])
+    def test_what_is_no_question(self, client, content):
+        answer = client.post("/api/score", content=content, headers={"content-type": "application/json"})
+        assert answer.status_code == 422
+        assert "JSON object" in answer.json()["error"] or "Field required" in answer.json()["error"]
+
     @pytest.mark.parametrize(
         "name", ["complete graph of 70 uranium atoms", "cube of 12 x 12 x 12 silicon atoms"]
     )
