@@ -9,31 +9,22 @@ import typer
 
 from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.options import (
-    AddHOption,
-    AtomFeaturesOption,
     BaselineOption,
     CsvSafeOption,
-    DelimiterOption,
     DeviceOption,
-    FingerprintOption,
-    FormatOption,
-    IdColumnOption,
-    IgnoreStereoOption,
-    KeepHOption,
     MethodOption,
     ModelOption,
     QuietOption,
-    ReorderAtomsOption,
-    SmilesColumnOption,
+    Reading,
+    ReadsAtomsAndBits,
     TargetOption,
     TaskOrAllOption,
     ThreadsOption,
     TolOption,
-    TrustPickleOption,
     input_option,
-    load_named,
     resolved_input,
     task_named,
+    with_groups,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +32,9 @@ if TYPE_CHECKING:
     from molig.series import Comparison, Comparisons
 
 
+@with_groups
 def compare(
+    *,
     model: ModelOption,
     molecules: Annotated[
         list[str] | None,
@@ -71,24 +64,14 @@ def compare(
     baseline: BaselineOption = None,
     target: TargetOption = None,
     tol: TolOption = 0.01,
-    smiles_column: SmilesColumnOption = None,
-    id_column: IdColumnOption = None,
-    file_format: FormatOption = None,
-    delimiter: DelimiterOption = None,
-    atom_features: AtomFeaturesOption = None,
-    keep_h: KeepHOption = None,
-    add_h: AddHOption = None,
-    ignore_stereo: IgnoreStereoOption = None,
-    reorder_atoms: ReorderAtomsOption = None,
-    fingerprint: FingerprintOption = None,
-    trust_pickle: TrustPickleOption = False,
+    columns: Reading,
+    foreign: ReadsAtomsAndBits,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     csv_safe: CsvSafeOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Say what makes the difference between the scores of similar molecules, two or several."""
-    from molig.foreign import FingerprintOptions
     from molig.report.sheet import SHEETS, sheet_of_comparison, sheet_of_comparisons
     from molig.screening.plan import asks_all_tasks
     from molig.series import compare_all
@@ -98,14 +81,11 @@ def compare(
     outputs = output or []
     if template is not None:
         read_template(template)
-    reading = {"smiles_column": smiles_column, "id_column": id_column}
-    reading |= {"file_format": file_format, "delimiter": delimiter}
-    records = _asked(molecules or [], source, reading)
+    records = _asked(molecules or [], source, columns)
     _check_outputs(outputs, len(records))
     reporter = Reporter(quiet)
     use_threads(threads)
-    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
-    loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
+    loaded = foreign.load(model, device)
     task = task_named(loaded, task, target)
     options: dict[str, Any] = {"method": method, "baseline": baseline, "target": target, "tol": tol}
     loaded = loaded if task is None or asks_all_tasks(task, loaded) else loaded.for_task(task)
@@ -134,7 +114,7 @@ def compare(
 _PAIR, _LONGEST_NAME = 2, 24
 
 
-def _asked(words: list[str], source: str | None, reading: dict[str, Any]) -> list[Record]:
+def _asked(words: list[str], source: str | None, columns: Reading) -> list[Record]:
     """The molecules: SMILES, rows of a file by their identifiers, or all rows of a file."""
     from itertools import islice
 
@@ -156,8 +136,8 @@ def _asked(words: list[str], source: str | None, reading: dict[str, Any]) -> lis
     if words and len(words) < _PAIR:
         raise UsageError(f"{words[0]} needs another row of {source} to be compared with; name two or more")
     if words:
-        return rows_of(source, words, reading)
-    records = list(islice(read_records(source, **reading), MOST_COMPARED + 1))
+        return rows_of(source, words, columns)
+    records = list(islice(read_records(source, **columns.arguments), MOST_COMPARED + 1))
     if not _PAIR <= len(records) <= MOST_COMPARED:
         n = f"more than {MOST_COMPARED} rows" if len(records) > 1 else "1 row"
         raise UsageError(
@@ -198,14 +178,14 @@ def _say(found: Comparisons, tol: float, reporter: Reporter) -> None:
             reporter.warning(f"{' and '.join(names)}: {pair.reason}")
 
 
-def rows_of(source: str, ids: list[str], reading: dict[str, Any]) -> list[Record]:
+def rows_of(source: str, ids: list[str], columns: Reading) -> list[Record]:
     """Rows of a file by their identifiers."""
     from molig.errors import InputError, UnknownNameError
     from molig.molecules import read_records
 
     found: dict[str, list[Record]] = {}
     known = []
-    for record in read_records(source, **reading):
+    for record in read_records(source, **columns.arguments):
         known.append(record.id)
         if record.id in ids:
             found.setdefault(record.id, []).append(record)

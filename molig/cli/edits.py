@@ -10,36 +10,29 @@ import typer
 from molig.cli.compare import rows_of
 from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.options import (
-    AddHOption,
-    AtomFeaturesOption,
     BaselineOption,
-    DelimiterOption,
     DeviceOption,
-    FingerprintOption,
-    FormatOption,
-    IdColumnOption,
-    IgnoreStereoOption,
-    KeepHOption,
     MethodOption,
     ModelOption,
     QuietOption,
-    ReorderAtomsOption,
-    SmilesColumnOption,
+    Reading,
+    ReadsAtomsAndBits,
     TargetOption,
     TaskOrAllOption,
     ThreadsOption,
     TolOption,
-    TrustPickleOption,
     input_option,
-    load_named,
     task_named,
+    with_groups,
 )
 
 if TYPE_CHECKING:
     from molig.series import Edits
 
 
+@with_groups
 def edits(
+    *,
     molecule: Annotated[
         str, typer.Argument(metavar="SMILES", help="SMILES; with -i the identifier of a row of the file.")
     ],
@@ -65,23 +58,13 @@ def edits(
     baseline: BaselineOption = None,
     target: TargetOption = None,
     tol: TolOption = 0.01,
-    smiles_column: SmilesColumnOption = None,
-    id_column: IdColumnOption = None,
-    file_format: FormatOption = None,
-    delimiter: DelimiterOption = None,
-    atom_features: AtomFeaturesOption = None,
-    keep_h: KeepHOption = None,
-    add_h: AddHOption = None,
-    ignore_stereo: IgnoreStereoOption = None,
-    reorder_atoms: ReorderAtomsOption = None,
-    fingerprint: FingerprintOption = None,
-    trust_pickle: TrustPickleOption = False,
+    columns: Reading,
+    foreign: ReadsAtomsAndBits,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     quiet: QuietOption = False,
 ) -> None:
     """List the smallest single edits of a molecule that move its score most."""
-    from molig.foreign import FingerprintOptions
     from molig.molecules import Record
     from molig.report.sheet import SHEETS, sheet_of_edits
     from molig.screening.plan import asks_all_tasks
@@ -94,13 +77,10 @@ def edits(
         check_picture_or_numbers(path, SHEETS)
     record = Record(1, "", molecule)
     if source is not None:
-        reading = {"smiles_column": smiles_column, "id_column": id_column}
-        reading |= {"file_format": file_format, "delimiter": delimiter}
-        (record,) = rows_of(source, [molecule], reading)
+        (record,) = rows_of(source, [molecule], columns)
     reporter = Reporter(quiet)
     use_threads(threads)
-    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
-    loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
+    loaded = foreign.load(model, device)
     task = task_named(loaded, task, target)
     asked: dict[str, Any] = {"most": most, "sites": sites, "direction": direction, "outside": outside}
     asked |= {"method": method, "baseline": baseline, "target": target, "tol": tol}

@@ -224,23 +224,6 @@ TrustPickleOption = Annotated[
 ]
 
 
-def load_named(
-    names: list[str],
-    device: str,
-    atom_features: str | None,
-    keep_h: bool | None,
-    add_h: bool | None,
-    ignore_stereo: bool | None,
-    reorder_atoms: bool | None,
-    fingerprint: FingerprintOptions | None = None,
-) -> ScreeningModel | ChempropModel | FingerprintModel:
-    """The model of `ModelOption`, with the options of its molecules."""
-    from molig.foreign import InputOptions
-
-    inputs = InputOptions(atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
-    return _loaded(names, device, inputs, fingerprint)
-
-
 def _loaded(
     names: list[str], device: str, inputs: InputOptions, fingerprint: FingerprintOptions | None = None
 ) -> ScreeningModel | ChempropModel | FingerprintModel:

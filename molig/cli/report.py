@@ -19,20 +19,12 @@ from molig.cli.explain import (
     say_sampling_error,
 )
 from molig.cli.options import (
-    AddHOption,
     AlignOption,
     ArcsOption,
-    AtomFeaturesOption,
     AtomLabelsOption,
     BaselineOption,
-    DelimiterOption,
     DeviceOption,
-    FingerprintOption,
-    FormatOption,
-    IdColumnOption,
-    IgnoreStereoOption,
     JobsOption,
-    KeepHOption,
     KeepOption,
     LayersOption,
     MethodOption,
@@ -40,22 +32,21 @@ from molig.cli.options import (
     NoiseOption,
     PaletteOption,
     QuietOption,
+    Reading,
+    ReadsAtomsAndBits,
     ReferenceOption,
-    ReorderAtomsOption,
     ScaleOption,
-    SmilesColumnOption,
     TargetOption,
     TaskOrAllOption,
     ThreadsOption,
     TolOption,
-    TrustPickleOption,
     input_argument,
     input_option,
     kept_columns,
-    load_named,
     needed_input,
     task_named,
     usable_jobs,
+    with_groups,
 )
 from molig.files import count_rows
 
@@ -68,7 +59,9 @@ _HITS = "Hits of `molig screen`, or any file of molecules; a data set by name; -
 _MOST = 2_000
 
 
+@with_groups
 def report(
+    *,
     model: ModelOption,
     molecules: Annotated[str | None, input_argument(_HITS, "HITS")] = None,
     source: Annotated[str | None, input_option("The same as HITS.")] = None,
@@ -95,17 +88,8 @@ def report(
     noise: NoiseOption = 0.0,
     arcs: ArcsOption = 0.2,
     align: AlignOption = None,
-    smiles_column: SmilesColumnOption = None,
-    id_column: IdColumnOption = None,
-    file_format: FormatOption = None,
-    delimiter: DelimiterOption = None,
-    atom_features: AtomFeaturesOption = None,
-    keep_h: KeepHOption = None,
-    add_h: AddHOption = None,
-    ignore_stereo: IgnoreStereoOption = None,
-    reorder_atoms: ReorderAtomsOption = None,
-    fingerprint: FingerprintOption = None,
-    trust_pickle: TrustPickleOption = False,
+    columns: Reading,
+    foreign: ReadsAtomsAndBits,
     device: DeviceOption = "auto",
     jobs: JobsOption = None,
     threads: ThreadsOption = 1,
@@ -114,7 +98,6 @@ def report(
     """Put HITS on one page, explained: sort, filter, search by SMARTS, export. It needs no network."""
     from molig.attribution import Explainer
     from molig.errors import UsageError
-    from molig.foreign import FingerprintOptions
     from molig.report.explaining import Drawings, about_page, work_of
     from molig.screening.plan import asks_all_tasks
     from molig.tables.locks import exclusive
@@ -126,8 +109,7 @@ def report(
     _check_places(output, rejects, hits)
     use_threads(threads)
     reporter = Reporter(quiet)
-    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
-    loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
+    loaded = foreign.load(model, device)
     task = task_named(loaded, task, target)
     all_tasks = asks_all_tasks(task, loaded)
     if all_tasks and top is not None:
@@ -140,13 +122,10 @@ def report(
     options: dict[str, Any] = {"task": named, "target": target, "method": method, "tol": tol}
     options["baseline"] = baseline
     explainer = Explainer(loaded, **options, reference=None if from_mean else reference)
-    columns = {"smiles_column": smiles_column, "id_column": id_column}
-    reading = _Reading(
-        hits, {**columns, "file_format": file_format, "delimiter": delimiter}, kept_columns(keep)
-    )
+    library = _Library(hits, columns, kept_columns(keep))
     with exclusive(output):
         chosen = (
-            reading.all(loaded, reporter) if top is None else reading.best(top, loaded, named, jobs, reporter)
+            library.all(loaded, reporter) if top is None else library.best(top, loaded, named, jobs, reporter)
         )
         if from_mean:
             compounds = compounds_of(reference, lambda: chosen.records, None, loaded, reporter)
@@ -195,11 +174,11 @@ class _Chosen:
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """How the file of hits is read."""
+class _Library:
+    """Where hits come from, and how they are read."""
 
     source: str
-    options: dict[str, str | None]
+    columns: Reading
     keep: str | tuple[str, ...]
 
     def all(self, model: ScoringModel, reporter: Reporter) -> _Chosen:
@@ -207,7 +186,7 @@ class _Reading:
         from molig.errors import UsageError
         from molig.report.explaining import columns_of
 
-        records = read(self.source, model, {**self.options, "keep": self.keep}, reporter)
+        records = read(self.source, model, {**self.columns.arguments, "keep": self.keep}, reporter)
         some = [record for _, record in zip(range(_MOST + 1), records, strict=False)]
         if len(some) > _MOST:
             raise UsageError(
@@ -233,7 +212,7 @@ class _Reading:
                 jobs=jobs,
                 keep=self.keep,
                 progress=bar,
-                **self.options,  # type: ignore[arg-type]
+                **self.columns.arguments,
             )
             result = screen(self.source, model, options=options)
         if result.best is None:

@@ -11,31 +11,22 @@ import typer
 from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.options import (
     MOLECULES,
-    AddHOption,
-    AtomFeaturesOption,
     BaselineOption,
     CsvSafeOption,
-    DelimiterOption,
     DeviceOption,
-    FingerprintOption,
-    FormatOption,
-    IdColumnOption,
-    IgnoreStereoOption,
-    KeepHOption,
     MethodOption,
     ModelOption,
     QuietOption,
-    ReorderAtomsOption,
-    SmilesColumnOption,
+    Reading,
+    ReadsAtomsAndBits,
     TargetOption,
     ThreadsOption,
     TolOption,
-    TrustPickleOption,
     input_argument,
     input_option,
-    load_named,
     needed_input,
     task_named,
+    with_groups,
 )
 from molig.files import count_rows
 
@@ -51,7 +42,9 @@ _SHOWN = 20
 _BATCH = 256
 
 
+@with_groups
 def substructures(
+    *,
     model: ModelOption,
     named: Annotated[str | None, input_argument()] = None,
     source: Annotated[str | None, input_option(MOLECULES)] = None,
@@ -85,17 +78,8 @@ def substructures(
     baseline: BaselineOption = None,
     target: TargetOption = None,
     tol: TolOption = 0.01,
-    smiles_column: SmilesColumnOption = None,
-    id_column: IdColumnOption = None,
-    file_format: FormatOption = None,
-    delimiter: DelimiterOption = None,
-    atom_features: AtomFeaturesOption = None,
-    keep_h: KeepHOption = None,
-    add_h: AddHOption = None,
-    ignore_stereo: IgnoreStereoOption = None,
-    reorder_atoms: ReorderAtomsOption = None,
-    fingerprint: FingerprintOption = None,
-    trust_pickle: TrustPickleOption = False,
+    columns: Reading,
+    foreign: ReadsAtomsAndBits,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     csv_safe: CsvSafeOption = False,
@@ -104,7 +88,6 @@ def substructures(
     """Sum up what parts of molecules contribute to their scores."""
     from molig.attribution import Explainer
     from molig.errors import InputError
-    from molig.foreign import FingerprintOptions
     from molig.molecules import Rejection, read_records
     from molig.screening.plan import asks_all_tasks
     from molig.series import PartSums
@@ -115,20 +98,13 @@ def substructures(
     _check_ways(ways, core)
     reporter = Reporter(quiet)
     use_threads(threads)
-    of_molecules = (atom_features, keep_h, add_h, ignore_stereo, reorder_atoms)
-    loaded = load_named(model, device, *of_molecules, FingerprintOptions(fingerprint, trust_pickle))
+    loaded = foreign.load(model, device)
     named_task = task_named(loaded, task, target)
     every = asks_all_tasks(named_task, loaded)
     one_task = None if every else _task(loaded, named_task)
     loaded = loaded if one_task is None else loaded.for_task(one_task)
     explainer = Explainer(loaded, task=one_task, target=target, method=method, baseline=baseline, tol=tol)
-    records = read_records(
-        source,
-        smiles_column=smiles_column,
-        id_column=id_column,
-        file_format=file_format,
-        delimiter=delimiter,
-    )
+    records = read_records(source, **columns.arguments)
     rejections: list[Rejection] = []
 
     def explained() -> Iterator[list[Explanation]]:
