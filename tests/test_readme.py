@@ -130,8 +130,10 @@ def test_every_block_has_a_known_language_and_note():
 @pytest.mark.parametrize("block", **named(NOT_RUN))
 def test_only_what_installs_or_takes_long_is_not_run(block):
     """Each of these is listed here with its reason, and is all of it of that kind."""
-    kinds = r"(python3|py) -m venv|(\. )?\.venv|pipx? install|make \w+|molig (train|evaluate) --recipe"
-    assert re.search("package index|takes half an hour", block.not_run)
+    kinds = (
+        r"(python3|py) -m venv|(\. )?\.venv|pipx? install|make \w+|molig ((train|evaluate) --recipe|serve) "
+    )
+    assert re.search("package index|takes half an hour|serves until Ctrl-C", block.not_run)
     assert all(re.match(kinds, line) for line in block.code.splitlines())
 
 

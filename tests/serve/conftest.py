@@ -58,7 +58,7 @@ def nan_model_dir(tmp_path_factory: pytest.TempPathFactory, small_model_dir: Pat
 @pytest.fixture(scope="session")
 def client(service: Service) -> Iterator[httpx.Client]:
     """Asks the running server, as a script of its page would."""
-    asking = {"headers": {"X-Molig": "1"}, "timeout": 60}
+    asking = {"headers": {"X-Molig": "1"}, "timeout": 600}
     with (
         bound_socket(service.settings) as taken,
         Server(service, taken) as server,

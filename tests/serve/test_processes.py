@@ -13,8 +13,8 @@ from molig.tables.locks import is_alive
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process ends within some seconds; one that nobody has waited for yet counts as gone."""
-    for _ in range(200):
+    """Whether a process ends within some minutes; one that nobody has waited for yet counts as gone."""
+    for _ in range(12_000):
         stat = Path(f"/proc/{pid}/stat")
         if not is_alive(pid) or (stat.exists() and ") Z " in stat.read_text()):
             return True

@@ -36,7 +36,7 @@ def stumble(channel: Channel, folder: Path) -> None:
 
 def finished(client: httpx.Client, number: str) -> dict[str, Any]:
     """What is told of a job when it is over."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while time.monotonic() < until:
         told = client.get(f"/api/jobs/{number}").json()
         if told["state"] not in ("waiting", "running"):
