@@ -330,6 +330,8 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
             form = await request.form(max_files=1, max_fields=most, max_part_size=MAX_TEXT)
         except HTTPException as error:
             raise _of_form(error) from error
+        except OSError as error:  # a large file waits on the disk
+            raise OutputError(f"the server cannot keep the file: {error.strerror or error}") from error
         try:
             order, content = _order_of(form)
             job = await run_in_threadpool(jobs.add, order, content)
@@ -406,9 +408,17 @@ def _order_of(form: FormData) -> tuple[Order, IO[bytes] | None]:
     top = _text(form, "top") or "50"
     if not top.isascii() or not top.isdecimal() or len(top) > len(str(MOST_EXPLAINED)):
         raise UsageError(f"top must be a number from 1 to {MOST_EXPLAINED}")
-    reading = {name: _text(form, name) for name in ("smiles_column", "id_column", "delimiter")}
-    models, tasks, checks = (_texts(form, name) for name in ("models", "tasks", "checks"))
-    return Order(kind, models, tasks, int(top), name, file, **reading, checks=checks), content
+    choices: dict[str, Any] = {one: _text(form, one) for one in ("smiles_column", "id_column", "delimiter")}
+    choices |= {"checks": _texts(form, "checks"), "workbook": _flag(_text(form, "workbook"))}
+    models, tasks = _texts(form, "models"), _texts(form, "tasks")
+    return Order(kind, models, tasks, int(top), name, file, **choices), content
+
+
+def _flag(text: str | None) -> bool:
+    known = {None: False, "false": False, "0": False, "true": True, "1": True}
+    if text not in known:
+        raise UsageError("workbook must be true or false")
+    return known[text]
 
 
 def _text(form: FormData, name: str) -> str | None:

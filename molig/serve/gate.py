@@ -48,6 +48,7 @@ _ALWAYS = {
     "content-security-policy": POLICY,
 }
 _GO_ON = b'<!DOCTYPE html><title>molig</title><meta http-equiv="refresh" content="0; url=/">'
+_WRONG = 400
 _ROOM_FOR_FORM = 1 << 20
 _PATIENCE = 10.0
 """Seconds in which a sender of too much may finish, so that it hears why."""
@@ -74,7 +75,7 @@ class Gate:
     settings : ServeSettings
         Host, token, limits.
     say : callable
-        Told of every request: method, route and status, and nothing else of it.
+        Told of requests that change something or go wrong: method, route and status, and nothing else of it.
     """
 
     def __init__(self, app: ASGIApp, settings: ServeSettings, say: Callable[[str], object]) -> None:
@@ -100,8 +101,11 @@ class Gate:
             await answer.go_on(self._cookie(scope))
         else:
             await self._let_through(scope, receive, answer)
-        route = getattr(scope.get("route"), "path", "" if scope.get("route") else "(no route)")
-        self._say(f"{_word(scope['method'])} {route} {answer.status}")
+        if (
+            scope["method"] != "GET" or answer.status >= _WRONG
+        ):  # pages ask for the state of jobs all the time
+            route = getattr(scope.get("route"), "path", "(no route)")
+            self._say(f"{_word(scope['method'])} {route} {answer.status}")
 
     async def _let_through(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         limit, why = LARGEST_QUESTION, f"a question may have {_size(LARGEST_QUESTION)}"

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import IO, Any, NamedTuple
 
@@ -85,6 +86,8 @@ class Order:
         How it is read; see `molig.molecules.read_records`.
     checks : tuple of str
         Of an audit; none means all.
+    workbook : bool
+        Whether explanations are also written as an Excel file with pictures, which takes its time.
     """
 
     kind: str
@@ -97,6 +100,7 @@ class Order:
     id_column: str | None = None
     delimiter: str | None = None
     checks: tuple[str, ...] = ()
+    workbook: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -107,6 +111,8 @@ class Order:
             raise UsageError(f"a job that is to {self.kind} takes one model (got {len(self.models)})")
         if not 0 < self.top <= MOST_EXPLAINED:
             raise UsageError(f"top must be from 1 to {MOST_EXPLAINED} (got {self.top})")
+        if self.workbook and find_spec("openpyxl") is None:
+            raise UsageError("a workbook needs openpyxl: pip install 'molig[excel]' where the server runs")
 
     @property
     def reading(self) -> dict[str, Any]:

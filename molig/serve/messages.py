@@ -318,6 +318,10 @@ JOB_FORM: dict[str, Any] = {
         "smiles_column": {"type": "string", "description": "name or number, if not a usual name"},
         "id_column": {"type": "string"},
         "delimiter": {"type": "string", "description": "what separates columns; default: guessed"},
+        "workbook": {
+            "type": "boolean",
+            "description": "also an Excel file with pictures, which takes a tenth of a second a molecule",
+        },
         "checks": {
             "type": "array",
             "items": {"type": "string"},

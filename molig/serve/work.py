@@ -28,7 +28,7 @@ from molig.audit.inputs import held_out_file
 from molig.audit.registry import choose_checks
 from molig.audit.report import path_of_part, verdict
 from molig.audit.run import audited_parts
-from molig.errors import MoligError, UsageError, speaking_of_fields
+from molig.errors import MoligError, OutputError, UsageError, speaking_of_fields
 from molig.files import count_rows
 from molig.foreign import load_any_model, load_models
 from molig.model import ScoringModel, SideBySide
@@ -76,6 +76,8 @@ def do_job(channel: Channel, folder: Path, order: Mapping[str, Any], settings: S
             do(job, names, folder)
         except NothingUsableError as err:  # the rejected rows say why
             channel.tell(error=str(err), results=_written())
+        except OSError as err:
+            raise OutputError(f"the server cannot write results: {err.strerror or err}") from err
 
 
 @dataclass
@@ -274,7 +276,7 @@ def _write_explanations(
     model = model if task is None else model.for_task(task)
     explainer = Explainer(model, task=task)
     names = ["report.html", "explanations.json", "explanations.sdf"]
-    names += ["explanations.xlsx"] * _writes_excel()
+    names += ["explanations.xlsx"] * job.order.workbook
     meaning = explainer.target.meaning + model.meaning_of(model.tasks if task is None else [task])
     about = about_page(model, page.columns, page.facts)
     drawings = Drawings(list(map(Path, names)), page.title, meaning=meaning, rejected=page.rejected, **about)

@@ -180,6 +180,7 @@ def test_nothing_of_a_request_is_told_but_method_route_and_status():
     said: list[str] = []
     ask("POST", "/api/score?smiles=CCO", headers=OWN, content=b"CCO", said=said)
     ask("BREW", "/CCO", headers=OWN, said=said)
+    ask("GET", "/CCO", said=said)  # what a page asks for all the time is not told
     assert said == ["POST (no route) 200", "(other) (no route) 200"]
 
 

@@ -19,10 +19,11 @@ from support.pages import page_data
 from support.serving import finished
 from support.small_model import NCI_FILE
 
-from molig.errors import UsageError
+from molig.errors import OutputError, UsageError
 from molig.molecules.readers import FORMATS, SUFFIXES
 from molig.molecules.sources import PACKED
-from molig.serve.jobs import MOST_EXPLAINED, RESULTS, Order, input_name
+from molig.serve import ServeSettings
+from molig.serve.jobs import MOST_EXPLAINED, RESULTS, Jobs, Order, input_name
 from molig.serve.messages import JobAnswer
 
 FORMULA, MARKUP = "=1+1", "<img src=x onerror=alert(1)>"
@@ -57,6 +58,13 @@ def test_a_format_that_is_said(kind):
 def test_orders_that_cannot_be_met(order, why):
     with pytest.raises(UsageError, match=why):
         Order(**{"kind": "screen", "models": ("a",), **order})
+
+
+def test_no_room_for_a_file(tmp_path):
+    jobs = Jobs(ServeSettings(), tmp_path / "missing", print)
+    with pytest.raises(OutputError, match=r"^the server cannot keep the file: No such file or directory$"):
+        jobs.add(Order("screen", ("a",), file="molecules.smi"), io.BytesIO(b"CCO"))
+    assert not jobs.all()
 
 
 def rows_of(client, told, name):
@@ -140,8 +148,10 @@ def test_several_models_side_by_side_are_explained_by_the_first(done, client):
 
 
 def test_an_explained_list_that_was_pasted_as_csv(done, client):
-    told = done(kind="explain", models="small", tasks="all", text="smiles;name\nCCN;a\nnope;b\n")
+    text = "smiles;name\nCCN;a\nnope;b\n"
+    told = done(kind="explain", models="small", tasks="all", text=text, workbook="true")
     assert told["state"] == "done", told["error"]
+    assert "explanations.xlsx" in {one["name"] for one in told["results"]}
     assert told["summary"]["explained"] == 2  # a task each
     assert (told["rows"], told["rejected"]) == (2, 1)
     assert [row["id"] for row in rows_of(client, told, "rejects.csv")] == ["b"]
