@@ -122,7 +122,37 @@ class Order:
 
 @dataclass(eq=False)
 class Job:
-    """A job and what is known of it."""
+    """A job and what is known of it.
+
+    Parameters
+    ----------
+    id : str
+        Its number.
+    order : Order
+        What it is asked to do.
+    folder : Path
+        Its directory.
+    state : str
+        "waiting", "running", "done", "failed" or "cancelled".
+    rows, total, rejected : int
+        Of its phase: rows done, rows in all (roughly; None if not known), rows rejected.
+    phase : str
+        What is done now.
+    phase_began, began : float
+        When, by the monotonic clock.
+    seconds : float
+        How long it took.
+    error : str
+        Why it failed.
+    warnings : list of str
+        What it warned of.
+    summary : dict
+        What came of it.
+    results : dict of str to int
+        Its files, with their sizes in bytes.
+    process : Killable, optional
+        Where it runs, while it does.
+    """
 
     id: str
     order: Order

@@ -60,6 +60,7 @@ _SHOWN = 1_000
 
 _MOST_IN_EXCEL = 100_000
 _MOST_FINDINGS = 100
+_NO_REJECTS = "none.csv"
 
 
 def do_job(channel: Channel, folder: Path, order: Mapping[str, Any], settings: ServeSettings) -> None:
@@ -123,8 +124,11 @@ class _Job:
             )
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Tell of the results, with all of them in one file."""
+        """Tell of the results, with all of them in one file; what they were made of is not kept."""
         self.phase("packing")
+        for left in (self.source, _NO_REJECTS):
+            if left:
+                Path(left).unlink(missing_ok=True)
         names = list(_written())  # before there is an archive, or it would take itself in without end
         with zipfile.ZipFile("all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             for name in names:
@@ -280,7 +284,7 @@ def _write_explanations(
     meaning = explainer.target.meaning + model.meaning_of(model.tasks if task is None else [task])
     about = about_page(model, page.columns, page.facts)
     drawings = Drawings(list(map(Path, names)), page.title, meaning=meaning, rejected=page.rejected, **about)
-    place = "rejects.csv" if job.order.kind == "explain" else "none.csv"
+    place = "rejects.csv" if job.order.kind == "explain" else _NO_REJECTS
     request = TableRequest(Path("explanations.csv"), "molecules", Path(place), csv_safe=True)
     job.phase("explaining", total)
 

@@ -128,6 +128,10 @@ class TestScreening:
             assert str(service.folder).encode() not in client.get(one["url"]).content
         assert str(service.folder) not in json.dumps(screened)
 
+    def test_the_file_itself_is_not_kept(self, service, screened):
+        kept = {path.name for path in (service.folder / screened["id"]).iterdir()}
+        assert kept == {one["name"] for one in screened["results"]}
+
     def test_no_other_name_is_ever_opened(self, client, screened):
         for name in (
             "molecules.csv",
