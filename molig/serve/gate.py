@@ -8,6 +8,8 @@ request must know it. Bodies are counted as they stream in.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -17,10 +19,12 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from html import escape
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from molig.serve.processes import place_of
@@ -49,7 +53,10 @@ _ALWAYS = {
 }
 _GO_ON = b'<!DOCTYPE html><title>molig</title><meta http-equiv="refresh" content="0; url=/">'
 _WRONG = 400
+_PAGE = '<!DOCTYPE html><html lang="en"><title>molig</title><h1>molig</h1><p>{}</p></html>'
 _ROOM_FOR_FORM = 1 << 20
+_SILENCE = 30.0
+"""Seconds in which something more of a body must come, or it makes room for others."""
 _PATIENCE = 10.0
 """Seconds in which a sender of too much may finish, so that it hears why."""
 
@@ -61,8 +68,8 @@ _UPLOADS = "/api/jobs"
 _NUMBER = re.compile(r"\d{1,19}")
 
 
-class _TooLargeError(Exception):
-    """A body is longer than it may be."""
+class _BodyError(Exception):
+    """A body is longer than it may be, or does not come."""
 
 
 class Gate:
@@ -96,37 +103,35 @@ class Gate:
         answer = _Answer(send)
         refused = self._refusal(scope)
         if refused is not None:
-            await answer.refuse(*refused)
+            await answer.refuse(*refused, is_page=_wants_page(scope))
         elif self._has_token_in_address(scope):
             await answer.go_on(self._cookie(scope))
         else:
             await self._let_through(scope, receive, answer)
-        if (
-            scope["method"] != "GET" or answer.status >= _WRONG
-        ):  # pages ask for the state of jobs all the time
+        if scope["method"] != "GET" or answer.status >= _WRONG:  # pages ask how jobs are all the time
             route = getattr(scope.get("route"), "path", "(no route)")
-            self._say(f"{_word(scope['method'])} {route} {answer.status}")
+            self._say(f"{_word(scope['method'])} {route} {answer.status or '(gone)'}")
 
     async def _let_through(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         limit, why = LARGEST_QUESTION, f"a question may have {_size(LARGEST_QUESTION)}"
         if scope["path"] == _UPLOADS:
             limit = self._settings.max_upload + _ROOM_FOR_FORM
             why = f"a file may have {_size(self._settings.max_upload)} on this server (--max-upload)"
-        body = _Body(receive, limit, answer)
+        body = _Body(receive, limit, why, answer)
         declared = _header(scope, "content-length")
         if declared is not None and (not _NUMBER.fullmatch(declared) or int(declared) > limit):
-            answer.is_refused = True
+            answer.refusal = 413, f"too large: {why}"
         else:
             try:
                 await self._app(scope, body.receive, answer.send)
-            except _TooLargeError:
-                answer.is_refused = True
+            except (_BodyError, ClientDisconnect):
+                pass
             except Exception as err:  # nothing of it may reach the log of uvicorn, which prints molecules
                 await self._stumbled(err, answer)
-        if answer.is_refused and not answer.has_begun:
+        if answer.refusal is not None and not answer.has_begun:
             if _header(scope, "expect") is None:
                 await body.drain()
-            await answer.refuse(413, f"too large: {why}")
+            await answer.refuse(*answer.refusal)
 
     async def _stumbled(self, err: Exception, answer: _Answer) -> None:
         where = place_of(err)
@@ -189,10 +194,11 @@ class _Answer:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.status = 0
-        self.is_refused = self.has_begun = False
+        self.has_begun = False
+        self.refusal: tuple[int, str] | None = None
 
     async def send(self, message: Message) -> None:
-        if self.is_refused and not self.has_begun:
+        if self.refusal is not None and not self.has_begun:
             return  # what the application makes of a body that was cut off
         if message["type"] == "http.response.start":
             self.has_begun, self.status = True, message["status"]
@@ -201,10 +207,11 @@ class _Answer:
             message = {**message, "headers": [*message["headers"], *missing]}
         await self._send(message)
 
-    async def refuse(self, status: int, error: str) -> None:
-        self.is_refused = False
-        body = json.dumps({"error": error}).encode()
-        await self._whole(status, body, {"content-type": "application/json", "connection": "close"})
+    async def refuse(self, status: int, error: str, *, is_page: bool = False) -> None:
+        self.refusal = None
+        body = _PAGE.format(escape(error)) if is_page else json.dumps({"error": error})
+        kind = "text/html; charset=utf-8" if is_page else "application/json"
+        await self._whole(status, body.encode(), {"content-type": kind, "connection": "close"})
 
     async def go_on(self, cookie: str) -> None:
         """Give the cookie and go on to the page without the token in its address.
@@ -223,27 +230,35 @@ class _Answer:
 class _Body:
     """The body of a request, counted as it comes."""
 
-    def __init__(self, receive: Receive, limit: int, answer: _Answer) -> None:
-        self._receive, self._limit, self._answer = receive, limit, answer
+    def __init__(self, receive: Receive, limit: int, why: str, answer: _Answer) -> None:
+        self._receive, self._limit, self._why, self._answer = receive, limit, why, answer
         self._n_bytes = 0
         self._is_whole = False
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        try:
+            async with asyncio.timeout(None if self._is_whole else _SILENCE):
+                message = await self._receive()
+        except TimeoutError as err:
+            self._is_whole = True  # nobody waits for the rest
+            self._answer.refusal = 408, f"nothing came for {_SILENCE:g} s, so the request is given up"
+            raise _BodyError from err
         if message["type"] == "http.request":
             self._n_bytes += len(message.get("body", b""))
             self._is_whole = not message.get("more_body", False)
             if self._n_bytes > self._limit:
-                self._answer.is_refused = True
-                raise _TooLargeError
+                self._answer.refusal = 413, f"too large: {self._why}"
+                raise _BodyError
         return message
 
     async def drain(self) -> None:
         """Read on and keep nothing, for a while: who still sends does not hear an answer."""
         until = time.monotonic() + _PATIENCE
-        while not self._is_whole and time.monotonic() < until:
-            message = await self._receive()
-            self._is_whole = message["type"] != "http.request" or not message.get("more_body", False)
+        with contextlib.suppress(TimeoutError):
+            while not self._is_whole:
+                async with asyncio.timeout(until - time.monotonic()):
+                    message = await self._receive()
+                self._is_whole = message["type"] != "http.request" or not message.get("more_body", False)
 
 
 def _place(origin: str) -> str:
@@ -252,6 +267,10 @@ def _place(origin: str) -> str:
         return urlsplit(origin).netloc.casefold()
     except ValueError:
         return ""
+
+
+def _wants_page(scope: Scope) -> bool:
+    return scope["method"] == "GET" and "text/html" in (_header(scope, "accept") or "")
 
 
 def _header(scope: Scope, name: str) -> str | None:

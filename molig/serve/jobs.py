@@ -373,7 +373,9 @@ class Jobs:
         return None
 
     def _run(self, job: Job) -> None:
-        process = Killable("molig.serve.work:do_job", job.folder, job.order.__dict__, self._settings)
+        process = Killable(
+            "molig.serve.work:do_job", self._folder, job.id, job.order.__dict__, self._settings
+        )
         with self._lock:
             job.process = process
             is_cancelled = job.state == CANCELLED or self._closed

@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 import traceback
 import weakref
 from importlib import import_module
@@ -65,7 +66,7 @@ class Killable:
         A function, as ``"module:name"``, called there with a `Channel`, ``folder`` and ``arguments``; its
         module is imported there only.
     folder : Path
-        Where it writes; removed by itself if the server is gone.
+        Directory of the server; removed by the process if the server is gone.
     *arguments : object
         What else it needs.
 
@@ -127,7 +128,7 @@ class Killable:
         return signal.Signals(-code).name
 
 
-_MOMENT = 5.0
+_MOMENT, _PAUSE = 5.0, 0.05
 _running: weakref.WeakSet[Killable] = weakref.WeakSet()
 
 
@@ -170,10 +171,18 @@ def _be_silent() -> None:
 def _watch(lifeline: Connection, folder: str) -> None:
     with contextlib.suppress(EOFError, OSError):
         lifeline.recv_bytes()
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(Path(folder))
     if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a directory, in which other processes may still write for a moment."""
+    until = time.monotonic() + _MOMENT
+    while folder.exists() and time.monotonic() < until:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(_PAUSE)
 
 
 def place_of(error: BaseException) -> str:

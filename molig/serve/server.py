@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import threading
@@ -10,6 +11,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from molig.errors import MoligError, OutputError, UsageError
 from molig.serve.app import create_app
@@ -18,8 +20,42 @@ from molig.serve.settings import ServeSettings
 
 _START_SECONDS = 30.0
 _MOST_CONNECTIONS = 200
+_HEAD_SECONDS = 10.0
+"""Seconds in which a connection must have said what it wants, or it makes room for others."""
 _LAST_WORDS = 5
 """Seconds that answers in hand may take when the server ends."""
+
+
+class _Connection(H11Protocol):
+    """A connection that does not wait for ever: uvicorn knows no such limit before the first request."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Wait on until a request is there."""
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+        elif self._waiting is None:
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._waiting = self.loop.call_later(_HEAD_SECONDS, self.timeout_keep_alive_handler)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
 
 class Server:
@@ -64,6 +100,7 @@ class Server:
         """Begin to answer."""
         config = uvicorn.Config(
             create_app(self._service),
+            http=_Connection,
             access_log=False,
             log_level="critical",
             log_config=None,

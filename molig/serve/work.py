@@ -63,7 +63,9 @@ _MOST_FINDINGS = 100
 _NO_REJECTS = "none.csv"
 
 
-def do_job(channel: Channel, folder: Path, order: Mapping[str, Any], settings: ServeSettings) -> None:
+def do_job(
+    channel: Channel, home: Path, number: str, order: Mapping[str, Any], settings: ServeSettings
+) -> None:
     """Do a job and tell of it: phases, rows, warnings, and at last its results or an error."""
     torch.set_num_threads(1)
     job = _Job(Order(**order), settings, channel)
@@ -74,7 +76,7 @@ def do_job(channel: Channel, folder: Path, order: Mapping[str, Any], settings: S
         names = [name for label in job.order.models for name in chosen(models, label).names]
         do = {"screen": _screen, "explain": _explain, "audit": _audit}[job.order.kind]
         try:
-            do(job, names, folder)
+            do(job, names, home / number)
         except NothingUsableError as err:  # the rejected rows say why
             channel.tell(error=str(err), results=_written())
         except OSError as err:

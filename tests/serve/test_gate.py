@@ -10,12 +10,20 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
 
 from molig.serve import ServeSettings
 from molig.serve.gate import LARGEST_QUESTION, POLICY, Gate
 
 HERE = "http://127.0.0.1:8642"
 OWN = {"X-Molig": "1"}
+UPLOAD = {
+    "type": "http",
+    "method": "POST",
+    "path": "/api/jobs",
+    "query_string": b"",
+    "headers": [(b"host", b"localhost"), (b"x-molig", b"1")],
+}
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -116,6 +124,13 @@ class TestToken:
             assert answer.status_code == 401
             assert "s3cret" not in answer.text
 
+    def test_a_browser_without_it_is_told_on_a_page(self):
+        answer = ask(settings=self.SETTINGS, headers={"accept": "text/html,*/*;q=0.8"})
+        assert answer.status_code == 401
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "open the address that molig serve has printed" in answer.text
+        assert answer.headers["content-security-policy"] == POLICY
+
     @pytest.mark.parametrize("given", ["Bearer wrong", "Bearer", "s3cret &?", "Basic s3cret &?", ""])
     def test_a_wrong_one(self, given):
         assert ask(settings=self.SETTINGS, headers={"authorization": given}).status_code == 401
@@ -170,6 +185,26 @@ class TestBodies:
         assert ask("POST", "/api/score", headers=OWN, content=endless()).status_code == 413
         assert sent == 100  # the rest is read, and kept nowhere, so that the sender hears the answer
 
+    def test_one_that_does_not_come_is_given_up(self, monkeypatch):
+        monkeypatch.setattr("molig.serve.gate._SILENCE", 0.01)
+
+        async def silent() -> AsyncIterator[bytes]:
+            yield b"x"
+            await asyncio.sleep(600)
+
+        sent: list[Any] = []
+        messages = silent()
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": await anext(messages), "more_body": True}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        asyncio.run(Gate(echo, ServeSettings(), lambda _: None)(UPLOAD, receive, send))
+        assert sent[0]["status"] == 408
+        assert b"nothing came for 0.01 s" in sent[1]["body"]
+
     @pytest.mark.parametrize("length", ["x", "-1", "9" * 30])
     def test_lengths_that_are_none(self, length):
         headers = OWN | {"content-length": length}
@@ -182,6 +217,18 @@ def test_nothing_of_a_request_is_told_but_method_route_and_status():
     ask("BREW", "/CCO", headers=OWN, said=said)
     ask("GET", "/CCO", said=said)  # what a page asks for all the time is not told
     assert said == ["POST (no route) 200", "(other) (no route) 200"]
+
+
+def test_who_goes_away_is_no_fault():
+    async def interrupted(scope: Any, receive: Any, send: Any) -> None:
+        raise ClientDisconnect
+
+    async def nowhere(message: Any) -> None:
+        raise AssertionError(message)
+
+    said: list[str] = []
+    asyncio.run(Gate(interrupted, ServeSettings(), said.append)(UPLOAD, None, nowhere))  # type: ignore[arg-type]
+    assert said == ["POST (no route) (gone)"]
 
 
 def test_a_fault_is_told_without_its_words():

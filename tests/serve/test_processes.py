@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -38,6 +39,9 @@ class TestEnding:
         process = Killable("support.serving:with_a_child", folder)
         child = process.channel.hear()["child"]
         process._lifeline.close()
+        for number in range(50):  # another has not ended yet
+            with contextlib.suppress(FileNotFoundError):
+                (folder / f"late {number}").write_text("written")
         with pytest.raises(EOFError):
             process.channel.hear()
         assert not folder.exists()

@@ -39,6 +39,16 @@ def test_the_address_that_is_printed(host, shown):
         assert server.address_with_token == f"http://{shown}:{port}/?token=a%20b"
 
 
+def test_a_connection_that_says_nothing_is_closed(client, monkeypatch):
+    monkeypatch.setattr("molig.serve.server._HEAD_SECONDS", 0.05)
+    place = (client.base_url.host, client.base_url.port)
+    for said in (b"", b"GET / HTTP/1.1\r\nHost: local"):
+        with socket.create_connection(place, timeout=60) as silent:
+            silent.sendall(said)
+            assert silent.recv(1) == b""
+    assert client.get("/api/about").status_code == 200
+
+
 def test_no_place_for_temporary_files(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(OutputError, match=r"^cannot make a directory for temporary files: .*TMPDIR"):
