@@ -62,6 +62,7 @@ MOST_EXPLAINED = 500
 
 _LOOK_EVERY = 0.5
 _MOST_WARNINGS = 50
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,11 @@ class Job:
             ],
         }
 
+    def named(self, text: str) -> str:
+        """A message that calls the file as the user does."""
+        name = legible(self.order.name)[:_LONGEST_NAME]
+        return text.replace(self.order.file, name) if self.order.file and name else text
+
     def _message(self) -> str:
         if self.state == RUNNING:
             return self.phase or "starting"
@@ -299,9 +305,14 @@ class Jobs:
         except OSError as err:
             shutil.rmtree(job.folder, ignore_errors=True)
             raise OutputError(f"the server cannot keep the file: {err.strerror or err}") from err
-        with self._changed:
-            self._jobs[number] = job
-            self._changed.notify_all()
+        try:
+            with self._changed:
+                self.check_room()  # others may have come while the file was written
+                self._jobs[number] = job
+                self._changed.notify_all()
+        except BusyError:
+            shutil.rmtree(job.folder, ignore_errors=True)
+            raise
         return job
 
     def all(self) -> list[dict[str, Any]]:
@@ -417,14 +428,14 @@ class Jobs:
             job.rows += message.get("rows", 0)
             job.rejected += message.get("rejected", 0)
             if "warning" in message and len(job.warnings) < _MOST_WARNINGS:
-                job.warnings.append(legible(message["warning"]))
+                job.warnings.append(job.named(legible(message["warning"])))
         if "fault" in message:
             self._say(f"a job broke off: {message['fault']}")
             self._finish(job, FAILED, f"this is a fault of molig, not of the file: {message['fault']}")
         elif "error" in message:
             with self._lock:
                 job.results = message.get("results", {})
-            self._finish(job, FAILED, message["error"])
+            self._finish(job, FAILED, job.named(message["error"]))
         elif "results" in message:
             with self._lock:
                 job.results, job.summary = message["results"], message["summary"]

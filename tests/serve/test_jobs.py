@@ -174,8 +174,12 @@ class TestFailing:
     @pytest.mark.parametrize(
         ("content", "name", "why"),
         [
-            (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "x.smi", "it is a PNG image"),
-            (b"a,b\n1,2\n", "x.csv", r"no column looks like SMILES among 'a', 'b'.*\(smiles_column\)"),
+            (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "x.smi", r"^x\.smi: .*it is a PNG image"),
+            (
+                b"a,b\n1,2\n",
+                "x.csv",
+                r"^x.csv: no column looks like SMILES among 'a', 'b'.*\(smiles_column\)",
+            ),
         ],
         ids=["picture", "no SMILES"],
     )
