@@ -23,6 +23,7 @@ from molig.errors import OutputError, UsageError
 from molig.molecules.readers import FORMATS, SUFFIXES
 from molig.molecules.sources import PACKED
 from molig.serve import ServeSettings
+from molig.serve.desk import BusyError
 from molig.serve.jobs import MOST_EXPLAINED, RESULTS, Jobs, Order, input_name
 from molig.serve.messages import JobAnswer
 
@@ -65,6 +66,21 @@ def test_no_room_for_a_file(tmp_path):
     with pytest.raises(OutputError, match=r"^the server cannot keep the file: No such file or directory$"):
         jobs.add(Order("screen", ("a",), file="molecules.smi"), io.BytesIO(b"CCO"))
     assert not jobs.all()
+
+
+def test_two_that_come_at_once_do_not_share_the_last_place(tmp_path):
+    jobs = Jobs(ServeSettings(max_waiting=1), tmp_path, print)
+    order = Order("screen", ("small",), file="molecules.smi")
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if not jobs.all():
+                jobs.add(order, io.BytesIO(b"C"))
+            return super().read(size)
+
+    with pytest.raises(BusyError):
+        jobs.add(order, Slow(b"CC"))
+    assert [folder.name for folder in tmp_path.iterdir()] == [one["id"] for one in jobs.all()]
 
 
 def rows_of(client, told, name):
