@@ -410,7 +410,7 @@ function hitRow({cells}) {
   return make("tr", {}, thumb(smiles, () => open(null), `Explain ${id || smiles}`), make("td", {}, name), ...columns.filter(column => column.shown).map(({name: column, c, number, score}) => {
     const value = cells[c];
     if (value === null) return make("td");
-    if (!number) return make("td", {}, String(value));
+    if (!number) return make("td", {}, make("div", {class: "clip", title: String(value)}, String(value)));
     if (!score) return make("td", {class: "num"}, figure(value));
     const told = scored(value, score.kind);
     const cell = make("td", {class: "num heat"}, button(told, () => open(score), {title: "Explain this score", "aria-label": `${id || smiles}, ${column}: ${told}; explain`}));
