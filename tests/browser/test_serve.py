@@ -313,6 +313,21 @@ def test_a_run_is_cancelled_and_a_wrong_file_is_told(opened, tmp_path):
     assert row.locator(".says").text_content()
 
 
+def test_columns_that_are_not_found_are_named(opened, tmp_path):
+    page = opened()
+    table = tmp_path / "two.csv"
+    table.write_text(f"code,educt,product\nfirst,{PHENOL},{ASPIRIN}\n")
+    page.set_input_files("#file", str(table))
+    assert "two.csv: no column looks like SMILES" in run(page, "screen", "failed").inner_text()
+    page.click("#reading summary")
+    page.fill("#smiles-column", "product")
+    page.fill("#id-column", "1")
+    run(page, "screen")
+    page.locator("#hits tbody tr").wait_for()
+    assert names(page) == ["first"]
+    assert ASPIRIN in page.locator("#hits tbody").inner_text()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_dark_and_a_phone(opened, scheme):
     page = opened(color_scheme=scheme, viewport={"width": 390, "height": 844})

@@ -206,6 +206,10 @@ async function start(kind) {
       throw new Refused(413, `${state.file.name} has ${weighed(state.file.size)}, more than the ${weighed(state.about.max_upload)} that this server takes (--max-upload).`);
     if (state.file) form.append("file", state.file, state.file.name);
     else if (text.trim()) form.append("text", text);
+    for (const name of ["smiles-column", "id-column"]) {
+      const given = byId(name).value.trim();
+      if (given) form.append(name.replace("-", "_"), given);
+    }
     keep();
     byId("live").textContent = state.file ? "The file is sent." : "The molecules are sent.";
     const {id} = await answered("jobs", {form});
