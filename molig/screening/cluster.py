@@ -50,7 +50,10 @@ INSTALL = "pip install 'molig[ray]'"
 _END = -1  # instead of the number of a chunk: what is told when a stretch has been read
 _SMALLEST_BLOCK = 1  # bytes from which on Ray Data passes rows on: no chunk waits for others
 _ACTORS_OF_A_READER = 16
-_CORES_OF_A_READER = 0.01  # reading waits for those who score most of the time
+# Reading waits for those who score most of the time. Together they take one core: where actors have all of
+# them there is still room to read, at first, and again what was read on a node that is lost.
+_CORES_OF_A_READER = 0.01
+_CORES_OF_AN_ACTOR = 1 - _CORES_OF_A_READER
 _ACTORS_FOR_SINGLE_CHUNKS = 32  # Ray needs some hundredths of a second for each time that it gives out work
 _RETRIES_ON_GPU = 3
 
@@ -227,7 +230,7 @@ class ClusterRun:
             fn_constructor_args=([self._packed], self.seconds, _software(), on_gpu),
             batch_size=1 + self.n_actors // _ACTORS_FOR_SINGLE_CHUNKS,
             batch_format="pyarrow",
-            num_cpus=1,
+            num_cpus=_CORES_OF_AN_ACTOR,
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=self.n_actors),
             **({"num_gpus": self.cluster.gpus, "max_task_retries": _RETRIES_ON_GPU} if on_gpu else {}),
         )

@@ -114,6 +114,17 @@ def test_a_lost_process_and_a_lost_node_cost_no_row(nodes, small_committee, rows
     assert not (tmp_path / "hits.parts").exists()
 
 
+def test_one_core_reads_and_scores(nodes, small_committee, tmp_path):
+    """The actor must not take all of the only core that is left, or nobody could read."""
+    library, tables_of = tmp_path / "library.csv", {}
+    library.write_text("smiles\n" + "\n".join(GOOD) + "\n")
+    for name, cluster in (("here", None), ("there", Cluster())):
+        output = tmp_path / f"{name}.csv"
+        screen(library, small_committee, output=output, options=replace(OPTIONS, cluster=cluster, jobs=1))
+        tables_of[name] = tables(output)
+    assert tables_of["there"] == tables_of["here"]
+
+
 def test_a_gpu_that_is_not_there(nodes, small_committee, tmp_path):
     (tmp_path / "library.smi").write_text("CCO\n")
     options = ScreeningOptions(cluster=Cluster(gpus=0.5))
