@@ -106,8 +106,11 @@ def refused(text: str) -> bool:
 
 def run(page: Any, kind: str, state: str = "done") -> Any:
     """Start a run and wait for its end."""
-    page.click(f"button[data-kind={kind}]")
-    row = page.locator("#runs li").first
+    with page.expect_response(
+        lambda answer: answer.request.method == "POST" and answer.status == 202
+    ) as taken:
+        page.click(f"button[data-kind={kind}]")
+    row = page.locator(f'#runs li[data-run="{taken.value.json()["id"]}"]')  # not that of a run before it
     row.locator(f".badge.{state}").wait_for()
     return row
 

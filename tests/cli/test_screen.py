@@ -207,7 +207,7 @@ class TestOptions:
                 "cannot tell the format of hits.txt; use a name ending in .parquet",
             ),
             (["-o", "no/such/place/hits.csv"], "the directory no/such/place does not exist"),
-            (["-o", "/dev/null/hits.csv"], "the directory /dev/null does not exist"),
+            (["-o", "/dev/null/hits.csv"], "/dev/null is a file, not a directory"),
             (["-o", "."], "."),
             (["--rejects", "rejects.txt"], "cannot tell the format of rejects.txt"),
             (["--rejects", "-"], "results and rejected rows"),
