@@ -1,4 +1,4 @@
-"""What files have in common: written whole, digests, rows, versions, JSON and Markdown tables."""
+"""What files have in common: written whole, digests, rows, versions, JSON, Markdown tables, templates."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 from molig.deferred import deferred
 from molig.errors import OutputError
+from molig.text import legible
 from molig.version import __version__
 
 if TYPE_CHECKING:
+    import jinja2
     import pyarrow.parquet as pq
     import rdkit
+    from jinja2 import Environment
 else:
+    jinja2 = deferred("jinja2")
     rdkit = deferred("rdkit")
     pq = deferred("pyarrow.parquet")
 
@@ -235,6 +239,39 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], align: 
 def _markdown_row(cells: Sequence[str]) -> str:
     escaped = (cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
     return f"| {' | '.join(escaped)} |"
+
+
+def html_templates(room: str) -> Environment:
+    r"""Templates of a room for HTML: every value is escaped and legible, a name that is not there an error.
+
+    Parameters
+    ----------
+    room : str
+        Package with a directory ``templates``, such as "molig.report".
+
+    Returns
+    -------
+    jinja2.Environment
+        Filters and tests may be added. Markup is left as it is.
+
+    Examples
+    --------
+    >>> html_templates("molig.report").from_string("<p>{{ name }}</p>").render(name="<b>\x1b[2J")
+    '<p>&lt;b&gt;\ufffd[2J</p>'
+    """
+    environment: Environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(room),
+        autoescape=True,
+        finalize=_legible_unless_markup,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment
+
+
+def _legible_unless_markup(value: object) -> object:
+    return legible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 _COUNTABLE_BYTES = 1_000_000_000

@@ -10,14 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
 from molig.audit.findings import Evidence, Finding, Outcome, Severity, plain
 from molig.audit.registry import Check, available_checks
 from molig.audit.subject import AuditSubject
 from molig.errors import UsageError
-from molig.files import markdown_table, write_whole
+from molig.files import html_templates, markdown_table, write_whole
 from molig.model import (
     AuditedFinding,
     AuditSummary,
@@ -28,7 +27,7 @@ from molig.model import (
     model_card,
     save_model,
 )
-from molig.text import legible, legible_markdown
+from molig.text import legible_markdown
 from molig.version import __version__
 
 
@@ -379,22 +378,10 @@ def _contents(audit: Audit) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("molig.audit"),
-        autoescape=True,
-        finalize=_finalize,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = html_templates("molig.audit")
     environment.filters |= {"shown": shown, "columns": columns_of, "tables": tables_of}
     environment.tests["table"] = is_table
     return environment
-
-
-def _finalize(value: object) -> object:
-    """Make text from users' files legible on its way out; markup is left alone."""
-    return legible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 # Writing audits to files, by suffix.

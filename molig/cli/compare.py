@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.options import (
-    BaselineOption,
+    Attributing,
     CsvSafeOption,
     DeviceOption,
-    MethodOption,
     ModelOption,
     QuietOption,
     Reading,
     ReadsAtomsAndBits,
-    TargetOption,
     TaskOrAllOption,
     ThreadsOption,
-    TolOption,
     input_option,
     resolved_input,
     task_named,
@@ -60,10 +57,7 @@ def compare(
             help="What the molecules have in common: SMARTS, or an SD or mol file; default: searched for.",
         ),
     ] = None,
-    method: MethodOption = "integrated_gradients",
-    baseline: BaselineOption = None,
-    target: TargetOption = None,
-    tol: TolOption = 0.01,
+    attributing: Attributing,
     columns: Reading,
     foreign: ReadsAtomsAndBits,
     device: DeviceOption = "auto",
@@ -86,15 +80,15 @@ def compare(
     reporter = Reporter(quiet)
     use_threads(threads)
     loaded = foreign.load(model, device)
-    task = task_named(loaded, task, target)
-    options: dict[str, Any] = {"method": method, "baseline": baseline, "target": target, "tol": tol}
+    task = task_named(loaded, task, attributing.target)
     loaded = loaded if task is None or asks_all_tasks(task, loaded) else loaded.for_task(task)
     n_pairs = len(records) * (len(records) - 1) // 2
     with reporter.progress("comparing", n_pairs, "pairs") as advance:
-        found = compare_all(loaded, records, task=task, template=template, progress=advance, **options)
+        asked = {"task": task, "template": template, **attributing.arguments}
+        found = compare_all(loaded, records, progress=advance, **asked)
     is_pair = len(records) == _PAIR
     by_task = found.only_pair() if is_pair else ()
-    _say(found, tol, reporter)
+    _say(found, attributing.tol, reporter)
     for path in outputs:
         if path.suffix.lower() in SHEETS:
             (sheet_of_comparison(by_task) if is_pair else sheet_of_comparisons(found)).write(path)

@@ -10,17 +10,14 @@ import typer
 from molig.cli.compare import rows_of
 from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.options import (
-    BaselineOption,
+    Attributing,
     DeviceOption,
-    MethodOption,
     ModelOption,
     QuietOption,
     Reading,
     ReadsAtomsAndBits,
-    TargetOption,
     TaskOrAllOption,
     ThreadsOption,
-    TolOption,
     input_option,
     task_named,
     with_groups,
@@ -54,10 +51,7 @@ def edits(
         bool,
         typer.Option("--all", help="Also edits outside the applicability domain, marked so."),
     ] = False,
-    method: MethodOption = "integrated_gradients",
-    baseline: BaselineOption = None,
-    target: TargetOption = None,
-    tol: TolOption = 0.01,
+    attributing: Attributing,
     columns: Reading,
     foreign: ReadsAtomsAndBits,
     device: DeviceOption = "auto",
@@ -81,9 +75,9 @@ def edits(
     reporter = Reporter(quiet)
     use_threads(threads)
     loaded = foreign.load(model, device)
-    task = task_named(loaded, task, target)
+    task = task_named(loaded, task, attributing.target)
     asked: dict[str, Any] = {"most": most, "sites": sites, "direction": direction, "outside": outside}
-    asked |= {"method": method, "baseline": baseline, "target": target, "tol": tol}
+    asked |= attributing.arguments
     if asks_all_tasks(task, loaded):
         by_task = find_edits_of_all_tasks(loaded, record, **asked)
     else:

@@ -340,6 +340,23 @@ BaselineOption = Annotated[
         "uniform or carbon; several, joined by commas, are averaged. Default: zero, for Chemprop neutral.",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Attributing:
+    """Options of how scores are attributed."""
+
+    method: MethodOption = "integrated_gradients"
+    baseline: BaselineOption = None
+    target: TargetOption = None
+    tol: TolOption = 0.01
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Those of `molig.attribution.Explainer`."""
+        return asdict(self)
+
+
 ReferenceOption = Annotated[
     str | None,
     typer.Option(

@@ -11,17 +11,14 @@ import typer
 from molig.cli.console import Reporter, print_table, use_threads
 from molig.cli.options import (
     MOLECULES,
-    BaselineOption,
+    Attributing,
     CsvSafeOption,
     DeviceOption,
-    MethodOption,
     ModelOption,
     QuietOption,
     Reading,
     ReadsAtomsAndBits,
-    TargetOption,
     ThreadsOption,
-    TolOption,
     input_argument,
     input_option,
     needed_input,
@@ -74,10 +71,7 @@ def substructures(
     task: Annotated[
         str | None, typer.Option("--task", help="Task of the model, or all; needed if it has several.")
     ] = None,
-    method: MethodOption = "integrated_gradients",
-    baseline: BaselineOption = None,
-    target: TargetOption = None,
-    tol: TolOption = 0.01,
+    attributing: Attributing,
     columns: Reading,
     foreign: ReadsAtomsAndBits,
     device: DeviceOption = "auto",
@@ -99,11 +93,11 @@ def substructures(
     reporter = Reporter(quiet)
     use_threads(threads)
     loaded = foreign.load(model, device)
-    named_task = task_named(loaded, task, target)
+    named_task = task_named(loaded, task, attributing.target)
     every = asks_all_tasks(named_task, loaded)
     one_task = None if every else _task(loaded, named_task)
     loaded = loaded if one_task is None else loaded.for_task(one_task)
-    explainer = Explainer(loaded, task=one_task, target=target, method=method, baseline=baseline, tol=tol)
+    explainer = Explainer(loaded, task=one_task, **attributing.arguments)
     records = read_records(source, **columns.arguments)
     rejections: list[Rejection] = []
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 from rdkit import Chem, rdBase
 from rdkit.Chem import FunctionalGroups, rdDepictor
@@ -34,6 +34,7 @@ from molig.depiction import draw_outline
 from molig.depiction.marks import BAND, BULGE, LARGEST_RADIUS, MOST_ARCS, RADIUS
 from molig.depiction.panel import NOISE, PALETTES, VISIBLE, diverging_color, hex_color
 from molig.features import FeatureSchema
+from molig.files import html_templates
 from molig.model import ApplicabilityFlag
 from molig.molecules import Record, Rejection
 from molig.report.tables import Result
@@ -151,14 +152,7 @@ def render_hits(page: HitPage) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("molig.report"),
-        autoescape=True,
-        finalize=lambda value: value if isinstance(value, Markup) else legible(value),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return html_templates("molig.report")
 
 
 def _source(name: str) -> str:

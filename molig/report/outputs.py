@@ -275,7 +275,7 @@ def write_explanations(
     facts : sequence of (str, str)
         Names and values at the head of a page.
     columns : sequence of str
-        Names of the values in `Record.kept`, which come along on a page.
+        Names of the values in `Record.kept`, which come along on a page and in structures.
     domain : Applicability, optional
         Says, on a page, whether the model knows molecules like these.
 
@@ -302,7 +302,13 @@ def write_explanations(
     require_some(counts, rejections)
     every = pictures.laid(every)
     listed = [one for _, result in every if not isinstance(result, Rejection) for one in result]
-    explained = _Explained(title, meaning, listed, rejections)
+    along = [
+        dict(zip(columns, record.kept, strict=False))
+        for record, result in every
+        if not isinstance(result, Rejection)
+        for _ in result
+    ]
+    explained = _Explained(title, meaning, listed, rejections, along)
     beside = {path.with_suffix(".sdf") for path in paths if path.suffix.lower() == ".pml"}
     for path in paths:
         if path.suffix.lower() in PICTURES:
@@ -314,7 +320,7 @@ def write_explanations(
         elif path not in beside:
             write_whole(path, _draw(path, explained, pictures))
     for path in beside:
-        write_whole(path, sd_text(listed, in_3d=True))
+        write_whole(path, sd_text(listed, in_3d=True, along=along))
     if pictures.pairs:
         write_whole(pictures.pairs, _pairs(listed, pictures))
     if pictures.ledger:
@@ -342,14 +348,16 @@ class _Explained(NamedTuple):
     meaning: str
     listed: list[Explanation]
     rejections: list[Rejection]
+    along: list[dict[str, Any]]
+    """Columns of the input, of each explanation."""
 
 
 def _draw(path: Path, explained: _Explained, pictures: Pictures) -> bytes:
-    suffix, (title, meaning, listed, rejections) = path.suffix.lower(), explained
+    suffix, (title, meaning, listed, rejections, along) = path.suffix.lower(), explained
     if suffix in STRUCTURES:
-        is_script = suffix == ".pml"
-        text = pymol_script(listed, path.with_suffix(".sdf").name) if is_script else sd_text(listed)
-        return text.encode()
+        if suffix == ".pml":
+            return pymol_script(listed, path.with_suffix(".sdf").name).encode()
+        return sd_text(listed, along=along).encode()
     if suffix == EXCEL:
         looks = [options | {"layers": pictures.layers} for options in pictures.fixed(listed)]
         return workbook(path, listed, rejections, title=title, meaning=meaning, looks=looks)
@@ -470,7 +478,7 @@ def _facts_of(explanation: Explanation) -> dict[str, Any]:
 
 
 def _as_markdown(explained: _Explained) -> str:
-    title, meaning, listed, rejections = explained
+    title, meaning, listed, rejections, _ = explained
     lines = [f"# {title}", *(["", meaning] if meaning else [])]
     for explanation in listed:
         lines += ["", f"## {explanation.id or explanation.smiles}", "", f"`{explanation.smiles}`", ""]

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
 from molig.errors import UsageError
-from molig.text import legible
+from molig.files import html_templates
 
 
 @dataclass(frozen=True)
@@ -122,18 +121,6 @@ def render_card(card: Card) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("molig.report"),
-        autoescape=True,
-        finalize=_finalize,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = html_templates("molig.report")
     environment.filters["bars"] = bars
     return environment
-
-
-def _finalize(value: object) -> object:
-    """Make text from users' files legible on its way out; markup is left alone."""
-    return legible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from molig.depiction import draw_svg
-from molig.files import write_whole
+from molig.files import html_templates, write_whole
 from molig.series import Comparison, Comparisons, Edits
 from molig.text import legible
 
@@ -159,12 +159,6 @@ def _cell(value: object) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("molig.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"cell": _cell, "legible": legible}
+    environment = html_templates("molig.report")
+    environment.filters["cell"] = _cell
     return environment

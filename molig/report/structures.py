@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from rdkit.Chem import rdDepictor, rdDistGeom
 from molig.attribution import Explanation
 from molig.molecules.reasons import CHEMISTRY_ERRORS
 from molig.report.molecule_table import MOLECULE_SCHEMA
+from molig.screening.hits import INPUT_PREFIX
 from molig.text import legible
 
 SCORE, INPUT_ATOM = "molig_score", "molig_input_atom"
@@ -34,7 +35,12 @@ _ATTEMPTS = 10
 _SEED = 7
 
 
-def sd_text(explanations: Sequence[Explanation], *, in_3d: bool = False) -> str:
+def sd_text(
+    explanations: Sequence[Explanation],
+    *,
+    in_3d: bool = False,
+    along: Sequence[Mapping[str, object]] | None = None,
+) -> str:
     """Write explanations as an SD file.
 
     Parameters
@@ -44,6 +50,9 @@ def sd_text(explanations: Sequence[Explanation], *, in_3d: bool = False) -> str:
     in_3d : bool
         Give molecules without coordinates a conformation, where one is found; they are flat otherwise. The
         user's own coordinates are kept.
+    along : sequence of mapping, optional
+        Of each explanation the input's own columns by their names. A name that molig uses gets ``input.``
+        before it.
 
     Returns
     -------
@@ -62,8 +71,9 @@ def sd_text(explanations: Sequence[Explanation], *, in_3d: bool = False) -> str:
     """
     text = io.StringIO()
     writer = Chem.SDWriter(text)
-    for explanation in explanations:
+    for explanation, columns in zip(explanations, along or [{}] * len(explanations), strict=True):
         mol = _scored(explanation, in_3d)
+        _add_columns(mol, columns)
         writer.SetKekulize(_has_kekule_form(mol))
         writer.write(mol)
     writer.close()
@@ -92,6 +102,18 @@ def _scored(explanation: Explanation, in_3d: bool) -> Chem.Mol:
     for name, part in explanation.members.items():
         mol.SetProp(f"member_{legible(name)}", f"{part:.9g}")
     return mol
+
+
+def _add_columns(mol: Chem.Mol, columns: Mapping[str, object]) -> None:
+    """The user's own columns as properties, each on one line and under a name that an SD file can hold."""
+    taken = set(mol.GetPropNames())
+    for name, value in columns.items():
+        if value is not None:
+            shown = legible(name).translate(_NOT_IN_A_TAG) or "_"
+            mol.SetProp(f"{INPUT_PREFIX}{shown}" if shown in taken else shown, legible(value))
+
+
+_NOT_IN_A_TAG = str.maketrans("<>", "__")
 
 
 def _with_coordinates(mol: Chem.Mol, in_3d: bool) -> Chem.Mol:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from molig.files import html_templates
 
 Schema = Mapping[str, Any]
 
@@ -55,20 +54,9 @@ def routes_page(api: Mapping[str, Any]) -> str:
     parts = {name: _fields(schema, schemas) for name, schema in schemas.items() if name.endswith("Answer")}
     shown = {field.kind for group in groups.values() for route in group for field in route.fields}
     nested = {name: fields for name, fields in parts.items() if any(name in kind for kind in shown)}
-    page: str = _template().render(info=api["info"], groups=groups, nested=nested)
+    template = html_templates("molig.serve").get_template("api.html.j2")
+    page: str = template.render(info=api["info"], groups=groups, nested=nested)
     return page
-
-
-@cache
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("molig.serve"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("api.html.j2")
 
 
 def _route(method: str, path: str, operation: Schema, schemas: Schema) -> Route:

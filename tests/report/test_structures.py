@@ -63,6 +63,16 @@ def test_names_of_any_kind_make_no_records_of_their_own():
     assert not re.search(r"^\W*quit|\\|;", script, re.M)
 
 
+def test_columns_of_the_input_come_along():
+    molecule = parsed(Record(1, "a", "CCO"))
+    columns = {"IC50": 12.5, "score": "mine", "a <b>": "x\n$$$$\ny", "": "unnamed", "none": None}
+    (mol,) = read(sd_text([made_up(SIMPLE, molecule)], along=[columns]))
+    found = {name: mol.GetProp(name) for name in ("IC50", "input.score", "a _b_", "_")}
+    assert found == {"IC50": "12.5", "input.score": "mine", "a _b_": "x $$$$ y", "_": "unnamed"}
+    assert float(mol.GetProp("score")) == pytest.approx(made_up(SIMPLE, molecule).score)
+    assert not mol.HasProp("none")
+
+
 def test_coordinates_of_the_user_are_kept_and_others_are_found():
     block = Chem.MolFromMolBlock(Chem.MolToMolBlock(Chem.MolFromSmiles("CCO")))
     block.GetConformer().SetAtomPosition(0, (7.0, 8.0, 9.0))
