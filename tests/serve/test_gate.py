@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -42,6 +43,12 @@ async def stumble(scope: Any, receive: Any, send: Any) -> None:
     raise ValueError("CCO is a secret")
 
 
+def done(work: Coroutine[Any, Any, Any]) -> Any:
+    """What comes of it; in a thread, since Playwright leaves a loop running in that of the tests."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, work).result()
+
+
 def ask(
     method: str = "GET",
     path: str = "/",
@@ -58,7 +65,7 @@ def ask(
         async with httpx.AsyncClient(transport=transport, base_url=HERE) as client:
             return await client.request(method, path, **request)
 
-    return asyncio.run(answer())
+    return done(answer())
 
 
 def test_the_page_is_open_on_loopback():
@@ -148,7 +155,7 @@ class TestToken:
                 first = await client.get("/", params={"token": "s3cret &?"})
                 return first, await client.get("/")
 
-        first, second = asyncio.run(visit())
+        first, second = done(visit())
         assert first.status_code == 200
         assert 'http-equiv="refresh" content="0; url=/"' in first.text
         assert "s3cret" not in first.text
@@ -201,7 +208,7 @@ class TestBodies:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        asyncio.run(Gate(echo, ServeSettings(), lambda _: None)(UPLOAD, receive, send))
+        done(Gate(echo, ServeSettings(), lambda _: None)(UPLOAD, receive, send))
         assert sent[0]["status"] == 408
         assert b"nothing came for 0.01 s" in sent[1]["body"]
 
@@ -227,7 +234,7 @@ def test_who_goes_away_is_no_fault():
         raise AssertionError(message)
 
     said: list[str] = []
-    asyncio.run(Gate(interrupted, ServeSettings(), said.append)(UPLOAD, None, nowhere))  # type: ignore[arg-type]
+    done(Gate(interrupted, ServeSettings(), said.append)(UPLOAD, None, nowhere))  # type: ignore[arg-type]
     assert said == ["POST (no route) (gone)"]
 
 
@@ -247,5 +254,5 @@ def test_no_web_sockets():
         sent.append(message["type"])
 
     gate = Gate(echo, ServeSettings(), lambda _: None)
-    asyncio.run(gate({"type": "websocket", "path": "/"}, None, send))  # type: ignore[arg-type]
+    done(gate({"type": "websocket", "path": "/"}, None, send))  # type: ignore[arg-type]
     assert sent == ["websocket.close"]
